@@ -1,0 +1,84 @@
+"""Errors a user can act on: what failed, where, the limit and the value, and what to do.
+
+Every error that leaves scmrl is a `ScmrlError`; the command line prints it as one line and exits with its code.
+Anything else that reaches a user is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScmrlError(Exception):
+    """`what` failed, `where` (node, file, option), the `limit` and the offending `value`, and the `fix`."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object = None, limit: object = None, value: object = None,
+                 fix: str | None = None):
+        self.what, self.where, self.limit, self.value, self.fix = what, where, limit, value, fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        facts = [f"{name} {fact}" for name, fact in (("limit", self.limit), ("got", self.value)) if fact is not None]
+        if facts:
+            text += f" ({', '.join(facts)})"
+        if self.fix:
+            text += f"; {self.fix}"
+        return " ".join(text.split())
+
+
+class MismatchError(ScmrlError):
+    """Two backends that must agree in every bit do not."""
+
+    exit_code = 1
+
+
+class UsageError(ScmrlError):
+    """An option, a name or a configuration key is wrong."""
+
+    exit_code = 2
+
+
+class DataError(ScmrlError):
+    """Recordings, samples or other input data are missing, corrupt or of the wrong shape."""
+
+    exit_code = 3
+
+
+class BundleError(ScmrlError):
+    """A frozen model or an export on disk is missing, corrupt, truncated or of an unknown version."""
+
+    exit_code = 4
+
+
+class GraphError(ScmrlError):
+    """A network is not a legal graph, or a target or a profile cannot hold it."""
+
+    exit_code = 5
+
+
+class BackendError(ScmrlError):
+    """A backend failed, ran past its deadline, or was stopped."""
+
+    exit_code = 7
+
+
+class MissingDependency(ScmrlError):
+    """A library that this operation needs is not installed."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, *, enables: str, install: str):
+        self.name, self.enables, self.install = name, enables, install
+        super().__init__(f"{name} is not installed; it enables {enables}", fix=f"install it with: {install}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'did you mean X?' for a misspelt `word`, followed by the known words."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(known)}"

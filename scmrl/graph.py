@@ -1,0 +1,477 @@
+"""The waist of scmrl: a network as populations and synapses, integers only. numpy only.
+
+A *population* is a set of neurons of one shape with one set of LIF parameters; an *input* is a population whose values
+are given, a *readout* one that integrates and never fires. A *synapse* is an integer linear map from one population to
+another; its weights are `mantissa << exponent`. Their meaning over time is defined by `scmrl.reference`.
+
+Shape letters everywhere: T steps, S samples, B batch, C channels, N tokens, H, W image, K classes, M modalities.
+The first axis of a population is the channel axis.
+
+To add a kind of synapse: subclass `Synapse`, give it `output_shape`, `apply` (the definition) and `coordinates` (the
+same map as a sparse matrix), and list it in `SYNAPSES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import GraphError, nearest
+from .fixed_point import ACTIVATION_LIMIT
+
+KINDS = ("input", "lif", "readout")
+NO_CURRENT_MEMORY = 4095                # du = 4095: u = a << 6
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one `shape` with one set of integer LIF parameters (see `scmrl.fixed_point` for the equation).
+
+    `memoryless` clears u and v before every step. `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum
+    of 1 is 64 membrane units); `bias_mant` is an int or an integer array that broadcasts to `shape`.
+    `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below 2**bits.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str = "lif"
+    vth: int = 0
+    du: int = NO_CURRENT_MEMORY
+    dv: int = 0
+    bias_mant: int | np.ndarray = 0
+    bias_exp: int = 0
+    memoryless: bool = False
+    bits: int = 1
+
+    @property
+    def neurons(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def fires(self) -> bool:
+        return self.kind == "lif"
+
+    @property
+    def bias(self) -> np.ndarray:
+        """Bias in membrane units, int64, of the population's shape."""
+        mantissa = np.broadcast_to(np.asarray(self.bias_mant, np.int64), self.shape)
+        return mantissa << self.bias_exp
+
+
+def _integer_array(weight: object, where: str) -> np.ndarray:
+    array = np.asarray(weight)
+    if array.dtype.kind not in "iu":
+        raise GraphError("weights must be integers", where=where, value=array.dtype)
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """Integer linear map from `source` to `target`: a[t] += (weight << exponent) . s_source[t - delay]."""
+
+    source: str
+    target: str
+    exponent: int = field(default=0, kw_only=True)
+    delay: int = field(default=0, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}->{self.target}"
+
+    def output_shape(self, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape this synapse gives on a source of that shape, given the target's (needed where it sets the size)."""
+        raise NotImplementedError
+
+    def apply(self, s: np.ndarray, target: tuple[int, ...]) -> np.ndarray:
+        """Definition: s int64 [S, *source] -> exact sums int64 [S, *target], exponent not yet applied."""
+        raise NotImplementedError
+
+    def coordinates(self, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        """The same map as (rows, columns, weights) int64 over the flattened target and source; no zero weights."""
+        raise NotImplementedError
+
+
+def _nonzero(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    keep = weights != 0
+    return rows[keep], columns[keep], weights[keep]
+
+
+@dataclass(frozen=True)
+class Dense(Synapse):
+    """All-to-all: weight [targets, sources] over flattened populations."""
+
+    weight: np.ndarray
+
+    def output_shape(self, source, target):
+        rows, columns = self.weight.shape
+        if columns != np.prod(source) or rows != np.prod(target):
+            raise GraphError("dense weight does not fit", where=self.name, value=self.weight.shape,
+                             limit=(int(np.prod(target)), int(np.prod(source))))
+        return target
+
+    def apply(self, s, target):
+        flat = s.reshape(len(s), -1) @ _integer_array(self.weight, self.name).T
+        return flat.reshape(len(s), *target)
+
+    def coordinates(self, source, target):
+        weight = _integer_array(self.weight, self.name)
+        rows, columns = np.nonzero(weight)
+        return rows, columns, weight[rows, columns]
+
+
+@dataclass(frozen=True)
+class Conv2d(Synapse):
+    """2-d cross-correlation as in torch: weight [C_out, C_in / groups, kh, kw] on a source (C_in, H, W)."""
+
+    weight: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+
+    def _size(self, source: tuple[int, ...]) -> tuple[int, int]:
+        kernel = self.weight.shape[2:]
+        return tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(source[1:], self.padding, kernel, self.stride))
+
+    def output_shape(self, source, target):
+        out, per_group = self.weight.shape[:2]
+        if len(source) != 3 or source[0] != per_group * self.groups or out % self.groups:
+            raise GraphError("conv2d weight does not fit", where=self.name, value=self.weight.shape, limit=source)
+        return (out, *self._size(source))
+
+    def _taps(self, source: tuple[int, ...]) -> Iterator[tuple[int, int, slice, slice]]:
+        """Kernel positions (i, j) with the padded rows and columns each one reads."""
+        (height, width), (sh, sw) = self._size(source), self.stride
+        for i, j in np.ndindex(*self.weight.shape[2:]):
+            yield i, j, slice(i, i + sh * height, sh), slice(j, j + sw * width, sw)
+
+    def _pad(self, s: np.ndarray) -> np.ndarray:
+        (ph, pw) = self.padding
+        return np.pad(s, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+
+    def apply(self, s, target):
+        weight, padded = _integer_array(self.weight, self.name), self._pad(s)
+        out = np.zeros((len(s), *target), np.int64)
+        ins, outs = s.shape[1] // self.groups, target[0] // self.groups
+        for i, j, rows, columns in self._taps(s.shape[1:]):
+            patch = padded[:, :, rows, columns][:, :, :target[1], :target[2]]
+            for g in range(self.groups):
+                w = weight[g * outs:(g + 1) * outs, :, i, j]
+                out[:, g * outs:(g + 1) * outs] += np.einsum("oc,schw->sohw", w, patch[:, g * ins:(g + 1) * ins])
+        return out
+
+    def coordinates(self, source, target):
+        weight = _integer_array(self.weight, self.name)
+        number = self._pad(np.arange(1, np.prod(source) + 1).reshape(1, *source))[0] - 1    # -1 in the padding
+        outs, ins = target[0] // self.groups, source[0] // self.groups
+        place = np.arange(np.prod(target)).reshape(target)
+        parts = []
+        for i, j, rows, columns in self._taps(source):
+            patch = number[:, rows, columns][:, :target[1], :target[2]]
+            for o in range(target[0]):
+                first = (o // outs) * ins
+                column = patch[first:first + ins]                                            # [ins, H, W]
+                row = np.broadcast_to(place[o], column.shape)
+                w = np.broadcast_to(weight[o, :, i, j][:, None, None], column.shape)
+                inside = (column >= 0) & (w != 0)
+                parts.append((row[inside], column[inside], w[inside]))
+        return tuple(np.concatenate(part) for part in zip(*parts))
+
+
+@dataclass(frozen=True)
+class Pointwise(Synapse):
+    """One dense map [C_out, C_in] shared by all positions: (C_in, ...) -> (C_out, ...)."""
+
+    weight: np.ndarray
+
+    def output_shape(self, source, target):
+        if self.weight.ndim != 2 or self.weight.shape[1] != source[0]:
+            raise GraphError("pointwise weight does not fit", where=self.name, value=self.weight.shape, limit=source)
+        return (self.weight.shape[0], *source[1:])
+
+    def apply(self, s, target):
+        flat = s.reshape(len(s), s.shape[1], -1)
+        return np.einsum("oc,scn->son", _integer_array(self.weight, self.name), flat).reshape(len(s), *target)
+
+    def coordinates(self, source, target):
+        n = int(np.prod(source[1:]))
+        o, c, position = (axis.ravel() for axis in np.indices((target[0], source[0], n)))
+        return _nonzero(o * n + position, c * n + position, _integer_array(self.weight, self.name)[o, c])
+
+
+@dataclass(frozen=True)
+class OneToOne(Synapse):
+    """Neuron i to neuron i, one weight for all; the shapes may differ, the counts may not."""
+
+    weight: int
+
+    def output_shape(self, source, target):
+        if np.prod(source) != np.prod(target):
+            raise GraphError("one-to-one needs equal counts", where=self.name, value=source, limit=target)
+        return target
+
+    def apply(self, s, target):
+        return self.weight * s.reshape(len(s), *target)
+
+    def coordinates(self, source, target):
+        i = np.arange(np.prod(source))
+        return _nonzero(i, i, np.full(i.shape, self.weight))
+
+
+@dataclass(frozen=True)
+class SumTokens(Synapse):
+    """Sum over all positions of a channel: (C, ...) -> (C,), one weight for all."""
+
+    weight: int
+
+    def output_shape(self, source, target):
+        return (source[0],)
+
+    def apply(self, s, target):
+        return self.weight * s.reshape(len(s), s.shape[1], -1).sum(2)
+
+    def coordinates(self, source, target):
+        i = np.arange(np.prod(source))
+        return _nonzero(i // int(np.prod(source[1:])), i, np.full(i.shape, self.weight))
+
+
+@dataclass(frozen=True)
+class Broadcast(Synapse):
+    """One neuron per channel to all positions of that channel: (C,) -> (C, ...), one weight for all."""
+
+    weight: int
+
+    def output_shape(self, source, target):
+        if len(source) != 1 or target[0] != source[0]:
+            raise GraphError("broadcast needs one source neuron per target channel", where=self.name, value=source,
+                             limit=target)
+        return target
+
+    def apply(self, s, target):
+        return np.broadcast_to(self.weight * s.reshape(len(s), target[0], *(1,) * (len(target) - 1)),
+                               (len(s), *target))
+
+    def coordinates(self, source, target):
+        i = np.arange(np.prod(target))
+        return _nonzero(i, i // int(np.prod(target[1:])), np.full(i.shape, self.weight))
+
+
+@dataclass(frozen=True)
+class Window(Synapse):
+    """Sum over a sliding window within each channel (C, H, W), one weight for all. With vth 0: max-pool of spikes."""
+
+    weight: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+
+    def _conv(self, channels: int) -> Conv2d:
+        weight = np.full((channels, 1, *self.kernel), self.weight, np.int64)
+        return Conv2d(self.source, self.target, weight, self.stride, self.padding, groups=channels)
+
+    def output_shape(self, source, target):
+        return self._conv(source[0]).output_shape(source, target)
+
+    def apply(self, s, target):
+        return self._conv(s.shape[1]).apply(s, target)
+
+    def coordinates(self, source, target):
+        return self._conv(source[0]).coordinates(source, target)
+
+
+SYNAPSES = {kind.__name__: kind for kind in (Dense, Conv2d, Pointwise, OneToOne, SumTokens, Broadcast, Window)}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Populations by name and the synapses between them. `classes` names the readout's neurons, if it has names."""
+
+    populations: tuple[Population, ...]
+    synapses: tuple[Synapse, ...]
+    steps: int = 1
+    classes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Population:
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise GraphError("no such population", where=name, fix=nearest(name, [p.name for p in self.populations]))
+
+    def of_kind(self, kind: str) -> tuple[Population, ...]:
+        return tuple(p for p in self.populations if p.kind == kind)
+
+    @property
+    def readout(self) -> Population | None:
+        readouts = self.of_kind("readout")
+        return readouts[0] if readouts else None
+
+    def incoming(self, name: str) -> tuple[Synapse, ...]:
+        return tuple(s for s in self.synapses if s.target == name)
+
+    def outgoing(self, name: str) -> tuple[Synapse, ...]:
+        return tuple(s for s in self.synapses if s.source == name)
+
+    def order(self) -> tuple[Population, ...]:
+        """Populations so that every zero-delay synapse goes forward. Raises where those form a cycle."""
+        depth = self.depths()
+        rank = {p.name: i for i, p in enumerate(self.populations)}
+        return tuple(sorted(self.populations, key=lambda p: (depth[p.name], rank[p.name])))
+
+    def depths(self) -> dict[str, int]:
+        """Longest path in zero-delay synapses from any source population to each population."""
+        waiting = {p.name: sum(s.delay == 0 for s in self.incoming(p.name)) for p in self.populations}
+        depth = {name: 0 for name in waiting}
+        ready = [name for name, count in waiting.items() if count == 0]
+        for name in ready:
+            for s in self.outgoing(name):
+                if s.delay == 0:
+                    depth[s.target] = max(depth[s.target], depth[name] + 1)
+                    waiting[s.target] -= 1
+                    if waiting[s.target] == 0:
+                        ready.append(s.target)
+        if len(ready) < len(waiting):
+            stuck = sorted(set(waiting) - set(ready))
+            raise GraphError("synapses of zero delay form a cycle", where=", ".join(stuck),
+                             fix="give one of them a delay of at least 1 step")
+        return depth
+
+    def fan_out(self, synapse: Synapse) -> np.ndarray:
+        """Non-zero weights leaving each neuron of the source: int64 [neurons of the source]."""
+        source, target = self[synapse.source], self[synapse.target]
+        _, columns, _ = synapse.coordinates(source.shape, target.shape)
+        return np.bincount(columns, minlength=source.neurons)
+
+    def worst_activation(self, name: str) -> int:
+        """Upper bound of |a| in population `name`: every source active at its largest value."""
+        target = self[name]
+        bound = np.zeros(target.neurons, np.int64)
+        for synapse in self.incoming(name):
+            source = self[synapse.source]
+            rows, _, weights = synapse.coordinates(source.shape, target.shape)
+            largest = (1 << source.bits) - 1 if source.kind == "input" else 1
+            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons).astype(np.int64) \
+                * (largest << synapse.exponent)
+        return int(bound.max(initial=0))
+
+    def check(self) -> "Graph":
+        """Raise `GraphError` where the graph has no meaning; chip limits are the profile's (`hw_profiles.limits`)."""
+        names = [p.name for p in self.populations]
+        if len(set(names)) != len(names):
+            raise GraphError("population names repeat", value=sorted({n for n in names if names.count(n) > 1}))
+        if not self.of_kind("input"):
+            raise GraphError("the graph has no input population")
+        if len(self.of_kind("readout")) > 1:
+            raise GraphError("the graph has more than one readout", value=[p.name for p in self.of_kind("readout")])
+        if self.steps < 1:
+            raise GraphError("a sample needs at least one step", value=self.steps)
+        for population in self.populations:
+            _check_population(population, self)
+        for synapse in self.synapses:
+            _check_synapse(synapse, self)
+        self.depths()
+        for population in self.populations:
+            worst = self.worst_activation(population.name)
+            if worst >= ACTIVATION_LIMIT:
+                raise GraphError("synaptic sum can leave the 32-bit message", where=population.name,
+                                 limit=ACTIVATION_LIMIT - 1, value=worst, fix="use smaller weights or fan-in")
+        return self
+
+
+def _check_population(p: Population, graph: Graph) -> None:
+    if p.kind not in KINDS:
+        raise GraphError("unknown kind of population", where=p.name, value=p.kind, fix=nearest(p.kind, KINDS))
+    if not p.shape or min(p.shape) < 1:
+        raise GraphError("a population needs at least one neuron", where=p.name, value=p.shape)
+    for name in ("vth", "du", "dv", "bias_exp", "bits"):
+        if isinstance(getattr(p, name), bool) or not isinstance(getattr(p, name), (int, np.integer)):
+            raise GraphError(f"{name} must be an integer", where=p.name, value=getattr(p, name))
+    for name, low, high in (("vth", 0, (1 << 23) - 1), ("du", -1, 4095), ("dv", 0, 4096), ("bias_exp", 0, 15),
+                            ("bits", 1, 16)):
+        if not low <= getattr(p, name) <= high:
+            raise GraphError(f"{name} is out of range", where=p.name, limit=f"{low}..{high}", value=getattr(p, name))
+    if _integer_array(p.bias_mant, f"{p.name}.bias_mant").size not in (1, p.neurons):
+        try:
+            p.bias
+        except ValueError:
+            raise GraphError("bias does not fit the population", where=p.name, limit=p.shape,
+                             value=np.shape(p.bias_mant)) from None
+    if p.kind == "input" and graph.incoming(p.name):
+        raise GraphError("an input takes no synapses", where=p.name)
+
+
+def _check_synapse(s: Synapse, graph: Graph) -> None:
+    source, target = graph[s.source], graph[s.target]
+    if source.kind == "readout":
+        raise GraphError("a readout does not fire and has no outgoing synapses", where=s.name)
+    if s.delay < 0 or s.exponent < 0:
+        raise GraphError("delay and exponent must not be negative", where=s.name, value=(s.delay, s.exponent))
+    _integer_array(s.weight, s.name)
+    got = s.output_shape(source.shape, target.shape)
+    if tuple(got) != tuple(target.shape):
+        raise GraphError("synapse and target differ in shape", where=s.name, limit=target.shape, value=tuple(got))
+
+
+def to_tables(graph: Graph) -> tuple[dict, dict[str, np.ndarray]]:
+    """The graph as a JSON-able dict and named arrays; `from_tables` is its inverse."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def entry(part: object, prefix: str) -> dict:
+        out = {}
+        for f in dataclasses.fields(part):
+            value = getattr(part, f.name)
+            if isinstance(value, np.ndarray):
+                key = f"{prefix}.{f.name}"
+                arrays[key] = value
+                value = {"array": key}
+            out[f.name] = int(value) if isinstance(value, np.integer) else value
+        return out
+
+    table = {
+        "steps": graph.steps,
+        "classes": list(graph.classes),
+        "populations": [entry(p, f"population/{p.name}") for p in graph.populations],
+        "synapses": [{"kind": type(s).__name__, **entry(s, f"synapse/{i}")} for i, s in enumerate(graph.synapses)],
+    }
+    return table, arrays
+
+
+def from_tables(table: dict, arrays: dict[str, np.ndarray]) -> Graph:
+    """Rebuild and check a graph; raises `GraphError` on unknown kinds, unknown keys and missing arrays."""
+
+    def build(kind: type, entry: dict):
+        if not isinstance(entry, dict):
+            raise GraphError("expected a table", where=kind.__name__, value=type(entry).__name__)
+        known = {f.name for f in dataclasses.fields(kind)}
+        for key in entry:
+            if key not in known:
+                raise GraphError("unknown key", where=kind.__name__, value=key, fix=nearest(key, known))
+        values = {}
+        for key, value in entry.items():
+            if isinstance(value, dict):
+                name = value.get("array")
+                if name not in arrays:
+                    raise GraphError("array is missing", where=kind.__name__, value=name)
+                value = arrays[name]
+            values[key] = tuple(value) if isinstance(value, list) else value
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise GraphError(str(error), where=kind.__name__) from None
+
+    try:
+        synapses = []
+        for entry in table["synapses"]:
+            kind = entry["kind"]
+            if kind not in SYNAPSES:
+                raise GraphError("unknown kind of synapse", value=kind, fix=nearest(str(kind), SYNAPSES))
+            synapses.append(build(SYNAPSES[kind], {k: v for k, v in entry.items() if k != "kind"}))
+        populations = tuple(build(Population, entry) for entry in table["populations"])
+        graph = Graph(populations, tuple(synapses), table["steps"], tuple(table["classes"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise GraphError("not a graph table", value=f"{type(error).__name__} {error}") from None
+    try:
+        return graph.check()
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise GraphError("graph table has a value of the wrong type or shape", value=str(error)) from None

@@ -1,0 +1,50 @@
+"""Shared fixtures: a small frozen model that needs no training and no torch."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from scmrl import reference
+from scmrl.bundle import Bundle
+from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
+
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def small_bundle() -> Bundle:
+    """Two graded inputs, convolution, pooling, AND, skips of two depths and a readout; 6 samples of 3 steps."""
+    random = np.random.default_rng(5)
+
+    def weight(*shape):
+        return random.integers(-100, 128, shape).astype(np.int16)
+
+    populations = (
+        Population("audio", (1, 8, 8), "input", bits=6), Population("visual", (1, 8, 8), "input", bits=6),
+        Population("audio.conv", (3, 8, 8), vth=4000, dv=2048, bias_mant=np.array([[[50]], [[-20]], [[0]]]), bias_exp=6),
+        Population("visual.conv", (3, 8, 8), vth=3000, dv=1000),
+        Population("audio.pool", (3, 4, 4), vth=0, memoryless=True),
+        Population("visual.pool", (3, 4, 4), vth=0, memoryless=True),
+        Population("both", (3, 4, 4), vth=1, memoryless=True),
+        Population("readout", (4,), "readout", bias_mant=np.array([1, -2, 3, 0]), bias_exp=5))
+    synapses = (
+        Conv2d("audio", "audio.conv", weight(3, 1, 3, 3), padding=(1, 1)),
+        Conv2d("visual", "visual.conv", weight(3, 1, 3, 3), padding=(1, 1)),
+        Window("audio.conv", "audio.pool", 1, (3, 3), (2, 2), (1, 1)),
+        Window("visual.conv", "visual.pool", 1, (3, 3), (2, 2), (1, 1)),
+        OneToOne("audio.pool", "both", 1), OneToOne("visual.pool", "both", 1),
+        Dense("both", "readout", weight(4, 48)), Dense("audio.pool", "readout", weight(4, 48)),
+        Dense("visual.conv", "readout", weight(4, 192)))
+    graph = Graph(populations, synapses, 3, ("a", "b", "c", "d")).check()
+    inputs = {name: (random.integers(0, 64, (6, 3, 1, 8, 8)) * (random.random((6, 3, 1, 8, 8)) < 0.5)).astype(np.uint8)
+              for name in ("audio", "visual")}
+    return Bundle(graph, inputs, np.array([0, 1, 2, 3, 0, 1]), reference.run(graph, inputs),
+                  metrics={"test_accuracy": 0.5, "test_correct": 3}, training={"dataset": "digits-av"})
+
+
+@pytest.fixture
+def model(small_bundle, tmp_path):
+    """The small model on disk, as a run directory."""
+    small_bundle.save(tmp_path / "run" / "bundle")
+    return tmp_path / "run"

@@ -1,0 +1,155 @@
+"""A frozen model on disk: what is written comes back, what is damaged is refused in one line, nothing is half-written."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scmrl import bundle
+from scmrl.errors import BundleError, GraphError, ScmrlError
+from scmrl.files import read_arrays, sha256, whole_directory, whole_file, write_arrays
+from scmrl.graph import from_tables, to_tables
+
+
+def test_bundle_comes_back_whole(small_bundle, model):
+    b = bundle.load(model)
+    assert b.metrics == small_bundle.metrics and b.training == small_bundle.training
+    assert np.array_equal(b.labels, small_bundle.labels)
+    for name, x in small_bundle.inputs.items():
+        assert np.array_equal(b.inputs[name], x)
+    for name in [*small_bundle.trained.spikes, "readout"]:
+        assert np.array_equal(b.trained.values(name), small_bundle.trained.values(name))
+    for one, other in zip(b.graph.synapses, small_bundle.graph.synapses):
+        assert type(one) is type(other) and np.array_equal(one.weight, other.weight)
+
+
+def test_nothing_here_says_what_was_looked_for(tmp_path):
+    with pytest.raises(BundleError, match="no frozen model.*bundle.json.*scmrl train"):
+        bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "tensors.npz", "samples.npz"])
+def test_missing_truncated_and_changed_files_are_named(model, name):
+    path = model / "bundle" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(BundleError, match=f"{name}.*corrupt"):
+        bundle.load(model)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BundleError, match=f"{name}.*corrupt"):
+        bundle.load(model)
+    path.unlink()
+    with pytest.raises(BundleError, match=f"{name}.*missing"):
+        bundle.load(model)
+
+
+def test_other_schema_is_refused(model):
+    path = model / "bundle" / "bundle.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(BundleError, match="another schema.*limit 1, got 99"):
+        bundle.load(model)
+
+
+def damaged(model, name, content: bytes):
+    """Replace a file and its recorded hash, so that the reader itself must notice."""
+    directory = model / "bundle"
+    (directory / name).write_bytes(content)
+    table = json.loads((directory / "bundle.json").read_text())
+    table["sha256"][name] = sha256(directory / name)
+    (directory / "bundle.json").write_text(json.dumps(table))
+
+
+@pytest.fixture(scope="module")
+def disposable(small_bundle, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    small_bundle.save(path / "bundle")
+    return path, {name: (path / "bundle" / name).read_bytes() for name in (*bundle.FILES, "bundle.json")}
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(bundle.FILES), st.integers(0, 10**9), st.integers(0, 255), st.binary(max_size=8))
+def test_any_damage_is_a_scmrl_error_or_harmless(disposable, name, where, value, more):
+    path, whole = disposable
+    for file, content in whole.items():
+        (path / "bundle" / file).write_bytes(content)
+    content = bytearray(whole[name])
+    content[where % len(content)] = value
+    content[where % len(content):where % len(content)] = more
+    damaged(path, name, bytes(content))
+    try:
+        bundle.load(path)
+    except ScmrlError as error:
+        assert "\n" not in str(error)
+
+
+@settings(max_examples=100)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                        st.sampled_from(["steps", "classes", "populations", "synapses", "kind", "name", "shape"]),
+                        inner, max_size=4)))
+def test_any_json_is_a_graph_or_a_graph_error(table):
+    with pytest.raises(GraphError):
+        from_tables(table, {})
+
+
+def test_graph_with_one_value_replaced_never_crashes(small_bundle):
+    table, arrays = to_tables(small_bundle.graph)
+    for bad in (None, -1, 1.5, "x", [], {}, {"array": "no"}, 10**30, True):
+        for part in ("populations", "synapses"):
+            for key in table[part][2]:
+                copy = json.loads(json.dumps(table))
+                copy[part][2][key] = bad
+                try:
+                    from_tables(copy, arrays)
+                except GraphError as error:
+                    assert "\n" not in str(error)
+
+
+def test_archive_that_unpacks_to_too_much_is_refused(tmp_path):
+    write_arrays(tmp_path / "bomb.npz", {"x": np.zeros(10**6, np.int64)})
+    assert (tmp_path / "bomb.npz").stat().st_size < 10**5
+    with pytest.raises(BundleError, match="unpacks to too much"):
+        read_arrays(tmp_path / "bomb.npz", limit_bytes=10**6)
+
+
+def test_pickles_are_never_read(tmp_path):
+    np.savez(tmp_path / "evil.npz", x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(BundleError, match="not a valid npz"):
+        read_arrays(tmp_path / "evil.npz")
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("x.npy", b"hello")
+    with pytest.raises(BundleError, match="not a valid npz"):
+        read_arrays(tmp_path / "text.npz")
+
+
+def test_failed_writes_leave_the_old_and_nothing_else(tmp_path):
+    (tmp_path / "file.txt").write_text("old")
+    with pytest.raises(RuntimeError):
+        with whole_file(tmp_path / "file.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "a").write_text("old")
+    with pytest.raises(RuntimeError):
+        with whole_directory(tmp_path / "directory") as temporary:
+            (temporary / "a").write_text("half")
+            raise RuntimeError
+    assert sorted(os.listdir(tmp_path)) == ["directory", "file.txt"]
+    assert (tmp_path / "file.txt").read_text() == "old" and (tmp_path / "directory" / "a").read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_full_disk_is_one_clear_error(small_bundle, tmp_path, monkeypatch):
+    import errno
+
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(ScmrlError, match="cannot write.*No space left.*free some space"):
+        small_bundle.save(tmp_path / "bundle")
+    assert os.listdir(tmp_path) == []
