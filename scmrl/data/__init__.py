@@ -1,0 +1,35 @@
+"""Datasets of spoken and written symbols, their corruption, and the front-end that makes them graded spikes.
+
+    pairs = load("digits-av", split="train")
+    front_end = FrontEnd.fit(pairs)
+    inputs = front_end.encode(pairs.waveform, pairs.image)  # {"audio": uint8 [S, 1, 32, 32], "visual": ...}
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import UsageError, nearest
+from .corruption import CLEAN, HARD, Corruption
+from .frontend import FrontEnd
+from .pairs import Pairs
+
+__all__ = ["CLEAN", "DATASETS", "HARD", "Corruption", "FrontEnd", "Pairs", "load"]
+
+# Name -> "module:function" of load(split, data_dir, seed), imported when asked for.
+DATASETS = {
+    "digits-av": "scmrl.data.digits_av:load",
+    "av-mnist": "scmrl.data.av_mnist:load",
+}
+
+
+def load(name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0) -> Pairs:
+    """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which image.
+
+    Raises UsageError for an unknown name or split, DataError for data that are missing or damaged.
+    """
+    if name not in DATASETS:
+        raise UsageError("unknown dataset", value=name, fix=nearest(name, DATASETS))
+    module, attribute = DATASETS[name].split(":")
+    return getattr(import_module(module), attribute)(split, data_dir, seed)

@@ -1,0 +1,65 @@
+"""Corruption: noise on sound and image, the same for a sample on every run.
+
+    audio:  x' = x + 10^(-SNR/20) n,   n ~ N(0, 1) over the whole window   (speech has unit RMS)
+    image:  p' = clip(k p + e, 0, 1),  k ~ Bernoulli(keep),  e ~ N(0, noise^2)
+
+The stream behind n, k and e is seeded with (seed, split, row): one sample has one fixed corruption. An epoch,
+where given, is part of the seed too: a training set then sounds and looks different in every epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UsageError
+from .pairs import Pairs, stream
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """How much noise. None leaves that part alone.
+
+    audio_snr_db: signal-to-noise ratio in dB;  pixel_keep: chance that a pixel survives;
+    pixel_noise: standard deviation of the noise on a pixel.
+    Raises UsageError for a probability outside [0, 1] or a negative deviation.
+    """
+
+    audio_snr_db: float | None = None
+    pixel_keep: float | None = None
+    pixel_noise: float | None = None
+
+    def __post_init__(self):
+        if self.pixel_keep is not None and not 0 <= self.pixel_keep <= 1:
+            raise UsageError("pixel_keep is a probability", limit="0 to 1", value=self.pixel_keep)
+        if self.pixel_noise is not None and not self.pixel_noise >= 0:
+            raise UsageError("pixel_noise is a standard deviation", limit="0 or more", value=self.pixel_noise)
+
+    def apply(self, pairs: Pairs, seed: int, epoch: int | None = None) -> Pairs:
+        """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""
+        if self == CLEAN:
+            return pairs
+        waveform, image = pairs.waveform.copy(), pairs.image.copy()
+        for i, row in enumerate(pairs.row):
+            random = stream(seed, pairs.split, int(row), *(() if epoch is None else (epoch,)))
+            self._add_noise(waveform[i], random)
+            self._spoil_pixels(image[i], random)
+        return dataclasses.replace(pairs, waveform=waveform, image=image)
+
+    def _add_noise(self, waveform: np.ndarray, random: np.random.Generator) -> None:
+        if self.audio_snr_db is not None:
+            noise = random.standard_normal(waveform.shape, np.float32)
+            waveform += np.float32(10 ** (-self.audio_snr_db / 20)) * noise
+
+    def _spoil_pixels(self, image: np.ndarray, random: np.random.Generator) -> None:
+        if self.pixel_keep is not None:
+            image *= random.random(image.shape, np.float32) < self.pixel_keep
+        if self.pixel_noise is not None:
+            image += np.float32(self.pixel_noise) * random.standard_normal(image.shape, np.float32)
+            np.clip(image, 0, 1, out=image)
+
+
+CLEAN = Corruption()
+HARD = Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3)

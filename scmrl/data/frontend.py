@@ -1,0 +1,218 @@
+"""The front-ends of sound and image, the same for training and deployment.
+
+    audio:   M = log10(max(mel . |STFT(x)|^2, floor))                               [bands, frames]
+    visual:  the image with a black border                                          [side, side]
+    both:    z = (x - mean) / std,   q = clip(round((z - lo) / (hi - lo) (2^bits - 1)), 0, 2^bits - 1)
+
+mean and std are the training set's. What lies at or below `lo` standard deviations becomes q = 0, no spike:
+silence and a black background cost a chip nothing. The spectrum is computed in double precision, so that no
+sample's q depends on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, nearest
+from .library import library
+from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs, unit_window
+from .wav import read_wav
+
+AUDIO_RANGE = (0.0, 2.5)            # standard deviations: quieter than the mean is silence
+WAV_RATES = range(1000, 384_001)    # Hz, what a user's recording may have
+CHUNK = 128                         # waveforms whose spectra are in memory at once
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """mean and std of the training set; [lo, hi], in standard deviations, is what the levels cover."""
+
+    mean: float
+    std: float
+    lo: float
+    hi: float
+
+    def __post_init__(self):
+        _check_numbers(self)
+        _check_rules({"std > 0": self.std > 0, "hi > lo": self.hi > self.lo})
+
+    def levels(self, x: np.ndarray, bits: int) -> np.ndarray:
+        """q of every x, uint8 in 0 .. 2^bits - 1."""
+        top = 2**bits - 1
+        z = (x - self.mean) / self.std
+        return np.clip(np.rint((z - self.lo) / (self.hi - self.lo) * top), 0, top).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Every setting between a recording or an image and the integers that enter the network.
+
+    sample_rate in Hz, window, n_fft and hop in samples, fmin and fmax in Hz, log_floor in units of mel power
+    (speech has unit RMS), image_side and side in pixels. Raises DataError for settings that make no sense.
+    """
+
+    audio: Quantiser
+    visual: Quantiser
+    sample_rate: int = SAMPLE_RATE
+    window: int = WINDOW
+    n_fft: int = 512
+    hop: int = 256
+    mel_bands: int = 32
+    fmin: float = 50.0
+    fmax: float = 4000.0
+    log_floor: float = 1e-2
+    image_side: int = SIDE
+    side: int = 32
+    bits: int = 6
+
+    def __post_init__(self):
+        _check_numbers(self)
+        _check_rules({
+            f"sample_rate = {SAMPLE_RATE}": self.sample_rate == SAMPLE_RATE,
+            f"window = {WINDOW}": self.window == WINDOW,
+            f"image_side = {SIDE}": self.image_side == SIDE,
+            "image_side <= side <= 1024": self.image_side <= self.side <= 1024,
+            "0 < hop <= n_fft <= window": 0 < self.hop <= self.n_fft <= self.window,
+            "0 < mel_bands <= n_fft / 2": 0 < self.mel_bands <= self.n_fft / 2,
+            "0 <= fmin < fmax <= sample_rate / 2": 0 <= self.fmin < self.fmax <= self.sample_rate / 2,
+            "log_floor > 0": self.log_floor > 0,
+            "1 <= bits <= 8": 1 <= self.bits <= 8,
+        })
+
+    @classmethod
+    def fit(cls, pairs: Pairs) -> FrontEnd:
+        """The front-end with the mean and std of `pairs`, the training set as the network will meet it.
+
+        Sound below its mean is q = 0; an image's q is round(pixel (2^bits - 1)). Raises DataError where all
+        pairs are alike, so that there is no deviation.
+        """
+        unit = Quantiser(0.0, 1.0, 0.0, 1.0)
+        blank = cls(audio=unit, visual=unit)
+        chunks = range(0, len(pairs), CHUNK)
+        spectra = np.concatenate([blank.log_mel(pairs.waveform[i:i + CHUNK]) for i in chunks])
+        mean, std = float(pairs.image.mean(dtype=float)), float(pairs.image.std(dtype=float))
+        if not std or not spectra.std():
+            raise DataError("all samples are alike", where=f"{pairs.name} {pairs.split}")
+        return cls(audio=Quantiser(float(spectra.mean()), float(spectra.std()), *AUDIO_RANGE),
+                   visual=Quantiser(mean, std, lo=-mean / std, hi=(1 - mean) / std))
+
+    def log_mel(self, waveform: np.ndarray) -> np.ndarray:
+        """log10 of the mel power of [S, window]: float64 [S, mel_bands, 1 + window // hop]."""
+        librosa = library("librosa", "librosa", enables="the audio front-end")
+        power = librosa.feature.melspectrogram(
+            y=waveform.astype(np.float64), sr=self.sample_rate, n_fft=self.n_fft, hop_length=self.hop,
+            n_mels=self.mel_bands, fmin=self.fmin, fmax=self.fmax, dtype=np.float64)
+        return np.log10(np.maximum(power, self.log_floor))
+
+    def encode(self, waveform: np.ndarray, image: np.ndarray) -> dict[str, np.ndarray]:
+        """{"audio": uint8 [S, 1, 32, 32], "visual": likewise} of waveform [S, 8000] and image [S, 28, 28].
+
+        Raises DataError for arrays of another shape or with values that are not finite.
+        """
+        return {"audio": self.encode_audio(waveform), "visual": self.encode_visual(image)}
+
+    def encode_audio(self, waveform: np.ndarray) -> np.ndarray:
+        """uint8 [S, 1, mel_bands, frames] of waveform [S, window]."""
+        _check_array("waveform", waveform, (self.window,))
+        q = np.zeros((len(waveform), 1, self.mel_bands, 1 + self.window // self.hop), np.uint8)
+        for i in range(0, len(waveform), CHUNK):
+            q[i:i + CHUNK, 0] = self.audio.levels(self.log_mel(waveform[i:i + CHUNK]), self.bits)
+        return q
+
+    def encode_visual(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [S, 1, side, side] of image [S, image_side, image_side]; the border is black."""
+        _check_array("image", image, (self.image_side, self.image_side))
+        border = self.side - self.image_side
+        before, after = border // 2, border - border // 2
+        framed = np.pad(image, ((0, 0), (before, after), (before, after)))
+        return self.visual.levels(framed.astype(np.float64), self.bits)[:, None]
+
+    def encode_files(self, wav_path: str | Path, image_path: str | Path) -> dict[str, np.ndarray]:
+        """`encode` of one PCM WAV file and one image file, S = 1.
+
+        The recording's first second counts, whatever its sample rate; the image, light strokes on black, is
+        turned grey and resized. Raises DataError for a file that is missing or not what it should be.
+        """
+        samples, rate = read_wav(Path(wav_path))
+        if rate not in WAV_RATES:
+            raise DataError("sample rate out of range", where=wav_path, value=f"{rate} Hz",
+                            limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
+        waveform = unit_window(_resample(samples[:rate], rate, self.sample_rate), where=wav_path)
+        image = _read_image(Path(image_path), self.image_side)
+        return self.encode(waveform[None], image[None])
+
+    def to_dict(self) -> dict:
+        """Every setting as plain JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: dict) -> FrontEnd:
+        """The front-end of `to_dict`. Raises DataError for an unknown or missing key or a wrong value."""
+        _check_keys(cls, settings, "front-end")
+        quantisers = {}
+        for name in ("audio", "visual"):
+            _check_keys(Quantiser, settings[name], f"front-end.{name}")
+            quantisers[name] = Quantiser(**settings[name])
+        return cls(**{**settings, **quantisers})
+
+
+def _check_keys(kind: type, settings: dict, where: str) -> None:
+    """`settings` is a dict with exactly the fields of dataclass `kind`, or DataError."""
+    if not isinstance(settings, dict):
+        raise DataError("not a table of settings", where=where, value=type(settings).__name__)
+    known = {field.name for field in dataclasses.fields(kind)}
+    for key in settings:
+        if key not in known:
+            raise DataError(f"unknown key '{key}'", where=where, fix=nearest(str(key), known))
+    for key in sorted(known - set(settings)):
+        raise DataError(f"key '{key}' is missing", where=where)
+
+
+def _check_numbers(record: Quantiser | FrontEnd) -> None:
+    """Every field of a dataclass that is declared int or float holds a finite one, or DataError."""
+    kinds = {"int": (int,), "float": (int, float)}
+    for field in dataclasses.fields(record):
+        number = getattr(record, field.name)
+        if field.type in kinds and (type(number) not in kinds[field.type] or not math.isfinite(number)):
+            raise DataError(f"'{field.name}' is not a finite {field.type}", where="front-end",
+                            value=repr(number))
+
+
+def _check_rules(rules: dict[str, bool]) -> None:
+    for rule, holds in rules.items():
+        if not holds:
+            raise DataError("impossible setting", where="front-end", limit=rule)
+
+
+def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape[1:] != shape:
+        raise DataError("wrong shape", where=name, limit=("samples", *shape), value=array.shape)
+    if not np.isfinite(array).all():
+        raise DataError("not finite", where=name)
+
+
+def _resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+    if rate == target:
+        return samples
+    librosa = library("librosa", "librosa", enables=f"recordings at {rate} Hz")
+    return librosa.resample(samples, orig_sr=rate, target_sr=target)
+
+
+def _read_image(path: Path, side: int) -> np.ndarray:
+    """The image at `path`, grey, float32 [side, side] in [0, 1]."""
+    Image = library("PIL.Image", "pillow", enables="image files")
+    try:
+        with Image.open(path) as picture:
+            grey = picture.convert("L")
+    except FileNotFoundError:
+        raise DataError("no such file", where=path) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"not an image: {error}", where=path, fix="use a PNG or JPEG file") from None
+    if grey.size != (side, side):
+        grey = grey.resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(grey, np.float32) / 255

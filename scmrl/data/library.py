@@ -1,0 +1,16 @@
+"""Libraries of the data extra, imported only when something needs them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from ..errors import MissingDependency
+
+
+def library(module: str, package: str, enables: str) -> ModuleType:
+    """The imported `module` of `package`, or MissingDependency that says what it `enables`."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingDependency(package, enables=enables, install="pip install 'scmrl[data]'") from None
