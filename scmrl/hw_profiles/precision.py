@@ -1,0 +1,31 @@
+"""The integer widths that training has to respect, as a profile states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .profile import Profile
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Largest magnitudes of the integers of a network: weights (symmetric), thresholds, bias mantissa and exponent.
+
+    The defaults are Loihi's: 8-bit weights, 17-bit thresholds, 13-bit bias mantissas with a 3-bit exponent.
+    """
+
+    weight_max: int = 127
+    vth_max: int = (1 << 17) - 1
+    bias_mant_max: int = (1 << 12) - 1
+    bias_exp_max: int = 7
+
+    @classmethod
+    def of(cls, profile: Profile) -> Precision:
+        """The widths of a profile's limits; where it states none, Loihi's."""
+        def limit(name: str, default: int) -> int:
+            return int(profile.limits[name].value) if name in profile.limits else default
+
+        return cls(weight_max=(1 << (limit("weight_bits", 8) - 1)) - 1,
+                   vth_max=(1 << limit("threshold_bits", 17)) - 1,
+                   bias_mant_max=(1 << (limit("bias_mantissa_bits", 13) - 1)) - 1,
+                   bias_exp_max=limit("bias_exponent", 7))

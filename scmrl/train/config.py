@@ -1,0 +1,171 @@
+"""Training settings: defaults, TOML, and command-line overrides; unknown keys are refused with the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UsageError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network. `width` is C, `steps` is T; decays are 12-bit integers, thresholds counts of spikes."""
+
+    modalities: tuple[str, ...] = ("audio", "visual")
+    width: int = 64
+    steps: int = 4
+    embedding: str = "deep"             # deep: image / 16, shallow: image / 4
+    attention: str = "binary"           # binary, or none (late fusion)
+    fusion: str = "concat"              # concat: one head per modality, add: one head for all
+    alpha: float = 1.5                  # weight of the complementary feature in the residual
+    mlp_ratio: int = 2
+    dv: int = 2048                      # membrane leak: v keeps (4096 - dv) / 4096 per step
+    slow_dv: int = 512                  # membrane leak of the temporal mask
+    spatial_vth: int = 0                # spatial mask: more than this many tokens now
+    temporal_vth: int = 1               # temporal mask: more than this many tokens, leaking
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation. AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains the chip's integers."""
+
+    epochs: int = 20
+    batch: int = 32
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    fold_fraction: float = 0.35
+    alignment: float = 0.0              # weight of the semantic alignment loss
+    temperature: float = 0.1            # of the semantic alignment loss
+    patience: int = 0                   # early stopping after that many epochs without a better validation; 0: off
+    validation: float = 0.1             # part of the training set that chooses the epoch
+    seed: int = 42
+    held_out: int = 64                  # test samples stored in the bundle
+    swap_partners: bool = True          # sounds and images of one class meet anew in every epoch, training only
+    shift: int = 2                      # random shift of the image and of the spectrogram in pixels, training only
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that `scmrl train` needs to be repeated: written to the run directory as it was used."""
+
+    dataset: str = "digits-av"
+    hard: bool = False
+    profile: str = "loihi2"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+CHOICES = {"embedding": ("deep", "shallow"), "attention": ("binary", "none"), "fusion": ("concat", "add")}
+POSITIVE = ("width", "steps", "mlp_ratio", "epochs", "batch", "lr", "held_out")
+
+
+def _converted(name: str, value: object, default: object) -> object:
+    """`value` in the type of `default`, or UsageError."""
+    wanted = type(default)
+    if wanted is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not wanted:
+        raise UsageError("wrong type", where=name, limit=wanted.__name__, value=f"{type(value).__name__} {value!r}")
+    return value
+
+
+def _section(kind: type, table: dict, prefix: str):
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError("unknown configuration key", value=prefix + key, fix=nearest(key, known))
+        default = getattr(kind(), key)
+        if dataclasses.is_dataclass(default):
+            if not isinstance(value, dict):
+                raise UsageError("expected a table", where=prefix + key, value=value)
+            values[key] = _section(type(default), value, f"{prefix}{key}.")
+        else:
+            values[key] = _converted(prefix + key, value, default)
+    return kind(**values)
+
+
+def from_dict(table: dict) -> Config:
+    """A checked Config; raises UsageError naming the key, the limit and the value."""
+    config = _section(Config, table, "")
+    for part in (config.model, config.train):
+        for name, value in dataclasses.asdict(part).items():
+            if name in CHOICES and value not in CHOICES[name]:
+                raise UsageError("unknown choice", where=name, value=value, fix=nearest(str(value), CHOICES[name]))
+            if name in POSITIVE and not value > 0:
+                raise UsageError("must be above zero", where=name, value=value)
+    model, train = config.model, config.train
+    for name in ("dv", "slow_dv"):
+        if not 0 <= getattr(model, name) <= 4095:
+            raise UsageError("decays are 12-bit", where=name, limit="0..4095", value=getattr(model, name))
+    if not model.modalities or len(set(model.modalities)) < len(model.modalities):
+        raise UsageError("name each modality once", where="modalities", value=list(model.modalities))
+    if model.width % 8:
+        raise UsageError("must be a multiple of 8", where="width", value=model.width)
+    for name, low, high in (("fold_fraction", 0.0, 1.0), ("validation", 0.0, 0.5), ("label_smoothing", 0.0, 0.9)):
+        if not low <= getattr(train, name) <= high:
+            raise UsageError("out of range", where=name, limit=f"{low}..{high}", value=getattr(train, name))
+    return config
+
+
+def to_dict(config: Config) -> dict:
+    table = dataclasses.asdict(config)
+    table["model"]["modalities"] = list(config.model.modalities)
+    return table
+
+
+def read(path: Path | None, overrides: dict[str, object]) -> Config:
+    """Settings of a TOML file (or none), then `overrides` by dotted key ("train.epochs"), checked."""
+    table: dict = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError("cannot read the configuration", where=path, value=error.strerror) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError("not valid TOML", where=path, value=str(error)) from None
+    for dotted, value in overrides.items():
+        *sections, key = dotted.split(".")
+        place = table
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise UsageError("expected a table", where=section, value=place)
+        place[key] = value
+    return from_dict(table)
+
+
+def parse_value(text: str) -> object:
+    """A TOML value; what is not one is taken as a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_literal(v) for v in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def to_toml(config: Config) -> str:
+    table = to_dict(config)
+    lines = [f"{key} = {_literal(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for section, values in table.items():
+        if isinstance(values, dict):
+            lines += ["", f"[{section}]", *(f"{key} = {_literal(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"

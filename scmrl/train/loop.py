@@ -1,0 +1,252 @@
+"""Training a model: Lightning runs the epochs, this file says what one epoch is.
+
+A run directory holds config.toml, checkpoints/ (last.ckpt after every epoch, best.ckpt by validation), logs/ (metrics.csv
+and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/.
+Validation runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from ..errors import DataError, ScmrlError, UsageError
+from ..files import whole_file
+from ..hw_profiles import limits, profile
+from ..hw_profiles.precision import Precision
+from .config import Config, to_dict, to_toml
+from .feed import Feed
+from .freeze import freeze
+from .loss import objective
+from .model import SCMRL
+
+DEAD_RATE = 1e-3                        # spikes per neuron and step below which a population counts as dead
+WARM_UP = 0.1                           # part of the steps over which the learning rate rises
+
+
+class Training(lightning.LightningModule):
+    """The model with its objective, schedule and metrics."""
+
+    def __init__(self, config: Config, feed: Feed, precision: Precision):
+        super().__init__()
+        self.config, self.feed = config, feed
+        self.model = SCMRL(config.model, feed.shapes, len(feed.classes), precision, feed.frontend.bits)
+        self.fold_epoch = config.train.epochs - max(1, round(config.train.fold_fraction * config.train.epochs))
+        self.rates: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
+        self._hits = self._count = 0
+
+    @property
+    def folded(self) -> bool:
+        return self.current_epoch >= self.fold_epoch
+
+    def train_dataloader(self):
+        return self.feed.epoch(self.current_epoch)
+
+    def val_dataloader(self):
+        return self.feed.validation
+
+    def on_train_epoch_start(self) -> None:
+        if self.folded:
+            self.model.fold_norms()
+
+    def training_step(self, batch, _index):
+        inputs, labels = batch
+        out, settings = self.model(inputs), self.config.train
+        loss, part = objective(out.logits, out.complement, labels, label_smoothing=settings.label_smoothing,
+                               weight=settings.alignment, temperature=settings.temperature)
+        self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._seen, self._hits, self._count = {}, 0, 0
+
+    def validation_step(self, batch, _index):
+        inputs, labels = batch
+        out = self.model(inputs)
+        self._hits += int((out.membrane[-1].argmax(1) == labels).sum())
+        self._count += len(labels)
+        for name, spikes in out.spikes.items():
+            self._seen[name] = self._seen.get(name, 0.0) + float(spikes.mean()) * len(labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.rates = {name: total / self._count for name, total in self._seen.items()}
+        accuracy = self._hits / self._count
+        self.log_dict({"validation_accuracy": accuracy, "selection": accuracy if self.folded else -1.0,
+                       **{f"rate/{name}": rate for name, rate in self.rates.items()}})
+
+    def configure_optimizers(self):
+        settings = self.config.train
+        decayed = [p for p in self.model.parameters() if p.dim() > 1]
+        plain = [p for p in self.model.parameters() if p.dim() <= 1]
+        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
+                                       {"params": plain, "weight_decay": 0.0}], lr=settings.lr)
+        steps = max(1, settings.epochs * (len(self.feed.train_pairs) // settings.batch))
+        rise = max(1, round(WARM_UP * steps))
+
+        def rate(step: int) -> float:
+            if step < rise:
+                return (step + 1) / rise
+            return max(0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))), 0.01)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Progress(Callback):
+    """One line per epoch: loss, accuracy, rate and time left; dead populations are named once folded."""
+
+    def __init__(self, tell: Callable[[str], None]):
+        self.tell, self.started, self.first, self.warned = tell, 0.0, 0, set()
+
+    def on_train_start(self, trainer, module):
+        self.started, self.first = time.monotonic(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer, module):
+        epoch, epochs = trainer.current_epoch + 1, module.config.train.epochs
+        per_epoch = (time.monotonic() - self.started) / (epoch - self.first)
+        values = trainer.callback_metrics
+        self.tell(f"epoch {epoch}/{epochs}  loss {float(values['loss']):.3f}"
+                  + (f"  validation {100 * float(values['validation_accuracy']):.1f} %"
+                     if "validation_accuracy" in values else "")
+                  + ("  integers" if module.folded else "")
+                  + f"  {len(module.feed.train_pairs) / per_epoch:.0f} samples/s"
+                  + f"  {_clock((epochs - epoch) * per_epoch)} left")
+        dead = {name for name, rate in module.rates.items() if rate < DEAD_RATE}
+        if module.folded and dead - self.warned:
+            self.warned |= dead
+            self.tell(f"warning: {len(dead)} dead population(s), below {DEAD_RATE:g} spikes per neuron and step: "
+                      + ", ".join(sorted(dead)))
+
+
+class StopEarly(EarlyStopping):
+    """Counts only epochs whose norm is folded: before that no epoch can be chosen."""
+
+    def on_validation_end(self, trainer, module):
+        if module.folded:
+            super().on_validation_end(trainer, module)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run produced: figures of the frozen, integer model."""
+
+    run: Path
+    metrics: dict
+
+
+def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False,
+          tell: Callable[[str], None] = lambda line: None) -> Outcome:
+    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle. `tell` gets a line
+    per epoch.
+
+    Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete; `resume` goes on from there and gives
+    the very model that an uninterrupted run gives.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    if resume and not last.is_file():
+        raise UsageError("nothing to resume", where=run, limit="checkpoints/last.ckpt", fix="train without --resume")
+    chip = profile.load(config.profile)
+    feed = Feed(config, data_dir)
+    if len(feed.train_pairs) < config.train.batch:
+        raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
+    lightning.seed_everything(config.train.seed, verbose=False)
+    module = Training(config, feed, Precision.of(chip))
+    with whole_file(run / "config.toml") as temporary:
+        temporary.write_text(to_toml(config), encoding="utf-8")
+    trainer = _trainer(config, run, module, tell)
+    started = time.monotonic()
+    try:
+        trainer.fit(module, ckpt_path=last if resume else None, **_trusting())
+    except SystemExit:
+        raise KeyboardInterrupt from None       # Lightning turns Ctrl-C into an exit
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    seconds = time.monotonic() - started
+    _choose(run, module)
+    metrics = _measure(module, feed) | {"train_seconds": round(seconds, 1), "parameters": module.model.parameters_total}
+    bundle = freeze(module.model, *_held_out(feed), feed.classes, frontend=feed.frontend.to_dict(), metrics=metrics,
+                    training=to_dict(config), profile=config.profile)
+    limits.require(bundle.graph, chip)
+    bundle.save(run / "bundle")
+    return Outcome(run, metrics)
+
+
+def _trusting() -> dict:
+    """Lightning 2.6 reads checkpoints as weights alone unless told that they are ours."""
+    import inspect
+    return {"weights_only": False} if "weights_only" in inspect.signature(lightning.Trainer.fit).parameters else {}
+
+
+def _trainer(config: Config, run: Path, module: Training, tell: Callable[[str], None]) -> lightning.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    settings = config.train
+    checks = run / "checkpoints"
+    callbacks: list[Callback] = [Progress(tell), ModelCheckpoint(
+        checks, filename="epoch", save_last=True, save_top_k=0 if settings.validation else 1, enable_version_counter=False)]
+    if settings.validation:
+        callbacks.append(ModelCheckpoint(checks, filename="best", monitor="selection", mode="max", save_top_k=1,
+                                         enable_version_counter=False))
+        if settings.patience:
+            callbacks.append(StopEarly("selection", mode="max", patience=settings.patience))
+    logs = run / "logs"
+    return lightning.Trainer(
+        max_epochs=settings.epochs, accelerator="cpu", devices=1, callbacks=callbacks,
+        logger=[CSVLogger(logs, name="", version=""), TensorBoardLogger(logs, name="", version="")],
+        reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0, enable_progress_bar=False,
+        enable_model_summary=False, log_every_n_steps=1, limit_val_batches=1.0 if settings.validation else 0,
+        gradient_clip_val=1.0)
+
+
+def _choose(run: Path, module: Training) -> None:
+    """Load the epoch with the best validation accuracy; without validation the last one stays."""
+    module.model.fold_norms()
+    best = run / "checkpoints" / "best.ckpt"
+    if module.config.train.validation and best.is_file():
+        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        module.load_state_dict(state)
+
+
+def _measure(module: Training, feed: Feed) -> dict:
+    """Accuracy and firing rates of the integer model on the whole test set and on validation."""
+    model = module.model.eval()
+    result = {}
+    for name, batches in (("test", feed.test), ("validation", feed.validation)):
+        hits, rates = [], {}
+        with torch.no_grad():
+            for inputs, labels in batches:
+                out = model(inputs)
+                hits.append((out.membrane[-1].argmax(1) == labels).numpy())
+                for population, spikes in out.spikes.items():
+                    rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(labels)
+        if hits:
+            correct = np.concatenate(hits)
+            result |= {f"{name}_accuracy": float(correct.mean()), f"{name}_correct": int(correct.sum()),
+                       f"{name}_samples": len(correct)}
+            if name == "test":
+                result["rates"] = {population: total / len(correct) for population, total in rates.items()}
+    result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
+    return result
+
+
+def _held_out(feed: Feed) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Test samples for the bundle, spread evenly over the set so that every class is there."""
+    total = len(feed.test.labels)
+    rows = np.unique(np.linspace(0, total - 1, min(feed.config.train.held_out, total)).astype(int))
+    return {m: x[rows] for m, x in feed.test.encoded.items()}, feed.test.labels[rows]

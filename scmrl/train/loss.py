@@ -1,0 +1,48 @@
+"""Classification loss and the semantic alignment of the modalities.
+
+    L = CE(logits, y; label smoothing) + weight * mean over ordered pairs (a, b) of modalities of A(a, b)
+
+    f_m = firing rate of the complementary feature z of modality m, over steps and tokens       [B, C]
+    g_m = (f_m - mean over the batch) / |f_m - mean over the batch|
+    A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature ),   P(i) = {j: y_j = y_i}
+
+He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2 pairs, so the loss and
+its gradient shrink with the number of classes and vanish where z is silent or constant. Here every row weighs the same
+(supervised contrastive form, Khosla et al. 2020, arXiv 2004.11362, L_out). Firing rates are never negative: without the
+centring all rows point the same way, all logits are near 1 / temperature, and the loss first moves the common mode.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def rate_features(complement: Tensor) -> Tensor:
+    """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; rows of silent samples stay finite."""
+    rates = complement.flatten(3).mean((0, 3))
+    return F.normalize(rates - rates.mean(0, keepdim=True), dim=1, eps=1e-3)
+
+
+def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:
+    """Semantic alignment loss of {modality: z [T, B, C, ...]} for labels [B]; zero with fewer than two modalities."""
+    features = {m: rate_features(z) for m, z in complement.items()}
+    same = (labels[:, None] == labels[None]).float()
+    losses = []
+    for a, b in permutations(features, 2):
+        log_p = F.log_softmax(features[a] @ features[b].T / temperature, 1)
+        losses.append(-((same * log_p).sum(1) / same.sum(1)).mean())
+    return torch.stack(losses).mean() if losses else labels.new_zeros((), dtype=torch.float32)
+
+
+def objective(logits: Tensor, complement: dict[str, Tensor], labels: Tensor, *, label_smoothing: float,
+              weight: float, temperature: float) -> tuple[Tensor, Tensor]:
+    """(total loss, alignment part) for a batch."""
+    task = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    if weight == 0 or len(complement) < 2:
+        return task, task.new_zeros(())
+    part = alignment(complement, labels, temperature)
+    return task + weight * part, part

@@ -1,0 +1,244 @@
+"""Training: its forward pass is the chip's, its settings are checked, its runs can be interrupted and repeated."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+from scmrl import bundle, reference  # noqa: E402
+from scmrl.errors import UsageError  # noqa: E402
+from scmrl.fixed_point import lif_step  # noqa: E402
+from scmrl.train import config as config_module  # noqa: E402
+from scmrl.train import loop, neuron  # noqa: E402
+from scmrl.train.config import ModelConfig  # noqa: E402
+from scmrl.train.feed import shifted  # noqa: E402
+from scmrl.train.freeze import freeze  # noqa: E402
+from scmrl.train.layers import SpikingLayer, quantise_bias  # noqa: E402
+from scmrl.train.loss import alignment  # noqa: E402
+from scmrl.train.model import SCMRL  # noqa: E402
+from scmrl.hw_profiles.precision import Precision  # noqa: E402
+
+SMALL = {"train.epochs": 2, "model.width": 16, "train.held_out": 4, "model.steps": 2}
+
+
+def chip_spikes(a, bias, dv, vth):
+    """Spikes [T, B, C, P] by the definition."""
+    u = v = np.zeros(a.shape[1:], np.int64)
+    spikes = []
+    for t in range(len(a)):
+        u, v, s, _ = lif_step(u, v, a[t], du=4095, dv=dv, vth=vth, bias=bias[None, :, None])
+        spikes.append(s)
+    return np.stack(spikes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4096), st.integers(0, 131071), st.integers(1, 17))
+def test_training_neuron_is_the_chips_neuron(seed, dv, vth, bits):
+    random = np.random.default_rng(seed)
+    a = random.integers(-(1 << bits), (1 << bits) + 1, (5, 2, 3, 4))
+    bias = random.integers(-(1 << bits), (1 << bits) + 1, 3) * 64
+    wanted = chip_spikes(a, bias, dv, vth)
+    arguments = (torch.from_numpy(a).float(), torch.from_numpy(bias).float())
+    got = neuron.lif(*arguments, steps=5, dv=dv, vth=vth)
+    assert np.array_equal(got.numpy().astype(bool), wanted)
+    plain = neuron._scan_torch(arguments[0].reshape(5, 6, 4), torch.from_numpy(bias), 5, dv, vth << 6)
+    assert np.array_equal(plain.numpy().reshape(wanted.shape) > 0, wanted)
+
+
+def test_gradient_is_local_in_time_and_reaches_drive_and_bias():
+    a = torch.full((3, 1, 1, 1), 10.0, requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+    neuron.lif(a, bias, steps=3, dv=2048, vth=16)[1].sum().backward()
+    assert a.grad[1].item() > 0 and a.grad[0].item() == a.grad[2].item() == 0
+    assert bias.grad.item() == pytest.approx(a.grad.sum().item() / 64)
+
+
+def test_one_step_of_drive_stands_for_a_constant_one():
+    a = torch.randint(-50, 80, (1, 2, 3, 4)).float().requires_grad_()
+    repeated = a.detach().repeat(4, 1, 1, 1).requires_grad_()
+    once, four = (neuron.lif(x, torch.zeros(3), steps=4, dv=1000, vth=60) for x in (a, repeated))
+    once.sum().backward(), four.sum().backward()
+    assert torch.equal(once, four)
+    torch.testing.assert_close(a.grad, repeated.grad.sum(0, keepdim=True))
+
+
+def some_model(**settings) -> tuple[SCMRL, dict]:
+    torch.manual_seed(1)
+    modalities = settings.pop("modalities", ("audio", "visual"))
+    model = SCMRL(ModelConfig(modalities=modalities, width=16, **settings), dict.fromkeys(modalities, (1, 32, 32)), 10)
+    random = np.random.default_rng(2)
+    frames = {m: (random.integers(0, 64, (6, 1, 32, 32)) * (random.random((6, 1, 32, 32)) < 0.3)).astype(np.uint8)
+              for m in modalities}
+    model.train()
+    for _ in range(5):                              # moves the running statistics of the norms
+        model({m: torch.from_numpy(x).float().unsqueeze(0) for m, x in frames.items()})
+    return model, frames
+
+
+def frozen(model, frames) -> bundle.Bundle:
+    return freeze(model, frames, np.zeros(6), tuple("0123456789"), frontend={}, metrics={}, training={},
+                  profile="loihi2")
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"embedding": "shallow"}, {"fusion": "add"}, {"attention": "none"}, {"modalities": ("audio",)}, {"steps": 1},
+    {"alpha": 0.5, "dv": 1000}, {"alpha": 1.0}, {"modalities": ("audio", "visual", "event"), "fusion": "add"}],
+    ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()) or "default")
+def test_frozen_graph_gives_trainings_own_spikes(settings):
+    b = frozen(*some_model(**settings))
+    got = reference.run(b.graph, b.inputs)
+    fired = 0
+    for p in b.graph.populations:
+        if p.kind != "input":
+            assert np.array_equal(got.values(p.name), b.trained.values(p.name)), p.name
+            fired += int(got.values(p.name).any())
+    assert fired > len(b.graph.populations) / 2
+
+
+def test_training_with_folded_norm_is_evaluation():
+    model, frames = some_model()
+    x = {m: torch.from_numpy(f).float().unsqueeze(0) for m, f in frames.items()}
+    model.fold_norms()
+    with torch.no_grad():
+        in_training, in_evaluation = model(x), model.eval()(x)
+    assert torch.equal(in_training.membrane, in_evaluation.membrane)
+
+
+def test_every_parameter_learns_in_both_phases():
+    model, frames = some_model()
+    x = {m: torch.from_numpy(f).float().unsqueeze(0) for m, f in frames.items()}
+    for fold in (False, True):
+        if fold:
+            model.fold_norms()
+        model.zero_grad()
+        model.train()(x).logits.pow(2).sum().backward()
+        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert not without
+
+
+def test_integers_keep_to_the_precision():
+    model, frames = some_model()
+    layer = model.mlp_hidden["audio"]
+    layer.weight.data *= 40
+    folded = layer.fold((1.0, 1.5))
+    assert max(float(w.abs().max()) for w in folded.weights.values()) <= 127
+    assert folded.vth >= 1 and float(folded.bias_mant.abs().max()) <= 4095
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_bias_mantissa_and_exponent(low, high):
+    precision = Precision()
+    mantissa, exponent = quantise_bias(torch.tensor([low, high]), precision)
+    assert 0 <= exponent <= precision.bias_exp_max and float(mantissa.abs().max()) <= precision.bias_mant_max
+    fits = max(abs(low), abs(high)) <= precision.bias_mant_max << precision.bias_exp_max
+    if fits:
+        error = (mantissa * (1 << exponent) - torch.tensor([low, high])).abs().max()
+        assert float(error) <= (1 << exponent) / 2 * 1.001 + 1e-2
+
+
+def test_layer_reads_alpha_from_its_own_integer_weight():
+    torch.manual_seed(0)
+    layer = SpikingLayer(4, 5, dv=2048, precision=Precision()).eval()
+    folded = layer.fold((1.0, 1.5))
+    assert torch.equal(folded.weights[1.5], (folded.weights[1.5]).round())
+    ratio = folded.weights[1.5] / folded.weights[1.0].where(folded.weights[1.0].abs() > 20, torch.nan)
+    assert torch.nanmean(ratio).item() == pytest.approx(1.5, abs=0.05)
+
+
+def test_alignment_prefers_equal_classes_to_meet():
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    pattern = (torch.rand(3, 8, generator=torch.Generator().manual_seed(3)) > 0.5).float()
+    z = pattern[labels].view(1, 6, 8, 1)
+    crossed = pattern[(labels + 1) % 3].view(1, 6, 8, 1)
+    assert alignment({"a": z, "b": z}, labels, 0.1) < alignment({"a": z, "b": crossed}, labels, 0.1)
+    assert torch.isfinite(alignment({"a": z * 0, "b": z * 0}, labels, 0.1))
+
+
+def test_shift_moves_frames_and_brings_in_zeros():
+    x = np.zeros((50, 1, 8, 8), np.uint8)
+    x[:, :, 4, 4] = 9
+    moved = shifted(x, 2, np.random.default_rng(0))
+    assert moved.shape == x.shape and (moved.reshape(50, -1).sum(1) == 9).all()
+    assert len({tuple(np.argwhere(m)[0]) for m in moved}) > 10
+
+
+def test_unknown_key_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'alpha'"):
+        config_module.from_dict({"model": {"alhpa": 1.0}})
+    with pytest.raises(UsageError, match="train.epochs.*limit int"):
+        config_module.from_dict({"train": {"epochs": "many"}})
+    with pytest.raises(UsageError, match="12-bit"):
+        config_module.from_dict({"model": {"dv": 5000}})
+
+
+def test_configuration_survives_its_file(tmp_path):
+    config = config_module.read(None, {"train.epochs": 3, "model.alpha": 2, "hard": True})
+    (tmp_path / "config.toml").write_text(config_module.to_toml(config))
+    assert config_module.read(tmp_path / "config.toml", {}) == config
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    lines = []
+    outcome = loop.train(config_module.read(None, SMALL), run, tell=lines.append)
+    return run, outcome, lines
+
+
+def test_run_directory_is_complete(small_run):
+    run, outcome, lines = small_run
+    b = bundle.load(run)
+    assert b.samples == 4 and b.metrics["test_samples"] >= 300
+    assert 0 <= outcome.metrics["test_accuracy"] <= 1 and set(outcome.metrics["rates"]) == set(b.trained.spikes)
+    assert "samples/s" in lines[0] and "left" in lines[0]
+    header = (run / "logs" / "metrics.csv").read_text().splitlines()[0]
+    assert "rate/audio.attention.complement" in header and "validation_accuracy" in header
+    assert list((run / "logs").glob("events.out.tfevents*"))
+    got = reference.run(b.graph, b.inputs)
+    assert all(np.array_equal(got.values(n), b.trained.values(n)) for n in [*b.trained.spikes, "readout"])
+
+
+def command(run, *more):
+    options = [f"--set={key}={value}" for key, value in SMALL.items()]
+    return [sys.executable, "-m", "scmrl", "train", "--dataset", "digits-av", "--out", str(run), *options, *more]
+
+
+def wait_for(path, process, seconds=90):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < end, "training did not get that far"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_training_resumes_to_the_same_model(small_run, tmp_path, how):
+    whole, _, _ = small_run
+    run = tmp_path / "killed"
+    process = subprocess.Popen(command(run), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                               start_new_session=True)
+    wait_for(run / "checkpoints" / "last.ckpt", process)
+    os.killpg(process.pid, how)
+    _, said = process.communicate(timeout=60)
+    assert not (run / "bundle").exists()
+    if how == signal.SIGINT:
+        assert process.returncode == 130 and "Traceback" not in said and "--resume" in said
+    again = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(run)],
+                           capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    one, other = bundle.load(whole), bundle.load(run)
+    for a, b in zip(one.graph.synapses, other.graph.synapses):
+        assert np.array_equal(a.weight, b.weight), a.name
+
+
+def test_resume_without_a_checkpoint_is_one_clear_line(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(tmp_path / "none")],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
