@@ -17,4 +17,4 @@ pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
 $pip install "$torch"
 $pip install --no-deps norse==1.1.0 nirtorch nir
 $pip install --no-deps --ignore-requires-python lava-nc==0.10.0
-$pip install h5py --editable ".[train,deploy,test]"
+$pip install --editable ".[train,deploy,test]"
