@@ -1,0 +1,512 @@
+"""What the commands tell: one dataclass each, shown on a terminal (`show`) or as one JSON object (`to_json`).
+
+Every number on the screen is in the JSON. `bit_exact` and `mismatches` are None where nothing was compared.
+
+To add a report: subclass `Report`, give it the fields of its JSON, and `_parts`, the blocks of the screen.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TextIO
+
+import numpy as np
+
+from ..activity import Activity, predictions
+from ..doctor import Component
+from ..errors import MissingDependency
+from ..graph import Graph
+from ..hw_profiles.profile import Profile
+from .comparison import Comparison, Difference
+from .counts import PopulationCount
+from .energy import EnergyEstimate
+
+PIPE_WIDTH = 110                                # columns where the output is no terminal
+
+
+class Report:
+    """A dataclass that can be shown and dumped."""
+
+    def to_json(self) -> dict:
+        """The report as a dict of JSON types, `command` first."""
+        return {"command": self.command} | asdict(self)
+
+    def show(self, file: TextIO | None = None) -> None:
+        """Print to `file` (standard output); colours on a terminal only, no number is ever cut."""
+        console = _console(file or sys.stdout)
+        for part in self._parts():
+            _print(console, part)
+
+    def _parts(self) -> Iterator[object]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PopulationRow:
+    """One population: mean counts per inference, and what was observed over all samples."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    neurons: int
+    spikes_per_inference: float
+    rate: float                                 # spikes per neuron and step
+    synops_per_inference: float
+    updates_per_inference: float
+    mismatches: int | None = None
+    overflow: int | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the populations."""
+
+    neurons: int
+    spikes_per_inference: float
+    synops_per_inference: float
+    updates_per_inference: float
+    mismatches: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport(Report):
+    """What every run on samples reports: who ran which samples of what, how well, and the populations."""
+
+    model: str
+    backend: str
+    version: str
+    samples: int
+    selection: str                              # which samples, in words
+    steps: int
+    accuracy: float | None
+    bit_exact: bool | None
+    populations: tuple[PopulationRow, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployReport(RunReport):
+    """A run on one backend, next to training's own forward on the same samples."""
+
+    command = "deploy"
+    training_accuracy: float | None             # training's quantised forward on the same samples
+    agreement: float | None                     # share of samples of one class for backend and training
+    compared_with: str | None
+    mismatches: int | None
+    first_difference: Difference | None
+    overflow: int | None
+    seconds: float
+    startup_s: float
+    notes: tuple[str, ...]
+    profiles: tuple[EnergyEstimate, ...] = ()
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+
+    def _parts(self):
+        yield _facts({
+            **_run_facts(self),
+            "accuracy": f"{percent(self.accuracy)} {self.backend}, "
+                        f"{percent(self.training_accuracy)} training, same class {percent(self.agreement)}",
+            "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference),
+            "overflow": _overflow(self.overflow),
+            "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: this computer, no chip",
+        })
+        yield _population_table(self.populations, self.totals)
+        yield from self.notes
+        if self.profiles:
+            yield _energy_table(self.profiles)
+            yield from _bases(self.profiles)
+
+
+@dataclass(frozen=True)
+class BackendMatch:
+    """One backend against the reference. `agreement` is the share of samples with the same class."""
+
+    backend: str
+    version: str
+    bit_exact: bool
+    compared: int
+    mismatches: int
+    first_difference: Difference | None
+    accuracy: float | None
+    agreement: float | None
+    overflow: int | None
+    seconds: float
+    populations: dict[str, int]                 # mismatches
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyReport(RunReport):
+    """Every backend, and training's stored spikes, against the reference; `backend` names all compared."""
+
+    command = "verify"
+    reference_version: str
+    overflow: int | None                        # of the reference
+    backends: tuple[BackendMatch, ...]
+
+    @property
+    def first_difference(self) -> Difference | None:
+        return next((m.first_difference for m in self.backends if m.first_difference), None)
+
+    def _parts(self):
+        yield _facts({
+            **_run_facts(self) | {"backend": f"{self.backend} against reference {self.reference_version}"},
+            "accuracy": f"{percent(self.accuracy)} reference",
+            "overflow": _overflow(self.overflow),
+        })
+        yield _match_table(self.populations, self.backends)
+        yield _backend_table(self.backends)
+        for match in self.backends:
+            if match.first_difference:
+                yield f"first difference of {match.backend}: {match.first_difference}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyReport(RunReport):
+    """Energy and latency per inference for each profile, from the counts of one run."""
+
+    command = "energy"
+    profiles: tuple[EnergyEstimate, ...]
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+
+    def _parts(self):
+        yield _facts({**_run_facts(self), "accuracy": percent(self.accuracy),
+                      "kind": "ESTIMATE from counted operations, not a measurement"})
+        yield _energy_table(self.profiles)
+        yield _layer_table(self.profiles)
+        yield from _bases(self.profiles)
+        for text in dict.fromkeys(text for estimate in self.profiles for text in estimate.assumptions):
+            yield f"assumed: {text}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateReport(RunReport):
+    """A whole split on the simulator; `equals_training`: the very accuracy that training reported for it, or None."""
+
+    command = "evaluate"
+    correct: int
+    training_correct: int | None
+    equals_training: bool | None
+    confusion: tuple[tuple[int, ...], ...]      # [label][prediction]
+    classes: tuple[str, ...]
+
+    def _parts(self):
+        same = {None: "training reported no figure for this split", True: "exactly what training reported",
+                False: f"DIFFERS from training's {self.training_correct}"}[self.equals_training]
+        yield _facts({**_run_facts(self),
+                      "accuracy": f"{percent(self.accuracy)} ({self.correct} of {self.samples}), {same}"})
+        yield _population_table(self.populations, self.totals)
+        yield _table(("label", *self.classes),
+                     [(name, *map(figure, row)) for name, row in zip(self.classes, self.confusion)], words=("label",))
+
+
+@dataclass(frozen=True)
+class ProfilesReport(Report):
+    """Hardware profiles: an overview of several, every number with its source for one."""
+
+    command = "profiles"
+    profiles: tuple[Profile, ...]
+
+    def to_json(self) -> dict:
+        return {"command": self.command, "profiles": {p.name: asdict(p) for p in self.profiles}}
+
+    def _parts(self):
+        if len(self.profiles) > 1:
+            yield _table(("profile", "chip", "basis"), [(p.name, p.chip, p.basis) for p in self.profiles],
+                         words=("profile", "chip", "basis"))
+            return
+        for profile in self.profiles:
+            yield _facts({"profile": profile.name, "title": profile.title, "basis": profile.basis})
+            yield from _quantity_table(profile)
+
+
+@dataclass(frozen=True)
+class DoctorReport(Report):
+    """What is installed, and how to install the rest."""
+
+    command = "doctor"
+    components: tuple[Component, ...]
+
+    def _parts(self):
+        yield _table(("component", "version", "state", "enables"),
+                     [(c.name, c.version or "-", c.state, c.enables) for c in self.components],
+                     words=("component", "version", "state", "enables"))
+        for c in self.components:
+            if c.state != "installed":
+                yield f"{c.name}: {c.install}"
+
+
+def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount], *,
+                  model: str, selection: str, trained: Activity | None = None,
+                  comparison: Comparison | None = None,
+                  energy: Sequence[EnergyEstimate] = ()) -> DeployReport:
+    """Report of `activity` on samples with `labels` [S] (None: unknown); `trained` is training's forward on the same ones."""
+    rows = _rows(counts, comparison, activity.overflow)
+    return DeployReport(
+        **_run(graph, labels, activity, rows, model=model, selection=selection, comparison=comparison),
+        training_accuracy=_accuracy(graph, labels, trained), agreement=_agreement(graph, activity, trained),
+        compared_with=comparison and comparison.expected, mismatches=comparison and comparison.mismatches,
+        first_difference=comparison and comparison.first, overflow=_sum(activity.overflow),
+        seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy))
+
+
+def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, counts: Sequence[PopulationCount],
+                  runs: Sequence[tuple[Activity, Comparison]], *, model: str, selection: str) -> VerifyReport:
+    """Report of `runs` (backends, and training's stored spikes), each with its comparison to `reference`."""
+    matches = tuple(_backend_match(graph, labels, reference, run, comparison) for run, comparison in runs)
+    rows = tuple(replace(row, mismatches=_mismatches(row.name, matches))
+                 for row in _rows(counts, None, reference.overflow))
+    fields = _run(graph, labels, reference, rows, model=model, selection=selection, comparison=None) | {
+        "backend": ", ".join(m.backend for m in matches), "version": ", ".join(m.version for m in matches),
+        "bit_exact": all(m.bit_exact for m in matches) if matches else None}
+    return VerifyReport(**fields, reference_version=reference.version, overflow=_sum(reference.overflow),
+                        backends=matches)
+
+
+def energy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount],
+                  energy: Sequence[EnergyEstimate], *, model: str, selection: str) -> EnergyReport:
+    """Report of `energy`, the estimates of one run for several profiles."""
+    rows = _rows(counts, None, activity.overflow)
+    run = _run(graph, labels, activity, rows, model=model, selection=selection, comparison=None)
+    return EnergyReport(**run, profiles=tuple(energy))
+
+
+def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: Sequence[Sequence[PopulationCount]],
+                    sizes: Sequence[int], *, model: str, selection: str, version: str,
+                    training_correct: int | None) -> EvaluateReport:
+    """Report of predictions `found` [S] for `labels` [S]; `parts` are the counts of chunks of `sizes` samples."""
+    means = [replace(chunks[0], **{name: float(np.average([getattr(c, name) for c in chunks], weights=sizes))
+                                   for name in ("spikes_per_inference", "synops_per_inference", "rate")})
+             for chunks in zip(*parts)]
+    rows = _rows(means, None, None)
+    names = graph.classes or tuple(map(str, range(graph.readout.neurons)))
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (labels, found), 1)
+    correct = int(np.sum(found == labels))
+    return EvaluateReport(
+        model=model, backend="simulator", version=version, samples=len(labels), selection=selection,
+        steps=graph.steps, accuracy=correct / len(labels), bit_exact=None, populations=rows, totals=_totals(rows),
+        correct=correct, training_correct=training_correct,
+        equals_training=None if training_correct is None else correct == training_correct,
+        confusion=tuple(tuple(map(int, row)) for row in confusion), classes=names)
+
+
+def _run(graph: Graph, labels: np.ndarray | None, activity: Activity, rows: tuple[PopulationRow, ...], *, model: str,
+         selection: str, comparison: Comparison | None) -> dict:
+    values = next(iter((activity.spikes | activity.membrane).values()))
+    return {"model": model, "backend": activity.backend, "version": activity.version, "samples": len(values),
+            "selection": selection, "steps": int(values.shape[1]),
+            "accuracy": _accuracy(graph, labels, activity), "bit_exact": comparison and comparison.bit_exact,
+            "populations": rows, "totals": _totals(rows)}
+
+
+def _rows(counts: Sequence[PopulationCount], comparison: Comparison | None,
+          overflow: dict[str, int] | None) -> tuple[PopulationRow, ...]:
+    mismatches = {match.name: match.mismatches for match in comparison.populations} if comparison else {}
+    return tuple(PopulationRow(
+        c.name, c.kind, tuple(int(n) for n in c.shape), int(c.neurons), float(c.spikes_per_inference),
+        float(c.rate), float(c.synops_per_inference), float(c.updates_per_inference), mismatches.get(c.name),
+        (overflow or {}).get(c.name)) for c in counts)
+
+
+def _totals(rows: Sequence[PopulationRow]) -> Totals:
+    compared = [row.mismatches for row in rows if row.mismatches is not None]
+    sums = {name: sum(getattr(row, name) for row in rows)
+            for name in ("neurons", "spikes_per_inference", "synops_per_inference", "updates_per_inference")}
+    return Totals(**sums, mismatches=sum(compared) if compared else None)
+
+
+def _accuracy(graph: Graph, labels: np.ndarray | None, activity: Activity | None) -> float | None:
+    if labels is None or activity is None or graph.readout is None:
+        return None
+    return float(np.mean(predictions(graph, activity) == labels))
+
+
+def _agreement(graph: Graph, one: Activity, other: Activity | None) -> float | None:
+    if other is None or graph.readout is None:
+        return None
+    return float(np.mean(predictions(graph, one) == predictions(graph, other)))
+
+
+def _backend_match(graph: Graph, labels: np.ndarray | None, reference: Activity, run: Activity,
+                   comparison: Comparison) -> BackendMatch:
+    return BackendMatch(
+        run.backend, run.version, comparison.bit_exact, comparison.compared, comparison.mismatches,
+        comparison.first, _accuracy(graph, labels, run), _agreement(graph, run, reference),
+        _sum(run.overflow), run.seconds, {match.name: match.mismatches for match in comparison.populations})
+
+
+def _mismatches(name: str, matches: Sequence[BackendMatch]) -> int | None:
+    """Sum over the backends; None for a population that none of them compared (an input)."""
+    compared = [m.populations[name] for m in matches if name in m.populations]
+    return sum(compared) if compared else None
+
+
+def _sum(overflow: dict[str, int] | None) -> int | None:
+    return None if overflow is None else int(sum(overflow.values()))
+
+
+def _profiles_json(profiles: Sequence[EnergyEstimate]) -> dict:
+    return {estimate.profile: estimate.to_json() for estimate in profiles}
+
+
+# The terminal.
+
+def figure(x: float | None) -> str:
+    """A number in four significant digits, integers in full, never with an exponent; '-' for None."""
+    if x is None:
+        return "-"
+    if x == int(x):
+        return f"{int(x):,}"
+    return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
+
+
+def percent(x: float | None) -> str:
+    return "-" if x is None else f"{100 * x:.2f} %"
+
+
+def _span(ends: tuple[float, float] | None, show: Callable[[float], str] = figure) -> str:
+    return "-" if ends is None else f"{show(ends[0])} .. {show(ends[1])}"
+
+
+def _run_facts(report: RunReport) -> dict[str, str]:
+    return {"model": report.model, "backend": f"{report.backend} {report.version}",
+            "samples": f"{report.samples} ({report.selection}), {report.steps} steps each"}
+
+
+def _equality(bit_exact: bool | None, expected: str | None, mismatches: int | None,
+              first: Difference | None) -> str:
+    if bit_exact is None:
+        return "not compared"
+    if bit_exact:
+        return f"bit-exact with {expected}: every population, sample and step"
+    return f"DIFFERS from {expected} in {figure(mismatches)} values; first at {first}"
+
+
+def _overflow(count: int | None) -> str:
+    return "not observed" if count is None else f"{figure(count)} neuron-steps reached a 24-bit border"
+
+
+def _bases(profiles: Sequence[EnergyEstimate]) -> Iterator[str]:
+    for estimate in profiles:
+        yield f"{estimate.profile}: {estimate.basis}"
+
+
+def _population_table(rows: Sequence[PopulationRow], totals: Totals):
+    cells = [(r.name, _shape(r.shape), figure(r.neurons), figure(r.spikes_per_inference), figure(r.rate),
+              figure(r.synops_per_inference), figure(r.mismatches)) for r in rows]
+    total = ("total", "", figure(totals.neurons), figure(totals.spikes_per_inference), "",
+             figure(totals.synops_per_inference), figure(totals.mismatches))
+    return _table(("population", "shape", "neurons", "spikes/inf", "rate", "synops/inf", "mismatches"), cells,
+                  words=("population", "shape"), footer=total)
+
+
+def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch]):
+    cells = [(r.name, _shape(r.shape), figure(r.neurons), figure(r.spikes_per_inference),
+              *(figure(m.populations.get(r.name)) for m in matches)) for r in rows]
+    heads = ("population", "shape", "neurons", "spikes/inf", *(f"{m.backend}\nmismatches" for m in matches))
+    total = ("total", "", "", "", *(figure(m.mismatches) for m in matches))
+    return _table(heads, cells, words=("population", "shape"), footer=total)
+
+
+def _backend_table(matches: Sequence[BackendMatch]):
+    cells = [(m.backend, m.version, "bit-exact" if m.bit_exact else "DIFFERS", figure(m.mismatches),
+              figure(m.compared), percent(m.accuracy), percent(m.agreement), figure(m.overflow),
+              figure(m.seconds)) for m in matches]
+    return _table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",
+                   "overflow", "seconds"), cells, words=("backend", "version", "result"))
+
+
+def _energy_table(profiles: Sequence[EnergyEstimate]):
+    names = ("core_dynamic_uj", "core_static_uj", "host_uj", "total_uj", "latency_us")
+    cells = [(e.profile, *(f"{figure(getattr(e, name))}\n{_span(e.ranges[name])}" for name in names),
+              figure(e.cores)) for e in profiles]
+    return _table(("profile", "core dynamic\nuJ/inf", "core static\nuJ/inf", "host\nuJ/inf", "total\nuJ/inf",
+                   "latency\nus", "cores\nat least"), cells, words=("profile",))
+
+
+def _layer_table(profiles: Sequence[EnergyEstimate]):
+    if not profiles:
+        return ""
+    cells = [(layer.name, figure(layer.spikes), figure(layer.synops), figure(layer.updates),
+              *(figure(e.layers[i].core_dynamic_uj) for e in profiles))
+             for i, layer in enumerate(profiles[0].layers)]
+    total = ("total", "", "", "", *(figure(e.core_dynamic_uj) for e in profiles))
+    return _table(("population", "spikes/inf", "synops/inf", "updates/inf",
+                   *(f"{e.profile}\ndynamic uJ/inf" for e in profiles)), cells, words=("population",),
+                  footer=total)
+
+
+def _quantity_table(profile: Profile) -> Iterator[object]:
+    """Every quantity with the letter of its source, then the sources."""
+    quantities = profile.quantities()
+    sources = dict.fromkeys(q.source for q in quantities.values())
+    letters = {source: _letter(i) for i, source in enumerate(sources)}
+    yield _table(("quantity", "value", "unit", "range", "kind", "source"),
+                 [(name, f"{q.value:,}", q.unit, _span(q.range, "{:,}".format), q.kind, letters[q.source])
+                  for name, q in quantities.items()], words=("quantity", "unit", "kind", "source"))
+    yield _facts({letter: source for source, letter in letters.items()})
+
+
+def _letter(i: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    return (_letter(i // 26 - 1) if i >= 26 else "") + chr(ord("a") + i % 26)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _console(file: TextIO):
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        raise MissingDependency("rich", enables="tables on the terminal (--json works without it)",
+                                install="pip install scmrl") from None
+    width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+
+
+def _print(console, part: object) -> None:
+    """Print at the width of the terminal, or wider where a number would be cut; the terminal wraps that."""
+    from rich.measure import Measurement
+
+    if part:
+        needed = Measurement.get(console, console.options, part).minimum
+        console.print(part, width=max(console.width, needed), soft_wrap=False, crop=False)
+
+
+def _facts(facts: dict[str, str]):
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in facts.items():
+        grid.add_row(name, text)
+    return grid
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[str],
+           footer: Sequence[str] = ()):
+    """A table whose columns named in `words` hold words, which may wrap; the others numbers, never cut."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=bool(footer), footer_style="bold", pad_edge=False)
+    for i, head in enumerate(heads):
+        column = [head, *(row[i] for row in rows), *footer[i:i + 1]]
+        widest = max(len(line) for cell in column for line in cell.split("\n"))
+        keep = head not in words or i == 0          # names stay whole, too
+        table.add_column(head, footer[i] if footer else "", justify="left" if head in words else "right",
+                         no_wrap=keep, min_width=widest if keep else None, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,254 @@
+"""Reports: every number on the screen is in the JSON; pictures are written whole or not at all."""
+
+import builtins
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scmrl import reference
+from scmrl.deploy.comparison import compare
+from scmrl.deploy.counts import count
+from scmrl.deploy.energy import estimate
+from scmrl.deploy.picture import layer_bars, report_picture, spike_raster
+from scmrl.deploy.report import (DoctorReport, ProfilesReport, deploy_report, energy_report, figure, percent,
+                                 verify_report)
+from scmrl.doctor import Component, examine
+from scmrl.errors import DataError, MissingDependency, UsageError
+from scmrl.graph import Dense, Graph, OneToOne, Population
+from scmrl.hw_profiles.profile import load, names
+
+RNG = np.random.default_rng(1)
+GRAPH = Graph((Population("in", (3, 2), "input", bits=4),
+               Population("hidden[bold]", (3, 5), vth=20, dv=200),
+               Population("gate", (15,), vth=0, memoryless=True), Population("out", (3,), "readout")),
+              (Dense("in", "hidden[bold]", RNG.integers(-9, 10, (15, 6))),
+               OneToOne("hidden[bold]", "gate", 1),
+               Dense("gate", "out", RNG.integers(-9, 10, (3, 15)))), 7, ("yes", "no", "maybe")).check()
+INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
+RUN = reference.run(GRAPH, INPUTS)
+COUNTS = count(GRAPH, INPUTS, RUN)
+LABELS = np.array([0, 1, 2, 0, 1])
+ENERGY = [estimate(GRAPH, COUNTS, load(name)) for name in ("loihi1", "loihi2", "generic-45nm")]
+WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
+
+
+def lava_run(flips=()):
+    spikes = {name: s.copy() for name, s in RUN.spikes.items()}
+    for place in flips:
+        spikes["gate"].reshape(-1)[place] ^= 1
+    return replace(RUN, spikes=spikes, backend="lava", version="lava-nc 0.10.0", overflow=None,
+                   seconds=12.345, notes=("one OS process",))
+
+
+def deployed(flips=(), **more):
+    run = lava_run(flips)
+    return deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT, trained=replace(RUN, backend="training"),
+                         comparison=compare(GRAPH, RUN, run), **more)
+
+
+def verified(flips=()):
+    runs = [lava_run(flips), replace(RUN, backend="training")]
+    return verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run)) for run in runs],
+                         **WHAT)
+
+
+REPORTS = {
+    "deploy": lambda: deployed(energy=ENERGY),
+    "deploy with mismatches": lambda: deployed(flips=(3, 40, 41)),
+    "deploy, not compared": lambda: deploy_report(GRAPH, LABELS, RUN, COUNTS, **WHAT),
+    "verify": verified,
+    "verify with mismatches": lambda: verified(flips=(7,)),
+    "energy": lambda: energy_report(GRAPH, LABELS, RUN, COUNTS, ENERGY, **WHAT),
+    "profiles": lambda: ProfilesReport(tuple(map(load, names()))),
+    "one profile": lambda: ProfilesReport((load("loihi2"),)),
+    "doctor": lambda: DoctorReport(tuple(examine())),
+}
+
+
+def screen(report, columns=110, monkeypatch=None):
+    if monkeypatch:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    out = io.StringIO()
+    report.show(out)
+    return out.getvalue()
+
+
+def numbers(text):
+    return set(re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text))
+
+
+def numbers_of(value):
+    """All ways in which the numbers of a JSON value may stand on the screen."""
+    if isinstance(value, dict):
+        return set().union(set(), *map(numbers_of, value.values()), *map(numbers, value))
+    if isinstance(value, (list, tuple)):
+        return set().union(set(), *map(numbers_of, value))
+    if isinstance(value, str):
+        return numbers(value)
+    if isinstance(value, bool) or value is None:
+        return set()
+    return numbers(f"{figure(value)} {percent(value)} {value:,}")
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_number_on_the_screen_is_in_the_json(name):
+    report = REPORTS[name]()
+    table = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    shown = numbers(re.sub(r"\s*\n\s*", " ", screen(report)))
+    fixed = {"24", "3", "3.10", "3.13", "2.13.0"} if name == "doctor" else {"24"}     # "24-bit border"
+    assert shown - numbers_of(table) <= fixed
+    assert len(shown) > 5
+
+
+@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_no_number_is_cut_on_any_width(name, columns, monkeypatch):
+    report = REPORTS[name]()
+    narrow = screen(report, columns, monkeypatch)
+    assert "…" not in narrow
+    if name in ("deploy", "verify", "energy"):
+        row = next(line for line in narrow.splitlines() if "hidden[bold]" in line)
+        assert figure(COUNTS[1].spikes_per_inference) in row.split()
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_pipe_gets_plain_text(name):
+    assert "\x1b" not in screen(REPORTS[name]())
+
+
+@pytest.mark.parametrize("name", ["deploy", "verify", "energy"])
+def test_json_has_what_scripts_rely_on(name):
+    table = REPORTS[name]().to_json()
+    assert table["command"] == name and table["samples"] == 5 and 0 <= table["accuracy"] <= 1
+    assert {"backend", "version", "selection", "bit_exact", "totals"} <= table.keys()
+    for row, p in zip(table["populations"], GRAPH.populations, strict=True):
+        assert (row["name"], row["neurons"]) == (p.name, p.neurons)
+        assert {"shape", "spikes_per_inference", "synops_per_inference", "mismatches", "rate"} <= row.keys()
+    if name == "energy":
+        assert set(table["profiles"]) == {"loihi1", "loihi2", "generic-45nm"}
+        assert {"core_dynamic_uj", "core_static_uj", "host_uj", "total_uj", "latency_us",
+                "basis"} <= table["profiles"]["loihi2"].keys()
+
+
+def test_bit_exact_only_after_a_comparison():
+    assert deployed().to_json()["bit_exact"] is True
+    table = REPORTS["deploy, not compared"]().to_json()
+    assert table["bit_exact"] is None and table["mismatches"] is None
+    assert all(row["mismatches"] is None for row in table["populations"])
+    assert "not compared" in screen(REPORTS["deploy, not compared"]())
+    assert REPORTS["energy"]().to_json()["bit_exact"] is None
+
+
+def test_deploy_names_the_first_difference():
+    report = deployed(flips=(40, 41, 3))
+    table = report.to_json()
+    assert table["bit_exact"] is False and table["mismatches"] == 3 == table["totals"]["mismatches"]
+    assert {row["name"]: row["mismatches"] for row in table["populations"]}["gate"] == 3
+    first = table["first_difference"]
+    assert (first["population"], first["sample"], first["step"], list(first["neuron"])) == ("gate", 0, 0, [3])
+    assert "DIFFERS from reference" in screen(report)
+
+
+def test_accuracies_of_backend_and_training_and_their_agreement():
+    trained = replace(RUN, membrane={"out": RUN.membrane["out"][..., ::-1]}, backend="training")
+    right = RUN.membrane["out"][:, -1].argmax(1)
+    report = deploy_report(GRAPH, right, RUN, COUNTS, **WHAT, trained=trained)
+    same = np.mean(right == 2 - right)
+    assert (report.accuracy, report.training_accuracy, report.agreement) == (1.0, same, same)
+
+
+def test_verify_holds_every_backend_and_training():
+    report = verified(flips=(7,))
+    table = report.to_json()
+    assert table["backend"] == "lava, training" and table["bit_exact"] is False
+    lava, training = table["backends"]
+    assert (lava["mismatches"], lava["bit_exact"]) == (1, False)
+    assert (training["mismatches"], training["bit_exact"], training["first_difference"]) == (0, True, None)
+    assert lava["first_difference"] == {"population": "gate", "sample": 0, "step": 0, "neuron": (7,),
+                                        "expected": 1 - lava["first_difference"]["got"],
+                                        "got": lava["first_difference"]["got"]}
+    assert "first difference of lava: gate" in screen(report)
+    assert verified().bit_exact is True
+
+
+def test_verify_of_nothing_claims_nothing():
+    assert verify_report(GRAPH, LABELS, RUN, COUNTS, [], **WHAT).bit_exact is None
+
+
+def test_energy_says_that_it_is_an_estimate_and_on_what():
+    text = " ".join(screen(REPORTS["energy"]()).split())
+    assert "ESTIMATE" in text and "Loihi 1 coefficients" in text
+    assert "no graded spikes" in text
+
+
+def test_doctor_prints_the_command_for_what_is_missing():
+    found = (Component("numpy", "2.0", "installed", "everything", "pip install scmrl"),
+             Component("numba", None, "missing", "the fast simulator", "pip install 'scmrl[fast]'"))
+    text = screen(DoctorReport(found))
+    assert "numba: pip install 'scmrl[fast]'" in text and "pip install scmrl\n" not in text
+
+
+@pytest.mark.parametrize("value, text", [(None, "-"), (0, "0"), (1234567, "1,234,567"), (1e7, "10,000,000"),
+                                         (123456.7, "123,457"), (0.5, "0.5000"), (12.345, "12.35"),
+                                         (0.000012346, "0.00001235"), (-2.5, "-2.500")])
+def test_figures_have_four_digits_and_no_exponent(value, text):
+    assert figure(value) == text
+
+
+# Pictures.
+
+@pytest.mark.parametrize("name", ["run.png", "run.svg"])
+def test_pictures_are_written(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    for draw in (lambda path: spike_raster(GRAPH, RUN, 2, path),
+                 lambda path: layer_bars(COUNTS, ENERGY, path), lambda path: layer_bars(COUNTS, [], path),
+                 lambda path: report_picture(GRAPH, INPUTS, RUN, 4, COUNTS, ENERGY, path)):
+        draw(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") and len(data) > 5000
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_picture_names_backend_sample_populations_and_units(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        report_picture(GRAPH, INPUTS, lava_run(), 4, COUNTS, ENERGY, tmp_path / "run.svg")
+    text = (tmp_path / "run.svg").read_text()
+    for part in ("lava lava-nc 0.10.0", "sample 4", "hidden[bold]", "3x5 lif", "time (steps)",
+                 "uJ per inference", "Loihi 1 (Davies et al. 2018) = Loihi 2 (Loihi 1 coefficients)"):
+        assert part in text, part
+
+
+def test_same_run_same_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    for name in ("one.svg", "two.svg"):
+        report_picture(GRAPH, INPUTS, RUN, 0, COUNTS, ENERGY, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_wrong_ending_sample_and_counts_are_refused_and_leave_no_file(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(UsageError, match=r"unknown kind of picture .*limit \.png or \.svg"):
+        spike_raster(GRAPH, RUN, 0, tmp_path / "run.gif")
+    with pytest.raises(UsageError, match=r"no such sample \(limit 0..4, got 5\)"):
+        spike_raster(GRAPH, RUN, 5, tmp_path / "run.png")
+    with pytest.raises(DataError, match="of another graph"):
+        report_picture(GRAPH, INPUTS, RUN, 0, COUNTS[:2], ENERGY, tmp_path / "run.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_the_command_is_named(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(MissingDependency, match=r"pip install 'scmrl\[plot\]'"):
+        spike_raster(GRAPH, RUN, 0, tmp_path / "run.png")
