@@ -1,0 +1,24 @@
+"""Exporters: a dict from a target's name to "module:attribute", loaded on use.
+
+An exporter is `export(bundle: Bundle, path: Path) -> dict`: it writes the directory `path` whole and returns a summary
+of JSON types. To add one: write it in a file of its own and list it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from ..bundle import Bundle
+from ..errors import UsageError, nearest
+
+TARGETS = {"lava": "scmrl.convert.lava:export"}
+
+
+def exporter(target: str) -> Callable[[Bundle, Path], dict]:
+    """The exporter of a target; raises `UsageError` naming the nearest known one."""
+    if target not in TARGETS:
+        raise UsageError("unknown export target", value=target, fix=nearest(target, TARGETS))
+    module, attribute = TARGETS[target].split(":")
+    return getattr(import_module(module), attribute)

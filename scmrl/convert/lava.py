@@ -1,0 +1,80 @@
+"""Bundle -> a directory that runs on Lava without torch: the bundle, the lowered network, and how to run it. numpy only.
+
+    DIR/bundle.json, graph.json, tensors.npz, samples.npz      the bundle, unchanged
+    DIR/lava/network.json, network.npz                         processes, weights and schedule (`scmrl.lava_network`)
+    DIR/README.txt                                             the commands to install and run
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..bundle import Bundle
+from ..files import whole_directory
+from ..graph import Graph
+from ..lava_lowering import lower
+from ..lava_network import LAVA_INSTALL, LAVA_VERSION, LavaNetwork, Place, write
+
+README = """\
+A spiking network for Lava {version} (Loihi's fixed-point simulation), exported by scmrl.
+
+Install, on a host with Python 3.10 to 3.13 (torch is not needed):
+
+    pip install 'scmrl[deploy]'
+    {install}
+
+Run it on the samples in this directory and compare every spike:
+
+    scmrl deploy . --backend lava               Lava's own multi-process runtime
+    scmrl deploy . --backend lava-inprocess     the same process models in one OS process, several times faster
+
+Layout: {processes} Lava processes, {neurons} neurons ({relays} of them relays), {nonzeros} non-zero weights.
+Samples of {steps} steps{pipelined}; the deepest population is {depth} steps behind the inputs.
+"""
+
+
+def export(bundle: Bundle, path: Path) -> dict:
+    """Write the export to directory `path`; returns its summary. Raises `GraphError` on what Lava cannot hold exactly."""
+    network = lower(bundle.graph)
+    with whole_directory(path) as directory:
+        bundle.write(directory)
+        write(network, directory / "lava", directory)
+        (directory / "README.txt").write_text(readme(network), encoding="utf-8")
+    return summary(bundle.graph, network)
+
+
+def readme(network: LavaNetwork) -> str:
+    return README.format(
+        version=LAVA_VERSION, install=LAVA_INSTALL, processes=network.processes, relays=network.relays,
+        neurons=sum(n.count for n in network.neurons), nonzeros=network.nonzeros, steps=network.steps,
+        depth=network.depth, pipelined=" stream back to back" if network.pipelined else ", each in a run of its own")
+
+
+def summary(graph: Graph, network: LavaNetwork) -> dict:
+    """What was exported, for reports: every population with its label, and the sizes of the Lava network.
+
+    `latency_steps`: hardware steps from an input to the deepest population. `nonzeros` of a population: its fan-in.
+    """
+    return {
+        "target": "lava",
+        "lava": LAVA_VERSION,
+        "steps": network.steps,
+        "pipelined": network.pipelined,
+        "latency_steps": network.depth,
+        "processes": network.processes,
+        "neuron_processes": len(network.neurons),
+        "synapse_processes": len(network.weights),
+        "neurons": sum(n.count for n in network.neurons),
+        "relays": network.relays,
+        "nonzeros": network.nonzeros,
+        "populations": [{
+            "name": place.population, "label": "exact", "kind": graph[place.population].kind,
+            "neurons": place.count, "depth": place.depth, "process": place.process,
+            "nonzeros": fan_in(network, place)} for place in network.places],
+    }
+
+
+def fan_in(network: LavaNetwork, place: Place) -> int:
+    """Non-zero weights into a population, as lowered."""
+    stop = place.start + place.count
+    return sum(int(w.indptr[stop] - w.indptr[place.start]) for w in network.weights if w.target == place.process)

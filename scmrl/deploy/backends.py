@@ -1,0 +1,99 @@
+"""What can run a graph: a name, and the class behind it, loaded on use. numpy only.
+
+To add a backend: write a subclass of `Backend` in a file of its own, that imports its library only when opened, and
+list it in `BACKENDS`. It is right when `tests/conformance` passes with its name added to the list there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import reference
+from ..activity import Activity, check_inputs
+from ..errors import BackendError, UsageError, nearest
+from ..graph import Graph
+
+BACKENDS = {
+    "reference": "scmrl.deploy.backends:Reference",
+    "simulator": "scmrl.deploy.simulator:Simulator",
+    "lava": "scmrl.deploy.lava:LavaRuntime",
+    "lava-inprocess": "scmrl.deploy.lava:LavaInProcess",
+}
+
+Progress = Callable[[int, int], None]           # (samples done, samples in all)
+
+
+class Backend:
+    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None: unbounded)."""
+
+    def __init__(self, graph: Graph, *, deadline_s: float | None = None):
+        if deadline_s is not None and not deadline_s > 0:
+            raise UsageError("a deadline must be positive", where="deadline_s", limit="> 0 s", value=deadline_s)
+        self.graph, self.deadline_s = graph, deadline_s
+
+    def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
+        """Run inputs {name: integer [S, T, *shape]}; every sample starts from zero state.
+
+        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend itself fails.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what the backend holds; it cannot run again."""
+
+    def __enter__(self) -> "Backend":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+class Deadline:
+    """The moment after which a run is given up. `check` raises `BackendError` once it has passed."""
+
+    def __init__(self, seconds: float | None, where: str):
+        self.seconds, self.where, self.started = seconds, where, time.monotonic()
+
+    def check(self) -> None:
+        spent = time.monotonic() - self.started
+        if self.seconds is not None and spent > self.seconds:
+            raise BackendError("run is past its deadline", where=self.where, limit=f"{self.seconds:g} s",
+                               value=f"{spent:.3g} s", fix="give fewer samples or a longer deadline")
+
+
+class Reference(Backend):
+    """The living definition, `scmrl.reference`, one sample at a time: slow, and what the others are judged against."""
+
+    def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
+        deadline = Deadline(self.deadline_s, "reference")
+        inputs = check_inputs(self.graph, inputs)
+        samples = len(next(iter(inputs.values())))
+        parts = []
+        for i in range(samples):
+            parts.append(reference.run(self.graph, {name: x[i:i + 1] for name, x in inputs.items()}))
+            deadline.check()
+            if progress:
+                progress(i + 1, samples)
+        return Activity(
+            spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes},
+            membrane={name: np.concatenate([part.membrane[name] for part in parts]) for name in parts[0].membrane},
+            backend="reference", version=parts[0].version,
+            overflow={name: sum(part.overflow[name] for part in parts) for name in parts[0].overflow},
+            seconds=sum(part.seconds for part in parts))
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of a backend by its name; raises `UsageError` for an unknown one, naming the nearest."""
+    if name not in BACKENDS:
+        raise UsageError("no such backend", where=name, fix=nearest(name, BACKENDS))
+    module, attribute = BACKENDS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def open_backend(name: str, graph: Graph, *, deadline_s: float | None = None) -> Backend:
+    """Open a backend on a graph. Raises `UsageError` (unknown name), `MissingDependency`, `GraphError`."""
+    return backend_class(name)(graph, deadline_s=deadline_s)

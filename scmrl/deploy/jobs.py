@@ -1,0 +1,180 @@
+"""The jobs behind the commands: a frozen model and samples in, a report out.
+
+Everything here works without torch; the reference, the simulator and Lava are opened by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..activity import Activity, check_inputs, predictions
+from ..bundle import Bundle, load, locate
+from ..data import CLEAN, HARD, FrontEnd
+from ..data import load as load_pairs
+from ..errors import BundleError, DataError, UsageError
+from ..files import read_arrays
+from ..graph import Graph
+from ..hw_profiles import profile as profiles
+from . import energy as energy_model
+from .backends import backend_class, open_backend
+from .comparison import compare
+from .counts import count
+from .report import (DeployReport, EnergyReport, EvaluateReport, VerifyReport, deploy_report, energy_report,
+                     evaluate_report, verify_report)
+
+Progress = Callable[[int, int], None] | None
+DEPLOY_PROFILES = ("loihi1", "loihi2")
+CHUNK = 256                             # samples that the whole-set evaluation holds at once
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs {name: int [S, T, *shape]}, labels int64 [S] or None, training's spikes for them or None, and which."""
+
+    inputs: dict[str, np.ndarray]
+    labels: np.ndarray | None
+    trained: Activity | None
+    selection: str
+
+
+def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
+    """The first `wanted` samples of the bundle, or of an npz `file` with `x` [S, T, ...] or an array per input, and
+    optionally labels `y` [S]."""
+    if wanted is not None and wanted < 1:
+        raise UsageError("at least one sample is needed", where="--samples", value=wanted)
+    if file is None:
+        available = bundle.samples
+        if wanted is not None and wanted > available:
+            raise UsageError("more samples than the model holds", where="--samples", limit=available, value=wanted,
+                             fix="give other samples with --input, or train with a larger held_out")
+        n = wanted or available
+        trained = bundle.trained and Activity(
+            {name: s[:n] for name, s in bundle.trained.spikes.items()},
+            {name: v[:n] for name, v in bundle.trained.membrane.items()},
+            bundle.trained.backend, bundle.trained.version)
+        return Samples({name: x[:n] for name, x in bundle.inputs.items()}, bundle.labels[:n], trained,
+                       f"held-out samples 1 to {n} of {available}")
+    try:
+        arrays = read_arrays(Path(file))
+    except BundleError as error:
+        raise DataError(str(error)) from None
+    labels = arrays.pop("y", None)
+    names = [p.name for p in bundle.graph.of_kind("input")]
+    if set(arrays) == {"x"} and len(names) == 1:
+        arrays = {names[0]: arrays["x"]}
+    inputs = {name: x[:wanted] for name, x in check_inputs(bundle.graph, arrays).items()}
+    total = len(next(iter(inputs.values())))
+    if labels is not None:
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) < total:
+            raise DataError("labels must be integers, one for each sample", where=f"{file}: y",
+                            limit=f"[{total}]", value=f"{labels.dtype} {list(labels.shape)}")
+        labels = labels[:total].astype(np.int64)
+    return Samples(inputs, labels, None, f"samples 1 to {total} of {Path(file).name}")
+
+
+def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], *, deadline_s: float | None = None,
+        progress: Progress = None) -> Activity:
+    """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`."""
+    kind = backend_class(backend)
+    if hasattr(kind, "from_export") and kind.exported(locate(model)):
+        opened = kind.from_export(model, deadline_s=deadline_s)
+    else:
+        opened = kind(graph, deadline_s=deadline_s)
+    with opened:
+        return opened.run(inputs, progress=progress)
+
+
+def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path | None = None,
+           deadline_s: float | None = None, progress: Progress = None, compared: bool = True,
+           picture: Path | None = None) -> DeployReport:
+    """Run a frozen model or export on a backend; compare with the reference, and with training where it is stored."""
+    bundle = load(model)
+    chosen = choose(bundle, samples, file)
+    chips = [profiles.load(name) for name in DEPLOY_PROFILES]
+    activity = run(model, bundle.graph, backend, chosen.inputs, deadline_s=deadline_s, progress=progress)
+    comparison = None
+    if compared and backend != "reference":
+        comparison = compare(bundle.graph, run(model, bundle.graph, "reference", chosen.inputs), activity)
+    counts = count(bundle.graph, chosen.inputs, activity)
+    estimates = [energy_model.estimate(bundle.graph, counts, chip) for chip in chips]
+    _draw(bundle.graph, chosen, activity, counts, estimates, picture)
+    return deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
+                         selection=chosen.selection, trained=chosen.trained, comparison=comparison, energy=estimates)
+
+
+def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estimates: list,
+          picture: Path | None) -> None:
+    if picture is not None:
+        from .picture import report_picture
+        report_picture(graph, chosen.inputs, activity, 0, counts, estimates, picture)
+
+
+def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, file: Path | None = None,
+           deadline_s: float | None = None, progress: Progress = None) -> VerifyReport:
+    """Compare backends, and training's stored spikes, with the reference: every population, sample and step."""
+    bundle = load(model)
+    chosen = choose(bundle, samples, file)
+    reference = run(model, bundle.graph, "reference", chosen.inputs)
+    runs = [] if chosen.trained is None else [(chosen.trained, compare(bundle.graph, reference, chosen.trained))]
+    for name in backends:
+        activity = run(model, bundle.graph, name, chosen.inputs, deadline_s=deadline_s, progress=progress)
+        runs.append((activity, compare(bundle.graph, reference, activity)))
+    counts = count(bundle.graph, chosen.inputs, reference)
+    return verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
+                         selection=chosen.selection)
+
+
+def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = None, file: Path | None = None,
+           picture: Path | None = None) -> EnergyReport:
+    """Energy and latency per inference for each profile, from exact counts on the simulator."""
+    bundle = load(model)
+    chips = [profiles.load(name) for name in profile_names]
+    chosen = choose(bundle, samples, file)
+    activity = run(model, bundle.graph, "simulator", chosen.inputs)
+    counts = count(bundle.graph, chosen.inputs, activity)
+    estimates = [energy_model.estimate(bundle.graph, counts, chip) for chip in chips]
+    _draw(bundle.graph, chosen, activity, counts, estimates, picture)
+    return energy_report(bundle.graph, chosen.labels, activity, counts, estimates, model=str(model),
+                         selection=chosen.selection)
+
+
+def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, split: str) -> tuple[dict, np.ndarray,
+                                                                                                    str]:
+    """Encoded frames {input: uint8 [S, C, H, W]} and labels of a dataset, corrupted as the model was trained."""
+    name = dataset or bundle.training.get("dataset")
+    if not isinstance(name, str):
+        raise UsageError("the model does not say which dataset it was trained on", fix="give --dataset")
+    hard = bool(bundle.training.get("hard"))
+    pairs = (HARD if hard else CLEAN).apply(load_pairs(name, split=split, data_dir=data_dir), 0)
+    encoded = FrontEnd.from_dict(bundle.frontend).encode(pairs.waveform, pairs.image)
+    wanted = [p.name for p in bundle.graph.of_kind("input")]
+    missing = sorted(set(wanted) - set(encoded))
+    if missing:
+        raise DataError("the dataset lacks a modality of the model", where=name, value=missing)
+    return {n: encoded[n] for n in wanted}, pairs.label, f"{name}{' --hard' if hard else ''}, {split} split"
+
+
+def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = None, split: str = "test",
+             progress: Progress = None) -> EvaluateReport:
+    """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model."""
+    bundle = load(model)
+    encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
+    steps, found, parts, weights = bundle.graph.steps, [], [], []
+    with open_backend("simulator", bundle.graph) as simulator:
+        for start in range(0, len(labels), CHUNK):
+            frames = {name: x[start:start + CHUNK] for name, x in encoded.items()}
+            inputs = {name: np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) for name, x in frames.items()}
+            activity = simulator.run(inputs)
+            found.append(predictions(bundle.graph, activity))
+            parts.append(count(bundle.graph, inputs, activity))
+            weights.append(len(found[-1]))
+            if progress:
+                progress(start + weights[-1], len(labels))
+    same = dataset in (None, bundle.training.get("dataset")) and split == "test"
+    return evaluate_report(bundle.graph, labels, np.concatenate(found), parts, weights, model=str(model),
+                           selection=which, version=activity.version,
+                           training_correct=bundle.metrics.get("test_correct") if same else None)

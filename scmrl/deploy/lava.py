@@ -1,0 +1,194 @@
+"""The Lava backends: a graph on Lava's bit-accurate Loihi models, every population recorded.
+
+`LavaRuntime` runs Lava's own multi-process runtime, as a Lava user would: the proof. `LavaInProcess` steps the same
+process models in one OS process: the same bits, several times faster.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..activity import Activity, check_inputs
+from ..bundle import load, locate
+from ..errors import BackendError, BundleError, ScmrlError
+from ..graph import Graph
+from ..lava_lowering import lower
+from ..lava_network import LavaNetwork, read
+from . import lava_compat
+from .lava_inprocess import InProcessSession
+from .lava_processes import LavaProcesses, bias_at, build, spikes_of
+from .lava_session import ProcessSession
+
+BATCH_BYTES = 256 << 20                 # recordings of one run; more samples take several runs
+STARTUP_LIMIT_S = 60.0                  # the default deadline: a start, and what a busy machine may take for a step
+PROCESS_STEP_LIMIT_S = 0.02
+
+
+class _Lava:
+    """Runs a graph on Lava; the subclasses say how. `network` is the lowered graph, if an export holds one."""
+
+    name: str
+
+    def __init__(self, graph: Graph, *, deadline_s: float | None = None, network: LavaNetwork | None = None):
+        self.graph, self.deadline_s = graph, deadline_s
+        self.version = lava_compat.load()
+        self._network = lower(graph) if network is None else network.check()
+        if not self._network.holds(graph):
+            raise BundleError("lowered network belongs to another graph", where=self.name, fix="export the model again")
+
+    @staticmethod
+    def exported(directory: Path) -> bool:
+        """Whether the bundle there carries a lowered network."""
+        return (directory / "lava" / "network.json").is_file()
+
+    @classmethod
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> "_Lava":
+        """The backend on a directory written by `scmrl.convert.lava.export`, with the lowered network found there."""
+        directory = locate(path)
+        return cls(load(directory).graph, deadline_s=deadline_s, network=read(directory / "lava", directory))
+
+    def __enter__(self) -> "_Lava":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing outlives `run`, so nothing is left to do."""
+
+    def network(self, steps: int) -> LavaNetwork:
+        """The lowered network for samples of `steps` steps; its layout depends on them."""
+        return self._network if self._network.steps == steps else lower(self.graph, steps)
+
+    def run(self, inputs: dict[str, np.ndarray], progress=None) -> Activity:
+        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.
+
+        `progress(done, total)` counts hardware steps. Raises `BackendError` at the deadline or where Lava fails.
+        """
+        inputs = check_inputs(self.graph, inputs)
+        samples, steps = next(iter(inputs.values())).shape[:2]
+        network = self.network(steps)
+        batches = _batches(network, samples)
+        total = sum(network.hardware_steps(len(batch)) for batch in batches)
+        limit = self.deadline_s
+        if limit is None:
+            limit = len(batches) * STARTUP_LIMIT_S + total * network.processes * PROCESS_STEP_LIMIT_S
+        clock = _Clock(limit, total, progress)
+        parts = [self._run(network, {name: x[batch] for name, x in inputs.items()}, clock) for batch in batches]
+        values = {p.population: np.concatenate([part[p.population] for part in parts])
+                  .reshape(samples, steps, *self.graph[p.population].shape) for p in network.places}
+        return Activity(
+            spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
+            membrane={p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")},
+            backend=self.name, version=self.version, seconds=clock.seconds, startup_s=clock.startup_s,
+            notes=self._notes(network))
+
+    def _notes(self, network: LavaNetwork) -> tuple[str, ...]:
+        if network is self._network:
+            return ()
+        return (f"network laid out anew for {network.steps} steps; the one it was opened with takes "
+                f"{self._network.steps}",)
+
+    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: "_Clock") -> tuple:
+        """Lava's processes for one run, and the context manager that runs them."""
+        raise NotImplementedError
+
+    def _run(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: "_Clock") -> dict[str, np.ndarray]:
+        """One run of Lava: values [S, T, count] by population."""
+        samples = next(iter(inputs.values())).shape[0]
+        try:
+            with lava_compat.nothing_left():
+                processes, session = self._session(network, inputs, clock)
+                with session:
+                    clock.started()
+                    self._advance(network, session, samples, clock)
+                    clock.stopped()
+        except TimeoutError:
+            raise BackendError("run did not end in time", where=self.name, limit=f"{clock.limit:g} s",
+                               value=f"{clock.done} of {clock.total} steps",
+                               fix="give a longer deadline or fewer samples") from None
+        except ScmrlError:
+            raise
+        except Exception as error:  # whatever Lava raises while it compiles, builds and runs
+            raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
+        return _values(network, processes, samples)
+
+    def _advance(self, network: LavaNetwork, session, samples: int, clock: "_Clock") -> None:
+        """All hardware steps, a sample's worth at a time; biases are switched on where the network needs that."""
+        done, steps = 0, network.hardware_steps(samples)
+        switches = [] if network.pipelined else sorted({p.depth for p in network.places} - {0})
+        while done < steps:
+            stop = switches[0] if switches else min(done + network.steps, steps)
+            session.advance(stop - done)
+            clock.advance(stop - done)
+            done = stop
+            if switches:
+                switches.pop(0)
+                for neurons in network.neurons:
+                    if neurons.bias_mant.any():
+                        session.set_bias(neurons.name, bias_at(network, neurons, done))
+
+
+def _batches(network: LavaNetwork, samples: int) -> list[range]:
+    """Samples that run together: one where they must not meet, else as many as memory is meant for."""
+    step_bytes = sum(n.count for n in network.neurons) + 4 * network.source_count
+    size = max(1, BATCH_BYTES // (step_bytes * network.steps)) if network.pipelined else 1
+    return [range(first, min(first + size, samples)) for first in range(0, samples, size)]
+
+
+def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dict[str, np.ndarray]:
+    frames = dict(processes.spikes)
+    if network.readout is not None:
+        frames[network.readout] = processes.membrane
+    return {p.population: spikes_of(frames[p.process], p, samples, network.steps) for p in network.places}
+
+
+class _Clock:
+    """Deadline, progress and times of a run."""
+
+    def __init__(self, limit: float, total: int, progress):
+        self.limit, self.total, self.progress = limit, total, progress
+        self.done, self.seconds, self.startup_s = 0, 0.0, 0.0
+        self._mark = time.monotonic()
+        self.end = self._mark + limit
+
+    def _lap(self) -> float:
+        now, before = time.monotonic(), self._mark
+        self._mark = now
+        return now - before
+
+    def started(self) -> None:
+        self.startup_s += self._lap()
+
+    def stopped(self) -> None:
+        self.seconds += self._lap()
+
+    def advance(self, steps: int) -> None:
+        self.done += steps
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        if self.done < self.total and time.monotonic() > self.end:
+            raise TimeoutError
+
+
+class LavaRuntime(_Lava):
+    """Lava's multi-process runtime, one OS process for each Lava process."""
+
+    name = "lava"
+
+    def _session(self, network, inputs, clock):
+        processes = build(network, inputs, own_processes=True)
+        return processes, ProcessSession(processes, clock.end)
+
+
+class LavaInProcess(_Lava):
+    """Lava's process models in this OS process."""
+
+    name = "lava-inprocess"
+
+    def _session(self, network, inputs, clock):
+        processes = build(network, inputs, own_processes=False)
+        return processes, InProcessSession(processes)

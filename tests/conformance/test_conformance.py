@@ -1,0 +1,92 @@
+"""Every backend equals the reference in every bit: spikes of every population, membranes of the readout, every step."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conformance.demo import demo_graph, demo_inputs
+from conformance.graphs import GRAPHS, LAVA_REFUSES, random_graph
+from scmrl import reference
+from scmrl.deploy.backends import backend_class
+from scmrl.deploy.simulator import Simulator
+from scmrl.errors import GraphError
+
+needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+needs_lava = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="Lava is not installed")
+
+# To add a backend: its name, how it is opened on a graph, and what it needs.
+BACKENDS = {
+    "reference": lambda graph: backend_class("reference")(graph),
+    "simulator-numpy": lambda graph: Simulator(graph, compiled=False),
+    "simulator-numba": lambda graph: Simulator(graph, compiled=True, threads=1),
+    "simulator-threads": lambda graph: Simulator(graph, compiled=True, threads=2),
+    "lava-inprocess": lambda graph: backend_class("lava-inprocess")(graph),
+    "lava": lambda graph: backend_class("lava")(graph, deadline_s=60),
+}
+NEEDS = {"simulator-numba": needs_numba, "simulator-threads": needs_numba, "lava-inprocess": needs_lava,
+         "lava": needs_lava}
+
+
+def parameters(*names: str) -> list:
+    return [pytest.param(name, marks=NEEDS.get(name, ())) for name in names]
+
+
+def assert_equal_in_every_bit(graph, expected, got):
+    assert set(got.spikes) == {p.name for p in graph.of_kind("lif")}
+    assert set(got.membrane) == {p.name for p in graph.of_kind("readout")}
+    for p in graph.order():
+        if p.kind != "input":
+            wanted, found = expected.values(p.name), got.values(p.name)
+            assert found.dtype == wanted.dtype and found.shape == wanted.shape, p.name
+            assert np.array_equal(found, wanted), f"{p.name} differs first at {np.argwhere(found != wanted)[0]}"
+    if got.overflow is not None:
+        assert got.overflow == expected.overflow
+
+
+@pytest.mark.parametrize("backend", parameters(*BACKENDS))
+@pytest.mark.parametrize("name", GRAPHS)
+def test_equals_the_reference(name, backend):
+    graph, inputs = GRAPHS[name]()
+    if backend.startswith("lava") and name in LAVA_REFUSES:
+        with pytest.raises(GraphError, match="a|b"):
+            BACKENDS[backend](graph)
+        return
+    with BACKENDS[backend](graph) as opened:
+        assert_equal_in_every_bit(graph, reference.run(graph, inputs), opened.run(inputs))
+
+
+@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba"))
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
+def test_random_graphs_in_the_simulator(backend, seed, recurrent):
+    graph, inputs = random_graph(seed, recurrent)
+    assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs))
+
+
+@needs_lava
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
+def test_random_graphs_in_lava(seed, recurrent):
+    graph, inputs = random_graph(seed, recurrent)
+    assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS["lava-inprocess"](graph).run(inputs))
+
+
+@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba", "lava-inprocess"))
+def test_a_model_as_trained(backend):
+    """Two modalities, four stages, attention, readout: smaller images, the full depth."""
+    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
+    inputs = demo_inputs(graph, 3)
+    expected = reference.run(graph, inputs)
+    assert sum(s.sum() for s in expected.spikes.values()) > 1000
+    assert_equal_in_every_bit(graph, expected, BACKENDS[backend](graph).run(inputs))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_graph_is_awake(name):
+    """A graph on which nothing happens proves nothing: some neuron fires or some membrane moves."""
+    graph, inputs = GRAPHS[name]()
+    activity = reference.run(graph, inputs)
+    assert name == "zero_weights" or any(values.any() for values in (*activity.spikes.values(), *activity.membrane.values()))

@@ -1,0 +1,344 @@
+"""Both Lava backends equal the definition in every bit, and always end: in time, cleanly, with one clear line."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scmrl import reference
+from scmrl.errors import BackendError, DataError, GraphError
+from scmrl.graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Window
+from scmrl.lava_lowering import lower
+
+pytest.importorskip("lava", reason="lava-nc is not installed")
+
+from scmrl.deploy import lava_compat  # noqa: E402
+from scmrl.deploy.lava import LavaInProcess, LavaRuntime  # noqa: E402
+
+BACKENDS = (LavaInProcess, LavaRuntime)
+
+
+def attention_graph(steps: int = 4) -> Graph:
+    """Graded and binary inputs, conv, pool, AND, masks, biases, leaks, wide weights and skips of many lengths."""
+    rng = np.random.default_rng(3)
+
+    def q(*shape: int) -> np.ndarray:
+        return rng.integers(-100, 101, shape)
+
+    return Graph((
+        Population("image", (2, 4, 4), kind="input", bits=8), Population("sound", (3, 4), kind="input"),
+        Population("conv", (3, 4, 4), vth=5000, dv=700, bias_mant=rng.integers(-4096, 4096, (3, 1, 1)), bias_exp=5),
+        Population("pool", (3, 2, 2), memoryless=True),
+        Population("k", (3, 4), vth=60, du=1000, dv=128, bias_mant=300),
+        Population("and", (3, 4), vth=1, memoryless=True), Population("mask", (3,), vth=0, dv=200),
+        Population("gate", (3, 4), vth=1, memoryless=True), Population("z", (3, 4), vth=40, dv=4095),
+        Population("out", (5,), kind="readout", dv=10, bias_mant=7)), (
+        Conv2d("image", "conv", q(3, 2, 3, 3), padding=(1, 1)), Window("conv", "pool", 1, (2, 2), (2, 2)),
+        Pointwise("sound", "k", q(3, 3)), OneToOne("k", "and", 1), OneToOne("pool", "and", 1),
+        SumTokens("and", "mask", 1), Broadcast("mask", "gate", 1), OneToOne("sound", "gate", 1),
+        Pointwise("gate", "z", q(3, 3)), Dense("pool", "z", q(12, 12), exponent=2), OneToOne("k", "z", 300),
+        Dense("z", "out", q(5, 12)), Dense("pool", "out", q(5, 12), exponent=1), Dense("image", "out", q(5, 32))),
+        steps=steps)
+
+
+def recurrent_graph() -> Graph:
+    """Delays between populations, of inputs, and loops; biases that would fire before the first sample begins."""
+    one = np.ones((2, 2), int)
+    return Graph((
+        Population("x", (2,), kind="input", bits=5), Population("clock", (2,), vth=1, bias_mant=100),
+        Population("a", (2,), vth=20, bias_mant=np.array([3000, -10])), Population("b", (2,), vth=2, dv=300),
+        Population("out", (2,), kind="readout")), (
+        Dense("x", "a", one), Dense("x", "b", one, delay=2), Dense("clock", "a", -one, delay=3),
+        Dense("a", "b", one), Dense("a", "a", np.array([[3, -9], [5, 1]]), delay=1), Dense("b", "a", one, delay=2),
+        Dense("b", "out", one, delay=4), Dense("a", "out", -one)), steps=6)
+
+
+def inputs(graph: Graph, samples: int, steps: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {p.name: rng.integers(0, 1 << p.bits, (samples, steps or graph.steps, *p.shape))
+            for p in graph.of_kind("input")}
+
+
+def assert_equals_definition(backend: type, graph: Graph, x: dict[str, np.ndarray]) -> None:
+    want = reference.run(graph, x)
+    with backend(graph) as lava:
+        got = lava.run(x)
+    for p in (*graph.of_kind("lif"), *graph.of_kind("readout")):
+        np.testing.assert_array_equal(got.values(p.name), want.values(p.name), err_msg=p.name)
+        assert got.values(p.name).dtype == want.values(p.name).dtype
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("graph", [attention_graph(), recurrent_graph()], ids=["attention", "recurrent"])
+def test_every_bit_of_every_population_equals_the_definition(backend, graph):
+    x = inputs(graph, 3)
+    fired = reference.run(graph, x).spikes
+    assert all(0 < s.mean() < 1 for name, s in fired.items() if name != "clock")
+    assert_equals_definition(backend, graph, x)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 11])
+def test_samples_shorter_and_longer_than_the_network_is_deep(steps):
+    graph = attention_graph()
+    assert_equals_definition(LavaInProcess, graph, inputs(graph, 4, steps))
+
+
+def test_other_steps_than_the_layouts_are_noted():
+    graph = attention_graph(steps=4)
+    assert LavaInProcess(graph).run(inputs(graph, 1)).notes == ()
+    assert "7 steps" in LavaInProcess(graph).run(inputs(graph, 1, steps=7)).notes[0]
+
+
+def test_samples_of_a_second_run_of_lava_join_the_first(monkeypatch):
+    monkeypatch.setattr("scmrl.deploy.lava.BATCH_BYTES", 4000)
+    graph = attention_graph()
+    assert_equals_definition(LavaInProcess, graph, inputs(graph, 7))
+
+
+def test_24_bit_borders_are_crossed_the_same_way():
+    graph = Graph((Population("x", (1,), kind="input", bits=11), Population("a", (1,), vth=(1 << 17) - 2, du=5),
+                   Population("out", (1,), kind="readout", du=-1)),
+                  (OneToOne("x", "a", 100), OneToOne("x", "out", -90)), steps=9)
+    x = inputs(graph, 3)
+    overflow = reference.run(graph, x).overflow
+    assert overflow["a"] > 0 and overflow["out"] > 0
+    assert_equals_definition(LavaInProcess, graph, x)
+
+
+@st.composite
+def graphs(draw) -> Graph:
+    """Random DAGs with random LIF parameters, delays and self-loops."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    populations = [Population("x", (3,), kind="input", bits=draw(st.sampled_from([1, 8])))]
+    synapses = []
+    for i in range(draw(st.integers(1, 6))):
+        p = Population(
+            f"p{i}", (2,), vth=draw(st.integers(0, 300)), du=draw(st.sampled_from([-1, 0, 900, 4095])),
+            dv=draw(st.sampled_from([0, 77, 4095, 4096])), memoryless=draw(st.booleans()),
+            bias_mant=rng.integers(-4096, 4096, 2), bias_exp=draw(st.integers(0, 4)))
+        for source in populations:
+            if draw(st.booleans()):
+                synapses.append(Dense(source.name, p.name, rng.integers(-128, 128, (2, source.neurons)),
+                                      exponent=draw(st.integers(0, 3)), delay=draw(st.sampled_from([0, 0, 0, 2]))))
+        if draw(st.integers(0, 4)) == 0:
+            synapses.append(Dense(p.name, p.name, rng.integers(-128, 128, (2, 2)), delay=draw(st.integers(1, 3))))
+        populations.append(p)
+    return Graph(tuple(populations), tuple(synapses), steps=draw(st.integers(1, 6)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(graphs(), st.integers(0, 100))
+def test_random_graphs_equal_the_definition(graph, seed):
+    assert_equals_definition(LavaInProcess, graph, inputs(graph, 2, seed=seed))
+
+
+def test_activity_says_which_lava_ran_and_how_long():
+    graph, seen = attention_graph(), []
+    activity = LavaRuntime(graph).run(inputs(graph, 5), progress=lambda done, total: seen.append((done, total)))
+    assert (activity.backend, activity.version) == ("lava", "0.10.0")
+    assert activity.seconds > 0 and activity.startup_s > 0
+    total = lower(graph).hardware_steps(5)
+    assert seen[-1] == (total, total) and seen == sorted(seen) and len(seen) >= 5
+
+
+def test_bad_inputs_and_parameters_are_refused_before_lava_starts():
+    graph = attention_graph()
+    with pytest.raises(DataError, match="image: input value out of range"):
+        LavaRuntime(graph).run({**inputs(graph, 1), "image": np.full((1, 4, 2, 4, 4), 256)})
+    floats = dataclasses.replace(graph.populations[4], vth=60.5)
+    with pytest.raises(GraphError, match="k: vth must be an integer"):
+        LavaRuntime(dataclasses.replace(graph, populations=(*graph.populations[:4], floats, *graph.populations[5:])))
+
+
+# --- the multi-process runtime always ends -----------------------------------------------------------------------------
+
+def relay_graph() -> Graph:
+    return Graph((Population("x", (2,), kind="input"), Population("a", (2,)), Population("out", (2,), kind="readout")),
+                 (OneToOne("x", "a", 1), OneToOne("a", "out", 1)), steps=4)
+
+
+@pytest.fixture
+def leaves_nothing():
+    """No child, no thread and no shared memory of this test's outlives it."""
+    from lava.magma.core.process.process import ProcessServer
+
+    threads, registered = threading.active_count(), len(ProcessServer().processes)
+    yield
+    assert multiprocessing.active_children() == []
+    assert threading.active_count() == threads
+    assert len(ProcessServer().processes) == registered
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_run_leaves_no_child_thread_or_registry_entry():
+    LavaRuntime(relay_graph()).run(inputs(relay_graph(), 2))
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_deadline_ends_the_run_with_one_line(backend):
+    with pytest.raises(BackendError, match=r"did not end in time \(limit 0.01 s") as failure:
+        backend(relay_graph(), deadline_s=0.01).run(inputs(relay_graph(), 300))
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_error_in_a_lava_process_is_shown_at_once(monkeypatch):
+    """A float threshold past all checks: Lava's process raises before it sends, and Lava itself would wait for ever."""
+    from scmrl.deploy import lava_processes
+
+    def with_float_threshold(n, network):
+        return original(dataclasses.replace(n, vth=n.vth + 0.5), network)
+
+    original = lava_processes._neurons
+    monkeypatch.setattr(lava_processes, "_neurons", with_float_threshold)
+    with pytest.raises(BackendError, match="left_shift.*not supported") as failure:
+        LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 2))
+    assert "\n" not in str(failure.value)
+    assert "Traceback" in failure.value.child_traceback
+    assert failure.value.where in ("phase1", "readout")
+    with pytest.raises(BackendError, match="left_shift"):
+        LavaInProcess(relay_graph()).run(inputs(relay_graph(), 2))
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_killed_lava_process_ends_the_run():
+    def kill_one(done, total):
+        next(c for c in multiprocessing.active_children() if type(c).__name__ == "SystemProcess").kill()
+
+    with pytest.raises(BackendError, match="exit code -9"):
+        LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 300), progress=kill_one)
+
+
+SCRIPT = """
+    import sys
+    import numpy as np
+    from scmrl.graph import Graph, OneToOne, Population
+    graph = Graph((Population("x", (2,), kind="input"), Population("a", (2,)), Population("out", (2,), kind="readout")),
+                  (OneToOne("x", "a", 1), OneToOne("a", "out", 1)), steps=4)
+    x = {"x": np.ones((SAMPLES, 4, 2), int)}
+"""
+
+
+def python(body: str, samples: int = 2) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(SCRIPT).replace("SAMPLES", str(samples)) + textwrap.dedent(body)]
+
+
+def running(group: int) -> list[str]:
+    """Names of the living (not zombie) processes of a process group."""
+    out = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, pgrp = rest.split()[:3]
+        if int(pgrp) == group and state != "Z":
+            out.append(name)
+    return out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux only")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("whole_group", [True, False], ids=["terminal", "process"])
+def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, whole_group, tmp_path):
+    """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
+    script = python("""
+        import os
+        from scmrl.deploy.lava import LavaRuntime
+        def progress(done, total):
+            if done == 40:
+                print("running", *[f for f in os.listdir("/dev/shm") if f.startswith("psm_")], file=sys.stderr, flush=True)
+        LavaRuntime(graph).run(x, progress)
+    """, samples=100_000)
+    process = subprocess.Popen(script, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    before = set(os.listdir("/dev/shm"))
+    first = process.stderr.readline()
+    assert first.startswith("running"), first + process.stderr.read()
+    mine = set(first.split()[1:]) - before
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=20)
+    assert out == ""
+    if number == signal.SIGINT:
+        assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
+    end = time.monotonic() + 10
+    while (running(process.pid) or (number != signal.SIGKILL or not whole_group) and mine & set(os.listdir("/dev/shm"))) \
+            and time.monotonic() < end:
+        time.sleep(0.05)
+    assert running(process.pid) == []
+    if number != signal.SIGKILL or not whole_group:     # killing the resource tracker too leaves nobody to clean up
+        assert mine & set(os.listdir("/dev/shm")) == set()
+
+
+def test_works_without_torch_and_writes_nothing_to_stdout():
+    out = subprocess.run(python("""
+        sys.modules["torch"] = None
+        from scmrl.deploy.lava import LavaInProcess, LavaRuntime
+        a, b = LavaRuntime(graph).run(x), LavaInProcess(graph).run(x)
+        assert a.spikes["a"].all() and (a.membrane["out"] == b.membrane["out"]).all()
+    """), capture_output=True, text=True, timeout=60)
+    assert (out.returncode, out.stdout, out.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("module, line", [
+    ("lava", "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"),
+    ("networkx", "pip install 'scmrl[deploy]'")])
+def test_missing_library_is_named_with_its_install_command(module, line):
+    out = subprocess.run(python(f"""
+        sys.modules["{module}"] = None
+        from scmrl.deploy.lava import LavaRuntime
+        from scmrl.errors import MissingDependency
+        try:
+            LavaRuntime(graph)
+        except MissingDependency as error:
+            print(error)
+    """), capture_output=True, text=True, timeout=60)
+    assert line in out.stdout and "the Lava backends" in out.stdout, out.stderr
+
+
+def test_another_start_method_is_refused():
+    out = subprocess.run(python("""
+        import multiprocessing
+        multiprocessing.set_start_method("spawn")
+        from scmrl.deploy.lava import LavaRuntime
+        from scmrl.errors import BackendError
+        try:
+            LavaRuntime(graph)
+        except BackendError as error:
+            print(error)
+    """), capture_output=True, text=True, timeout=60)
+    assert "start method 'fork'" in out.stdout and "spawn" in out.stdout, out.stderr
+
+
+def test_lava_loads_after_others_have_used_multiprocessing():
+    out = subprocess.run(python("""
+        import multiprocessing
+        multiprocessing.Queue()
+        multiprocessing.set_start_method("fork", force=True)
+        from scmrl.deploy.lava import LavaInProcess
+        print(LavaInProcess(graph).run(x).spikes["a"].sum())
+    """), capture_output=True, text=True, timeout=60)
+    assert out.stdout.strip() == "16", out.stderr
+
+
+def test_runs_from_another_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(LavaRuntime(relay_graph()).run(inputs(relay_graph(), 1))))
+    thread.start()
+    thread.join(60)
+    assert results[0].spikes["a"].shape == (1, 4, 2)
+
+
+def test_version_is_lavas_own():
+    assert lava_compat.load() == "0.10.0"
