@@ -1,0 +1,184 @@
+"""Throughput of training, simulator and both Lava runtimes, side by side in one run, as ratios.
+
+    python benchmarks/throughput.py [--out runs/bench] [--threads N] [--lava-samples N]
+
+Two networks, both C = 64 and T = 4 on digits-av: the demo's (deep embedding) and a shallow one (64 tokens). Each is
+trained for a few batches (that is the training figure) and frozen; then simulator, torch's plain float forward of the
+same network and Lava take turns, and the best of several rounds counts. The dense bound is this machine's measured
+single-precision matrix rate over the multiply-accumulates that a dense evaluation of all T steps needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scmrl import __version__
+from scmrl.deploy.backends import open_backend
+from scmrl.deploy.comparison import compare
+from scmrl.files import write_json
+from scmrl.graph import Graph
+from scmrl.train import attention as attention_module
+from scmrl.train import config as config_module
+from scmrl.train.feed import Feed
+from scmrl.train.freeze import as_inputs, freeze
+from scmrl.train.layers import EPSILON, SpikingLayer
+from scmrl.train.loss import objective
+from scmrl.train.model import SCMRL
+
+NETWORKS = {"demo": {"model.embedding": "deep"}, "shallow": {"model.embedding": "shallow"}}
+ROUNDS = 5
+BATCH, LARGE = 32, 256
+
+
+def best(job: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Seconds of the fastest of several rounds, after one that is not counted."""
+    job()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def trained(settings: dict, batches: int):
+    """A briefly trained model, its data, and training samples/s (the first batches warm up)."""
+    config = config_module.read(None, settings)
+    feed = Feed(config, None)
+    torch.manual_seed(0)
+    model = SCMRL(config.model, feed.shapes, len(feed.classes), input_bits=feed.frontend.bits).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.lr)
+    seconds, counted = 0.0, 0
+    for i, (inputs, labels) in zip(range(batches), feed.epoch(0)):
+        if i == batches // 2:
+            model.fold_norms()
+        started = time.perf_counter()
+        out = model(inputs)
+        loss, _ = objective(out.logits, out.complement, labels, label_smoothing=0.1, weight=0.0, temperature=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if i >= 3:
+            seconds, counted = seconds + time.perf_counter() - started, counted + len(labels)
+    return model.eval(), feed, counted / seconds
+
+
+def plain_lif(drive: torch.Tensor, steps: int, keep: float, threshold: float) -> torch.Tensor:
+    v, spikes = torch.zeros_like(drive[0]), []
+    for t in range(steps):
+        v = v * keep + drive[0 if len(drive) == 1 else t]
+        s = (v > threshold).float()
+        v = v * (1 - s)
+        spikes.append(s)
+    return torch.stack(spikes)
+
+
+def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
+    """The same network as a plain float forward: convolutions with the norm folded, a Python loop over T in each LIF."""
+    def plain(layer: SpikingLayer):
+        scale = (layer.gamma / torch.sqrt(layer.variance + EPSILON)).detach()
+        weight = layer.weight.detach() * scale.view(-1, *(1,) * (layer.weight.dim() - 1))
+        bias = (layer.beta - layer.mean * scale).detach()
+        keep = 1 - layer.dv / 4096
+
+        def forward(fan_in, steps):
+            x = sum(gain * spikes for gain, spikes in fan_in.items())
+            drive = layer.synapses(x, weight)
+            return plain_lif(drive + bias.view(-1, *(1,) * (drive.dim() - 3)), steps, keep, 1.0)
+        return forward
+
+    for layer in model.spiking_layers():
+        layer.forward = plain(layer)
+
+    def run(inputs):
+        exact = attention_module.lif
+        attention_module.lif = lambda a, bias, *, steps, dv, vth, scale: plain_lif(a, steps, 1 - dv / 4096, vth)
+        try:
+            with torch.inference_mode():
+                return model(inputs).logits
+        finally:
+            attention_module.lif = exact
+    return run
+
+
+def dense_macs(graph: Graph) -> int:
+    """Multiply-accumulates of a dense evaluation: every synapse at every step, a static input's once."""
+    total = 0
+    for synapse in graph.synapses:
+        source, target = graph[synapse.source], graph[synapse.target]
+        steps = 1 if source.kind == "input" else graph.steps
+        total += steps * len(synapse.coordinates(source.shape, target.shape)[0])
+    return total
+
+
+def matrix_rate() -> float:
+    """Multiply-accumulates per second of a single-precision matrix product."""
+    a, b = torch.rand(1536, 1536), torch.rand(1536, 1536)
+    return 1536 ** 3 / best(lambda: a @ b)
+
+
+def measure(name: str, settings: dict, lava_samples: int) -> dict:
+    model, feed, training = trained(settings, batches=14)
+    frames = {m: x[:LARGE] for m, x in feed.test.encoded.items()}
+    bundle = freeze(model, frames, feed.test.labels[:LARGE], feed.classes, frontend={}, metrics={}, training={},
+                    profile="loihi2")
+    graph, inputs = bundle.graph, bundle.inputs
+    few = {m: x[:lava_samples] for m, x in inputs.items()}
+    result = {"neurons": sum(p.neurons for p in graph.populations), "training": training,
+              "dense_macs_per_sample": dense_macs(graph)}
+    with open_backend("simulator", graph) as simulator:
+        result["simulator batch 256"] = LARGE / best(lambda: simulator.run(inputs))
+        one = {m: x[:1] for m, x in inputs.items()}
+        result["simulator batch 1"] = 1 / best(lambda: simulator.run(one), 20)
+        expected = simulator.run(few)
+    tensors, single = as_inputs(frames), as_inputs({m: x[:1] for m, x in frames.items()})
+    run = plain_float(model)
+    result["torch float batch 256"] = LARGE / best(lambda: run(tensors))
+    result["torch float batch 1"] = 1 / best(lambda: run(single), 20)
+    result["dense bound"] = matrix_rate() / result["dense_macs_per_sample"]
+    for backend in ("lava", "lava-inprocess"):
+        with open_backend(backend, graph) as opened:
+            activity = opened.run(few)
+        result[backend] = lava_samples / activity.seconds
+        result[f"{backend} start-up s"] = activity.startup_s
+        result[f"{backend} bit-exact"] = compare(graph, expected, activity).bit_exact
+    result["simulator / lava"] = result["simulator batch 256"] / result["lava"]
+    result["simulator / torch float"] = result["simulator batch 256"] / result["torch float batch 256"]
+    result["simulator / torch float, batch 1"] = result["simulator batch 1"] / result["torch float batch 1"]
+    result["simulator / dense bound"] = result["simulator batch 256"] / result["dense bound"]
+    result["lava-inprocess / lava"] = result["lava-inprocess"] / result["lava"]
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--lava-samples", type=int, default=32)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    import numba
+    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    results = {name: measure(name, {"train.batch": BATCH, **settings}, options.lava_samples)
+               for name, settings in NETWORKS.items()}
+    versions = {"scmrl": __version__, "torch": torch.__version__, "numpy": np.__version__, "numba": numba.__version__,
+                "python": platform.python_version(), "machine": platform.machine(), "threads": options.threads}
+    write_json(options.out / "throughput.json", {"versions": versions, "samples_per_s": results})
+    print("  ".join(f"{key} {value}" for key, value in versions.items()))
+    print(f"{'':34}" + "".join(f"{name:>14}" for name in results))
+    for key in next(iter(results.values())):
+        print(f"{key:34}" + "".join(f"{str(r[key]) if isinstance(r[key], bool) else f'{r[key]:,.4g}':>14}"
+                                    for r in results.values()))
+    print("samples per second where nothing else is said")
+
+
+if __name__ == "__main__":
+    main()

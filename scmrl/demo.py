@@ -1,0 +1,51 @@
+"""The demo: the main job on embedded data, with its reports and pictures left in the run directory."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from .bundle import load
+from .convert import exporter
+from .deploy import jobs
+from .files import write_json
+
+RECIPE = {"dataset": "digits-av", "train.epochs": 10}
+PROFILES = ("loihi1", "loihi2")
+
+
+def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable) -> None:
+    """Train on digits-av, run the integer model over the whole test set, export it, run it on Lava, verify, estimate."""
+    from .train import config
+    from .train.loop import train
+    started = time.monotonic()
+    if (out / "config.toml").exists():
+        shutil.rmtree(out)
+    tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
+    train(config.read(None, RECIPE), out, tell=tell)
+    tell("2/6 evaluate: the whole test set, integer model on the simulator")
+    whole = jobs.evaluate(out, progress=progress("samples"))
+    whole.show()
+    tell("3/6 export to Lava")
+    export = out / "lava"
+    exporter("lava")(load(out), export)
+    tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
+    deployed = jobs.deploy(export, "lava", samples=samples, progress=progress("steps"), picture=out / "deploy.png")
+    deployed.show()
+    tell("5/6 verify: training, simulator and both Lava runtimes against the reference")
+    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples, progress=progress("steps"))
+    verified.show()
+    tell("6/6 energy")
+    estimated = jobs.energy(out, PROFILES)
+    estimated.show()
+    for name, report in (("evaluate", whole), ("deploy", deployed), ("verify", verified), ("energy", estimated)):
+        write_json(out / f"{name}.json", report.to_json())
+    click.echo(f"test accuracy {100 * whole.accuracy:.2f} % ({whole.samples} samples, integer model); "
+               f"{deployed.mismatches} mismatching spikes on Lava in {samples} samples; "
+               f"{time.monotonic() - started:.0f} s")
+    tell(f"wrote {out}: bundle, lava, evaluate.json, deploy.json, verify.json, energy.json, deploy.png")
+    tell(f"next: scmrl deploy {export} --backend lava --picture spikes.png")
