@@ -14,6 +14,7 @@ same map as a sparse matrix), and list it in `SYNAPSES`.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -337,6 +338,17 @@ class Graph:
                              fix="give one of them a delay of at least 1 step")
         return depth
 
+    def silenced(self, pattern: str) -> "Graph":
+        """The graph without the synapses that leave the populations whose name matches `pattern` (a shell pattern).
+
+        Shows what they contribute: with "*.attention.complement" it is the network at alpha = 0.
+        """
+        names = fnmatch.filter([p.name for p in self.populations], pattern)
+        if not names:
+            raise GraphError("no population matches", value=pattern,
+                             fix=nearest(pattern, [p.name for p in self.populations]))
+        return dataclasses.replace(self, synapses=tuple(s for s in self.synapses if s.source not in names))
+
     def fan_out(self, synapse: Synapse) -> np.ndarray:
         """Non-zero weights leaving each neuron of the source: int64 [neurons of the source]."""
         source, target = self[synapse.source], self[synapse.target]
@@ -346,13 +358,12 @@ class Graph:
     def worst_activation(self, name: str) -> int:
         """Upper bound of |a| in population `name`: every source active at its largest value."""
         target = self[name]
-        bound = np.zeros(target.neurons, np.int64)
+        bound = np.zeros(target.neurons)                    # exact up to 2^53, far above the limit it is held to
         for synapse in self.incoming(name):
             source = self[synapse.source]
             rows, _, weights = synapse.coordinates(source.shape, target.shape)
             largest = (1 << source.bits) - 1 if source.kind == "input" else 1
-            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons).astype(np.int64) \
-                * (largest << synapse.exponent)
+            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons) * (largest << synapse.exponent)
         return int(bound.max(initial=0))
 
     def check(self) -> "Graph":
@@ -364,8 +375,7 @@ class Graph:
             raise GraphError("the graph has no input population")
         if len(self.of_kind("readout")) > 1:
             raise GraphError("the graph has more than one readout", value=[p.name for p in self.of_kind("readout")])
-        if self.steps < 1:
-            raise GraphError("a sample needs at least one step", value=self.steps)
+        _check_integer("steps", self.steps, 1, (1 << 31) - 1, "graph")
         for population in self.populations:
             _check_population(population, self)
         for synapse in self.synapses:
@@ -379,18 +389,27 @@ class Graph:
         return self
 
 
+POPULATION_RANGES = (("vth", 0, (1 << 23) - 1), ("du", -1, 4095), ("dv", 0, 4096), ("bias_exp", 0, 15), ("bits", 1, 16))
+SYNAPSE_RANGES = (("delay", 0, (1 << 16) - 1), ("exponent", 0, 23), ("stride", 1, (1 << 16) - 1),
+                  ("padding", 0, (1 << 16) - 1), ("kernel", 1, (1 << 16) - 1), ("groups", 1, (1 << 16) - 1))
+
+
+def _check_integer(name: str, value: object, low: int, high: int, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise GraphError(f"{name} must be an integer", where=where, value=value)
+    if not low <= value <= high:
+        raise GraphError(f"{name} is out of range", where=where, limit=f"{low}..{high}", value=value)
+
+
 def _check_population(p: Population, graph: Graph) -> None:
     if p.kind not in KINDS:
         raise GraphError("unknown kind of population", where=p.name, value=p.kind, fix=nearest(p.kind, KINDS))
     if not p.shape or min(p.shape) < 1:
         raise GraphError("a population needs at least one neuron", where=p.name, value=p.shape)
-    for name in ("vth", "du", "dv", "bias_exp", "bits"):
-        if isinstance(getattr(p, name), bool) or not isinstance(getattr(p, name), (int, np.integer)):
-            raise GraphError(f"{name} must be an integer", where=p.name, value=getattr(p, name))
-    for name, low, high in (("vth", 0, (1 << 23) - 1), ("du", -1, 4095), ("dv", 0, 4096), ("bias_exp", 0, 15),
-                            ("bits", 1, 16)):
-        if not low <= getattr(p, name) <= high:
-            raise GraphError(f"{name} is out of range", where=p.name, limit=f"{low}..{high}", value=getattr(p, name))
+    for name, low, high in POPULATION_RANGES:
+        _check_integer(name, getattr(p, name), low, high, p.name)
+    if not isinstance(p.memoryless, (bool, np.bool_)):
+        raise GraphError("memoryless must be true or false", where=p.name, value=p.memoryless)
     if _integer_array(p.bias_mant, f"{p.name}.bias_mant").size not in (1, p.neurons):
         try:
             p.bias
@@ -405,9 +424,13 @@ def _check_synapse(s: Synapse, graph: Graph) -> None:
     source, target = graph[s.source], graph[s.target]
     if source.kind == "readout":
         raise GraphError("a readout does not fire and has no outgoing synapses", where=s.name)
-    if s.delay < 0 or s.exponent < 0:
-        raise GraphError("delay and exponent must not be negative", where=s.name, value=(s.delay, s.exponent))
-    _integer_array(s.weight, s.name)
+    for name, low, high in SYNAPSE_RANGES:
+        for number in np.atleast_1d(np.array(getattr(s, name, low), object)):
+            _check_integer(name, number, low, high, s.name)
+    weight = _integer_array(s.weight, s.name)
+    if np.abs(weight.astype(float)).max(initial=0) >= ACTIVATION_LIMIT:
+        raise GraphError("weight can leave the 32-bit message", where=s.name, limit=ACTIVATION_LIMIT - 1,
+                         value=int(np.abs(weight.astype(float)).max()))
     got = s.output_shape(source.shape, target.shape)
     if tuple(got) != tuple(target.shape):
         raise GraphError("synapse and target differ in shape", where=s.name, limit=target.shape, value=tuple(got))
