@@ -1,6 +1,6 @@
 """What can run a graph: a name, and the class behind it, loaded on use. numpy only.
 
-To add a backend: write a subclass of `Backend` in a file of its own, that imports its library only when opened, and
+To add a backend: write a subclass of `Backend` in a file of its own, import its library only when opened, and
 list it in `BACKENDS`. It is right when `tests/conformance` passes with its name added to the list there.
 """
 
@@ -32,20 +32,21 @@ class Backend:
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         if deadline_s is not None and not deadline_s > 0:
-            raise UsageError("a deadline must be positive", where="deadline_s", limit="> 0 s", value=deadline_s)
+            raise UsageError("a deadline must be positive", where="deadline_s", limit="> 0 s",
+                             value=deadline_s)
         self.graph, self.deadline_s = graph, deadline_s
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         """Run inputs {name: integer [S, T, *shape]}; every sample starts from zero state.
 
-        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend itself fails.
+        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend fails.
         """
         raise NotImplementedError
 
     def close(self) -> None:
         """Give back what the backend holds; it cannot run again."""
 
-    def __enter__(self) -> "Backend":
+    def __enter__(self) -> Backend:
         return self
 
     def __exit__(self, *_) -> None:
@@ -66,7 +67,7 @@ class Deadline:
 
 
 class Reference(Backend):
-    """The living definition, `scmrl.reference`, one sample at a time: slow, and what the others are judged against."""
+    """The living definition, `scmrl.reference`, one sample at a time: slow, and the measure of the others."""
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         deadline = Deadline(self.deadline_s, "reference")
@@ -78,11 +79,13 @@ class Reference(Backend):
             deadline.check()
             if progress:
                 progress(i + 1, samples)
+        first = parts[0]
         return Activity(
-            spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes},
-            membrane={name: np.concatenate([part.membrane[name] for part in parts]) for name in parts[0].membrane},
-            backend="reference", version=parts[0].version,
-            overflow={name: sum(part.overflow[name] for part in parts) for name in parts[0].overflow},
+            spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in first.spikes},
+            membrane={name: np.concatenate([part.membrane[name] for part in parts])
+                      for name in first.membrane},
+            backend=first.backend, version=first.version,
+            overflow={name: sum(part.overflow[name] for part in parts) for name in first.overflow},
             seconds=sum(part.seconds for part in parts))
 
 

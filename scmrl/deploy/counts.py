@@ -3,8 +3,8 @@
     synops[target] = sum over incoming synapses, source neurons j and steps t < T - delay of
                      (spike of j at t) * fan_out_j                       fan_out_j: non-zero weights leaving j
 
-A graded input value that is not zero counts as one message, as a spike does; a zero value sends nothing. What a delayed
-synapse would deliver after the last step of a sample is not counted: no neuron of that sample receives it.
+A graded input value that is not zero counts as one message, as a spike does; a zero sends nothing. What a
+delayed synapse would deliver after the last step of a sample is not counted: no neuron receives it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ..graph import Graph, Population
 class PopulationCount:
     """Means over the samples of a run; exact sums divided by the number of samples, nothing estimated.
 
-    `rate` is spikes per neuron and step. Synaptic operations are those that arrive here. An input sends messages
-    (its `spikes_per_inference`) and updates no neurons; a readout updates and never fires.
+    `rate` is spikes per neuron and step. Synaptic operations are those that arrive here. An input sends
+    messages (its `spikes_per_inference`) and updates no neurons; a readout updates and never fires.
     """
 
     name: str
@@ -38,9 +38,9 @@ class PopulationCount:
 
 
 def count(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> list[PopulationCount]:
-    """Counts of every population in the graph's order, inputs included, of a run on inputs {name: [S, T, *shape]}.
+    """Counts of every population as listed, inputs included, of a run on inputs {name: [S, T, *shape]}.
 
-    Raises `DataError` where the inputs are not those of the graph, or differ from the activity in samples or steps.
+    Raises `DataError` where the inputs are not the graph's, or differ from the activity in samples or steps.
     """
     inputs = check_inputs(graph, inputs)
     samples, steps = next(iter(inputs.values())).shape[:2]
@@ -49,10 +49,12 @@ def count(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> li
     for synapse in graph.synapses:
         arriving = sent[synapse.source][:max(0, steps - synapse.delay)].sum(0)
         synops[synapse.target] += int(arriving @ graph.fan_out(synapse))
-    return [_population_count(p, int(sent[p.name].sum()), synops[p.name], samples, steps) for p in graph.populations]
+    return [_population_count(p, int(sent[p.name].sum()), synops[p.name], samples,
+                              steps) for p in graph.populations]
 
 
-def _messages(p: Population, inputs: dict[str, np.ndarray], activity: Activity, run: tuple[int, int]) -> np.ndarray:
+def _messages(p: Population, inputs: dict[str, np.ndarray], activity: Activity,
+              run: tuple[int, int]) -> np.ndarray:
     """Messages of all samples by step and neuron: int64 [T, neurons]."""
     if p.kind == "readout":
         return np.zeros((run[1], p.neurons), np.int64)

@@ -1,6 +1,7 @@
-"""Layers compiled by numba: event-driven synapses and a LIF in one pass. Imported only where numba is installed.
+"""Layers compiled by numba: event-driven synapses, LIF in one pass. Imported only where numba is installed.
 
-    for every active source neuron j:   a[dst : dst + length] += x_j * weight[start : start + length]   for its segments
+    for every active source neuron j and each of its segments:
+        a[target : target + length] += x_j * weight[start : start + length]
     then lif_step (scmrl.fixed_point), in int32 where the layer's bounds prove that all states fit
 
 Spikes are rare, so this touches a few per cent of what a matrix product would. Values are kept channels last,
@@ -39,7 +40,7 @@ def _places(shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Segments(NamedTuple):
-    """Those of source neuron j are first[j] : first[j + 1]: from `start` in `weight` to `target`, `length` weights."""
+    """Those of source neuron j are first[j] : first[j + 1]; each adds `length` weights from `start`."""
 
     first: np.ndarray                   # int64 [sources + 1]
     target: np.ndarray                  # int32 [segments]
@@ -81,14 +82,15 @@ def _pointwise_pieces(synapse, source, target):
     """One piece a source: the column of its channel, to its position."""
     position, channel = (axis.ravel() for axis in np.indices((int(np.prod(source[1:])), source[0])))
     j = np.arange(len(position))
-    return j, position * target[0], channel * target[0], np.full_like(j, target[0]), _integers(synapse).T.ravel()
+    length = np.full_like(j, target[0])
+    return j, position * target[0], channel * target[0], length, _integers(synapse).T.ravel()
 
 
 def _conv_pieces(synapse, source, target):
-    """One piece a source and kernel position; mirrored in x, so that a row of the kernel is one piece after the other."""
+    """One piece a source and kernel position; mirrored in x, so that the pieces of a kernel row join."""
     outs, ins, kh, kw = (target[0] // synapse.groups, *synapse.weight.shape[1:])
     grouped = _integers(synapse).reshape(synapse.groups, outs, ins, kh, kw)
-    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)                    # [groups, ins, kh, kw mirrored, outs]
+    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)        # [groups, ins, kh, kw mirrored, outs]
     c, y, x, i, k = (axis.ravel() for axis in np.indices((*source, kh, kw)))
     row, row_left = np.divmod(y + synapse.padding[0] - i, synapse.stride[0])
     column, column_left = np.divmod(x + synapse.padding[1] - (kw - 1 - k), synapse.stride[1])
@@ -152,8 +154,9 @@ def add_events(a, values, first_of, target, start, length, weight, first, last, 
                 if value == 0:
                     continue
                 for k in range(first_of[j], first_of[j + 1]):
-                    to, come = np.uint32(target[k]), np.uint32(start[k])    # unsigned: no index from the end, so that
-                    for i in range(np.uint32(length[k])):                   # this loop runs in vectors
+                    # Unsigned: no index can count from the end, and so the loop runs in vectors.
+                    to, come = np.uint32(target[k]), np.uint32(start[k])
+                    for i in range(np.uint32(length[k])):
                         row[to + i] += weight[come + i] * value
 
 
@@ -167,9 +170,9 @@ def decay(x, keep, word):
 
 @compiled
 def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
-    """`lif_step` for steps first..last-1 on a [S, steps or 1, N]; u, v [S, N] in place, spikes or v to out [S, T, N].
+    """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v to out.
 
-    `word` brings every result back to the type of the state: numba's integers grow, and wide ones fill fewer lanes.
+    `word` brings results back to the type of the state: numba's integers grow, and wide ones are slower.
     """
     word = u.dtype.type
     keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))

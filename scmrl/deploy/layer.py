@@ -1,4 +1,4 @@
-"""A population with its incoming synapses, prepared for the simulator; bounds that say which arithmetic is exact."""
+"""A population with its incoming synapses, prepared for the simulator; bounds tell which sums are exact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Graph, Population, Synapse
 
-EVERY_STATE_FITS = 1 << 18              # |a| up to here: |a << 6| <= 2^24, so that one wrap brings u back to 24 bits
+EVERY_STATE_FITS = 1 << 18              # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
 BIAS_FITS = 1 << 29                     # and then |v| + |u| + |bias| < 2^31
 
 
@@ -52,7 +52,7 @@ class PreparedLayer:
 def _largest_row(synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]) -> int:
     """Largest sum of |weights| into one target neuron, or an upper bound of it."""
     weight = np.abs(np.asarray(synapse.weight, np.int64))
-    if weight.ndim > 1:                 # first axis: the target or its channel; borders only make the sum smaller
+    if weight.ndim > 1:                 # first axis: target or its channel; borders make sums only smaller
         return int(weight.reshape(len(weight), -1).sum(1).max())
     rows, _, weights = synapse.coordinates(source, target)
     return int(np.bincount(rows, np.abs(weights), minlength=1).max())

@@ -1,7 +1,9 @@
-"""Layers in plain numpy: synapses as matrix products in the floats that hold every sum exactly, else as integers.
+"""Layers in plain numpy: matrix products in float32 and the LIF in float64, where bounds prove that exact.
 
-    |sums| < 2^24: float32        |sums| < 2^53: float64        else int64 (the definition, `Synapse.apply`)
+    a synapse's partial sums stay below 2^24: float32 holds them
+    u and v stay within 24 bits, their products below 2^36: float64 holds them
 
+Otherwise both are computed in int64, as the definition does (`Synapse.apply`, `lif_step`).
 Values keep the graph's order: [S, T, neurons], first axis of the shape slowest.
 """
 
@@ -14,7 +16,7 @@ from ..fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX, lif_
 from ..graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window
 from .layer import PreparedLayer
 
-FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
+FLOAT32_EXACT = 1 << 24
 THREADED = False                        # numpy's matrix products bring threads of their own
 
 
@@ -33,20 +35,16 @@ class Layer(PreparedLayer):
         super().__init__(graph, population)
         self.products = [(synapse, self._product(synapse)) for synapse in self.synapses]
 
-    def _product(self, synapse: Synapse) -> "Product":
-        bound = self.largest_sum(synapse)
-        kind = PRODUCTS.get(type(synapse), Product)
-        if bound >= FLOAT64_EXACT:
-            kind = Product
-        number = np.float32 if bound < FLOAT32_EXACT else np.float64
-        return kind(synapse, self.sources[synapse.source].shape, self.population.shape, number)
+    def _product(self, synapse: Synapse) -> Product:
+        kind = PRODUCTS.get(type(synapse), Product) if self.largest_sum(synapse) < FLOAT32_EXACT else Product
+        return kind(synapse, self.sources[synapse.source].shape, self.population.shape)
 
     def bytes_per_step(self):
         return 8 * max([6 * self.population.neurons, *(product.numbers for _, product in self.products)])
 
     def state(self, samples):
-        number = np.float64 if self.fits_24_bits else np.int64
-        return np.zeros((samples, self.population.neurons), number), np.zeros((samples, self.population.neurons), number)
+        shape, number = (samples, self.population.neurons), np.float64 if self.fits_24_bits else np.int64
+        return np.zeros(shape, number), np.zeros(shape, number)
 
     def advance(self, values, state, first, last, held):
         out = values[self.population.name]
@@ -113,10 +111,10 @@ def _decay(x: np.ndarray, keep: int) -> None:
 
 
 class Product:
-    """The sums of one synapse: values [B, sources] -> [B, targets], exact. This one: the definition, in int64."""
+    """The sums of one synapse: values [B, sources] -> [B, targets], exact. Here: the definition, in int64."""
 
-    def __init__(self, synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...], number: type):
-        self.synapse, self.source, self.target, self.number = synapse, source, target, number
+    def __init__(self, synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]):
+        self.synapse, self.source, self.target = synapse, source, target
         self.numbers = int(np.prod(source)) + int(np.prod(target))      # held at once for one sample and step
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -127,27 +125,27 @@ class Product:
 class DenseProduct(Product):
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.weight = self.synapse.weight.astype(self.number).T
+        self.weight = self.synapse.weight.astype(np.float32).T
 
     def __call__(self, x):
-        return x.astype(self.number) @ self.weight
+        return x.astype(np.float32) @ self.weight
 
 
 class PointwiseProduct(DenseProduct):
     def __call__(self, x):
-        x = x.reshape(len(x), self.source[0], -1).astype(self.number)
+        x = x.reshape(len(x), self.source[0], -1).astype(np.float32)
         return (self.weight.T @ x).reshape(len(x), -1)
 
 
 class ConvProduct(Product):
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        weight, groups = self.synapse.weight.astype(self.number), self.synapse.groups
+        weight, groups = self.synapse.weight.astype(np.float32), self.synapse.groups
         self.weight = weight.reshape(groups, len(weight) // groups, -1)
         self.numbers += self.source[0] * int(np.prod(weight.shape[2:])) * int(np.prod(self.target[1:]))
 
     def __call__(self, x):
-        x = x.reshape(len(x), *self.source).astype(self.number)
+        x = x.reshape(len(x), *self.source).astype(np.float32)
         patches = _windows(x, self.synapse, self.synapse.weight.shape[2:])
         columns = patches.reshape(len(x), len(self.weight), -1, int(np.prod(self.target[1:])))
         return (self.weight @ columns).reshape(len(x), -1)
@@ -155,9 +153,9 @@ class ConvProduct(Product):
 
 class WindowProduct(Product):
     def __call__(self, x):
-        taps = _windows(x.reshape(len(x), *self.source).astype(self.number), self.synapse, self.synapse.kernel)
-        sums = np.zeros((len(x), *self.target), self.number)
-        for i, j in np.ndindex(*self.synapse.kernel):       # a few whole additions: faster than one small sum a target
+        taps = _windows(x.reshape(len(x), *self.source).astype(np.float32), self.synapse, self.synapse.kernel)
+        sums = np.zeros((len(x), *self.target), np.float32)
+        for i, j in np.ndindex(*self.synapse.kernel):       # faster than a small sum for each target
             sums += taps[:, :, i, j]
         return (self.synapse.weight * sums).reshape(len(x), -1)
 

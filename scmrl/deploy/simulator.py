@@ -1,8 +1,8 @@
-"""The simulator: a graph in batches, fast, equal to `scmrl.reference` in every bit. Needs numpy; uses numba if it is there.
+"""The simulator: a graph in batches, fast, equal to `scmrl.reference` in every bit. Needs numpy alone.
 
-Layers in order, time inside a layer: a population computes all steps of its sources at once. Where delayed synapses
-close a cycle, the same layers are advanced one step at a time instead. Samples go in chunks that fit the cache,
-so that what a run needs beyond its `Activity` does not grow with the number of samples.
+Layers in order, time inside a layer: a population computes all steps of its sources at once. Where delayed
+synapses close a cycle, the same layers are advanced one step at a time instead. Samples go in chunks that fit
+the cache, so that what a run needs beyond its `Activity` does not grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ FAST = "pip install 'scmrl[fast]'"
 class Simulator(Backend):
     """`compiled`: with numba's kernels (True), without (False), or as numba is there (None).
 
-    `threads` run chunks of samples side by side in the compiled kernels (None: OMP_NUM_THREADS, else the cores that
-    this process may use). Raises `MissingDependency` where compiled kernels are asked for and numba does not import.
+    `threads` run chunks of samples side by side in the compiled kernels (None: OMP_NUM_THREADS, else the
+    cores that this process may use). Raises `MissingDependency` where compiled kernels are asked for and
+    numba does not import.
     """
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, compiled: bool | None = None,
@@ -39,7 +40,7 @@ class Simulator(Backend):
         started = time.perf_counter()
         layers, self.version = _layers(compiled)
         self._pack, self._unpack = layers.pack, layers.unpack
-        self._threads = threads or _threads() if layers.THREADED else 1
+        self._threads = (threads or _threads()) if layers.THREADED else 1
         order = _order_of_all(graph)
         self._stepwise = order is None
         self._layers = [layers.Layer(graph, p) for p in order or graph.order() if p.kind != "input"]
@@ -49,8 +50,8 @@ class Simulator(Backend):
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         started, deadline = time.perf_counter(), Deadline(self.deadline_s, "simulator")
-        values = {layer.population.name: np.empty((samples, steps, layer.population.neurons), _dtype(layer.population))
-                  for layer in self._layers}
+        values = {p.name: np.empty((samples, steps, p.neurons), np.uint8 if p.fires else np.int64)
+                  for p in self.graph.populations if p.kind != "input"}
         overflow = dict.fromkeys(values, 0)
         done = 0
         for chunk, counted in self._chunks(inputs, values, samples, steps, deadline):
@@ -92,21 +93,18 @@ class Simulator(Backend):
 
     def _fill(self, inputs, values, steps, block, deadline) -> dict[str, int]:
         """All steps of one chunk, block by block; returns overflow counts by population."""
-        static = set() if self._stepwise else {name for name, x in inputs.items() if (x[:, 1:] == x[:, :-1]).all()}
+        static = {name for name, x in inputs.items() if (x[:, 1:] == x[:, :-1]).all()}
         values = values | {name: self._pack(x) for name, x in inputs.items()}
         samples = len(next(iter(values.values())))
         states = [layer.state(samples) for layer in self._layers]
         overflow = dict.fromkeys((layer.population.name for layer in self._layers), 0)
         for first in range(0, steps, block):
+            last = min(first + block, steps)
             for layer, state in zip(self._layers, states):
                 deadline.check()
-                overflow[layer.population.name] += layer.advance(values, state, first, min(first + block, steps),
-                                                                 layer.can_hold(static))
+                count = layer.advance(values, state, first, last, layer.can_hold(static))
+                overflow[layer.population.name] += count
         return overflow
-
-
-def _dtype(p: Population) -> type:
-    return np.uint8 if p.fires else np.int64
 
 
 def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
@@ -129,7 +127,8 @@ def _layers(compiled: bool | None) -> tuple[object, str]:
             return kernels, f"{__version__}, numba {kernels.numba.__version__}"
         except ImportError:             # not installed, or refuses the numpy that is
             if compiled:
-                raise MissingDependency("numba", enables="the simulator's compiled kernels", install=FAST) from None
+                raise MissingDependency("numba", enables="the simulator's compiled kernels",
+                                        install=FAST) from None
     return importlib.import_module(".matmul", __package__), f"{__version__}, numpy {np.__version__}"
 
 

@@ -1,10 +1,21 @@
-"""A random graph of the shape that training gives: two modalities, four stages, attention by AND gates, readout."""
+"""A random graph of the shape that training gives: two modalities, stages, AND gates, readout."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scmrl.graph import (Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Synapse, Window)
+from scmrl.graph import (
+    Broadcast,
+    Conv2d,
+    Dense,
+    Graph,
+    OneToOne,
+    Pointwise,
+    Population,
+    SumTokens,
+    Synapse,
+    Window,
+)
 
 CHANNELS = (8, 16, 32, 64)
 DENSITY = 0.08                          # spikes per neuron and step that the thresholds aim at, roughly
@@ -36,7 +47,8 @@ class _Builder:
 
     def pool(self, name: str, source: str) -> str:
         window = Window(source, name, 1, (3, 3), (2, 2), (1, 1))
-        self.populations.append(Population(name, window.output_shape(self.shape(source), ()), memoryless=True))
+        self.populations.append(Population(name, window.output_shape(self.shape(source), ()),
+                                           memoryless=True))
         self.synapses.append(window)
         return name
 
@@ -59,7 +71,7 @@ class _Builder:
 
 def demo_graph(seed: int = 0, size: int = 32, channels: tuple[int, ...] = CHANNELS, classes: int = 10,
                modalities: tuple[str, ...] = ("image", "sound")) -> Graph:
-    """Inputs (1, size, size) of 6 bits, `len(channels)` stages of convolution and pooling, then tokens, T = 4."""
+    """Inputs (1, size, size) of 6 bits, a stage of convolution and pooling per `channels`, tokens; T = 4."""
     b = _Builder(np.random.default_rng(seed))
     tokens = {}
     for m in modalities:
@@ -75,13 +87,15 @@ def demo_graph(seed: int = 0, size: int = 32, channels: tuple[int, ...] = CHANNE
         for other in (o for o in modalities if o != m):
             key, value = (b.shared(f"{m}.{part}", tokens[other]) for part in ("key", "value"))
             both = b.both(f"{m}.both", key, value)
-            masks = b.mask(f"{m}.mask_spatial", both, memoryless=True), b.mask(f"{m}.mask_temporal", both, vth=1, dv=256)
+            masks = (b.mask(f"{m}.mask_spatial", both, memoryless=True),
+                     b.mask(f"{m}.mask_temporal", both, vth=1, dv=256))
             gates += [b.both(f"{m}.gate{i}", b.shared(f"{m}.query{i}", tokens[m]), mask)
                       for i, mask in enumerate(masks)]
         z = b.shared(f"{m}.complement", gates)
         hidden = b.shared(f"{m}.hidden", [*tokens[m], z])
         heads += [*tokens[m], z, b.shared(f"{m}.out", [hidden])]
-    b.populations.append(Population("readout", (classes,), "readout", bias_mant=np.arange(classes), bias_exp=2))
+    b.populations.append(Population("readout", (classes,), "readout", bias_mant=np.arange(classes),
+                                    bias_exp=2))
     b.synapses += [Dense(h, "readout", b.weight(classes, int(np.prod(b.shape(h))))) for h in heads]
     return Graph(tuple(b.populations), tuple(b.synapses), steps=4)
 

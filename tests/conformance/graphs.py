@@ -1,7 +1,7 @@
 """Small hard graphs: every rule of the arithmetic, every kind of synapse, every way to skip, delay and recur.
 
-Each function returns (graph, inputs) and is found in `GRAPHS` by its name. All are small, so that a failure can be
-followed by hand; thresholds are low, so that many neurons fire.
+Each function returns (graph, inputs) and is found in `GRAPHS` by its name. All are small: a failure can be
+followed by hand. Thresholds are low: many neurons fire.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from scmrl.graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Window
 
-Case = tuple[Graph, dict[str, np.ndarray]]
+Inputs = dict[str, np.ndarray]
+Case = tuple[Graph, Inputs]
 GRAPHS: dict[str, Callable[[], Case]] = {}
 
 
@@ -35,10 +36,11 @@ def source(*shape: int, name: str = "x", bits: int = 1) -> Population:
 
 def graph(*parts, steps: int = 6) -> Graph:
     populations = tuple(part for part in parts if isinstance(part, Population))
-    return Graph(populations, tuple(part for part in parts if not isinstance(part, Population)), steps).check()
+    synapses = tuple(part for part in parts if not isinstance(part, Population))
+    return Graph(populations, synapses, steps).check()
 
 
-def random_inputs(network: Graph, samples: int = 3, density: float = 0.4, seed: int = 2) -> dict[str, np.ndarray]:
+def random_inputs(network: Graph, samples: int = 3, density: float = 0.4, seed: int = 2) -> Inputs:
     """Values 0 .. 2**bits - 1 that change at every step; another stream for every input."""
     random = np.random.default_rng(seed)
     inputs = {}
@@ -55,7 +57,8 @@ def case(*parts, steps: int = 6, density: float = 0.4, samples: int = 3) -> Case
 
 
 def constant(network: Graph, value: int = 1, samples: int = 1) -> Case:
-    return network, {p.name: np.full((samples, network.steps, *p.shape), value) for p in network.of_kind("input")}
+    return network, {p.name: np.full((samples, network.steps, *p.shape), value)
+                     for p in network.of_kind("input")}
 
 
 def one_neuron(weight: int, *, exponent: int = 0, steps: int = 6, kind: str = "lif", **parameters) -> Case:
@@ -64,7 +67,7 @@ def one_neuron(weight: int, *, exponent: int = 0, steps: int = 6, kind: str = "l
                           Dense("x", "y", np.array([[weight]]), exponent=exponent), steps=steps))
 
 
-# ---- the neuron ----------------------------------------------------------------------------------------------------
+# ---- the neuron ----------------------------------------------------------------------------------
 
 @register
 def threshold_equality() -> Case:
@@ -87,13 +90,15 @@ def positive_membrane_decays_toward_zero() -> Case:
 @register
 def small_negative_membrane_vanishes() -> Case:
     """A membrane of -1 decays to 0, not to -1: the rounding is toward zero."""
-    network = graph(source(1), Population("y", (1,), "readout", dv=1, bias_mant=-1), OneToOne("x", "y", 1), steps=5)
+    network = graph(source(1), Population("y", (1,), "readout", dv=1, bias_mant=-1), OneToOne("x", "y", 1),
+                    steps=5)
     return constant(network, 0)
 
 
 @register
 def negative_current_decays_toward_zero() -> Case:
-    network = graph(source(2), Population("y", (2,), "readout", du=1000, dv=700), OneToOne("x", "y", -5), steps=9)
+    network = graph(source(2), Population("y", (2,), "readout", du=1000, dv=700), OneToOne("x", "y", -5),
+                    steps=9)
     return network, random_inputs(network)
 
 
@@ -111,6 +116,13 @@ def current_wraps_down() -> Case:
 def current_at_border() -> Case:
     """+2^23 itself is kept (and saturates in v)."""
     return one_neuron(64, exponent=11, kind="readout", dv=4095)
+
+
+@register
+def current_at_border_below_saturation() -> Case:
+    """One current stays at +2^23, a bias takes its membrane below: no border crossed. The other wraps."""
+    return constant(graph(source(1), Population("y", (2,), "readout", dv=4096, bias_mant=-100),
+                          Dense("x", "y", np.array([[64], [100]]), exponent=11)))
 
 
 @register
@@ -149,18 +161,21 @@ def membrane_saturates_and_fires() -> Case:
 @register
 def current_never_decays() -> Case:
     """du = -1: the current is a sum over time."""
-    return case(source(5), Population("y", (4,), vth=300, du=-1, dv=500), Dense("x", "y", weights(4, 5)), steps=8)
+    return case(source(5), Population("y", (4,), vth=300, du=-1, dv=500), Dense("x", "y", weights(4, 5)),
+                steps=8)
 
 
 @register
 def current_hardly_decays() -> Case:
     """du = 0 keeps 4095 / 4096 of the current."""
-    return case(source(5), Population("y", (4,), vth=300, du=0, dv=500), Dense("x", "y", weights(4, 5)), steps=8)
+    return case(source(5), Population("y", (4,), vth=300, du=0, dv=500), Dense("x", "y", weights(4, 5)),
+                steps=8)
 
 
 @register
 def current_and_membrane_memory() -> Case:
-    return case(source(6), Population("y", (5,), vth=90, du=2047, dv=1023), Dense("x", "y", weights(5, 6)), steps=9)
+    return case(source(6), Population("y", (5,), vth=90, du=2047, dv=1023), Dense("x", "y", weights(5, 6)),
+                steps=9)
 
 
 @register
@@ -172,7 +187,8 @@ def membrane_fully_leaks() -> Case:
 @register
 def membrane_leaves_a_remainder() -> Case:
     """dv = 4095 leaves v >> 12, which is not zero from a sum of 64 on."""
-    return case(source(9), Population("y", (6,), "readout", dv=4095), Dense("x", "y", weights(6, 9)), density=0.8)
+    return case(source(9), Population("y", (6,), "readout", dv=4095), Dense("x", "y", weights(6, 9)),
+                density=0.8)
 
 
 @register
@@ -183,17 +199,20 @@ def memoryless_with_bias() -> Case:
 
 @register
 def memoryless_ignores_decays() -> Case:
-    return case(source(6), Population("y", (5,), vth=20, du=5, dv=5, memoryless=True), Dense("x", "y", weights(5, 6)))
+    return case(source(6), Population("y", (5,), vth=20, du=5, dv=5, memoryless=True),
+                Dense("x", "y", weights(5, 6)))
 
 
 @register
 def bias_positive() -> Case:
-    return case(source(4), Population("y", (3,), vth=30, dv=400, bias_mant=555), Dense("x", "y", weights(3, 4)))
+    return case(source(4), Population("y", (3,), vth=30, dv=400, bias_mant=555),
+                Dense("x", "y", weights(3, 4)))
 
 
 @register
 def bias_negative() -> Case:
-    return case(source(4), Population("y", (3,), vth=30, dv=400, bias_mant=-555), Dense("x", "y", weights(3, 4)),
+    return case(source(4), Population("y", (3,), vth=30, dv=400, bias_mant=-555),
+                Dense("x", "y", weights(3, 4)),
                 Population("z", (2,), "readout", bias_mant=-4096, bias_exp=2), Dense("y", "z", weights(2, 3)))
 
 
@@ -214,9 +233,11 @@ def bias_per_channel() -> Case:
 @register
 def bias_per_neuron_deep() -> Case:
     """Biases at depth 2 and 3 act from logical step 0 of every sample on, not before."""
-    return case(source(4), Population("a", (3,), vth=50), Population("b", (4,), vth=60, dv=50, bias_mant=np.arange(4) * 400),
+    return case(source(4), Population("a", (3,), vth=50),
+                Population("b", (4,), vth=60, dv=50, bias_mant=np.arange(4) * 400),
                 Population("c", (3,), vth=70, dv=80, bias_mant=np.array([1000, -1000, 2000])),
-                Dense("x", "a", weights(3, 4)), Dense("a", "b", weights(4, 3)), Dense("b", "c", weights(3, 4)), steps=5)
+                Dense("x", "a", weights(3, 4)), Dense("a", "b", weights(4, 3)),
+                Dense("b", "c", weights(3, 4)), steps=5)
 
 
 @register
@@ -236,11 +257,12 @@ def single_neuron() -> Case:
     return one_neuron(3, vth=7, dv=300, steps=12)
 
 
-# ---- inputs and steps ----------------------------------------------------------------------------------------------
+# ---- inputs and steps ----------------------------------------------------------------------------
 
 @register
 def zero_input() -> Case:
-    return constant(graph(source(4), Population("y", (3,), vth=5, bias_mant=100), Population("z", (2,), "readout"),
+    return constant(graph(source(4), Population("y", (3,), vth=5, bias_mant=100),
+                          Population("z", (2,), "readout"),
                           Dense("x", "y", weights(3, 4)), Dense("y", "z", weights(2, 3))), 0, samples=2)
 
 
@@ -267,7 +289,8 @@ def graded_input() -> Case:
 @register
 def graded_input_of_8_bits_and_a_skip() -> Case:
     return case(source(4, bits=8), Population("y", (5,), vth=4000), Population("z", (3,), vth=9000, dv=1000),
-                Dense("x", "y", weights(5, 4)), Dense("y", "z", weights(3, 5), exponent=6), Dense("x", "z", weights(3, 4)))
+                Dense("x", "y", weights(5, 4)), Dense("y", "z", weights(3, 5), exponent=6),
+                Dense("x", "z", weights(3, 4)))
 
 
 @register
@@ -282,17 +305,20 @@ def static_graded_input() -> Case:
 
 @register
 def all_samples_static() -> Case:
-    network = graph(source(1, 4, 4, bits=6), source(3, name="x2"), Population("y", (2, 4, 4), vth=3000, dv=300),
+    network = graph(source(1, 4, 4, bits=6), source(3, name="x2"),
+                    Population("y", (2, 4, 4), vth=3000, dv=300),
                     Population("z", (2,), "readout", bias_mant=5),
                     Conv2d("x", "y", weights(2, 1, 3, 3), padding=(1, 1)), Dense("y", "z", weights(2, 32)),
                     Dense("x2", "z", weights(2, 3), delay=2))
-    return network, {name: np.repeat(x[:, :1], network.steps, 1) for name, x in random_inputs(network).items()}
+    inputs = random_inputs(network)
+    return network, {name: np.repeat(x[:, :1], network.steps, 1) for name, x in inputs.items()}
 
 
 @register
 def two_inputs_of_different_shapes() -> Case:
     return case(source(1, 4, 3, name="image", bits=4), source(7, name="sound"),
-                Population("y", (5,), vth=200, dv=500), Dense("image", "y", weights(5, 12)), Dense("sound", "y", weights(5, 7)))
+                Population("y", (5,), vth=200, dv=500), Dense("image", "y", weights(5, 12)),
+                Dense("sound", "y", weights(5, 7)))
 
 
 @register
@@ -300,7 +326,8 @@ def three_modalities() -> Case:
     """M = 3: each gated by the two others."""
     names, parts = ("a", "b", "c"), []
     for i, m in enumerate(names):
-        parts += [source(4, name=m), Population(f"{m}.q", (4,), vth=20, dv=900), Dense(m, f"{m}.q", weights(4, 4) + i)]
+        parts += [source(4, name=m), Population(f"{m}.q", (4,), vth=20, dv=900),
+                  Dense(m, f"{m}.q", weights(4, 4) + i)]
     for m in names:
         for o in names:
             if o != m:
@@ -310,7 +337,7 @@ def three_modalities() -> Case:
     return case(*parts, Population("readout", (3,), "readout"), density=0.6)
 
 
-# ---- kinds of synapse ----------------------------------------------------------------------------------------------
+# ---- kinds of synapse ----------------------------------------------------------------------------
 
 @register
 def two_sources() -> Case:
@@ -320,7 +347,8 @@ def two_sources() -> Case:
 
 @register
 def two_synapses_between_the_same_populations() -> Case:
-    return case(source(4), Population("y", (4,), vth=40), Dense("x", "y", weights(4, 4)), OneToOne("x", "y", 77))
+    return case(source(4), Population("y", (4,), vth=40), Dense("x", "y", weights(4, 4)),
+                OneToOne("x", "y", 77))
 
 
 @register
@@ -333,7 +361,8 @@ def both() -> Case:
 @register
 def either() -> Case:
     """OR of a window: max-pool of spikes."""
-    return case(source(2, 4, 4), Population("or", (2, 2, 2), vth=0, memoryless=True), Window("x", "or", 1, (2, 2), (2, 2)))
+    return case(source(2, 4, 4), Population("or", (2, 2, 2), vth=0, memoryless=True),
+                Window("x", "or", 1, (2, 2), (2, 2)))
 
 
 @register
@@ -355,14 +384,16 @@ def mask_with_slow_leak() -> Case:
 
 @register
 def gate_by_broadcast() -> Case:
-    return case(source(3, 2, 2, name="q"), source(3, name="m"), Population("gate", (3, 2, 2), vth=1, memoryless=True),
+    return case(source(3, 2, 2, name="q"), source(3, name="m"),
+                Population("gate", (3, 2, 2), vth=1, memoryless=True),
                 OneToOne("q", "gate", 1), Broadcast("m", "gate", 1), density=0.6)
 
 
 @register
 def one_to_one_between_shapes() -> Case:
     """Neuron i to neuron i in the graph's order, whatever the shapes."""
-    return case(source(3, 2, 2), Population("y", (12,), vth=2), Population("z", (2, 6), vth=2, memoryless=True),
+    return case(source(3, 2, 2), Population("y", (12,), vth=2),
+                Population("z", (2, 6), vth=2, memoryless=True),
                 OneToOne("x", "y", 3), OneToOne("y", "z", 3))
 
 
@@ -385,7 +416,8 @@ def conv_with_stride_and_padding() -> Case:
 
 @register
 def conv_grouped() -> Case:
-    return case(source(4, 5, 5), Population("y", (6, 5, 5), vth=60), Conv2d("x", "y", weights(6, 2, 3, 3), (1, 1), (1, 1), 2))
+    return case(source(4, 5, 5), Population("y", (6, 5, 5), vth=60),
+                Conv2d("x", "y", weights(6, 2, 3, 3), (1, 1), (1, 1), 2))
 
 
 @register
@@ -410,36 +442,40 @@ def conv_with_wide_padding() -> Case:
 @register
 def conv_that_skips_columns() -> Case:
     """A stride wider than the kernel: some sources reach nothing."""
-    return case(source(1, 7, 8), Population("y", (2, 3, 3), vth=10), Conv2d("x", "y", weights(2, 1, 1, 2), (3, 3)))
+    return case(source(1, 7, 8), Population("y", (2, 3, 3), vth=10),
+                Conv2d("x", "y", weights(2, 1, 1, 2), (3, 3)))
 
 
 @register
 def synapse_exponents() -> Case:
     return case(source(5), Population("y", (4,), vth=500), Dense("x", "y", weights(4, 5), exponent=3),
-                Population("z", (3,), vth=2000), Dense("y", "z", weights(3, 4), exponent=7), OneToOne("x", "w", 5, exponent=2),
+                Population("z", (3,), vth=2000), Dense("y", "z", weights(3, 4), exponent=7),
+                OneToOne("x", "w", 5, exponent=2),
                 Population("w", (5,), vth=19))
 
 
 @register
 def extreme_and_odd_weights() -> Case:
+    extreme = np.array([[-128, 127, 1, -1], [127, 127, 127, 127], [-128, -127, -1, -3], [3, 5, -7, 0]])
     return case(source(4), Population("y", (4,), vth=1), Population("z", (4,), "readout"),
-                Dense("x", "y", np.array([[-128, 127, 1, -1], [127, 127, 127, 127], [-128, -127, -1, -3], [3, 5, -7, 0]])),
-                Dense("y", "z", np.array([[-128, 127, 1, -1], [127, 127, 127, 127], [-128, -127, -1, -3], [3, 5, -7, 0]])))
+                Dense("x", "y", extreme), Dense("y", "z", extreme))
 
 
 @register
 def zero_weights() -> Case:
     return case(source(4), Population("y", (3,), vth=0), Dense("x", "y", np.zeros((3, 4), int)),
-                Population("z", (3,), "readout"), Dense("y", "z", np.zeros((3, 3), int)), OneToOne("y", "z", 0))
+                Population("z", (3,), "readout"), Dense("y", "z", np.zeros((3, 3), int)),
+                OneToOne("y", "z", 0))
 
 
-# ---- paths ---------------------------------------------------------------------------------------------------------
+# ---- paths ---------------------------------------------------------------------------------------
 
 @register
 def skips_of_several_depths() -> Case:
     """Depth differences of 1, 2, 3, 5 and 6 into one readout, and of 3 into a layer."""
     names = ["x", *(f"l{i}" for i in range(1, 6))]
-    populations = [Population(name, (6,), vth=60, dv=500, bias_mant=50 * i) for i, name in enumerate(names[1:])]
+    populations = [Population(name, (6,), vth=60, dv=500, bias_mant=50 * i)
+                   for i, name in enumerate(names[1:])]
     chain = [Dense(a, b, weights(6, 6)) for a, b in zip(names, names[1:])]
     skips = [Dense(name, "z", weights(4, 6)) for name in ("x", "l1", "l3", "l4", "l5")]
     return case(source(6), *populations, *chain, *skips, Dense("l1", "l4", weights(6, 6)),
@@ -453,10 +489,13 @@ def readout_only() -> Case:
 
 @register
 def readout_with_bias_and_long_skips() -> Case:
-    return case(source(5), Population("a", (4,), vth=30), Population("b", (4,), vth=30), Population("c", (4,), vth=30),
-                Dense("x", "a", weights(4, 5)), Dense("a", "b", weights(4, 4)), Dense("b", "c", weights(4, 4)),
+    return case(source(5), Population("a", (4,), vth=30), Population("b", (4,), vth=30),
+                Population("c", (4,), vth=30),
+                Dense("x", "a", weights(4, 5)), Dense("a", "b", weights(4, 4)),
+                Dense("b", "c", weights(4, 4)),
                 Population("z", (3,), "readout", bias_mant=np.array([100, -200, 300]), bias_exp=3),
-                Dense("x", "z", weights(3, 5)), Dense("a", "z", weights(3, 4)), Dense("c", "z", weights(3, 4)))
+                Dense("x", "z", weights(3, 5)), Dense("a", "z", weights(3, 4)),
+                Dense("c", "z", weights(3, 4)))
 
 
 @register
@@ -467,14 +506,16 @@ def no_readout() -> Case:
 @register
 def delay_3_skip() -> Case:
     return case(source(5), Population("a", (4,), vth=30), Population("z", (3,), vth=40, dv=500),
-                Dense("x", "a", weights(4, 5)), Dense("a", "z", weights(3, 4)), Dense("x", "z", weights(3, 5), delay=3),
+                Dense("x", "a", weights(4, 5)), Dense("a", "z", weights(3, 4)),
+                Dense("x", "z", weights(3, 5), delay=3),
                 steps=8)
 
 
 @register
 def delay_beyond_the_sample() -> Case:
     """Nothing arrives, and nothing leaks into the next sample."""
-    return case(source(5), Population("a", (4,), vth=30), Population("z", (3,), "readout"), Dense("x", "a", weights(4, 5)),
+    return case(source(5), Population("a", (4,), vth=30), Population("z", (3,), "readout"),
+                Dense("x", "a", weights(4, 5)),
                 Dense("a", "z", weights(3, 4), delay=6), Dense("x", "z", weights(3, 5), delay=9), steps=6)
 
 
@@ -483,7 +524,8 @@ def delayed_cross_links() -> Case:
     """Each of two streams hears the other's first layer a step or two later."""
     parts = []
     for m, o, delay in (("a", "b", 1), ("b", "a", 2)):
-        parts += [source(4, name=m), Population(f"{m}1", (4,), vth=40, dv=300), Population(f"{m}2", (4,), vth=40, dv=300),
+        parts += [source(4, name=m), Population(f"{m}1", (4,), vth=40, dv=300),
+                  Population(f"{m}2", (4,), vth=40, dv=300),
                   Dense(m, f"{m}1", weights(4, 4)), Dense(f"{m}1", f"{m}2", weights(4, 4)),
                   Dense(f"{o}1", f"{m}2", weights(4, 4), delay=delay)]
     return case(*parts, steps=8)
@@ -492,8 +534,10 @@ def delayed_cross_links() -> Case:
 @register
 def later_layer_listed_first() -> Case:
     """The order of the list means nothing."""
-    return case(Population("z", (3,), "readout"), Population("b", (4,), vth=30), Population("a", (4,), vth=30), source(5),
-                Dense("b", "z", weights(3, 4)), Dense("a", "b", weights(4, 4)), Dense("x", "a", weights(4, 5)))
+    return case(Population("z", (3,), "readout"), Population("b", (4,), vth=30),
+                Population("a", (4,), vth=30), source(5),
+                Dense("b", "z", weights(3, 4)), Dense("a", "b", weights(4, 4)),
+                Dense("x", "a", weights(4, 5)))
 
 
 @register
@@ -506,34 +550,41 @@ def recurrent() -> Case:
 @register
 def recurrent_over_two_layers() -> Case:
     """Feedback of two steps from the second layer to the first, and a readout of both."""
-    return case(source(5), Population("a", (5,), vth=60, dv=300, bias_mant=70), Population("b", (4,), vth=40, dv=300),
-                Dense("x", "a", weights(5, 5)), Dense("a", "b", weights(4, 5)), Dense("b", "a", weights(5, 4), delay=2),
-                Population("z", (3,), "readout"), Dense("a", "z", weights(3, 5)), Dense("b", "z", weights(3, 4)), steps=9)
+    return case(source(5), Population("a", (5,), vth=60, dv=300, bias_mant=70),
+                Population("b", (4,), vth=4, dv=300),
+                Dense("x", "a", weights(5, 5)), Dense("a", "b", weights(4, 5)),
+                Dense("b", "a", weights(5, 4), delay=2),
+                Population("z", (3,), "readout"), Dense("a", "z", weights(3, 5)),
+                Dense("b", "z", weights(3, 4)), steps=9)
 
 
 @register
 def recurrent_faster_than_its_layers() -> Case:
-    """Feedback of one step over two layers: a legal graph, but one that a step-per-synapse chip cannot keep up with."""
-    return case(source(5), Population("a", (5,), vth=60, dv=300), Population("b", (4,), vth=40, dv=300),
-                Dense("x", "a", weights(5, 5)), Dense("a", "b", weights(4, 5)), Dense("b", "a", weights(5, 4), delay=1),
+    """Feedback of one step over two layers: legal, but a chip with one step a synapse cannot keep up."""
+    return case(source(5), Population("a", (5,), vth=60, dv=300),
+                Population("b", (4,), vth=4, dv=300, bias_mant=90, bias_exp=6),
+                Dense("x", "a", weights(5, 5)), Dense("a", "b", weights(4, 5)),
+                Dense("b", "a", weights(5, 4), delay=1),
                 steps=9)
 
 
 LAVA_REFUSES = {"recurrent_faster_than_its_layers"}
 
 
-# ---- random graphs -------------------------------------------------------------------------------------------------
+# ---- random graphs -------------------------------------------------------------------------------
 
 def random_graph(seed: int, recurrent: bool = False) -> Case:
-    """A random DAG of images, tokens and vectors with random parameters; `recurrent` adds delayed synapses back."""
+    """A random DAG of images, tokens and vectors, random parameters; `recurrent` adds a delayed synapse."""
     random = np.random.default_rng(seed)
 
     def weight(*shape):
         return random.integers(-128, 128, shape)
 
     def neuron(name: str, shape: tuple[int, ...]) -> Population:
-        return Population(name, shape, vth=int(random.integers(0, 200)), du=int(random.choice([-1, 0, 1000, 4095])),
-                          dv=int(random.integers(0, 4097)), bias_mant=random.integers(-300, 300, (shape[0],) + (1,) * (len(shape) - 1)),
+        return Population(name, shape, vth=int(random.integers(0, 200)),
+                          du=int(random.choice([-1, 0, 1000, 4095])),
+                          dv=int(random.integers(0, 4097)),
+                          bias_mant=random.integers(-300, 300, (shape[0],) + (1,) * (len(shape) - 1)),
                           bias_exp=int(random.integers(0, 4)), memoryless=bool(random.random() < 0.3))
 
     def synapse(a: Population, b: Population):
@@ -542,7 +593,8 @@ def random_graph(seed: int, recurrent: bool = False) -> Case:
         if a.shape[1:] == b.shape[1:]:
             kinds.append(Pointwise(a.name, b.name, weight(b.shape[0], a.shape[0]), **options))
         if len(a.shape) == len(b.shape) == 3 and a.shape[1:] == b.shape[1:]:
-            kinds.append(Conv2d(a.name, b.name, weight(b.shape[0], a.shape[0], 3, 3), padding=(1, 1), **options))
+            kinds.append(Conv2d(a.name, b.name, weight(b.shape[0], a.shape[0], 3, 3), padding=(1, 1),
+                                **options))
         if a.neurons == b.neurons:
             kinds.append(OneToOne(a.name, b.name, int(weight()), **options))
         if b.shape == a.shape[:1]:
