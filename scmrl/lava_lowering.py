@@ -4,7 +4,8 @@ A synapse of logical delay k from a population at depth d_s to one at depth d_t 
 
     hops = d_t - d_s + k >= 1
 
-hardware steps, one for the synapse itself and one for every relay before it. Depths are the smallest that allow it.
+hardware steps, one for the synapse itself and one for every relay before it. Depths are the smallest that
+allow it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from .errors import GraphError
 from .fixed_point import CURRENT_SHIFT, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
-from .lava_network import FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place, Weights
+from .lava_network import (FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place,
+                           Weights)
 
 READOUT = "readout"
 
@@ -24,9 +26,9 @@ READOUT = "readout"
 def lower(graph: Graph, steps: int | None = None) -> LavaNetwork:
     """The graph as a `LavaNetwork` for samples of `steps` steps (default: the graph's own).
 
-    Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than synapses, a bias
-    mantissa that Lava stores in 16 bits, a current beyond its 32. Weights of any width are exact: wider ones are split
-    into 8-bit parts.
+    Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than synapses, a
+    bias mantissa that Lava stores in 16 bits, a current beyond its 32. Weights of any width are exact: wider
+    ones are split into 8-bit parts.
     """
     graph.check()
     steps = graph.steps if steps is None else steps
@@ -41,27 +43,30 @@ def lower(graph: Graph, steps: int | None = None) -> LavaNetwork:
                     for part in _weights(source, target, entries, layout))
     sizes = {n.name: n.count for n in neurons}
     weights += tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
+    pipelined = all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
     return LavaNetwork(
-        steps=steps, pipelined=all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses),
-        relays=layout.relays, readout=READOUT if graph.readout else None, inputs=tuple(layout.inputs.values()),
-        places=tuple(layout.places.values()), neurons=neurons, weights=weights).check()
+        steps=steps, pipelined=pipelined, relays=layout.relays, readout=READOUT if graph.readout else None,
+        inputs=tuple(layout.inputs.values()), places=tuple(layout.places.values()), neurons=neurons,
+        weights=weights).check()
 
 
 def _check_32_bits(p: Population, activation: int, steps: int) -> None:
     """Lava adds in int32, the definition in exact integers: refuse where u + v + bias could differ.
 
-    A step adds |a| << 6 to u and its one wrap takes 2^24 off again, so u grows by the excess in every step of a sample.
+    A step adds |a| << 6 to u and its one wrap takes 2^24 off again, so u grows by the excess in every step of
+    a sample.
     """
     jump = activation << CURRENT_SHIFT
-    held = 0 if p.memoryless or p.du == NO_CURRENT_MEMORY else STATE_LIMIT + steps * max(0, jump - 2 * STATE_LIMIT)
+    forgets = p.memoryless or p.du == NO_CURRENT_MEMORY
+    held = 0 if forgets else STATE_LIMIT + steps * max(0, jump - 2 * STATE_LIMIT)
     worst = held + jump + STATE_LIMIT + int(np.abs(p.bias).max())
     if worst >= 1 << 31:
-        raise GraphError("current and bias can leave Lava's 32 bits", where=p.name, limit=(1 << 31) - 1, value=worst,
-                         fix="use smaller weights, fan-in or bias")
+        raise GraphError("current and bias can leave Lava's 32 bits", where=p.name, limit=(1 << 31) - 1,
+                         value=worst, fix="use smaller weights, fan-in or bias")
 
 
 def hardware_depths(graph: Graph) -> dict[str, int]:
-    """Hardware step in which each population sees its logical step 0: the least with every synapse at hops >= 1.
+    """Hardware step in which each population sees its logical step 0: the least with all hops >= 1.
 
     The source delays inputs by itself, so their synapses count as undelayed.
     """
@@ -134,7 +139,7 @@ class _Layout:
         return place
 
     def source_of(self, synapse: Synapse) -> Place:
-        """The place one hardware step before the target: an input's copy, the population itself, or its last relay."""
+        """The place one hardware step before the target: an input's copy, the population or its relay."""
         if self.graph[synapse.source].kind != "input":
             return self.chains[synapse.source][self.hops(synapse) - 1]
         return self._input(synapse.source, self.depth[synapse.target] - 1, synapse.delay)
@@ -158,7 +163,8 @@ class _Layout:
         for chain in self.chains.values():
             for source, relay in zip(chain, chain[1:]):
                 i = np.arange(relay.count)
-                out[source.process, relay.process][0].append((i + relay.start, i + source.start, np.ones_like(i)))
+                one_to_one = (i + relay.start, i + source.start, np.ones_like(i))
+                out[source.process, relay.process][0].append(one_to_one)
         if not self.inputs:
             self._input(self.graph.of_kind("input")[0].name, 0, 0)
         return out
@@ -186,17 +192,19 @@ def _parameters(p: Population) -> dict[str, np.ndarray]:
     low, high = NEURON_RANGES["bias_mant"]
     if mantissa.min() < low or mantissa.max() > high:
         raise GraphError("bias mantissa does not fit Lava's 16 bits", where=p.name, limit=f"{low}..{high}",
-                         value=f"{mantissa.min()}..{mantissa.max()}", fix="use a smaller mantissa and a larger bias_exp")
+                         value=f"{mantissa.min()}..{mantissa.max()}",
+                         fix="use a smaller mantissa and a larger bias_exp")
     du, dv = (NO_CURRENT_MEMORY, FULL_LEAK) if p.memoryless else (p.du, p.dv)
-    return _lif(p.neurons, vth=p.vth if p.fires else NEVER, du=du, dv=dv, bias_mant=mantissa, bias_exp=p.bias_exp)
+    vth = p.vth if p.fires else NEVER
+    return _lif(p.neurons, vth=vth, du=du, dv=dv, bias_mant=mantissa, bias_exp=p.bias_exp)
 
 
 def _lif(count: int, **values: int | np.ndarray) -> dict[str, np.ndarray]:
-    return {name: np.array(np.broadcast_to(values.get(name, 0), (count,)), np.int32) for name in NEURON_RANGES}
+    return {name: np.full(count, values.get(name, 0), np.int32) for name in NEURON_RANGES}
 
 
 def _fold(weights: np.ndarray, exponent: int) -> tuple[int, np.ndarray]:
-    """(0, weights << exponent) where that fits a mantissa, so that most synapses of a pair share one process."""
+    """(0, weights << exponent) where that fits a mantissa, so that most synapses share one process."""
     whole = weights << exponent
     if whole.size == 0 or (MANTISSA[0] <= whole.min() and whole.max() <= MANTISSA[1]):
         return 0, whole
@@ -213,7 +221,8 @@ def _weights(source: str, target: str, entries: dict[int, list], layout: _Layout
         low = (total + 128) % 256 - 128
         high = (total - low) >> 8
         if high.any():
-            waiting.setdefault(exponent + 8, []).append((rows[high != 0], columns[high != 0], high[high != 0]))
+            keep = high != 0
+            waiting.setdefault(exponent + 8, []).append((rows[keep], columns[keep], high[keep]))
         if low.any():
             keep = low != 0
             out.append(_csr(source, target, exponent, layout, rows[keep], columns[keep], low[keep]))
@@ -237,7 +246,7 @@ def _csr(source: str, target: str, exponent: int, layout: _Layout, rows: np.ndar
 
 
 def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]:
-    """One process of every part that no weights join to the source; Lava would not find, so not run, that part."""
+    """One process of each part that no weights join to the source; Lava would not find it, nor run it."""
     group = {name: name for name in (SOURCE, *sizes)}
 
     def root(name: str) -> str:

@@ -2,10 +2,11 @@
 
     source --Sparse--> LIFReset --Sparse--> LIFReset ... --> readout
 
-Every synapse takes one hardware step, so a population at depth d is at its own step t in hardware step n*T + t + d of
-sample n. Populations whose depths are equal modulo T reset at the same moments and share one LIFReset process; what
-skips levels waits in relays (memoryless neurons of the next processes), an input in a copy that starts later.
-`scmrl.lava_lowering` makes this from a graph; `scmrl.convert.lava` writes it; `scmrl.deploy.lava` runs it.
+Every synapse takes one hardware step, so a population at depth d is at its own step t in hardware step n*T +
+t + d of sample n. Populations whose depths are equal modulo T reset at the same moments and share one
+LIFReset process; what skips levels waits in relays (memoryless neurons of the next processes), an input in a
+copy that starts later. `scmrl.lava_lowering` makes this from a graph; `scmrl.convert.lava` writes it;
+`scmrl.deploy.lava` runs it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,18 @@ FULL_LEAK = 4096                        # dv of a neuron without memory
 MANTISSA = (-128, 127)                  # Lava's mixed-sign weights: 2*q in -256..254
 BELONGS_TO = ("graph.json", "tensors.npz")
 
-NEURON_RANGES = {                       # what Lava's process models store without loss (int32, and int16 for bias_mant)
+NEURON_RANGES = {                       # what Lava's process models store without loss
     "vth": (0, (1 << 23) - 1), "du": (-1, 4095), "dv": (0, 4096), "bias_mant": (-(1 << 15), (1 << 15) - 1),
     "bias_exp": (0, 15)}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a population is: neurons `start` .. `start + count` of `process`; its step t is hardware step t + `depth`.
+    """Where a population is: neurons `start` .. `start + count` of `process`; step t is hardware step t +
+    `depth`.
 
-    An input may have several places; there step t holds the value of step t - `delay` (zero before the sample began).
+    An input may have several places; there step t holds the value of step t - `delay` (zero before the
+    sample).
     """
 
     population: str
@@ -50,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Neurons:
-    """One LIFReset process: LIF parameters int [n]; state is cleared where (hardware step - `phase`) % T == 0."""
+    """One LIFReset process: LIF parameters int [n]; state clears where (hardware step - `phase`) % T == 0."""
 
     name: str
     phase: int
@@ -67,7 +70,7 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Weights:
-    """One Sparse process: (mantissa << exponent) from `source` to `target` in CSR form, rows are the target's neurons.
+    """One Sparse process: mantissa << exponent, in CSR form; rows are the target's neurons.
 
     `message_bits` is 1 for spikes, 8 or 16 for graded inputs.
     """
@@ -89,9 +92,9 @@ class Weights:
 class LavaNetwork:
     """Processes and schedule for samples of `steps` steps.
 
-    `pipelined`: samples stream back to back. Otherwise (delays between populations, which would carry spikes from one
-    sample into the next) every sample needs a network of its own. `readout` is the process whose membrane is read.
-    `relays` counts the neurons that only pass a spike on.
+    `pipelined`: samples stream back to back. Otherwise (delays between populations, which would carry spikes
+    from one sample into the next) every sample needs a network of its own. `readout` is the process whose
+    membrane is read. `relays` counts the neurons that only pass a spike on.
     """
 
     steps: int
@@ -119,7 +122,7 @@ class LavaNetwork:
 
     @property
     def processes(self) -> int:
-        """Lava processes: the source, neurons, weights, a recorder for each process that fires and for the readout."""
+        """Lava processes: the source, neurons, weights, and a recorder for each process of neurons."""
         return 1 + 2 * len(self.neurons) + len(self.weights)
 
     @property
@@ -138,7 +141,7 @@ class LavaNetwork:
             and all(sizes.get(p.population) == p.count for p in self.inputs)
 
     def check(self) -> "LavaNetwork":
-        """Raise `GraphError` on anything Lava would get wrong, hang on or wrap: types, ranges, indices, names."""
+        """Raise `GraphError` on anything that Lava would hang on, wrap or get wrong: types, ranges, names."""
         counts = {SOURCE: self.source_count} | {n.name: n.count for n in self.neurons}
         if len(counts) != 1 + len(self.neurons):
             raise GraphError("names of Lava processes repeat", value=[n.name for n in self.neurons])
@@ -192,8 +195,8 @@ def _check_place(place: Place, counts: dict[str, int]) -> None:
     for name in ("start", "count", "depth", "delay"):
         _range(name, getattr(place, name), 0, 1 << 31, place.population)
     if place.start + place.count > counts[place.process]:
-        raise GraphError("population ends beyond its process", where=place.population, limit=counts[place.process],
-                         value=place.start + place.count)
+        raise GraphError("population ends beyond its process", where=place.population,
+                         limit=counts[place.process], value=place.start + place.count)
 
 
 def write(network: LavaNetwork, directory: Path, belongs_to: Path) -> None:
@@ -221,8 +224,12 @@ def _entry(part: Place | Neurons | Weights, prefix: str, arrays: dict[str, np.nd
     return entry
 
 
+def _part(kind: type, entry: dict, arrays: dict[str, np.ndarray]) -> Place | Neurons | Weights:
+    return kind(**{k: arrays[v["array"]] if isinstance(v, dict) else v for k, v in entry.items()})
+
+
 def read(directory: Path, belongs_to: Path) -> LavaNetwork:
-    """The network that `write` wrote; raises `BundleError` where it is corrupt or belongs to another graph."""
+    """The network that `write` wrote; raises `BundleError` where it is corrupt or of another graph."""
     table = read_json(directory / "network.json")
     if table.pop("schema", None) != SCHEMA:
         raise BundleError("lowered network has another schema", where=directory, limit=SCHEMA,
@@ -236,8 +243,7 @@ def read(directory: Path, belongs_to: Path) -> LavaNetwork:
     kinds = {"inputs": Place, "places": Place, "neurons": Neurons, "weights": Weights}
     try:
         for name, kind in kinds.items():
-            table[name] = tuple(kind(**{k: arrays[v["array"]] if isinstance(v, dict) else v for k, v in part.items()})
-                                for part in table[name])
+            table[name] = tuple(_part(kind, entry, arrays) for entry in table[name])
         return LavaNetwork(**table).check()
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BundleError("not a lowered network", where=directory, value=f"{type(error).__name__} {error}",

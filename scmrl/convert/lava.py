@@ -1,8 +1,8 @@
-"""Bundle -> a directory that runs on Lava without torch: the bundle, the lowered network, and how to run it. numpy only.
+"""Bundle -> a directory that runs on Lava without torch. numpy only.
 
-    DIR/bundle.json, graph.json, tensors.npz, samples.npz      the bundle, unchanged
-    DIR/lava/network.json, network.npz                         processes, weights and schedule (`scmrl.lava_network`)
-    DIR/README.txt                                             the commands to install and run
+    DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
+    DIR/lava/network.json, network.npz                        the lowered network (`scmrl.lava_network`)
+    DIR/README.txt                                            the commands to install and run
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Install, on a host with Python 3.10 to 3.13 (torch is not needed):
 Run it on the samples in this directory and compare every spike:
 
     scmrl deploy . --backend lava               Lava's own multi-process runtime
-    scmrl deploy . --backend lava-inprocess     the same process models in one OS process, several times faster
+    scmrl deploy . --backend lava-inprocess     the same models in one OS process, several times faster
 
 Layout: {processes} Lava processes, {neurons} neurons ({relays} of them relays), {nonzeros} non-zero weights.
-Samples of {steps} steps{pipelined}; the deepest population is {depth} steps behind the inputs.
+Samples of {steps} steps{streaming}; the deepest population is {depth} steps behind the inputs.
 """
 
 
 def export(bundle: Bundle, path: Path) -> dict:
-    """Write the export to directory `path`; returns its summary. Raises `GraphError` on what Lava cannot hold exactly."""
+    """Write the export to directory `path`; returns its summary. Raises `GraphError` as `lower` does."""
     network = lower(bundle.graph)
     with whole_directory(path) as directory:
         bundle.write(directory)
@@ -44,16 +44,18 @@ def export(bundle: Bundle, path: Path) -> dict:
 
 
 def readme(network: LavaNetwork) -> str:
+    streaming = " stream back to back" if network.pipelined else ", each in a run of its own"
     return README.format(
         version=LAVA_VERSION, install=LAVA_INSTALL, processes=network.processes, relays=network.relays,
         neurons=sum(n.count for n in network.neurons), nonzeros=network.nonzeros, steps=network.steps,
-        depth=network.depth, pipelined=" stream back to back" if network.pipelined else ", each in a run of its own")
+        depth=network.depth, streaming=streaming)
 
 
 def summary(graph: Graph, network: LavaNetwork) -> dict:
     """What was exported, for reports: every population with its label, and the sizes of the Lava network.
 
-    `latency_steps`: hardware steps from an input to the deepest population. `nonzeros` of a population: its fan-in.
+    `latency_steps`: hardware steps from an input to the deepest population. `nonzeros` of a population: its
+    fan-in.
     """
     return {
         "target": "lava",
@@ -77,4 +79,5 @@ def summary(graph: Graph, network: LavaNetwork) -> dict:
 def fan_in(network: LavaNetwork, place: Place) -> int:
     """Non-zero weights into a population, as lowered."""
     stop = place.start + place.count
-    return sum(int(w.indptr[stop] - w.indptr[place.start]) for w in network.weights if w.target == place.process)
+    incoming = [w for w in network.weights if w.target == place.process]
+    return sum(int(w.indptr[stop] - w.indptr[place.start]) for w in incoming)

@@ -159,22 +159,26 @@ def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, s
 
 
 def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = None, split: str = "test",
-             progress: Progress = None) -> EvaluateReport:
-    """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model."""
+             silence: str | None = None, progress: Progress = None) -> EvaluateReport:
+    """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model.
+
+    `silence` cuts the populations of that name pattern off, to see what they contribute.
+    """
     bundle = load(model)
+    graph = bundle.graph.silenced(silence) if silence else bundle.graph
     encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
-    steps, found, parts, weights = bundle.graph.steps, [], [], []
-    with open_backend("simulator", bundle.graph) as simulator:
+    steps, found, parts, weights = graph.steps, [], [], []
+    with open_backend("simulator", graph) as simulator:
         for start in range(0, len(labels), CHUNK):
             frames = {name: x[start:start + CHUNK] for name, x in encoded.items()}
             inputs = {name: np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) for name, x in frames.items()}
             activity = simulator.run(inputs)
-            found.append(predictions(bundle.graph, activity))
-            parts.append(count(bundle.graph, inputs, activity))
+            found.append(predictions(graph, activity))
+            parts.append(count(graph, inputs, activity))
             weights.append(len(found[-1]))
             if progress:
                 progress(start + weights[-1], len(labels))
-    same = dataset in (None, bundle.training.get("dataset")) and split == "test"
-    return evaluate_report(bundle.graph, labels, np.concatenate(found), parts, weights, model=str(model),
-                           selection=which, version=activity.version,
+    same = dataset in (None, bundle.training.get("dataset")) and split == "test" and not silence
+    return evaluate_report(graph, labels, np.concatenate(found), parts, weights, model=str(model),
+                           selection=which + (f", {silence} silenced" if silence else ""), version=activity.version,
                            training_correct=bundle.metrics.get("test_correct") if same else None)

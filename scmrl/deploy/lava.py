@@ -1,7 +1,7 @@
 """The Lava backends: a graph on Lava's bit-accurate Loihi models, every population recorded.
 
-`LavaRuntime` runs Lava's own multi-process runtime, as a Lava user would: the proof. `LavaInProcess` steps the same
-process models in one OS process: the same bits, several times faster.
+`LavaRuntime` runs Lava's own multi-process runtime, as a Lava user would: the proof. `LavaInProcess` steps
+the same process models in one OS process: the same bits, several times faster.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from ..graph import Graph
 from ..lava_lowering import lower
 from ..lava_network import LavaNetwork, read
 from . import lava_compat
+from .backends import Backend, Progress
 from .lava_inprocess import InProcessSession
 from .lava_processes import LavaProcesses, bias_at, build, spikes_of
 from .lava_session import ProcessSession
 
 BATCH_BYTES = 256 << 20                 # recordings of one run; more samples take several runs
-STARTUP_LIMIT_S = 60.0                  # the default deadline: a start, and what a busy machine may take for a step
+STARTUP_LIMIT_S = 60.0                  # the default deadline: a start, and a step on a busy machine
 PROCESS_STEP_LIMIT_S = 0.02
 
 
-class _Lava:
-    """Runs a graph on Lava; the subclasses say how. `network` is the lowered graph, if an export holds one."""
+class LavaBackend(Backend):
+    """Runs a graph on Lava; the subclasses say how. `network` is the graph as an export has lowered it."""
 
     name: str
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, network: LavaNetwork | None = None):
-        self.graph, self.deadline_s = graph, deadline_s
+        super().__init__(graph, deadline_s=deadline_s)
         self.version = lava_compat.load()
         self._network = lower(graph) if network is None else network.check()
         if not self._network.holds(graph):
-            raise BundleError("lowered network belongs to another graph", where=self.name, fix="export the model again")
+            raise BundleError("lowered network belongs to another graph", where=self.name,
+                              fix="export the model again")
 
     @staticmethod
     def exported(directory: Path) -> bool:
@@ -45,46 +47,45 @@ class _Lava:
         return (directory / "lava" / "network.json").is_file()
 
     @classmethod
-    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> "_Lava":
-        """The backend on a directory written by `scmrl.convert.lava.export`, with the lowered network found there."""
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> LavaBackend:
+        """The backend on what `scmrl.convert.lava.export` wrote, with the lowered network found there."""
         directory = locate(path)
-        return cls(load(directory).graph, deadline_s=deadline_s, network=read(directory / "lava", directory))
-
-    def __enter__(self) -> "_Lava":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing outlives `run`, so nothing is left to do."""
+        network = read(directory / "lava", directory)
+        return cls(load(directory).graph, deadline_s=deadline_s, network=network)
 
     def network(self, steps: int) -> LavaNetwork:
         """The lowered network for samples of `steps` steps; its layout depends on them."""
         return self._network if self._network.steps == steps else lower(self.graph, steps)
 
-    def run(self, inputs: dict[str, np.ndarray], progress=None) -> Activity:
+    def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.
 
-        `progress(done, total)` counts hardware steps. Raises `BackendError` at the deadline or where Lava fails.
+        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails. Without a
+        `deadline_s` the deadline follows the size of the run, generously.
         """
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         network = self.network(steps)
         batches = _batches(network, samples)
-        total = sum(network.hardware_steps(len(batch)) for batch in batches)
-        limit = self.deadline_s
-        if limit is None:
-            limit = len(batches) * STARTUP_LIMIT_S + total * network.processes * PROCESS_STEP_LIMIT_S
-        clock = _Clock(limit, total, progress)
-        parts = [self._run(network, {name: x[batch] for name, x in inputs.items()}, clock) for batch in batches]
-        values = {p.population: np.concatenate([part[p.population] for part in parts])
-                  .reshape(samples, steps, *self.graph[p.population].shape) for p in network.places}
+        clock = _Clock(self._limit(network, batches), samples, progress)
+        parts = [self._run(network, {name: x[batch] for name, x in inputs.items()}, clock)
+                 for batch in batches]
+        values = {}
+        for p in network.places:
+            shape = (samples, steps, *self.graph[p.population].shape)
+            values[p.population] = np.concatenate([part[p.population] for part in parts]).reshape(shape)
         return Activity(
             spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
             membrane={p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")},
             backend=self.name, version=self.version, seconds=clock.seconds, startup_s=clock.startup_s,
             notes=self._notes(network))
+
+    def _limit(self, network: LavaNetwork, batches: list[range]) -> float:
+        """Seconds that a run may take."""
+        if self.deadline_s is not None:
+            return self.deadline_s
+        steps = sum(network.hardware_steps(len(batch)) for batch in batches)
+        return len(batches) * STARTUP_LIMIT_S + steps * network.processes * PROCESS_STEP_LIMIT_S
 
     def _notes(self, network: LavaNetwork) -> tuple[str, ...]:
         if network is self._network:
@@ -92,11 +93,12 @@ class _Lava:
         return (f"network laid out anew for {network.steps} steps; the one it was opened with takes "
                 f"{self._network.steps}",)
 
-    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: "_Clock") -> tuple:
+    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: _Clock) -> tuple:
         """Lava's processes for one run, and the context manager that runs them."""
         raise NotImplementedError
 
-    def _run(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: "_Clock") -> dict[str, np.ndarray]:
+    def _run(self, network: LavaNetwork, inputs: dict[str, np.ndarray],
+             clock: _Clock) -> dict[str, np.ndarray]:
         """One run of Lava: values [S, T, count] by population."""
         samples = next(iter(inputs.values())).shape[0]
         try:
@@ -108,7 +110,7 @@ class _Lava:
                     clock.stopped()
         except TimeoutError:
             raise BackendError("run did not end in time", where=self.name, limit=f"{clock.limit:g} s",
-                               value=f"{clock.done} of {clock.total} steps",
+                               value=f"{clock.done} of {clock.samples} samples",
                                fix="give a longer deadline or fewer samples") from None
         except ScmrlError:
             raise
@@ -116,15 +118,15 @@ class _Lava:
             raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
         return _values(network, processes, samples)
 
-    def _advance(self, network: LavaNetwork, session, samples: int, clock: "_Clock") -> None:
-        """All hardware steps, a sample's worth at a time; biases are switched on where the network needs that."""
-        done, steps = 0, network.hardware_steps(samples)
+    def _advance(self, network: LavaNetwork, session, samples: int, clock: _Clock) -> None:
+        """All hardware steps, a sample's worth at a time; switches biases on where the network needs it."""
+        before, done, steps = clock.done, 0, network.hardware_steps(samples)
         switches = [] if network.pipelined else sorted({p.depth for p in network.places} - {0})
         while done < steps:
             stop = switches[0] if switches else min(done + network.steps, steps)
             session.advance(stop - done)
-            clock.advance(stop - done)
             done = stop
+            clock.advance(before + max(0, done - network.depth) // network.steps, ended=done == steps)
             if switches:
                 switches.pop(0)
                 for neurons in network.neurons:
@@ -147,10 +149,10 @@ def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dic
 
 
 class _Clock:
-    """Deadline, progress and times of a run."""
+    """Deadline, progress and times of a run. `done` counts samples."""
 
-    def __init__(self, limit: float, total: int, progress):
-        self.limit, self.total, self.progress = limit, total, progress
+    def __init__(self, limit: float, samples: int, progress: Progress | None):
+        self.limit, self.samples, self.progress = limit, samples, progress
         self.done, self.seconds, self.startup_s = 0, 0.0, 0.0
         self._mark = time.monotonic()
         self.end = self._mark + limit
@@ -166,15 +168,16 @@ class _Clock:
     def stopped(self) -> None:
         self.seconds += self._lap()
 
-    def advance(self, steps: int) -> None:
-        self.done += steps
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-        if self.done < self.total and time.monotonic() > self.end:
+    def advance(self, done: int, ended: bool) -> None:
+        if done > self.done:
+            self.done = done
+            if self.progress is not None:
+                self.progress(done, self.samples)
+        if not ended and time.monotonic() > self.end:
             raise TimeoutError
 
 
-class LavaRuntime(_Lava):
+class LavaRuntime(LavaBackend):
     """Lava's multi-process runtime, one OS process for each Lava process."""
 
     name = "lava"
@@ -184,7 +187,7 @@ class LavaRuntime(_Lava):
         return processes, ProcessSession(processes, clock.end)
 
 
-class LavaInProcess(_Lava):
+class LavaInProcess(LavaBackend):
     """Lava's process models in this OS process."""
 
     name = "lava-inprocess"

@@ -2,8 +2,8 @@
 
 lava-nc 0.10.0 (the last release) was written for Python 3.10. Two things need care:
 
-1. `var_model.py` has instances of an unhashable dataclass as field defaults, refused since Python 3.11. That one module
-   is compiled from a corrected copy of its source; nothing on disk changes.
+1. `var_model.py` has instances of an unhashable dataclass as field defaults, refused since Python 3.11. That
+   one module is compiled from a corrected copy of its source; nothing on disk changes.
 2. `multiprocessing.py` sets the start method to fork at import, which raises where it is already set.
 
 Lava's other troubles with numpy 2 are in reshaping ports and in the Conv process; scmrl uses neither.
@@ -28,26 +28,28 @@ NEEDS = ("numpy", "scipy", "networkx", "asteval")
 
 
 def load() -> str:
-    """Import Lava and return its version. Raises `MissingDependency`, or `BackendError` where it cannot run here."""
+    """Import Lava; returns its version. Raises `MissingDependency`, or `BackendError` where it cannot run."""
     for name in NEEDS:
         try:
             importlib.import_module(name)
         except ImportError:
-            raise MissingDependency(name, enables="the Lava backends", install="pip install 'scmrl[deploy]'") from None
+            raise MissingDependency(name, enables="the Lava backends",
+                                    install="pip install 'scmrl[deploy]'") from None
     method = multiprocessing.get_start_method(allow_none=True)
     if method not in (None, "fork"):
-        raise BackendError("Lava needs the start method 'fork' of multiprocessing", where="lava", value=method,
-                           fix="run it in a process of its own, or do not set another start method")
+        raise BackendError("Lava needs the start method 'fork' of multiprocessing", where="lava",
+                           value=method, fix="run it in a process that sets no other")
     try:
         with _corrected_source(), _fork_is_set():
-            for name in ("compiler.var_model", "runtime.message_infrastructure.multiprocessing", "runtime.runtime"):
-                importlib.import_module(f"lava.magma.{name}")
+            importlib.import_module("lava.magma.compiler.var_model")
+            importlib.import_module("lava.magma.runtime.message_infrastructure.multiprocessing")
+            importlib.import_module("lava.magma.runtime.runtime")
         version = importlib.metadata.version("lava-nc")
     except ImportError:
         raise MissingDependency("lava-nc", enables="the Lava backends", install=LAVA_INSTALL) from None
     if version != LAVA_VERSION:
-        raise BackendError("this version of lava-nc is not supported", where="lava", limit=LAVA_VERSION, value=version,
-                           fix=LAVA_INSTALL)
+        raise BackendError("this version of lava-nc is not supported", where="lava", limit=LAVA_VERSION,
+                           value=version, fix=LAVA_INSTALL)
     return version
 
 
@@ -57,7 +59,8 @@ class _HashableEncoder(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str):
         path = self.get_filename(fullname)
         source = self.get_data(path).decode("utf-8")
-        source = source.replace("@dataclass\nclass ByteEncoder", "@dataclass(unsafe_hash=True)\nclass ByteEncoder")
+        hashable = "@dataclass(unsafe_hash=True)\nclass ByteEncoder"
+        source = source.replace("@dataclass\nclass ByteEncoder", hashable)
         return compile(source, path, "exec", dont_inherit=True)
 
 
@@ -111,7 +114,7 @@ def nothing_left() -> Iterator[None]:
     finally:
         for registry, length in zip(registries, lengths):
             for member in registry[length:]:
-                member._runtime = None          # else the process stops its runtime once more when it is collected
+                member._runtime = None          # else the process stops its runtime again when collected
             del registry[length:]
         for log, before in zip(logs, handlers):
             log.handlers[:] = before

@@ -1,7 +1,8 @@
 """Lava's own process models, built by Lava's own compiler and builders, stepped in one OS process.
 
-Same objects, same arithmetic, no inter-process messages. A Sparse model sends in step t what it computed in step t-1,
-so its message is delivered before the step begins, and then every other model finds its input there: cycles are fine.
+Same objects, same arithmetic, no inter-process messages. A Sparse model sends in step t what it computed in
+step t-1, so its message is delivered before the step begins, and then every other model finds its input
+there: cycles are fine.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class _Send:
 
 
 class _EarlySend(_Send):
-    """The sending end of a synapse, whose message of a step was delivered before it: its own sending adds nothing."""
+    """The sending end of a synapse. Its message was delivered before the step: sending it again adds
+    nothing."""
 
     _delivered = False
 
@@ -95,4 +97,5 @@ def _connect(channel, builders: dict, early: bool) -> None:
     receive = _Receive(into.name, messages)
     builders[channel.src_process].set_csp_ports([send])
     builders[channel.dst_process].set_csp_ports([receive])
-    builders[channel.dst_process].add_csp_port_mapping(create_port_id(channel.src_process.id, out.name), receive)
+    port = create_port_id(channel.src_process.id, out.name)
+    builders[channel.dst_process].add_csp_port_mapping(port, receive)

@@ -14,8 +14,8 @@ from ..lava_network import SOURCE, LavaNetwork, Neurons, Place, Weights
 class LavaProcesses:
     """Connected Lava processes, and the arrays that their run fills.
 
-    `spikes`: uint8 [hardware steps, n] of every neuron process that fires; `membrane`: int32 [hardware steps, n] of the
-    readout.
+    `spikes`: uint8 [hardware steps, n] of every neuron process that fires; `membrane`: int32 [hardware steps,
+    n] of the readout.
     """
 
     source: object
@@ -28,8 +28,9 @@ class LavaProcesses:
 def build(network: LavaNetwork, inputs: dict[str, np.ndarray], *, own_processes: bool) -> LavaProcesses:
     """Processes for one run on `inputs` {name: [S, T, *shape]}; Lava has to be loaded.
 
-    `own_processes`: for Lava's multi-process runtime, so recordings are in shared memory and the readout has a
-    recorder. Biases of a network that is not pipelined are zero where a population's sample has yet to begin.
+    `own_processes`: for Lava's multi-process runtime, so recordings are in shared memory and the readout has
+    a recorder. Biases of a network that is not pipelined are zero where a population's sample has yet to
+    begin.
     """
     from lava.proc.io.source import RingBuffer
 
@@ -45,7 +46,7 @@ def build(network: LavaNetwork, inputs: dict[str, np.ndarray], *, own_processes:
         synapse = _weights(w, (counts[w.target], counts[w.source]))
         (source if w.source == SOURCE else neurons[w.source]).s_out.connect(synapse.s_in)
         synapse.a_out.connect(neurons[w.target].a_in)
-    spikes = {n.name: zeros((steps, n.count), np.uint8) for n in network.neurons if n.name in network.recorded}
+    spikes = {name: zeros((steps, counts[name]), np.uint8) for name in network.recorded}
     for name, frames in spikes.items():
         neurons[name].s_out.connect(SpikeRecorder(frames=frames, name=f"recorder of {name}").s_in)
     readout = neurons.get(network.readout)
@@ -62,8 +63,9 @@ def _neurons(n: Neurons, network: LavaNetwork) -> object:
 
     bias = n.bias_mant if network.pipelined else bias_at(network, n, 0)
     # Lava's step numbers start at one.
-    return LIFReset(name=n.name, shape=(n.count,), vth=n.vth, du=n.du, dv=n.dv, bias_mant=bias, bias_exp=n.bias_exp,
-                    reset_interval=network.steps, reset_offset=(n.phase + 1) % network.steps)
+    return LIFReset(name=n.name, shape=(n.count,), vth=n.vth, du=n.du, dv=n.dv, bias_mant=bias,
+                    bias_exp=n.bias_exp, reset_interval=network.steps, reset_offset=(n.phase + 1) %
+                    network.steps)
 
 
 def _weights(w: Weights, shape: tuple[int, int]) -> object:
@@ -78,7 +80,7 @@ def _weights(w: Weights, shape: tuple[int, int]) -> object:
 
 
 def source_values(network: LavaNetwork, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """What the source sends: int32 [n, hardware steps]; zeros after the last sample keep it from starting again."""
+    """What the source sends: int32 [n, hardware steps]; zeros at the end keep it from starting again."""
     samples = next(iter(inputs.values())).shape[0]
     out = np.zeros((network.source_count, network.hardware_steps(samples)), np.int32)
     for place in network.inputs:
@@ -91,7 +93,7 @@ def source_values(network: LavaNetwork, inputs: dict[str, np.ndarray]) -> np.nda
 
 
 def bias_at(network: LavaNetwork, neurons: Neurons, step: int) -> np.ndarray:
-    """Bias mantissas int32 [n] with those populations at zero whose sample begins after hardware step `step`."""
+    """Bias mantissas int32 [n], zero in populations whose sample begins after hardware step `step`."""
     bias = neurons.bias_mant.copy()
     for place in network.places:
         if place.process == neurons.name and place.depth > step:
@@ -106,6 +108,7 @@ def spikes_of(frames: np.ndarray, place: Place, samples: int, steps: int) -> np.
 
 
 def shared_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """An array in anonymous memory that forked children share; it is gone with the last process that holds it."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(mmap.mmap(-1, max(size, 1)), np.dtype(dtype), count=int(np.prod(shape))).reshape(shape)
+    """An array in anonymous memory that forked children share; gone with the last process that holds it."""
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(count * np.dtype(dtype).itemsize, 1))
+    return np.frombuffer(memory, dtype, count).reshape(shape)

@@ -1,8 +1,9 @@
 """One bounded run in Lava's own multi-process runtime: no hang, no stray process, no shared memory left.
 
-Lava by itself waits for ever when a process fails before it sends, when one is killed, and when nobody calls stop. Here
-the parent waits with a deadline, watches the children's error pipes, and always ends them itself. Children end with
-their parent, also when that is killed (Linux), leave Ctrl-C to it, and never write to its stdout.
+Lava by itself waits for ever when a process fails before it sends, when one is killed, and when nobody calls
+stop. Here the parent waits with a deadline, watches the children's error pipes, and always ends them itself.
+Children end with their parent, also when that is killed (Linux), leave Ctrl-C to it, and never write to its
+stdout.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ POLL_S = 0.05
 PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger(__name__)
-_parent = threading.local()             # .pid while this thread starts Lava's processes; .prctl, the system call
+_parent = threading.local()             # .pid while this thread starts Lava's processes; .prctl
 
 
 class LavaProcessError(BackendError):
@@ -40,7 +41,7 @@ class LavaProcessError(BackendError):
 
 
 class ProcessSession:
-    """Lava's runtime on `processes`, as a context manager. `end` is the `time.monotonic` at which it must be done."""
+    """Lava's runtime on `processes`, as a context manager; at `end` (in `time.monotonic`) it must be done."""
 
     def __init__(self, processes: LavaProcesses, end: float):
         self.processes, self.end = processes, end
@@ -93,16 +94,14 @@ class ProcessSession:
     def advance(self, steps: int) -> None:
         """Run `steps` hardware steps. Raises `LavaProcessError`, or `TimeoutError` at the deadline."""
         from lava.magma.core.run_conditions import RunSteps
+        from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
 
         self._runtime.start(RunSteps(steps, blocking=False))
         for port in self._runtime.service_to_runtime:
             self._wait(functools.partial(port._queue.get, peek=True))
-        self._raise_failure()
-        try:
-            self._runtime.wait()
-        except RuntimeError as error:
-            self._raise_failure()
-            raise LavaProcessError(str(error), where="lava") from None
+            if not enum_equal(port.recv(), MGMT_RESPONSE.DONE):
+                self._wait(queue.Queue().get)           # nothing ever comes, but the failed child's report
+        self._runtime._is_running = False
 
     def set_bias(self, name: str, mantissa: np.ndarray) -> None:
         self.processes.neurons[name].bias_mant.set(mantissa)
@@ -126,7 +125,7 @@ class ProcessSession:
         return list(infrastructure.actors) if infrastructure else []
 
     def close(self) -> None:
-        """End all children and free the shared memory. What they recorded is already in the parent's arrays."""
+        """End all children and free the shared memory. What they recorded is in the parent's arrays."""
         if self._runtime is None:
             return
         with interrupt_deferred():
