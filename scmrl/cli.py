@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from . import __version__
 from .errors import MismatchError, ScmrlError, UsageError
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 BACKENDS = "reference, simulator, lava, lava-inprocess"
 
 
@@ -169,11 +170,13 @@ def require_train() -> None:
 @click.option("--dataset", metavar="NAME", help="Another dataset than the one trained on.")
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--silence", metavar="PATTERN", help="Cut these populations off, e.g. '*.attention.complement': alpha = 0.")
 @as_json
-def evaluate(model, dataset, data_dir, split, json_):
+def evaluate(model, dataset, data_dir, split, silence, json_):
     """Run a whole split on the simulator."""
     from .deploy import jobs
-    report = jobs.evaluate(model, dataset=dataset, data_dir=data_dir, split=split, progress=Progress("samples"))
+    report = jobs.evaluate(model, dataset=dataset, data_dir=data_dir, split=split, silence=silence,
+                           progress=Progress("samples"))
     render(report, json_, f"scmrl export {model} --target lava", f"scmrl energy {model}")
 
 
@@ -209,7 +212,7 @@ def export(model, target, out, json_):
 def deploy(model, backend, samples, file, deadline, no_compare, picture, json_):
     """Run a model or an export on a backend: spikes, accuracy, energy, comparison with training."""
     from .deploy import jobs
-    report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("steps"),
+    report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
                          compared=not no_compare, picture=picture)
     render(report, json_, f"scmrl verify {model} --backends simulator,lava", f"scmrl energy {model}")
     if report.bit_exact is False:
@@ -227,7 +230,7 @@ def verify(model, backends, samples, file, deadline, json_):
     """Compare backends, and training's own spikes, with the reference: every population and step."""
     from .deploy import jobs
     report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
-                         progress=Progress("steps"))
+                         progress=Progress("samples"))
     render(report, json_, f"scmrl energy {model}")
     if not report.bit_exact:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
@@ -280,7 +283,8 @@ def demo(out, samples):
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 well, 1 mismatch or failure, 2 usage, 3 data, 4 model file, 5 network does not fit,
-    6 library missing, 7 backend failed, 130 interrupted."""
+    6 library missing, 7 backend failed, 130 interrupted, 143 terminated."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))       # so that children and files are cleaned up
     try:
         code = commands.main(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -34,10 +34,10 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
     export = out / "lava"
     exporter("lava")(load(out), export)
     tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
-    deployed = jobs.deploy(export, "lava", samples=samples, progress=progress("steps"), picture=out / "deploy.png")
+    deployed = jobs.deploy(export, "lava", samples=samples, progress=progress("samples"), picture=out / "deploy.png")
     deployed.show()
     tell("5/6 verify: training, simulator and both Lava runtimes against the reference")
-    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples, progress=progress("steps"))
+    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples, progress=progress("samples"))
     verified.show()
     tell("6/6 energy")
     estimated = jobs.energy(out, PROFILES)

@@ -1,5 +1,7 @@
 """Shared fixtures: a small frozen model that needs no training and no torch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -39,7 +41,8 @@ def small_bundle() -> Bundle:
     graph = Graph(populations, synapses, 3, ("a", "b", "c", "d")).check()
     inputs = {name: (random.integers(0, 64, (6, 3, 1, 8, 8)) * (random.random((6, 3, 1, 8, 8)) < 0.5)).astype(np.uint8)
               for name in ("audio", "visual")}
-    return Bundle(graph, inputs, np.array([0, 1, 2, 3, 0, 1]), reference.run(graph, inputs),
+    trained = dataclasses.replace(reference.run(graph, inputs), backend="training")
+    return Bundle(graph, inputs, np.array([0, 1, 2, 3, 0, 1]), trained,
                   metrics={"test_accuracy": 0.5, "test_correct": 3}, training={"dataset": "digits-av"})
 
 

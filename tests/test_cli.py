@@ -1,5 +1,6 @@
 """The commands: what they print, their JSON, their exit codes, and one clear line for every mistake."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -64,7 +65,6 @@ def test_verify_names_the_first_difference(scmrl, small_bundle, tmp_path):
     spikes = dict(small_bundle.trained.spikes)
     changed = spikes["audio.conv"].copy()
     changed[2, 1, 0, 3, 4] ^= 1
-    import dataclasses
     trained = dataclasses.replace(small_bundle.trained, spikes=spikes | {"audio.conv": changed})
     dataclasses.replace(small_bundle, trained=trained).save(tmp_path / "b")
     code, out, err = scmrl("verify", tmp_path / "b", "--backends", "simulator")

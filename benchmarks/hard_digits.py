@@ -1,0 +1,117 @@
+"""What each modality, their fusion and the attention contribute on noisy audio-visual digits.
+
+    python benchmarks/hard_digits.py --data-dir DIR [--out runs/hard] [--seeds 42,43,44] [--jobs 2] [--write FILE]
+
+Trains audio only, visual only, late fusion (no attention) and the full model on `av-mnist --hard` with every seed (runs
+that are there are kept), evaluates each frozen, integer model on the whole test set with the simulator, evaluates the
+full ones again with the complementary feature cut off (alpha = 0), and prints tables: accuracies with mean and
+spread (standard deviation over seeds), parameters, and the firing rate of every population.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from scmrl.bundle import load
+from scmrl.deploy.jobs import evaluate
+from scmrl.files import whole_file
+
+MODELS = {
+    "audio only": ['model.modalities=["audio"]', "model.attention=none"],
+    "visual only": ['model.modalities=["visual"]', "model.attention=none"],
+    "late fusion": ["model.attention=none"],
+    "full": [],
+}
+COMPLEMENT = "*.attention.complement"
+
+
+def train(name: str, seed: int, run: Path, data_dir: str, more: list[str]) -> None:
+    """One run in a process of its own, on one thread; its lines go to RUN.log."""
+    if (run / "bundle" / "bundle.json").is_file():
+        return
+    options = [f"--set={setting}" for setting in [*MODELS[name], *more]]
+    command = [sys.executable, "-m", "scmrl", "train", "--dataset", "av-mnist", "--hard", "--data-dir", data_dir,
+               "--seed", str(seed), "--out", str(run), "--force", *options]
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{run}.log", "w", encoding="utf-8") as log:
+        subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **threads}, check=True)
+
+
+def spread(values: list[float]) -> str:
+    return f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else \
+        f"{100 * values[0]:.2f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
+    """Markdown of both tables."""
+    rows, rates, samples = [], {}, 0
+    for name in MODELS:
+        runs = [out / f"{name.replace(' ', '-')}-{seed}" for seed in seeds]
+        bundles = [load(run) for run in runs]
+        reports = [evaluate(run, data_dir=data_dir) for run in runs]
+        samples = reports[0].samples
+        if not all(report.equals_training for report in reports):
+            raise SystemExit(f"{name}: the simulator's accuracy is not the one that training reported")
+        cut = [evaluate(run, data_dir=data_dir, silence=COMPLEMENT).accuracy for run in runs] if name == "full" else None
+        accuracies = [report.accuracy for report in reports]
+        rows.append([name, *(f"{100 * a:.2f}" for a in accuracies), spread(accuracies),
+                     "-" if cut is None else ", ".join(f"{100 * a:.2f}" for a in cut),
+                     spread([b.metrics["validation_accuracy"] for b in bundles]),
+                     f"{bundles[0].metrics['parameters']:,}",
+                     f"{np.mean([r.totals.spikes_per_inference for r in reports]):,.0f}",
+                     f"{np.mean([r.totals.synops_per_inference for r in reports]):,.0f}"])
+        for report in reports:
+            for p in report.populations:
+                if p.kind == "lif":
+                    rates.setdefault(p.name, {}).setdefault(name, []).append(p.rate)
+    yield f"Test accuracy in % of the frozen, integer models on the whole test set ({samples} pairs), by seed."
+    yield ""
+    yield from table(["model", *(f"seed {seed}" for seed in seeds), "mean ± sd", "same models, alpha = 0",
+                      "validation", "parameters", "spikes/inference", "synops/inference"], rows)
+    yield ""
+    yield "Firing rates (spikes per neuron and step, mean over seeds and the test set; the lowest seed in brackets)."
+    yield ""
+    yield from table(["population", *MODELS], [
+        [population, *(f"{np.mean(by[name]):.4f} ({min(by[name]):.4f})" if name in by else "-" for name in MODELS)]
+        for population, by in rates.items()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/hard"))
+    parser.add_argument("--seeds", default="42,43,44")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--write", type=Path, help="also write the tables here")
+    options = parser.parse_args()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    jobs = [(name, seed) for seed in seeds for name in reversed(MODELS)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda job: train(*job, options.out / f"{job[0].replace(' ', '-')}-{job[1]}", options.data_dir,
+                                        options.settings), jobs))
+    text = "\n".join(summary(options.out, seeds, options.data_dir)) + "\n"
+    print(text)
+    if options.write:
+        with whole_file(options.write) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
