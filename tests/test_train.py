@@ -77,6 +77,8 @@ def some_model(**settings) -> tuple[SCMRL, dict]:
     random = np.random.default_rng(2)
     frames = {m: (random.integers(0, 64, (6, 1, 32, 32)) * (random.random((6, 1, 32, 32)) < 0.3)).astype(np.uint8)
               for m in modalities}
+    for layer in model.spiking_layers():            # untrained, yet most neurons are to fire
+        layer.gamma.data.fill_(1.0)
     model.train()
     for _ in range(5):                              # moves the running statistics of the norms
         model({m: torch.from_numpy(x).float().unsqueeze(0) for m, x in frames.items()})

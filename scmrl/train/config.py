@@ -50,7 +50,7 @@ class TrainConfig:
     seed: int = 42
     held_out: int = 64                  # test samples stored in the bundle
     swap_partners: bool = True          # sounds and images of one class meet anew in every epoch, training only
-    shift: int = 2                      # random shift of the image and of the spectrogram in pixels, training only
+    shift: int = 1                      # random shift of the image and of the spectrogram in pixels, training only
 
 
 @dataclass(frozen=True)

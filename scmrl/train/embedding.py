@@ -16,6 +16,7 @@ from ..hw_profiles.precision import Precision
 from .layers import SpikingLayer
 
 STAGES = {"deep": (8, 4, 2, 1), "shallow": (2, 1)}      # divisors of the embedding width
+SPARSE_GAMMA = 0.5                      # the drive starts at half a threshold: 3 % of the neurons fire, not 10 %
 POOL = {"kernel": 3, "stride": 2, "padding": 1}
 
 
@@ -25,9 +26,12 @@ class PatchEmbedding(nn.Module):
     def __init__(self, channels_in: int, width: int, depth: str, *, dv: int, precision: Precision):
         super().__init__()
         channels = [channels_in, *(width // divisor for divisor in STAGES[depth])]
-        self.stages = nn.ModuleList(SpikingLayer(a, b, kernel=3, dv=dv, precision=precision)
-                                    for a, b in zip(channels, channels[1:]))
-        self.position = SpikingLayer(width, width, kernel=3, dv=dv, precision=precision)
+
+        def layer(before: int, after: int) -> SpikingLayer:
+            return SpikingLayer(before, after, kernel=3, dv=dv, precision=precision, gamma=SPARSE_GAMMA)
+
+        self.stages = nn.ModuleList(layer(a, b) for a, b in zip(channels, channels[1:]))
+        self.position = layer(width, width)
 
     def forward(self, x: Tensor, steps: int) -> dict[str, Tensor]:
         spikes = {}

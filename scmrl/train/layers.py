@@ -62,15 +62,16 @@ def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
 class SpikingLayer(nn.Module):
     """Synapses (convolution of size `kernel`, or 1 for a map shared by all positions), batch norm and LIF.
 
+    `gamma` and `beta` are where the norm's scale and offset start, in thresholds: they set how much the layer fires.
     forward(fan_in, steps): fan_in {gain: spikes [T or 1, B, C_in, ...]} -> spikes [T, B, C_out, ...].
     """
 
     def __init__(self, channels_in: int, channels: int, *, kernel: int = 1, dv: int, precision: Precision,
-                 beta: float = 0.0):
+                 gamma: float = 1.0, beta: float = 0.0):
         super().__init__()
         shape = (channels, channels_in) if kernel == 1 else (channels, channels_in, kernel, kernel)
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="linear"))
-        self.gamma = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(torch.full((channels,), gamma))
         self.beta = nn.Parameter(torch.full((channels,), beta))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
@@ -116,16 +117,16 @@ class Readout(nn.Module):
 
         v[t] = v[t-1] + 64 sum_sources W_q s[t] + bias          (dv = 0, du = 4095)
 
-    One float weight [K, C] per fan-in group, shared by the group's gains and by all positions; all groups share one
-    scale, W_q = round(W gain scale) with scale = 127 / max |W gain|. forward takes spike counts [T, B, C] (summed over
-    positions) and returns logits [B, K] (membrane at the last
-    step over scale and steps) and the integer membrane [T, B, K].
+    One float weight [K, F] per fan-in group, shared by the group's gains; all groups share one scale,
+    W_q = round(W gain scale) with scale = 127 / max |W gain|. forward takes features [T, B, F] (spikes, or their sums
+    over positions) and returns logits [B, K] (membrane at the last step over scale and steps) and the integer
+    membrane [T, B, K].
     """
 
-    def __init__(self, channels: dict[str, int], classes: int, *, precision: Precision):
+    def __init__(self, features: dict[str, int], classes: int, *, precision: Precision):
         super().__init__()
         self.weights = nn.ParameterDict(
-            {name: nn.Parameter(torch.randn(classes, width) * (0.1 / width ** 0.5)) for name, width in channels.items()})
+            {name: nn.Parameter(torch.randn(classes, width) * (0.1 / width ** 0.5)) for name, width in features.items()})
         self.bias = nn.Parameter(torch.zeros(classes))
         self.precision = precision
 
@@ -143,8 +144,8 @@ class Readout(nn.Module):
         weights, mantissa, exponent, scale = self.fold({name: tuple(groups) for name, groups in fan_in.items()})
         drive = 0
         for name, groups in fan_in.items():
-            for gain, counts in groups.items():
-                drive = drive + counts @ weights[name][gain].T                                # [T, B, K]
+            for gain, feature in groups.items():
+                drive = drive + feature @ weights[name][gain].T                                # [T, B, K]
         charge = drive * UNIT + mantissa * float(1 << exponent)
         membrane = [charge[0].clamp(-STATE_MAX, STATE_MAX)]
         for step in charge[1:]:

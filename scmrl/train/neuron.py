@@ -19,7 +19,8 @@ from norse.torch.functional.threshold import threshold
 from ..fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 
 UNIT = 1 << CURRENT_SHIFT               # a synaptic sum of 1 in membrane units
-SURROGATE, SURROGATE_ALPHA = "super", 3.0
+SURROGATE = "super"                     # SuperSpike (Zenke & Ganguli 2018): 1 / (|slope x| + 1)^2
+SLOPE = 2.0                             # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
 
 
 @numba.njit(parallel=True, cache=True)
@@ -93,5 +94,5 @@ def lif(a: torch.Tensor, bias: torch.Tensor, *, steps: int, dv: int, vth: int, s
     a [T or 1, B, C, ...] integers in synaptic units, bias [C] in membrane units; `scale` is the width of the surrogate
     in synaptic units (default: the threshold).
     """
-    width = float(UNIT * (scale if scale is not None else max(vth, 1)))
-    return threshold(_Membrane.apply(a, bias, steps, dv, vth, width), SURROGATE, SURROGATE_ALPHA)
+    width = UNIT * (scale if scale is not None else max(vth, 1)) / SLOPE
+    return threshold(_Membrane.apply(a, bias, steps, dv, vth, width), SURROGATE, alpha=1.0)
