@@ -4,8 +4,8 @@
 
 Trains audio only, visual only, late fusion (no attention) and the full model on `av-mnist --hard` with every seed (runs
 that are there are kept), evaluates each frozen, integer model on the whole test set with the simulator, evaluates the
-full ones again with the complementary feature cut off (alpha = 0), and prints tables: accuracies with mean and
-spread (standard deviation over seeds), parameters, and the firing rate of every population.
+full ones again with the complementary feature z cut off (alpha = 0), and prints tables: accuracies with mean and
+spread (standard deviation over seeds), cross-modal retrieval by z, parameters, and the firing rate of every population.
 """
 
 from __future__ import annotations
@@ -21,16 +21,22 @@ from pathlib import Path
 import numpy as np
 
 from scmrl.bundle import load
-from scmrl.deploy.jobs import evaluate
+from scmrl.deploy.backends import open_backend
+from scmrl.deploy.jobs import dataset_samples, evaluate
 from scmrl.files import whole_file
 
 MODELS = {
     "audio only": ['model.modalities=["audio"]', "model.attention=none"],
     "visual only": ['model.modalities=["visual"]', "model.attention=none"],
     "late fusion": ["model.attention=none"],
+    "full, no alignment": ["train.alignment=0.0"],
     "full": [],
 }
 COMPLEMENT = "*.attention.complement"
+
+
+def slug(name: str, seed: int) -> str:
+    return f"{name.replace(',', '').replace(' ', '-')}-{seed}"
 
 
 def train(name: str, seed: int, run: Path, data_dir: str, more: list[str]) -> None:
@@ -44,6 +50,28 @@ def train(name: str, seed: int, run: Path, data_dir: str, more: list[str]) -> No
     run.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{run}.log", "w", encoding="utf-8") as log:
         subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **threads}, check=True)
+
+
+def retrieval(run: Path, data_dir: str) -> float:
+    """Share of test sounds whose nearest image, by cosine of the centred rates of z, has the sound's class.
+
+    A sound's own pair does not count: what the alignment loss asks for is that classes meet, not pairs.
+    """
+    bundle = load(run)
+    encoded, labels, _ = dataset_samples(bundle, None, data_dir, "test")
+    rates: dict[str, list[np.ndarray]] = {"audio": [], "visual": []}
+    with open_backend("simulator", bundle.graph) as simulator:
+        for start in range(0, len(labels), 256):
+            frames = {m: x[start:start + 256, None] for m, x in encoded.items()}
+            steps = {m: np.broadcast_to(x, (len(x), bundle.graph.steps, *x.shape[2:])) for m, x in frames.items()}
+            activity = simulator.run(steps)
+            for m, parts in rates.items():
+                z = activity.spikes[COMPLEMENT.replace("*", m)]
+                parts.append(z.reshape(*z.shape[:3], -1).mean((1, 3)))
+    audio, visual = ((r := np.concatenate(parts)) - r.mean(0) for parts in rates.values())
+    near = (audio @ visual.T) / (np.linalg.norm(audio, axis=1)[:, None] * np.linalg.norm(visual, axis=1) + 1e-9)
+    np.fill_diagonal(near, -np.inf)
+    return float(np.mean(labels[near.argmax(1)] == labels))
 
 
 def spread(values: list[float]) -> str:
@@ -62,16 +90,19 @@ def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
     """Markdown of both tables."""
     rows, rates, samples = [], {}, 0
     for name in MODELS:
-        runs = [out / f"{name.replace(' ', '-')}-{seed}" for seed in seeds]
+        runs = [out / slug(name, seed) for seed in seeds]
         bundles = [load(run) for run in runs]
         reports = [evaluate(run, data_dir=data_dir) for run in runs]
         samples = reports[0].samples
         if not all(report.equals_training for report in reports):
             raise SystemExit(f"{name}: the simulator's accuracy is not the one that training reported")
-        cut = [evaluate(run, data_dir=data_dir, silence=COMPLEMENT).accuracy for run in runs] if name == "full" else None
+        attends = name.startswith("full")
+        cut = [evaluate(run, data_dir=data_dir, silence=COMPLEMENT).accuracy for run in runs] if attends else None
+        met = [retrieval(run, data_dir) for run in runs] if attends else None
         accuracies = [report.accuracy for report in reports]
         rows.append([name, *(f"{100 * a:.2f}" for a in accuracies), spread(accuracies),
                      "-" if cut is None else ", ".join(f"{100 * a:.2f}" for a in cut),
+                     "-" if met is None else spread(met),
                      spread([b.metrics["validation_accuracy"] for b in bundles]),
                      f"{bundles[0].metrics['parameters']:,}",
                      f"{np.mean([r.totals.spikes_per_inference for r in reports]):,.0f}",
@@ -83,7 +114,7 @@ def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
     yield f"Test accuracy in % of the frozen, integer models on the whole test set ({samples} pairs), by seed."
     yield ""
     yield from table(["model", *(f"seed {seed}" for seed in seeds), "mean ± sd", "same models, alpha = 0",
-                      "validation", "parameters", "spikes/inference", "synops/inference"], rows)
+                      "retrieval", "validation", "parameters", "spikes/inference", "synops/inference"], rows)
     yield ""
     yield "Firing rates (spikes per neuron and step, mean over seeds and the test set; the lowest seed in brackets)."
     yield ""
@@ -104,7 +135,7 @@ def main() -> None:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     jobs = [(name, seed) for seed in seeds for name in reversed(MODELS)]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: train(*job, options.out / f"{job[0].replace(' ', '-')}-{job[1]}", options.data_dir,
+        list(pool.map(lambda job: train(*job, options.out / slug(*job), options.data_dir,
                                         options.settings), jobs))
     text = "\n".join(summary(options.out, seeds, options.data_dir)) + "\n"
     print(text)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scmrl import bundle, cli
+from scmrl.errors import GraphError
 
 NEEDS = {"backend", "samples", "accuracy", "bit_exact", "populations"}
 POPULATION = {"name", "shape", "neurons", "spikes_per_inference", "synops_per_inference", "mismatches"}
@@ -148,6 +149,14 @@ def test_bad_samples_are_named(scmrl, model, tmp_path, small_bundle):
     fails(scmrl("deploy", model, "--input", file), 3, "extra")
     file.write_bytes(b"not an archive")
     fails(scmrl("deploy", model, "--input", file), 3, "mine.npz")
+
+
+def test_silenced_populations_are_cut_off(small_bundle):
+    cut = small_bundle.graph.silenced("visual.*")
+    assert all(not s.source.startswith("visual.") for s in cut.synapses)
+    assert len(cut.populations) == len(small_bundle.graph.populations)
+    with pytest.raises(GraphError, match="no population matches.*did you mean"):
+        small_bundle.graph.silenced("visual.convv")
 
 
 def test_a_run_is_not_replaced_by_accident(scmrl, tmp_path):

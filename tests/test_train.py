@@ -213,7 +213,7 @@ def command(run, *more):
     return [sys.executable, "-m", "scmrl", "train", "--dataset", "digits-av", "--out", str(run), *options, *more]
 
 
-def wait_for(path, process, seconds=90):
+def wait_for(path, process, seconds=400):
     end = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None and time.monotonic() < end, "training did not get that far"
@@ -228,7 +228,7 @@ def test_killed_training_resumes_to_the_same_model(small_run, tmp_path, how):
                                start_new_session=True)
     wait_for(run / "checkpoints" / "last.ckpt", process)
     os.killpg(process.pid, how)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert not (run / "bundle").exists()
     if how == signal.SIGINT:
         assert process.returncode == 130 and "Traceback" not in said and "--resume" in said

@@ -25,7 +25,7 @@ class ModelConfig:
     embedding: str = "deep"             # deep: image / 16, shallow: image / 4
     attention: str = "binary"           # binary, or none (late fusion)
     fusion: str = "concat"              # concat: one head per modality, add: one head for all
-    alpha: float = 1.5                  # weight of the complementary feature in the residual
+    alpha: float = 0.5                  # weight of the complementary feature in the residual
     mlp_ratio: int = 2
     dv: int = 2048                      # membrane leak: v keeps (4096 - dv) / 4096 per step
     slow_dv: int = 512                  # membrane leak of the temporal mask
@@ -37,13 +37,13 @@ class ModelConfig:
 class TrainConfig:
     """The optimisation. AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains the chip's integers."""
 
-    epochs: int = 20
+    epochs: int = 24
     batch: int = 32
     lr: float = 2e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     fold_fraction: float = 0.35
-    alignment: float = 0.0              # weight of the semantic alignment loss
+    alignment: float = 0.1              # weight of the semantic alignment loss
     temperature: float = 0.1            # of the semantic alignment loss
     patience: int = 0                   # early stopping after that many epochs without a better validation; 0: off
     validation: float = 0.1             # part of the training set that chooses the epoch

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import lightning
+import numba
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -166,6 +167,7 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
     if len(feed.train_pairs) < config.train.batch:
         raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
     lightning.seed_everything(config.train.seed, verbose=False)
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))     # one setting for both
     module = Training(config, feed, Precision.of(chip))
     with whole_file(run / "config.toml") as temporary:
         temporary.write_text(to_toml(config), encoding="utf-8")
