@@ -3,8 +3,11 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +184,43 @@ def test_full_device_is_one_line(model):
     done = subprocess.run(f"{sys.executable} -m scmrl deploy {model} --json > /dev/full", shell=True,
                           capture_output=True, text=True)
     assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+def group(leader: int) -> set[int]:
+    """The living processes of a process group, from /proc."""
+    members = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:                             # it ended meanwhile
+            continue
+        if int(pgrp) == leader and state != "Z":
+            members.add(int(stat.parent.name))
+    return members
+
+
+def within(seconds: float, condition) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+@pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_lava_run_leaves_nothing_behind(model, small_bundle, tmp_path, how, code):
+    pytest.importorskip("lava", reason="Lava is not installed")
+    np.savez(tmp_path / "many.npz", **{n: np.repeat(x, 2000, 0) for n, x in small_bundle.inputs.items()})
+    command = [sys.executable, "-m", "scmrl", "deploy", str(model), "--backend", "lava", "--no-compare",
+               "--input", str(tmp_path / "many.npz")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    assert within(200, lambda: process.poll() is not None or len(group(process.pid)) > 4), "Lava did not start"
+    time.sleep(0.5)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code and out == ""
+    assert "Traceback" not in err
+    assert within(10, lambda: not group(process.pid))
