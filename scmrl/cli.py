@@ -15,7 +15,7 @@ from . import __version__
 from .errors import MismatchError, ScmrlError, UsageError
 
 INTERRUPTED, TERMINATED = 130, 143
-BACKENDS = "reference, simulator, lava, lava-inprocess"
+BACKENDS = "reference, simulator, lava, lava-inprocess, onnx, onnx-step"
 
 
 def tell(line: str) -> None:
@@ -182,7 +182,7 @@ def evaluate(model, dataset, data_dir, split, silence, json_):
 
 @commands.command()
 @model_argument
-@click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava")
+@click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava or onnx.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: MODEL/TARGET.")
 @as_json
 def export(model, target, out, json_):

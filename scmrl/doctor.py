@@ -46,8 +46,8 @@ LIBRARIES = (
     ("soundfile", "0.12", "reading audio", "pip install 'scmrl[data]'"),
     ("pillow", "10", "reading images", "pip install 'scmrl[data]'"),
     ("scikit-learn", "1.3", "the digit images of the demo", "pip install 'scmrl[data]'"),
-    ("onnx", None, "export to ONNX", "pip install onnx"),
-    ("onnxruntime", None, "running an ONNX export", "pip install onnxruntime"),
+    ("onnx", "1.17", "export to ONNX", "pip install 'scmrl[onnx]'"),
+    ("onnxruntime", "1.19", "running an ONNX export", "pip install 'scmrl[onnx]'"),
     ("nir", None, "export to NIR", "pip install nir"),
     ("lava-dl", None, "reading netx exports back", f"{LAVA} lava-dl==0.6.0"),
 )

@@ -4,31 +4,31 @@
 """
 
 import dataclasses
+import hashlib
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conformance.demo import demo_graph, demo_inputs
+from conformance.graphs import GRAPHS, case, graph, random_graph, random_inputs, source, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conformance.demo import demo_graph, demo_inputs  # noqa: E402
-from conformance.graphs import GRAPHS, case, graph, random_graph, random_inputs, source, weights  # noqa: E402
-
-from scmrl import onnx_graph, reference  # noqa: E402
-from scmrl.bundle import Bundle, load  # noqa: E402
-from scmrl.errors import BackendError, BundleError, GraphError, MissingDependency  # noqa: E402
-from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, SumTokens  # noqa: E402
+from scmrl import onnx_graph, reference
+from scmrl.bundle import Bundle, load
+from scmrl.errors import BackendError, BundleError, GraphError, MissingDependency
+from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, SumTokens
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from scmrl.convert.onnx import export  # noqa: E402
-from scmrl.deploy import onnx as backends  # noqa: E402
-from scmrl.deploy.onnx import OnnxRuntime, OnnxRuntimeStep  # noqa: E402
+from scmrl.convert.onnx import export
+from scmrl.deploy import onnx as backends
+from scmrl.deploy.onnx import OnnxRuntime, OnnxRuntimeStep
 
 BACKENDS = [OnnxRuntime, OnnxRuntimeStep]
 MODELS = [onnx_graph.sequence_model, onnx_graph.step_model]
@@ -46,7 +46,7 @@ def assert_equals_the_reference(backend, network, inputs):
     assert_equal_in_every_bit(network, backend(network).run(inputs), reference.run(network, inputs))
 
 
-# ---- the same bits -----------------------------------------------------------------------------------------------
+# ---- the same bits -------------------------------------------------------------------------------
 
 @both_backends
 @pytest.mark.parametrize("name", GRAPHS)
@@ -63,12 +63,13 @@ def test_random_graphs(backend, seed, recurrent):
 
 @st.composite
 def extreme_neurons(draw):
-    """Two sources into one population, parameters over their whole range: wide sums, wraps, clips, 64-bit states."""
+    """Two sources into one population, parameters over their whole range: wraps, clips, 64-bit states."""
     kind = draw(st.sampled_from(["lif", "readout"]))
     mantissa = draw(st.sampled_from([1, 300, 1 << 15, 1 << 40]))
     p = Population(
         "y", (4,), kind, vth=draw(st.sampled_from([0, 1, 500, 131071, (1 << 23) - 1])),
-        du=np.int16(draw(st.integers(-1, 4095))), dv=draw(st.integers(0, 4096)), memoryless=draw(st.booleans()),
+        du=np.int16(draw(st.integers(-1, 4095))), dv=draw(st.integers(0, 4096)),
+        memoryless=draw(st.booleans()),
         bias_mant=np.array(draw(st.lists(st.integers(-mantissa, mantissa), min_size=4, max_size=4))),
         bias_exp=draw(st.integers(0, 15)))
     low, high = draw(st.sampled_from([(-128, 127), (-32768, 5), (-70000, 70000)]))
@@ -98,7 +99,8 @@ def test_extreme_neurons(backend, drawn):
 @both_backends
 def test_the_largest_legal_sum_is_exact(backend):
     """2^24 - 1, and one less in one of many terms: float32 still tells them apart."""
-    network = graph(source(1, 1, 2, bits=16), source(255, name="z"), Population("y", (1, 1, 2), "readout", du=0, dv=3),
+    network = graph(source(1, 1, 2, bits=16), source(255, name="z"),
+                    Population("y", (1, 1, 2), "readout", du=0, dv=3),
                     Conv2d("x", "y", np.full((1, 1, 1, 1), 256)), Dense("z", "y", np.ones((2, 255), int)))
     assert network.worst_activation("y") == 2**24 - 1
     inputs = {"x": np.full((2, 6, 1, 1, 2), 65535), "z": np.ones((2, 6, 255), int)}
@@ -125,7 +127,7 @@ def test_samples_and_steps_are_free(backend):
 def test_chunks_of_samples_do_not_meet(backend, small_bundle, monkeypatch):
     monkeypatch.setattr(backends, "CHUNK_BYTES", 1)
     seen = []
-    got = backend(small_bundle.graph).run(small_bundle.inputs, progress=lambda done, total: seen.append((done, total)))
+    got = backend(small_bundle.graph).run(small_bundle.inputs, progress=lambda *count: seen.append(count))
     assert_equal_in_every_bit(small_bundle.graph, got, small_bundle.trained)
     assert seen == [(i, 6) for i in range(1, 7)]
 
@@ -136,7 +138,7 @@ def test_onnx_own_interpreter_gives_the_same_step():
     for name in ("current_and_membrane_memory", "current_wraps_down", "conv_grouped", "pool_of_odd_size",
                  "delayed_cross_links", "gate_by_broadcast", "mask_with_slow_leak", "bias_per_channel"):
         network, inputs = GRAPHS[name]()
-        model = onnx.load_from_string(onnx_graph.step_model(network))
+        model = onnx.load_model_from_string(onnx_graph.step_model(network))
         run, want = ReferenceEvaluator(model), reference.run(network, inputs)
         given = onnx_graph.given(network)
         state = {port.name: np.zeros((3, *(d.dim_value for d in port.type.tensor_type.shape.dim[1:])),
@@ -152,7 +154,7 @@ def test_onnx_own_interpreter_gives_the_same_step():
                 np.testing.assert_array_equal(found[key], want.values(key[2:])[:, t], err_msg=f"{name} {key}")
 
 
-# ---- the files ---------------------------------------------------------------------------------------------------
+# ---- the files -----------------------------------------------------------------------------------
 
 @pytest.fixture
 def exported(small_bundle, tmp_path):
@@ -192,16 +194,16 @@ def test_every_population_is_an_output_and_every_state_has_its_name(exported, sm
     assert {p.name for p in models["seq"].output} == spiking | {"v/readout"}
     assert {p.name for p in models["seq"].input} == {"x/audio", "x/visual"}
     remembered = {"audio.conv", "visual.conv", "readout"}                   # the others are memoryless
-    assert {p.name for p in models["step"].input} == {"x/audio", "x/visual"} | {f"v_in/{p}" for p in remembered}
-    assert {p.name for p in models["step"].output} == spiking | {"v/readout"} | {f"v_out/{p}" for p in remembered}
+    taken, given_back = ({f"{state}/{p}" for p in remembered} for state in ("v_in", "v_out"))
+    assert {p.name for p in models["step"].input} == {"x/audio", "x/visual"} | taken
+    assert {p.name for p in models["step"].output} == spiking | {"v/readout"} | given_back
     network, _ = GRAPHS["recurrent_over_two_layers"]()
-    names = {p.name for p in onnx.load_from_string(onnx_graph.step_model(network)).graph.input}
+    names = {p.name for p in onnx.load_model_from_string(onnx_graph.step_model(network)).graph.input}
     assert {"past_in/b"} == {name for name in names if name.startswith("past")}
 
 
 @pytest.mark.parametrize("file", ["model.seq.onnx", "model.step.onnx"])
 def test_metadata_say_what_the_model_is(exported, small_bundle, file):
-    import hashlib
     import onnxruntime
     session = onnxruntime.InferenceSession(exported / "onnx" / file)
     told = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
@@ -209,7 +211,8 @@ def test_metadata_say_what_the_model_is(exported, small_bundle, file):
     assert told["sha256"] == {name: hashlib.sha256((exported / name).read_bytes()).hexdigest()
                               for name in ("graph.json", "tensors.npz")}
     conv = next(p for p in told["populations"] if p["name"] == "audio.conv")
-    assert (conv["vth"], conv["dv"], conv["bias_mant"], conv["bias_exp"]) == (4000, 2048, [[[50]], [[-20]], [[0]]], 6)
+    assert (conv["vth"], conv["dv"], conv["bias_exp"]) == (4000, 2048, 6)
+    assert conv["bias_mant"] == [[[50]], [[-20]], [[0]]]
     assert told["scmrl"]
 
 
@@ -219,24 +222,25 @@ def test_same_bundle_same_bytes(exported, small_bundle, tmp_path):
         assert (exported / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
 
-@pytest.mark.parametrize("low, high, stored", [(-128, 127, "INT8"), (-128, 128, "INT16"), (-32768, 5, "INT16"),
-                                               (-5, 40000, "INT32")])
+@pytest.mark.parametrize("low, high, stored", [
+    (-128, 127, "INT8"), (-128, 128, "INT16"), (-32768, 5, "INT16"), (-5, 40000, "INT32")])
 def test_weights_are_stored_in_the_fewest_bytes(low, high, stored):
     network = graph(source(2), Population("y", (1,)), Dense("x", "y", np.array([[low, high]])))
     for build in MODELS:
-        model = onnx.load_from_string(build(network))
+        model = onnx.load_model_from_string(build(network))
         (weight,) = (t for t in model.graph.initializer if t.name.startswith("w/"))
         assert onnx.TensorProto.DataType.Name(weight.data_type) == stored
 
 
-def test_readme_runs_as_written_with_onnxruntime_alone(exported, small_bundle, monkeypatch):
+def test_readme_runs_as_written_with_onnxruntime_alone(exported, small_bundle):
     text = (exported / "README.txt").read_text(encoding="utf-8")
-    lines = [line[4:] for line in text.split("With onnxruntime alone:")[1].split("With scmrl")[0].splitlines()]
-    monkeypatch.chdir(exported)
-    scope = {}
-    exec("\n".join(lines), scope)
+    shown = text.split("With onnxruntime alone:")[1].split("With scmrl")[0]
+    program = "\n".join([*(line[4:] for line in shown.splitlines()), "np.savez('out.npz', **out)"])
+    subprocess.run([sys.executable, "-c", program], cwd=exported, check=True, timeout=60)
+    out = np.load(exported / "out.npz")
     for p in small_bundle.graph.of_kind("lif"):
-        np.testing.assert_array_equal(scope["out"][f"s/{p.name}"], small_bundle.trained.spikes[p.name])
+        np.testing.assert_array_equal(out[f"s/{p.name}"], small_bundle.trained.spikes[p.name])
+    np.testing.assert_array_equal(out["v/readout"], small_bundle.trained.membrane["readout"])
 
 
 def test_failed_export_leaves_nothing(tmp_path):
@@ -247,7 +251,8 @@ def test_failed_export_leaves_nothing(tmp_path):
 
 
 def test_names_that_are_no_text_are_refused_in_one_line():
-    network = Graph((Population("\ud800", (1,), "input"), Population("y", (1,))), (OneToOne("\ud800", "y", 1),))
+    populations = Population("\ud800", (1,), "input"), Population("y", (1,))
+    network = Graph(populations, (OneToOne("\ud800", "y", 1),))
     with pytest.raises(GraphError, match="no ONNX form"):
         onnx_graph.step_model(network)
 
@@ -261,7 +266,7 @@ def test_any_text_is_a_name(name):
         assert_equals_the_reference(backend, network, inputs)
 
 
-# ---- the backends on an export -----------------------------------------------------------------------------------
+# ---- the backends on an export -------------------------------------------------------------------
 
 @both_backends
 def test_export_runs_from_its_file(exported, small_bundle, backend):
@@ -271,7 +276,7 @@ def test_export_runs_from_its_file(exported, small_bundle, backend):
 
 
 def damaged(data: bytes, how: str) -> bytes:
-    model = onnx.load_from_string(data)
+    model = onnx.load_model_from_string(data)
     if how == "truncated":
         return data[:-40]
     if how == "empty":
@@ -281,7 +286,7 @@ def damaged(data: bytes, how: str) -> bytes:
     if how == "foreign":
         return onnx_graph.sequence_model(GRAPHS["both"]()[0])
     if how == "hash":
-        next(e for e in model.metadata_props if e.key == "sha256").value = json.dumps({"graph.json": "0" * 64})
+        next(e for e in model.metadata_props if e.key == "sha256").value = '{"graph.json": "0"}'
     if how == "external":
         tensor = model.graph.initializer[0]
         tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -296,8 +301,9 @@ def damaged(data: bytes, how: str) -> bytes:
 
 @both_backends
 @pytest.mark.parametrize("how, match", [
-    ("truncated", "corrupt|changed"), ("empty", "not"), ("long", "too long"), ("foreign", "not written by scmrl"),
-    ("hash", "another graph"), ("external", "external data"), ("weight", "changed"), ("huge", "changed")])
+    ("truncated", "corrupt|changed"), ("empty", "not"), ("long", "too long"),
+    ("foreign", "not written by scmrl"), ("hash", "another graph"), ("external", "external data"),
+    ("weight", "changed"), ("huge", "changed")])
 def test_damaged_files_are_refused_in_one_line(exported, backend, how, match):
     path = exported / "onnx" / backend.file
     path.write_bytes(damaged(path.read_bytes(), how))
@@ -342,7 +348,7 @@ def test_a_missing_library_is_named(library, monkeypatch):
         OnnxRuntime(GRAPHS["both"]()[0])
 
 
-# ---- hostile files -----------------------------------------------------------------------------------------------
+# ---- hostile files -------------------------------------------------------------------------------
 
 EXPECTED = onnx_graph.sequence_model(
     graph(source(3, 2), Population("y", (3, 2), vth=9), Population("m", (3,), "readout"),

@@ -13,7 +13,10 @@ from pathlib import Path
 from ..bundle import Bundle
 from ..errors import UsageError, nearest
 
-TARGETS = {"lava": "scmrl.convert.lava:export"}
+TARGETS = {
+    "lava": "scmrl.convert.lava:export",
+    "onnx": "scmrl.convert.onnx:export",
+}
 
 
 def exporter(target: str) -> Callable[[Bundle, Path], dict]:

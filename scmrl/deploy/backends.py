@@ -22,6 +22,8 @@ BACKENDS = {
     "simulator": "scmrl.deploy.simulator:Simulator",
     "lava": "scmrl.deploy.lava:LavaRuntime",
     "lava-inprocess": "scmrl.deploy.lava:LavaInProcess",
+    "onnx": "scmrl.deploy.onnx:OnnxRuntime",
+    "onnx-step": "scmrl.deploy.onnx:OnnxRuntimeStep",
 }
 
 Progress = Callable[[int, int], None]           # (samples done, samples in all)

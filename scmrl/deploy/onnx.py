@@ -1,7 +1,7 @@
 """The ONNX backends: a graph in onnxruntime, every population recorded.
 
-`OnnxRuntime` runs the sequence model, whole samples at a time; `OnnxRuntimeStep` the step model, step by step, as a
-streaming host would. Both give the same bits. What the models are: `scmrl.onnx_graph`.
+`OnnxRuntime` runs the sequence model, whole samples at a time; `OnnxRuntimeStep` the step model, step by
+step, as a streaming host would. Both give the same bits. What the models are: `scmrl.onnx_graph`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OnnxBackend(Backend):
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> OnnxBackend:
-        """The backend on what `scmrl.convert.onnx.export` wrote; raises `BundleError` where the file is another."""
+        """The backend on what `scmrl.convert.onnx.export` wrote; raises `BundleError` on any other file."""
         directory = locate(path)
         bundle = load(directory)
         expected = cls.build(bundle.graph, onnx_graph.metadata(bundle, directory))
@@ -69,17 +69,18 @@ class OnnxBackend(Backend):
         options.log_severity_level = ERRORS_ONLY
         with self._failures():
             session = self._runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        takes, gives = ({port.name for port in ports} for ports in (session.get_inputs(), session.get_outputs()))
+        takes = {port.name for port in session.get_inputs()}
+        gives = {port.name for port in session.get_outputs()}
         if not takes >= set(onnx_graph.given(self.graph)) or not gives >= set(onnx_graph.values(self.graph)):
             raise BundleError("model belongs to another graph", where=self.name, fix="export the model again")
         return session
 
     @contextmanager
     def _failures(self, deadline: Deadline | None = None) -> Iterator[None]:
-        """The runtime's own kinds of error (they share no base) as a `BackendError`; a stopped call as a deadline."""
+        """The runtime's own errors (they share no base) as a `BackendError`; a stopped call as a deadline."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # whatever the runtime raises while it loads and runs
             if deadline is not None:
                 deadline.check()
             raise BackendError(f"onnxruntime failed: {error}", where=self.name) from None
@@ -88,15 +89,15 @@ class OnnxBackend(Backend):
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         started, deadline = time.perf_counter(), Deadline(self.deadline_s, self.name)
-        gives = onnx_graph.values(self.graph)
+        takes, gives = onnx_graph.given(self.graph), onnx_graph.values(self.graph)
         found = {name: np.empty((samples, steps, *shape), dtype) for name, (dtype, shape) in gives.items()}
-        per_sample = max(1, steps * sum(np.dtype(t).itemsize * int(np.prod(shape)) for t, shape in gives.values()))
-        size = max(1, CHUNK_BYTES // per_sample)
+        per_sample = sum(values[0].nbytes for values in found.values())
+        size = max(1, CHUNK_BYTES // max(1, per_sample))
         for first in range(0, samples, size):
             chunk = slice(first, min(first + size, samples))
-            given = {f"x/{name}": x[chunk] for name, x in inputs.items()}
-            self._run({name: given[name].astype(dtype) for name, (dtype, _) in onnx_graph.given(self.graph).items()},
-                      {name: values[chunk] for name, values in found.items()}, deadline)
+            given = {name: inputs[name.removeprefix("x/")][chunk].astype(dtype)
+                     for name, (dtype, _) in takes.items()}
+            self._run(given, {name: values[chunk] for name, values in found.items()}, deadline)
             if progress:
                 progress(chunk.stop, samples)
         return Activity(
@@ -166,5 +167,6 @@ def _library():
     try:
         import onnxruntime
     except ImportError:
-        raise MissingDependency("onnxruntime", enables="the ONNX backends", install=onnx_graph.ONNX_INSTALL) from None
+        raise MissingDependency("onnxruntime", enables="the ONNX backends",
+                                install=onnx_graph.ONNX_INSTALL) from None
     return onnxruntime
