@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import GraphError, nearest
-from .fixed_point import ACTIVATION_LIMIT
+from .fixed_point import ACTIVATION_LIMIT, STATE_LIMIT
 
 KINDS = ("input", "lif", "readout")
 NO_CURRENT_MEMORY = 4095                # du = 4095: u = a << 6
@@ -363,12 +363,12 @@ class Graph:
             source = self[synapse.source]
             rows, _, weights = synapse.coordinates(source.shape, target.shape)
             largest = (1 << source.bits) - 1 if source.kind == "input" else 1
-            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons) * (largest << synapse.exponent)
+            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons) * (largest << int(synapse.exponent))
         return int(bound.max(initial=0))
 
     def check(self) -> "Graph":
         """Raise `GraphError` where the graph has no meaning; chip limits are the profile's (`hw_profiles.limits`)."""
-        names = [p.name for p in self.populations]
+        names = [p.name for p in self.populations if isinstance(p.name, str)]
         if len(set(names)) != len(names):
             raise GraphError("population names repeat", value=sorted({n for n in names if names.count(n) > 1}))
         if not self.of_kind("input"):
@@ -402,6 +402,8 @@ def _check_integer(name: str, value: object, low: int, high: int, where: str) ->
 
 
 def _check_population(p: Population, graph: Graph) -> None:
+    if not isinstance(p.name, str) or not p.name.isprintable() or not p.name:
+        raise GraphError("a population's name must be printable text", value=ascii(p.name))
     if p.kind not in KINDS:
         raise GraphError("unknown kind of population", where=p.name, value=p.kind, fix=nearest(p.kind, KINDS))
     if not p.shape or min(p.shape) < 1:
@@ -410,12 +412,15 @@ def _check_population(p: Population, graph: Graph) -> None:
         _check_integer(name, getattr(p, name), low, high, p.name)
     if not isinstance(p.memoryless, (bool, np.bool_)):
         raise GraphError("memoryless must be true or false", where=p.name, value=p.memoryless)
-    if _integer_array(p.bias_mant, f"{p.name}.bias_mant").size not in (1, p.neurons):
-        try:
-            p.bias
-        except ValueError:
-            raise GraphError("bias does not fit the population", where=p.name, limit=p.shape,
-                             value=np.shape(p.bias_mant)) from None
+    mantissa = _integer_array(p.bias_mant, f"{p.name}.bias_mant")
+    try:
+        np.broadcast_to(mantissa, p.shape)
+    except ValueError:
+        raise GraphError("bias does not fit the population", where=p.name, limit=p.shape,
+                         value=mantissa.shape) from None
+    if np.abs(mantissa.astype(float)).max(initial=0) > STATE_LIMIT:
+        raise GraphError("bias is beyond the 24-bit state", where=p.name, limit=STATE_LIMIT,
+                         value=int(np.abs(mantissa.astype(float)).max()))
     if p.kind == "input" and graph.incoming(p.name):
         raise GraphError("an input takes no synapses", where=p.name)
 
