@@ -89,8 +89,8 @@ def test_extreme_neurons(backend, drawn):
     network, inputs = drawn
     try:
         network.check()
-    except GraphError:                  # a sum beyond 2^24: not legal, and refused
-        with pytest.raises(GraphError, match="y: synaptic sum"):
+    except GraphError:                  # a sum or a bias beyond 2^24: not legal, and refused
+        with pytest.raises(GraphError, match="y: (synaptic sum|bias is beyond)"):
             backend(network)
         return
     assert_equals_the_reference(backend, network, inputs)
@@ -245,7 +245,7 @@ def test_readme_runs_as_written_with_onnxruntime_alone(exported, small_bundle):
 
 def test_failed_export_leaves_nothing(tmp_path):
     bad = Graph((source(2), Population("y", (1,))), (Dense("x", "y", np.array([[1 << 23, 1 << 23]])),))
-    with pytest.raises(GraphError, match="y: synaptic sum"):
+    with pytest.raises(GraphError, match="y: (synaptic sum|bias is beyond)"):
         export(Bundle(bad, {"x": np.zeros((1, 1, 2), np.uint8)}, np.zeros(1, np.int64)), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -253,11 +253,11 @@ def test_failed_export_leaves_nothing(tmp_path):
 def test_names_that_are_no_text_are_refused_in_one_line():
     populations = Population("\ud800", (1,), "input"), Population("y", (1,))
     network = Graph(populations, (OneToOne("\ud800", "y", 1),))
-    with pytest.raises(GraphError, match="no ONNX form"):
+    with pytest.raises(GraphError, match="printable"):
         onnx_graph.step_model(network)
 
 
-@pytest.mark.parametrize("name", ["", "v_in/y", "t/x/x", "a b/ü", "y/n/1_Conv"])
+@pytest.mark.parametrize("name", ["v_in/y", "t/x/x", "a b/ü", "y/n/1_Conv"])
 def test_any_text_is_a_name(name):
     network, inputs = case(source(4), Population("y", (3,), vth=30), Population(name, (3,), vth=1, dv=7),
                            Dense("x", "y", weights(3, 4)), OneToOne("y", name, 2),
