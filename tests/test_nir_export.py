@@ -238,6 +238,15 @@ def test_every_map_is_its_convolutions(synapse, source, target):
     np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
 
 
+@pytest.mark.parametrize("parameters, said", [
+    ({}, "v = 1 * v + output"), ({"dv": 1024}, "v = 0.75 * v + output"),
+    ({"memoryless": True}, "v = 0 * v + output"), ({"du": 2047}, "u = 0.5 * u + output, v = 1 * v + u")])
+def test_metadata_say_how_the_reader_adds_up(parameters, said):
+    graph = Graph((Population("x", (1,), "input"), Population("out", (2,), "readout", **parameters)),
+                  (Dense("x", "out", np.ones((2, 1), int)),)).check()
+    assert said in json.loads(lower(graph).metadata["json"])["output"]
+
+
 def test_inputs_of_one_size_are_stacked_and_others_flattened():
     def layout(*shapes):
         populations = tuple(Population(f"x{i}", shape, "input") for i, shape in enumerate(shapes))
@@ -378,7 +387,8 @@ def turn_in_circles(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(b"not HDF5"), lambda path: path.write_bytes(path.read_bytes()[:3000]),
-    lambda path: path.write_bytes(path.read_bytes().replace(b"lif_", b"fil_", 1))])
+    lambda path: path.write_bytes(path.read_bytes().replace(b"lif_", b"fil_", 1)),
+    lambda path: path.unlink()])
 def test_damaged_file_is_refused_before_hdf5_can_crash_on_it(damage, exported):
     damage(exported / "nir" / "model.nir")
     with pytest.raises(BundleError, match="model.nir: is corrupt"):

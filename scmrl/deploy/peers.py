@@ -1,9 +1,10 @@
-"""Peer simulators: the exported NIR graph in norse, snntorch and spikingjelly, every population recorded. Needs torch.
+"""Peer simulators: the exported NIR graph in norse, snntorch and spikingjelly, every population recorded.
 
-They are float simulators, so they are compared with, not held to, the integer network: `exact` is False, and what
-differs is what NIR cannot say (`scmrl.nir_lowering`). Neurons are each library's own; the graph runs in nirtorch's
-executor, which puts branches in the right order (norse 1.1's own `from_nir` does not). The readout is exact
-arithmetic on the sums that arrive at the Output.
+They simulate in float, so they are compared with the integer network and not held to it: `exact` is False,
+and what differs is what NIR cannot say (`scmrl.nir_lowering`). Neurons are each library's own; nirtorch's
+executor runs the graph, since it puts branches in the right order (norse 1.1's own `from_nir` does not).
+The readout is added up by the integer rule from what arrives at the Output. This file is the one in this
+room that needs torch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import io
-import json
 import time
 from pathlib import Path
 
@@ -21,19 +21,18 @@ import numpy as np
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
 from ..errors import BackendError, BundleError, MissingDependency
-from ..files import sha256
-from ..fixed_point import lif_step
-from ..graph import Graph, Population
-from ..nir_lowering import DT, UNIT, InputLayout, load_nir, lower, node_name
+from ..files import read_json, sha256
+from ..graph import Graph
+from ..nir_lowering import DT, EFFECT, HASHED, MODEL, InputLayout, load_nir, lower, node_name, replay
 from .backends import Backend, Deadline, Progress
 
 BATCH = 32                              # samples at a time
 MODEL_LIMIT_BYTES = 1 << 30             # size of a model file that is opened
-BELONGS_TO = ("graph.json", "tensors.npz")
+INSTALL = {"torch": "pip install torch", "nirtorch": "pip install --no-deps nirtorch==2.6"}
 
 
 class Peer(Backend):
-    """Runs a graph's NIR form; the subclasses say in which library. `network` is the graph as an export holds it."""
+    """Runs a graph's NIR form; the subclasses say in which library. `network` is that form, as exported."""
 
     name: str
     install: str
@@ -44,28 +43,34 @@ class Peer(Backend):
         for library in ("torch", "nirtorch", self.name):
             self._library(library)
         self.version = importlib.metadata.version(self.name)
-        self._network = lower(graph) if network is None else network
         self._layout = InputLayout.of(graph)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):     # snntorch prints while it imports
-                self._module = self._import(self._network)
-        except ImportError as error:
-            raise MissingDependency(str(error.name), enables=f"the backend {self.name}", install=self.install) from None
-        except Exception as error:  # whatever the importer raises on a graph
-            raise BackendError(f"the importer failed: {type(error).__name__}: {error}", where=self.name) from error
-        self._module.eval()
+        started = time.perf_counter()
+        self._module = self._imported(lower(graph) if network is None else network).eval()
+        self._startup_s = time.perf_counter() - started
 
     def _library(self, library: str):
         try:
             return importlib.import_module(library)
         except ImportError:
-            install = self.install if library == self.name else "see the README for torch and nirtorch"
-            raise MissingDependency(library, enables=f"the backend {self.name}", install=install) from None
+            raise MissingDependency(library, enables=f"the backend {self.name}",
+                                    install=INSTALL.get(library, self.install)) from None
+
+    def _imported(self, network):
+        """The module that the library makes of the graph."""
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):     # snntorch prints while it imports
+                return self._import(network)
+        except ImportError as error:
+            raise MissingDependency(str(error.name), enables=f"the backend {self.name}",
+                                    install=self.install) from None
+        except Exception as error:  # whatever the importer raises on a graph
+            raise BackendError(f"the importer failed: {type(error).__name__}: {error}",
+                               where=self.name) from error
 
     @staticmethod
     def exported(directory: Path) -> bool:
         """Whether the bundle there carries a NIR graph."""
-        return (directory / "nir" / "model.nir").is_file()
+        return (directory / MODEL).is_file()
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Peer:
@@ -81,30 +86,32 @@ class Peer(Backend):
         """Clear state that the library keeps inside its modules."""
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 [S, T, *shape] as the library's neurons gave them; membranes int64 from the Output's sums.
+        """Spikes uint8 [S, T, *shape] of the library's neurons, membranes int64 from the Output's sums.
 
         Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the library fails.
         """
         deadline = Deadline(self.deadline_s, self.name)
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
-        spikes = {p.name: np.zeros((samples, steps, *p.shape), np.uint8) for p in self.graph.of_kind("lif")}
-        membrane = {p.name: np.zeros((samples, steps, *p.shape), np.int64) for p in self.graph.of_kind("readout")}
+        lead = (samples, steps)
+        spikes = {p.name: np.zeros((*lead, *p.shape), np.uint8) for p in self.graph.of_kind("lif")}
+        membrane = {p.name: np.zeros((*lead, *p.shape), np.int64) for p in self.graph.of_kind("readout")}
         started = time.perf_counter()
         with self._recorded() as heard:
             for start in range(0, samples, BATCH):
                 part = slice(start, min(start + BATCH, samples))
                 x = self._layout.join({name: values[part] for name, values in inputs.items()})
-                sums = self._run_batch(x, heard, {name: s[part] for name, s in spikes.items()}, deadline)
+                sums = self._batch(x, heard, {name: s[part] for name, s in spikes.items()}, deadline)
                 for p in self.graph.of_kind("readout"):
-                    membrane[p.name][part] = integrate(p, sums)
+                    membrane[p.name][part], *_ = replay(p, sums)
                 if progress:
                     progress(part.stop, samples)
         return Activity(spikes, membrane, backend=self.name, version=self.version,
-                        seconds=time.perf_counter() - started,
+                        seconds=time.perf_counter() - started, startup_s=self._startup_s,
                         notes=("float simulator: rounding and 24-bit borders are not in NIR",))
 
-    def _run_batch(self, x: np.ndarray, heard: dict, spikes: dict[str, np.ndarray], deadline: Deadline) -> np.ndarray:
+    def _batch(self, x: np.ndarray, heard: dict, spikes: dict[str, np.ndarray],
+               deadline: Deadline) -> np.ndarray:
         """All steps of x [B, T, C, H, W]: fills `spikes`, returns the Output float64 [B, T, K]."""
         import torch
         self._reset()
@@ -136,35 +143,45 @@ class Peer(Backend):
                 hook.remove()
 
 
-def integrate(p: Population, sums: np.ndarray) -> np.ndarray:
-    """Membranes int64 [S, T, *shape] of a readout on its sums float [S, T, K], bias included, by the exact rule."""
-    a = np.rint(sums.reshape(*sums.shape[:2], *p.shape) - p.bias / UNIT).astype(np.int64)
-    u, v = np.zeros_like(a[:, 0]), np.zeros_like(a[:, 0])
-    membrane = np.zeros_like(a)
-    for t in range(a.shape[1]):
-        if p.memoryless:
-            u, v = np.zeros_like(u), np.zeros_like(v)
-        u, v, _, _ = lif_step(u, v, a[:, t], du=p.du, dv=p.dv, vth=p.vth, bias=p.bias, fires=False)
-        membrane[:, t] = v
-    return membrane
-
-
 def read(directory: Path):
-    """The NIR graph of an export, if it is of the bundle beside it. Raises `BundleError`, `MissingDependency`."""
-    nir, path = load_nir(), directory / "nir" / "model.nir"
+    """The NIR graph of an export, if all its files are as they were written together.
+
+    Raises `BundleError`, `MissingDependency`. Hashes come first: the HDF5 library crashes on damaged files.
+    """
+    nir, path = load_nir(), directory / MODEL
+    hashes = read_json(directory / EFFECT).get("sha256")
+    for name in HASHED:
+        file = directory / name
+        if not isinstance(hashes, dict) or not file.is_file() or hashes.get(name) != sha256(file):
+            raise BundleError("is corrupt, missing, or of another model than the files beside it", where=file,
+                              fix="export the model again")
     try:
-        if path.stat().st_size > MODEL_LIMIT_BYTES:
-            raise BundleError("file is too large", where=path, limit=MODEL_LIMIT_BYTES, value=path.stat().st_size)
-        network = nir.read(path)
-        hashes = json.loads(network.metadata["json"])["sha256"]
+        size = _unpacked_bytes(path)
+        if size > MODEL_LIMIT_BYTES:
+            raise BundleError("file unpacks to too much", where=path, limit=f"{MODEL_LIMIT_BYTES} bytes",
+                              value=size)
+        return nir.read(path)
     except BundleError:
         raise
-    except Exception as error:  # h5py and nir raise a dozen kinds on corrupt files
-        raise BundleError("not a NIR graph that scmrl wrote", where=path,
-                          value=f"{type(error).__name__} {error}") from None
-    if hashes != {name: sha256(directory / name) for name in BELONGS_TO}:
-        raise BundleError("belongs to another model", where=path, fix="export the model again")
-    return network
+    except Exception as error:  # h5py and nir raise a dozen kinds
+        raise BundleError("not a NIR graph", where=path, value=f"{type(error).__name__} {error}") from None
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Bytes of all arrays of an HDF5 file, as it says. Raises `BundleError` where it links to elsewhere."""
+    import h5py
+    total = 0
+
+    def visit(name: str, link) -> None:
+        nonlocal total
+        if not isinstance(link, h5py.HardLink):
+            raise BundleError("link in a NIR file", where=path, value=name)
+        if isinstance(file[name], h5py.Dataset):
+            total += file[name].nbytes
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(visit)
+    return total
 
 
 class Norse(Peer):
@@ -180,7 +197,7 @@ class Norse(Peer):
         def module(node):
             return import_nir._import_norse_module(node, ignore_warnings=True, dt=DT)
 
-        return nirtorch.nir_to_torch(network, {kind: module for kind in (nir.Conv2d, nir.CubaLIF, nir.Flatten)})
+        return nirtorch.nir_to_torch(network, dict.fromkeys((nir.Conv2d, nir.CubaLIF, nir.Flatten), module))
 
 
 class SnnTorch(Peer):
