@@ -15,7 +15,7 @@ from . import __version__
 from .errors import MismatchError, ScmrlError, UsageError
 
 INTERRUPTED, TERMINATED = 130, 143
-BACKENDS = "reference, simulator, lava, lava-inprocess, onnx, onnx-step"
+BACKENDS = "reference, simulator, lava, lava-inprocess, onnx, onnx-step, netx, norse, snntorch, spikingjelly"
 
 
 def tell(line: str) -> None:
@@ -159,7 +159,7 @@ def require_train() -> None:
     from .errors import MissingDependency
     import importlib.util
     lines = {"torch": "pip install torch==2.13.0", "lightning": "pip install 'scmrl[train]'",
-             "norse": "pip install --no-deps norse==1.1.0 nirtorch nir", "numba": "pip install 'scmrl[train]'"}
+             "norse": "pip install --no-deps norse==1.1.0 nirtorch==2.6", "numba": "pip install 'scmrl[train]'"}
     for name, install in lines.items():
         if importlib.util.find_spec(name) is None:
             raise MissingDependency(name, enables="training", install=install)
@@ -182,23 +182,47 @@ def evaluate(model, dataset, data_dir, split, silence, json_):
 
 @commands.command()
 @model_argument
-@click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava or onnx.")
+@click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava, nir, onnx, netx, or all.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: MODEL/TARGET.")
+@click.option("--samples", type=int, metavar="N", help="How many held-out samples to verify on (default: all).")
+@click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
 @as_json
-def export(model, target, out, json_):
-    """Write a frozen model for a target."""
-    from .bundle import load
-    from .convert import exporter
-    out = out or model / target
-    summary = exporter(target)(load(model), out)
-    if json_:
-        click.echo(json.dumps({"command": "export", "target": target, "path": str(out), **summary}, indent=1))
-        return
-    click.echo(f"wrote {out}")
-    for key, value in summary.items():
-        if not isinstance(value, (list, dict)):
-            click.echo(f"  {key.replace('_', ' ')}: {value}")
-    tell(f"next: scmrl deploy {out} --backend {target}")
+def export(model, target, out, samples, no_verify, json_):
+    """Write a frozen model for a target, and verify it there on held-out samples."""
+    from .convert import TARGETS, exporter
+    from .exchange import RUNS_ON
+    from .exchange import export as write
+    targets = list(TARGETS) if target == "all" else [target]
+    exporter(targets[0])                # refuses an unknown target before anything is read
+    report = write(model, targets, out, verify=not no_verify, samples=samples)
+    written = [row for row in report.targets if row.written]
+    render(report, json_, *(f"scmrl deploy {row.path} --backend {row.backend or RUNS_ON[row.target]}" for row in written))
+    wrong = [row.target for row in written if row.exact and row.bit_exact is False]
+    if wrong:
+        raise MismatchError(f"exported to {', '.join(wrong)}, which differs from the original",
+                            fix="report this with the bundle")
+
+
+@commands.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="BUNDLE", help="The bundle to write.")
+@click.option("--calibrate", type=click.Path(path_type=Path), metavar="NPZ",
+              help="Samples that set the scales: x [S, T, ...] or an array per input, optional labels y.")
+@click.option("--steps", type=int, metavar="T", help="Steps of a sample (default: those of the samples).")
+@click.option("--dt", type=float, metavar="S", help="Step in seconds (default: from the file).")
+@click.option("--reset", type=click.Choice(["zero", "subtract"]), help="Reset rule (default: the convention's).")
+@click.option("--convention", default="nir", show_default=True, metavar="NAME",
+              help="Whose reading of the equations: nir, norse, snntorch, spikingjelly, sinabs.")
+@click.option("--weight-bits", type=int, default=8, show_default=True)
+@click.option("--input-bits", type=int, default=8, show_default=True)
+@as_json
+def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, json_):
+    """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
+    from .convert.nir_import import run_import
+    bundle, report = run_import(file, calibrate=calibrate, steps=steps, dt=dt, reset=reset, convention=convention,
+                                weight_bits=weight_bits, input_bits=input_bits)
+    bundle.save(out)
+    render(report, json_, f"scmrl verify {out} --backends simulator,lava", f"scmrl energy {out}")
 
 
 @commands.command()
@@ -215,7 +239,7 @@ def deploy(model, backend, samples, file, deadline, no_compare, picture, json_):
     report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
                          compared=not no_compare, picture=picture)
     render(report, json_, f"scmrl verify {model} --backends simulator,lava", f"scmrl energy {model}")
-    if report.bit_exact is False:
+    if report.exact and report.bit_exact is False:
         raise MismatchError(f"{backend} differs from the reference", value=f"{report.mismatches} values",
                             fix="report this with the bundle")
 
@@ -232,7 +256,7 @@ def verify(model, backends, samples, file, deadline, json_):
     report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
                          progress=Progress("samples"))
     render(report, json_, f"scmrl energy {model}")
-    if not report.bit_exact:
+    if report.bit_exact is False:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
                             fix="report this with the bundle")
 

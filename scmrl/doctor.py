@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 PYTHON = ((3, 10), (3, 13))                     # oldest and newest that scmrl is tested on
 LAVA = "pip install --no-deps --ignore-requires-python"
-NORSE = "pip install --no-deps norse==1.1.0 nirtorch nir h5py"  # it declares torchvision, which pulls CUDA in
+NORSE = "pip install --no-deps norse==1.1.0 nirtorch==2.6"  # it declares torchvision, which pulls CUDA in
 LOIHI = ("not public: become a member of the Intel Neuromorphic Research Community "
          "(inrc_interest@intel.com), which hands it out")
 
@@ -48,7 +48,11 @@ LIBRARIES = (
     ("scikit-learn", "1.3", "the digit images of the demo", "pip install 'scmrl[data]'"),
     ("onnx", "1.17", "export to ONNX", "pip install 'scmrl[onnx]'"),
     ("onnxruntime", "1.19", "running an ONNX export", "pip install 'scmrl[onnx]'"),
-    ("nir", None, "export to NIR", "pip install nir"),
+    ("nir", "1.0.8", "export to NIR and import", "pip install 'scmrl[nir]'"),
+    ("nirtorch", "2.6", "running a NIR export in norse, snntorch, spikingjelly", "pip install --no-deps nirtorch==2.6"),
+    ("snntorch", "1.0", "running a NIR export in snntorch", "pip install --no-deps snntorch==1.0.0"),
+    ("spikingjelly", "2.0", "running a NIR export in spikingjelly",
+     "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests"),
     ("lava-dl", None, "reading netx exports back", f"{LAVA} lava-dl==0.6.0"),
 )
 

@@ -43,7 +43,7 @@ NO_LEAK = 1 << 26                       # tau / DT of a state that keeps all: 1 
 # Between two values of the integer state, so that > and >= agree. Above the middle, since rounding toward
 # zero makes a firing state smaller than its float; no dyadic fraction, since float states take those.
 OFF_LATTICE = 0.5 ** 0.5 / UNIT
-NIR_INSTALL = "pip install 'nir==1.0.8' h5py"
+NIR_INSTALL = "pip install 'scmrl[nir]'"
 MODEL, EFFECT = "nir/model.nir", "nir/effect.json"       # files of an export; EFFECT has the hashes of HASHED
 HASHED = ("graph.json", "tensors.npz", MODEL)
 INPUT, READOUT, OUTPUT, ONE = "input", "readout", "output", "one"

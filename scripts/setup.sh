@@ -15,6 +15,10 @@ echo "setting up $venv ($("$python" --version)); this takes a few minutes once" 
 "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
 $pip install "$torch"
-$pip install --no-deps norse==1.1.0 nirtorch nir
+$pip install --no-deps norse==1.1.0 nirtorch==2.6
 $pip install --no-deps --ignore-requires-python lava-nc==0.10.0
-$pip install --editable ".[train,deploy,test]"
+$pip install --editable ".[train,deploy,onnx,test]"
+# Simulators that the NIR exchange is tested with; spikingjelly needs Python 3.11.
+$pip install --no-deps snntorch==1.0.0 sinabs==3.1.3 pbr
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && $pip install --no-deps spikingjelly==2.0.0 loguru
+exit 0

@@ -153,3 +153,57 @@ def test_full_disk_is_one_clear_error(small_bundle, tmp_path, monkeypatch):
     with pytest.raises(ScmrlError, match="cannot write.*No space left.*free some space"):
         small_bundle.save(tmp_path / "bundle")
     assert os.listdir(tmp_path) == []
+
+
+# ---- python tests/test_bundle.py N: N damaged bundles, each refused in one line or harmless ------------------------
+
+def fuzz(count: int, bundle_bytes: dict[str, bytes], path, seed: int = 0) -> dict[str, int]:
+    """Damage one file of a bundle `count` times (its recorded hash follows, so that the readers meet the damage)."""
+    random = np.random.default_rng(seed)
+    found = {"refused": 0, "harmless": 0}
+    for _ in range(count):
+        for file, content in bundle_bytes.items():
+            (path / "bundle" / file).write_bytes(content)
+        name = bundle.FILES[random.integers(len(bundle.FILES))]
+        content = bytearray(bundle_bytes[name])
+        for _ in range(random.integers(1, 4)):
+            at, kind = random.integers(len(content)), random.integers(4)
+            if kind == 0:
+                content[at] = random.integers(256)
+            elif kind == 1:
+                del content[at:at + random.integers(1, 64)]
+            elif kind == 2:
+                content[at:at] = random.bytes(random.integers(1, 16))
+            else:
+                content[at] ^= 1 << random.integers(8)
+        damaged(path, name, bytes(content))
+        try:
+            bundle.load(path)
+            found["harmless"] += 1
+        except ScmrlError as error:
+            assert "\n" not in str(error)
+            found["refused"] += 1
+    return found
+
+
+def test_many_damaged_bundles(disposable):
+    path, whole = disposable
+    found = fuzz(300, whole, path, seed=1)
+    assert found["refused"] > 100
+
+
+if __name__ == "__main__":
+    import resource
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    from conftest import small_bundle as fixture
+
+    with tempfile.TemporaryDirectory() as directory:
+        model = fixture.__wrapped__() if hasattr(fixture, "__wrapped__") else fixture._fixture_function()
+        model.save(Path(directory) / "bundle")
+        content = {n: (Path(directory) / "bundle" / n).read_bytes() for n in (*bundle.FILES, "bundle.json")}
+        print(fuzz(int(sys.argv[1]), content, Path(directory)),
+              f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")

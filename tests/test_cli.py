@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scmrl import bundle, cli
+from scmrl.convert import TARGETS
 from scmrl.errors import GraphError
 
 NEEDS = {"backend", "samples", "accuracy", "bit_exact", "populations"}
@@ -112,10 +113,47 @@ def test_profiles_and_doctor(scmrl):
     assert code == 0 and {"numpy", "torch", "lava-nc", "norse"} <= names
 
 
-def test_export_goes_beside_the_model(scmrl, model):
+def test_export_goes_beside_the_model_and_is_verified(scmrl, model):
+    pytest.importorskip("lava", reason="Lava is not installed")
     code, out, err = scmrl("export", model, "--target", "lava", "--json")
     assert code == 0, err
-    assert bundle.load(model / "lava").samples == 6 and json.loads(out)["target"] == "lava"
+    row, = json.loads(out)["targets"]
+    assert bundle.load(model / "lava").samples == row["samples"] == 6
+    assert row["bit_exact"] is True and row["exported_vs_original"] == 1.0 and row["bytes"] > 0 and row["seconds"] > 0
+
+
+def test_export_to_all_targets_is_one_report(scmrl, model):
+    pytest.importorskip("lava"), pytest.importorskip("onnxruntime"), pytest.importorskip("nir")
+    code, out, err = scmrl("export", model, "--target", "all", "--json")
+    assert code == 0, err
+    rows = {row["target"]: row for row in json.loads(out)["targets"]}
+    assert set(rows) == set(TARGETS)
+    for target in ("lava", "onnx", "nir"):
+        assert rows[target]["written"] and (model / target / target).is_dir(), rows[target]["why"]
+    assert rows["onnx"]["bit_exact"] is True
+    code, out, _ = scmrl("export", model, "--target", "onnx", "--no-verify")
+    assert code == 0 and "--no-verify" in out
+
+
+def test_what_was_exported_to_nir_comes_back_in(scmrl, model, tmp_path):
+    pytest.importorskip("nir"), pytest.importorskip("h5py")
+    code, _, err = scmrl("export", model, "--target", "nir", "--no-verify")
+    assert code == 0, err
+    code, out, err = scmrl("import", model / "nir" / "nir" / "model.nir", "--steps", 3, "--out", tmp_path / "in", "--json")
+    assert code == 0 and json.loads(out)["command"] == "import", err
+    code, out, err = scmrl("verify", tmp_path / "in", "--backends", "simulator", "--json")
+    assert code == 0 and json.loads(out)["bit_exact"] is True, err
+    (tmp_path / "bad.nir").write_bytes(b"\x89HDF\r\n nothing")
+    fails(scmrl("import", tmp_path / "bad.nir", "--out", tmp_path / "no"), 4, "bad.nir")
+    assert not (tmp_path / "no").exists()
+
+
+def test_float_simulators_are_compared_and_not_held_to_it(scmrl, model):
+    pytest.importorskip("norse"), pytest.importorskip("nirtorch")
+    code, out, err = scmrl("verify", model, "--backends", "simulator,norse", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["bit_exact"] is True, err
+    assert [b["exact"] for b in report["backends"]] == [True, True, False]
 
 
 def test_bad_input_is_one_line_and_its_code(scmrl, model, tmp_path, small_bundle):

@@ -15,6 +15,7 @@ from ..errors import UsageError, nearest
 
 TARGETS = {
     "lava": "scmrl.convert.lava:export",
+    "nir": "scmrl.convert.nir:export",
     "onnx": "scmrl.convert.onnx:export",
 }
 

@@ -24,13 +24,21 @@ BACKENDS = {
     "lava-inprocess": "scmrl.deploy.lava:LavaInProcess",
     "onnx": "scmrl.deploy.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.onnx:OnnxRuntimeStep",
+    "norse": "scmrl.deploy.peers:Norse",
+    "snntorch": "scmrl.deploy.peers:SnnTorch",
+    "spikingjelly": "scmrl.deploy.peers:SpikingJelly",
 }
 
 Progress = Callable[[int, int], None]           # (samples done, samples in all)
 
 
 class Backend:
-    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None: unbounded)."""
+    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None: unbounded).
+
+    An `exact` backend is held to the reference in every bit; one that simulates in float is only compared with it.
+    """
+
+    exact = True
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         if deadline_s is not None and not deadline_s > 0:

@@ -103,7 +103,8 @@ def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path 
     estimates = [energy_model.estimate(bundle.graph, counts, chip) for chip in chips]
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     return deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
-                         selection=chosen.selection, trained=chosen.trained, comparison=comparison, energy=estimates)
+                         selection=chosen.selection, trained=chosen.trained, comparison=comparison,
+                         exact=backend_class(backend).exact, energy=estimates)
 
 
 def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estimates: list,
@@ -125,7 +126,8 @@ def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, 
         runs.append((activity, compare(bundle.graph, reference, activity)))
     counts = count(bundle.graph, chosen.inputs, reference)
     return verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
-                         selection=chosen.selection)
+                         selection=chosen.selection,
+                         float_backends=[name for name in backends if not backend_class(name).exact])
 
 
 def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = None, file: Path | None = None,

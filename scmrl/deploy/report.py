@@ -96,7 +96,9 @@ class DeployReport(RunReport):
     training_accuracy: float | None             # training's quantised forward on the same samples
     agreement: float | None                     # share of samples of one class for backend and training
     compared_with: str | None
+    exact: bool                                 # the backend is held to the reference in every bit
     mismatches: int | None
+    spike_agreement: float | None               # share of compared values that are equal
     first_difference: Difference | None
     overflow: int | None
     seconds: float
@@ -112,7 +114,8 @@ class DeployReport(RunReport):
             **_run_facts(self),
             "accuracy": f"{percent(self.accuracy)} {self.backend}, "
                         f"{percent(self.training_accuracy)} training, same class {percent(self.agreement)}",
-            "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference),
+            "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference)
+                        + ("" if self.exact else f"; float neurons, not held to it: {share(self.spike_agreement)} equal"),
             "overflow": _overflow(self.overflow),
             "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: this computer, no chip",
         })
@@ -129,6 +132,7 @@ class BackendMatch:
 
     backend: str
     version: str
+    exact: bool                                 # held to the reference in every bit
     bit_exact: bool
     compared: int
     mismatches: int
@@ -208,6 +212,59 @@ class EvaluateReport(RunReport):
 
 
 @dataclass(frozen=True)
+class ExportRow:
+    """One target: what was written, and how the exported model does on held-out samples, by class.
+
+    `why` says why a target was refused or not verified. Shares are None where nothing was run.
+    """
+
+    target: str
+    path: str
+    written: bool
+    seconds: float
+    bytes: int
+    backend: str | None
+    version: str | None
+    samples: int
+    exported_vs_labels: float | None
+    original_vs_labels: float | None
+    exported_vs_original: float | None
+    exact: bool
+    bit_exact: bool | None
+    spike_agreement: float | None
+    why: str
+    summary: dict
+
+
+@dataclass(frozen=True)
+class ExportReport(Report):
+    """What `export` wrote and verified."""
+
+    command = "export"
+    model: str
+    targets: tuple[ExportRow, ...]
+
+    def _parts(self):
+        yield _table(("target", "seconds", "kB", "exported\nvs labels", "original\nvs labels", "exported vs\noriginal",
+                      "equal spikes"),
+                     [(r.target, figure(round(r.seconds, 2)) if r.written else "refused",
+                       figure(round(r.bytes / 1000, 1)) if r.written else "-", percent(r.exported_vs_labels),
+                       percent(r.original_vs_labels), percent(r.exported_vs_original),
+                       "bit-exact" if r.bit_exact else share(r.spike_agreement)) for r in self.targets],
+                     words=("target",))
+        for row in self.targets:
+            if row.written:
+                ran = f"; verified on {row.backend} {row.version}, {row.samples} samples" if row.backend else ""
+                yield f"{row.target}: {row.path}{ran}"
+            yield f"{row.target}: {row.why}" if row.why else ""
+            for fact, value in row.summary.items():
+                if value is not None and not isinstance(value, (list, dict)):
+                    yield f"  {fact.replace('_', ' ')}: {value}"
+            for lost in row.summary.get("not_expressed", ()):
+                yield f"  not expressed: {lost}"
+
+
+@dataclass(frozen=True)
 class ProfilesReport(Report):
     """Hardware profiles: an overview of several, every number with its source for one."""
 
@@ -245,27 +302,33 @@ class DoctorReport(Report):
 
 def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount], *,
                   model: str, selection: str, trained: Activity | None = None,
-                  comparison: Comparison | None = None,
+                  comparison: Comparison | None = None, exact: bool = True,
                   energy: Sequence[EnergyEstimate] = ()) -> DeployReport:
     """Report of `activity` on samples with `labels` [S] (None: unknown); `trained` is training's forward on the same ones."""
     rows = _rows(counts, comparison, activity.overflow)
     return DeployReport(
         **_run(graph, labels, activity, rows, model=model, selection=selection, comparison=comparison),
         training_accuracy=_accuracy(graph, labels, trained), agreement=_agreement(graph, activity, trained),
-        compared_with=comparison and comparison.expected, mismatches=comparison and comparison.mismatches,
+        compared_with=comparison and comparison.expected, exact=exact,
+        spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1), mismatches=comparison and comparison.mismatches,
         first_difference=comparison and comparison.first, overflow=_sum(activity.overflow),
         seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy))
 
 
 def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, counts: Sequence[PopulationCount],
-                  runs: Sequence[tuple[Activity, Comparison]], *, model: str, selection: str) -> VerifyReport:
-    """Report of `runs` (backends, and training's stored spikes), each with its comparison to `reference`."""
-    matches = tuple(_backend_match(graph, labels, reference, run, comparison) for run, comparison in runs)
+                  runs: Sequence[tuple[Activity, Comparison]], *, model: str, selection: str,
+                  float_backends: Sequence[str] = ()) -> VerifyReport:
+    """Report of `runs` (backends, and training's stored spikes), each with its comparison to `reference`.
+
+    `bit_exact` speaks of all but `float_backends`, which are compared and not held to the reference.
+    """
+    matches = tuple(_backend_match(graph, labels, reference, run, comparison, run.backend not in float_backends)
+                    for run, comparison in runs)
     rows = tuple(replace(row, mismatches=_mismatches(row.name, matches))
                  for row in _rows(counts, None, reference.overflow))
     fields = _run(graph, labels, reference, rows, model=model, selection=selection, comparison=None) | {
         "backend": ", ".join(m.backend for m in matches), "version": ", ".join(m.version for m in matches),
-        "bit_exact": all(m.bit_exact for m in matches) if matches else None}
+        "bit_exact": all(m.bit_exact for m in matches if m.exact) if any(m.exact for m in matches) else None}
     return VerifyReport(**fields, reference_version=reference.version, overflow=_sum(reference.overflow),
                         backends=matches)
 
@@ -336,9 +399,9 @@ def _agreement(graph: Graph, one: Activity, other: Activity | None) -> float | N
 
 
 def _backend_match(graph: Graph, labels: np.ndarray | None, reference: Activity, run: Activity,
-                   comparison: Comparison) -> BackendMatch:
+                   comparison: Comparison, exact: bool) -> BackendMatch:
     return BackendMatch(
-        run.backend, run.version, comparison.bit_exact, comparison.compared, comparison.mismatches,
+        run.backend, run.version, exact, comparison.bit_exact, comparison.compared, comparison.mismatches,
         comparison.first, _accuracy(graph, labels, run), _agreement(graph, run, reference),
         _sum(run.overflow), run.seconds, {match.name: match.mismatches for match in comparison.populations})
 
@@ -368,6 +431,11 @@ def figure(x: float | None) -> str:
     return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
 
 
+def share(x: float | None) -> str:
+    """A share close to one, with as many digits as tell it from one."""
+    return "-" if x is None else f"{100 * x:.5f} %"
+
+
 def percent(x: float | None) -> str:
     return "-" if x is None else f"{100 * x:.2f} %"
 
@@ -388,6 +456,12 @@ def _equality(bit_exact: bool | None, expected: str | None, mismatches: int | No
     if bit_exact:
         return f"bit-exact with {expected}: every population, sample and step"
     return f"DIFFERS from {expected} in {figure(mismatches)} values; first at {first}"
+
+
+def _result(match: BackendMatch) -> str:
+    if match.bit_exact:
+        return "bit-exact"
+    return "DIFFERS" if match.exact else f"float, {share(1 - match.mismatches / max(match.compared, 1))} equal"
 
 
 def _overflow(count: int | None) -> str:
@@ -417,7 +491,7 @@ def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch])
 
 
 def _backend_table(matches: Sequence[BackendMatch]):
-    cells = [(m.backend, m.version, "bit-exact" if m.bit_exact else "DIFFERS", figure(m.mismatches),
+    cells = [(m.backend, m.version, _result(m), figure(m.mismatches),
               figure(m.compared), percent(m.accuracy), percent(m.agreement), figure(m.overflow),
               figure(m.seconds)) for m in matches]
     return _table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",

@@ -66,7 +66,7 @@ class Training(lightning.LightningModule):
         inputs, labels = batch
         out, settings = self.model(inputs), self.config.train
         loss, part = objective(out.logits, out.complement, labels, label_smoothing=settings.label_smoothing,
-                               weight=settings.alignment, temperature=settings.temperature)
+                               weight=0.0 if self.folded else settings.alignment, temperature=settings.temperature)
         self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 

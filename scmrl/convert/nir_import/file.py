@@ -15,7 +15,7 @@ from ...errors import BundleError, MissingDependency
 from ...files import read_arrays
 from .hdf5 import NO_LIBRARY, REFUSED
 
-NIR_INSTALL = "pip install nir h5py"
+NIR_INSTALL = "pip install 'scmrl[nir]'"
 READ_LIMIT_BYTES = 1 << 30              # what one file may unpack to
 READ_SECONDS = 60                       # what reading one file may take
 

@@ -1,0 +1,78 @@
+"""Export to one target or all, and verify: the exported model runs on its target and is compared with the original."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .activity import predictions
+from .bundle import Bundle, load
+from .convert import exporter
+from .deploy import jobs
+from .deploy.comparison import compare
+from .deploy.report import ExportReport, ExportRow
+from .deploy.backends import backend_class
+from .errors import GraphError, MissingDependency
+
+RUNS_ON = {"lava": "lava-inprocess", "nir": "norse", "onnx": "onnx", "netx": "netx"}     # what verifies a target
+
+
+def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: bool = True,
+           samples: int | None = None) -> ExportReport:
+    """Write `model` for each target, to `out` (one target) or MODEL/TARGET, and run each export on held-out samples.
+
+    With several targets one that cannot hold the network is reported as refused; with one, its error is raised.
+    """
+    bundle = load(model)
+    rows = []
+    for target in targets:
+        path = out if out is not None and len(targets) == 1 else (out or Path(model)) / target
+        try:
+            rows.append(_export(bundle, target, path, verify, samples))
+        except (GraphError, MissingDependency) as error:
+            if len(targets) == 1:
+                raise
+            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, None, None, None, False, None, None,
+                                  str(error), {}))
+    return ExportReport(str(model), tuple(rows))
+
+
+def _export(bundle: Bundle, target: str, path: Path, verify: bool, samples: int | None) -> ExportRow:
+    started = time.perf_counter()
+    summary = exporter(target)(bundle, path)
+    seconds = time.perf_counter() - started
+    size = sum(file.stat().st_size for file in (path / target).rglob("*") if file.is_file())
+    backend, why = RUNS_ON[target], ""
+    verified = {"backend": None, "version": None, "samples": 0, "exported_vs_labels": None,
+                "original_vs_labels": None, "exported_vs_original": None, "bit_exact": None, "spike_agreement": None}
+    exact = False
+    if verify:
+        try:
+            exact = backend_class(backend).exact
+            verified = _verify(bundle, path, backend, samples)
+        except MissingDependency as error:
+            why = f"not verified: {error}"
+    else:
+        why = "not verified: --no-verify"
+    return ExportRow(target, str(path), True, seconds, size, exact=exact, why=why, summary=summary, **verified)
+
+
+def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> dict:
+    """The three rows by class, and the spikes: the exported model against labels, against the original."""
+    chosen = jobs.choose(bundle, samples, None)
+    original = jobs.run(path, bundle.graph, "reference", chosen.inputs)
+    exported = jobs.run(path, bundle.graph, backend, chosen.inputs)
+    comparison = compare(bundle.graph, original, exported)
+    classes = [predictions(bundle.graph, activity) if bundle.graph.readout else None for activity in (original, exported)]
+
+    def agree(a, b) -> float | None:
+        return None if a is None or b is None else float(np.mean(a == b))
+
+    return {"backend": exported.backend, "version": exported.version, "samples": len(chosen.labels),
+            "exported_vs_labels": agree(classes[1], chosen.labels),
+            "original_vs_labels": agree(classes[0], chosen.labels),
+            "exported_vs_original": agree(classes[1], classes[0]), "bit_exact": comparison.bit_exact,
+            "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1)}
