@@ -82,7 +82,7 @@ def plain_lif(drive: torch.Tensor, steps: int, keep: float, threshold: float) ->
 
 
 def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
-    """The same network as a plain float forward: convolutions with the norm folded, a Python loop over T in each LIF."""
+    """The same network as a plain float forward: norm folded into the weights, a Python loop over T in each LIF."""
     def plain(layer: SpikingLayer):
         scale = (layer.gamma / torch.sqrt(layer.variance + EPSILON)).detach()
         weight = layer.weight.detach() * scale.view(-1, *(1,) * (layer.weight.dim() - 1))

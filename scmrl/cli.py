@@ -156,8 +156,9 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
 
 
 def require_train() -> None:
-    from .errors import MissingDependency
     import importlib.util
+
+    from .errors import MissingDependency
     lines = {"torch": "pip install torch==2.13.0", "lightning": "pip install 'scmrl[train]'",
              "norse": "pip install --no-deps norse==1.1.0 nirtorch==2.6", "numba": "pip install 'scmrl[train]'"}
     for name, install in lines.items():
@@ -170,7 +171,8 @@ def require_train() -> None:
 @click.option("--dataset", metavar="NAME", help="Another dataset than the one trained on.")
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
-@click.option("--silence", metavar="PATTERN", help="Cut these populations off, e.g. '*.attention.complement': alpha = 0.")
+@click.option("--silence", metavar="PATTERN",
+              help="Cut these populations off; '*.attention.complement' is alpha = 0.")
 @as_json
 def evaluate(model, dataset, data_dir, split, silence, json_):
     """Run a whole split on the simulator."""
@@ -196,7 +198,7 @@ def export(model, target, out, samples, no_verify, json_):
     exporter(targets[0])                # refuses an unknown target before anything is read
     report = write(model, targets, out, verify=not no_verify, samples=samples)
     written = [row for row in report.targets if row.written]
-    render(report, json_, *(f"scmrl deploy {row.path} --backend {row.backend or RUNS_ON[row.target]}" for row in written))
+    render(report, json_, *(f"scmrl deploy {row.path} --backend {RUNS_ON[row.target]}" for row in written))
     wrong = [row.target for row in written if row.exact and row.bit_exact is False]
     if wrong:
         raise MismatchError(f"exported to {', '.join(wrong)}, which differs from the original",

@@ -19,7 +19,7 @@ PROFILES = ("loihi1", "loihi2")
 
 
 def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable) -> None:
-    """Train on digits-av, run the integer model over the whole test set, export it, run it on Lava, verify, estimate."""
+    """Train on digits-av, run the integer model over the whole test set, export it to Lava, verify, estimate."""
     from .train import config
     from .train.loop import train
     started = time.monotonic()

@@ -12,9 +12,9 @@ from .activity import predictions
 from .bundle import Bundle, load
 from .convert import exporter
 from .deploy import jobs
+from .deploy.backends import backend_class
 from .deploy.comparison import compare
 from .deploy.report import ExportReport, ExportRow
-from .deploy.backends import backend_class
 from .errors import GraphError, MissingDependency
 
 RUNS_ON = {"lava": "lava-inprocess", "nir": "norse", "onnx": "onnx", "netx": "netx"}     # what verifies a target
@@ -66,7 +66,8 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
     original = jobs.run(path, bundle.graph, "reference", chosen.inputs)
     exported = jobs.run(path, bundle.graph, backend, chosen.inputs)
     comparison = compare(bundle.graph, original, exported)
-    classes = [predictions(bundle.graph, activity) if bundle.graph.readout else None for activity in (original, exported)]
+    named = bundle.graph.readout is not None
+    classes = [predictions(bundle.graph, activity) if named else None for activity in (original, exported)]
 
     def agree(a, b) -> float | None:
         return None if a is None or b is None else float(np.mean(a == b))

@@ -338,7 +338,7 @@ class Graph:
                              fix="give one of them a delay of at least 1 step")
         return depth
 
-    def silenced(self, pattern: str) -> "Graph":
+    def silenced(self, pattern: str) -> Graph:
         """The graph without the synapses that leave the populations whose name matches `pattern` (a shell pattern).
 
         Shows what they contribute: with "*.attention.complement" it is the network at alpha = 0.
@@ -366,7 +366,7 @@ class Graph:
             bound += np.bincount(rows, np.abs(weights), minlength=target.neurons) * (largest << int(synapse.exponent))
         return int(bound.max(initial=0))
 
-    def check(self) -> "Graph":
+    def check(self) -> Graph:
         """Raise `GraphError` where the graph has no meaning; chip limits are the profile's (`hw_profiles.limits`)."""
         names = [p.name for p in self.populations if isinstance(p.name, str)]
         if len(set(names)) != len(names):

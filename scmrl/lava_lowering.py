@@ -17,8 +17,7 @@ import numpy as np
 from .errors import GraphError
 from .fixed_point import CURRENT_SHIFT, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
-from .lava_network import (FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place,
-                           Weights)
+from .lava_network import FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place, Weights
 
 READOUT = "readout"
 

@@ -140,7 +140,7 @@ class LavaNetwork:
             == {p.name: p.neurons for p in graph.populations if p.kind != "input"} \
             and all(sizes.get(p.population) == p.count for p in self.inputs)
 
-    def check(self) -> "LavaNetwork":
+    def check(self) -> LavaNetwork:
         """Raise `GraphError` on anything that Lava would hang on, wrap or get wrong: types, ranges, names."""
         counts = {SOURCE: self.source_count} | {n.name: n.count for n in self.neurons}
         if len(counts) != 1 + len(self.neurons):

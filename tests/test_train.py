@@ -244,3 +244,15 @@ def test_resume_without_a_checkpoint_is_one_clear_line(tmp_path):
     done = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(tmp_path / "none")],
                           capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_training_stops_early_and_names_dead_populations(tmp_path):
+    settings = {"train.epochs": 9, "train.patience": 1, "train.fold_fraction": 0.9, "train.lr": 1e-12, "model.width": 8,
+                "model.steps": 1, "model.spatial_vth": 1000, "train.held_out": 2}
+    lines = []
+    outcome = loop.train(config_module.read(None, settings), tmp_path / "run", tell=lines.append)
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert 2 <= len(epochs) < 9                     # nothing is learnt, so nothing gets better
+    warning = next(line for line in lines if "dead" in line)
+    assert "audio.attention.visual.mask_spatial" in warning
+    assert "visual.attention.audio.gate_spatial" in outcome.metrics["dead"]

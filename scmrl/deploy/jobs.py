@@ -5,7 +5,7 @@ Everything here works without torch; the reference, the simulator and Lava are o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,20 @@ from ..files import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from . import energy as energy_model
-from .backends import backend_class, open_backend
+from .backends import Progress, backend_class, open_backend
 from .comparison import compare
 from .counts import count
-from .report import (DeployReport, EnergyReport, EvaluateReport, VerifyReport, deploy_report, energy_report,
-                     evaluate_report, verify_report)
+from .report import (
+    DeployReport,
+    EnergyReport,
+    EvaluateReport,
+    VerifyReport,
+    deploy_report,
+    energy_report,
+    evaluate_report,
+    verify_report,
+)
 
-Progress = Callable[[int, int], None] | None
 DEPLOY_PROFILES = ("loihi1", "loihi2")
 CHUNK = 256                             # samples that the whole-set evaluation holds at once
 
@@ -77,7 +84,7 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
 
 
 def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], *, deadline_s: float | None = None,
-        progress: Progress = None) -> Activity:
+        progress: Progress | None = None) -> Activity:
     """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`."""
     kind = backend_class(backend)
     if hasattr(kind, "from_export") and kind.exported(locate(model)):
@@ -89,7 +96,7 @@ def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], 
 
 
 def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path | None = None,
-           deadline_s: float | None = None, progress: Progress = None, compared: bool = True,
+           deadline_s: float | None = None, progress: Progress | None = None, compared: bool = True,
            picture: Path | None = None) -> DeployReport:
     """Run a frozen model or export on a backend; compare with the reference, and with training where it is stored."""
     bundle = load(model)
@@ -115,7 +122,7 @@ def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estim
 
 
 def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, file: Path | None = None,
-           deadline_s: float | None = None, progress: Progress = None) -> VerifyReport:
+           deadline_s: float | None = None, progress: Progress | None = None) -> VerifyReport:
     """Compare backends, and training's stored spikes, with the reference: every population, sample and step."""
     bundle = load(model)
     chosen = choose(bundle, samples, file)
@@ -161,7 +168,7 @@ def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, s
 
 
 def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = None, split: str = "test",
-             silence: str | None = None, progress: Progress = None) -> EvaluateReport:
+             silence: str | None = None, progress: Progress | None = None) -> EvaluateReport:
     """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model.
 
     `silence` cuts the populations of that name pattern off, to see what they contribute.

@@ -34,7 +34,7 @@ class InProcessSession:
         self._order = senders + [model for model in self._models.values() if model not in senders]
         self._step = 0
 
-    def __enter__(self) -> "InProcessSession":
+    def __enter__(self) -> InProcessSession:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -48,7 +48,7 @@ class ProcessSession:
         self._runtime = None
         self._names: list[str] = []
 
-    def __enter__(self) -> "ProcessSession":
+    def __enter__(self) -> ProcessSession:
         try:
             with interrupt_deferred():
                 self._start()

@@ -115,7 +115,7 @@ class DeployReport(RunReport):
             "accuracy": f"{percent(self.accuracy)} {self.backend}, "
                         f"{percent(self.training_accuracy)} training, same class {percent(self.agreement)}",
             "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference)
-                        + ("" if self.exact else f"; float neurons, not held to it: {share(self.spike_agreement)} equal"),
+                        + ("" if self.exact else f"; float neurons: {share(self.spike_agreement)} equal"),
             "overflow": _overflow(self.overflow),
             "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: this computer, no chip",
         })
@@ -304,13 +304,17 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
                   model: str, selection: str, trained: Activity | None = None,
                   comparison: Comparison | None = None, exact: bool = True,
                   energy: Sequence[EnergyEstimate] = ()) -> DeployReport:
-    """Report of `activity` on samples with `labels` [S] (None: unknown); `trained` is training's forward on the same ones."""
+    """Report of `activity` on samples with `labels` [S] (None: unknown).
+
+    `trained` is training's forward on the same samples, `comparison` that with the reference.
+    """
     rows = _rows(counts, comparison, activity.overflow)
     return DeployReport(
         **_run(graph, labels, activity, rows, model=model, selection=selection, comparison=comparison),
         training_accuracy=_accuracy(graph, labels, trained), agreement=_agreement(graph, activity, trained),
         compared_with=comparison and comparison.expected, exact=exact,
-        spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1), mismatches=comparison and comparison.mismatches,
+        spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1),
+        mismatches=comparison and comparison.mismatches,
         first_difference=comparison and comparison.first, overflow=_sum(activity.overflow),
         seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy))
 
