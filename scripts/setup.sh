@@ -16,7 +16,7 @@ echo "setting up $venv ($("$python" --version)); this takes a few minutes once" 
 pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
 $pip install "$torch"
 $pip install --no-deps norse==1.1.0 nirtorch==2.6
-$pip install --no-deps --ignore-requires-python lava-nc==0.10.0
+$pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
 $pip install --editable ".[train,deploy,onnx,test]"
 # Simulators that the NIR exchange is tested with; spikingjelly needs Python 3.11.
 $pip install --no-deps snntorch==1.0.0 sinabs==3.1.3 pbr

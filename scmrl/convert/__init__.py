@@ -15,6 +15,7 @@ from ..errors import UsageError, nearest
 
 TARGETS = {
     "lava": "scmrl.convert.lava:export",
+    "netx": "scmrl.convert.netx:export",
     "nir": "scmrl.convert.nir:export",
     "onnx": "scmrl.convert.onnx:export",
 }

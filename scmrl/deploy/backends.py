@@ -22,6 +22,7 @@ BACKENDS = {
     "simulator": "scmrl.deploy.simulator:Simulator",
     "lava": "scmrl.deploy.lava:LavaRuntime",
     "lava-inprocess": "scmrl.deploy.lava:LavaInProcess",
+    "netx": "scmrl.deploy.netx:Netx",
     "onnx": "scmrl.deploy.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.onnx:OnnxRuntimeStep",
     "norse": "scmrl.deploy.peers:Norse",

@@ -67,7 +67,7 @@ class LavaBackend(Backend):
         samples, steps = next(iter(inputs.values())).shape[:2]
         network = self.network(steps)
         batches = _batches(network, samples)
-        clock = _Clock(self._limit(network, batches), samples, progress)
+        clock = Clock(self._limit(network, batches), samples, progress)
         parts = [self._run(network, {name: x[batch] for name, x in inputs.items()}, clock)
                  for batch in batches]
         values = {}
@@ -93,12 +93,12 @@ class LavaBackend(Backend):
         return (f"network laid out anew for {network.steps} steps; the one it was opened with takes "
                 f"{self._network.steps}",)
 
-    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: _Clock) -> tuple:
+    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock) -> tuple:
         """Lava's processes for one run, and the context manager that runs them."""
         raise NotImplementedError
 
     def _run(self, network: LavaNetwork, inputs: dict[str, np.ndarray],
-             clock: _Clock) -> dict[str, np.ndarray]:
+             clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava: values [S, T, count] by population."""
         samples = next(iter(inputs.values())).shape[0]
         try:
@@ -118,7 +118,7 @@ class LavaBackend(Backend):
             raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
         return _values(network, processes, samples)
 
-    def _advance(self, network: LavaNetwork, session, samples: int, clock: _Clock) -> None:
+    def _advance(self, network: LavaNetwork, session, samples: int, clock: Clock) -> None:
         """All hardware steps, a sample's worth at a time; switches biases on where the network needs it."""
         before, done, steps = clock.done, 0, network.hardware_steps(samples)
         switches = [] if network.pipelined else sorted({p.depth for p in network.places} - {0})
@@ -148,7 +148,7 @@ def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dic
     return {p.population: spikes_of(frames[p.process], p, samples, network.steps) for p in network.places}
 
 
-class _Clock:
+class Clock:
     """Deadline, progress and times of a run. `done` counts samples."""
 
     def __init__(self, limit: float, samples: int, progress: Progress | None):

@@ -11,13 +11,15 @@ from .profile import Profile
 class Precision:
     """Largest magnitudes of the integers of a network: weights (symmetric), thresholds, bias mantissa and exponent.
 
-    The defaults are Loihi's: 8-bit weights, 17-bit thresholds, 13-bit bias mantissas with a 3-bit exponent.
+    The defaults are Loihi's: 8-bit weights, 17-bit thresholds, 13-bit bias mantissas with a 3-bit exponent. Biases
+    are multiples of 2^`bias_exp_min` membrane units: a property of the network, not of the chip.
     """
 
     weight_max: int = 127
     vth_max: int = (1 << 17) - 1
     bias_mant_max: int = (1 << 12) - 1
     bias_exp_max: int = 7
+    bias_exp_min: int = 0
 
     @classmethod
     def of(cls, profile: Profile) -> Precision:

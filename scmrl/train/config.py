@@ -31,6 +31,8 @@ class ModelConfig:
     slow_dv: int = 512                  # membrane leak of the temporal mask
     spatial_vth: int = 0                # spatial mask: more than this many tokens now
     temporal_vth: int = 1               # temporal mask: more than this many tokens, leaking
+    branches: bool = True               # false: a chain, where a layer reads only the one before; one modality
+    bias_exp_min: int = 0               # biases are multiples of 2^this membrane units; netx files need 6
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class TrainConfig:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     fold_fraction: float = 0.35
-    alignment: float = 0.1              # weight of the semantic alignment loss
+    alignment: float = 0.1              # weight of semantic alignment while the norm is live; then the task alone
     temperature: float = 0.1            # of the semantic alignment loss
     patience: int = 0                   # early stopping after that many epochs without a better validation; 0: off
     validation: float = 0.1             # part of the training set that chooses the epoch
@@ -111,6 +113,11 @@ def from_dict(table: dict) -> Config:
             raise UsageError("decays are 12-bit", where=name, limit="0..4095", value=getattr(model, name))
     if not model.modalities or len(set(model.modalities)) < len(model.modalities):
         raise UsageError("name each modality once", where="modalities", value=list(model.modalities))
+    if not model.branches and len(model.modalities) > 1:
+        raise UsageError("a network without branches takes one modality", where="branches",
+                         value=list(model.modalities), fix="name one in modalities, or keep branches = true")
+    if not 0 <= model.bias_exp_min <= 7:
+        raise UsageError("bias exponents have 3 bits", where="bias_exp_min", limit="0..7", value=model.bias_exp_min)
     if model.width % 8:
         raise UsageError("must be a multiple of 8", where="width", value=model.width)
     for name, low, high in (("fold_fraction", 0.0, 1.0), ("validation", 0.0, 0.5), ("label_smoothing", 0.0, 0.9)):

@@ -4,7 +4,8 @@
     r   = LIF(BN(Conv3x3(x_n)));                      output x_n and r, read together by what follows (x + r)
 
 deep: four stages C/8, C/4, C/2, C (image / 16); shallow: two stages C/2, C (image / 4). He et al. 2025,
-arXiv 2502.12488 (SPS, ShallowSPS). The max-pool of spikes is an OR, so it is a memoryless population on the chip.
+arXiv 2502.12488 (SPS, ShallowSPS). A chain has no r. The max-pool of spikes is an OR, so it is a
+memoryless population on the chip.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ POOL = {"kernel": 3, "stride": 2, "padding": 1}
 
 
 class PatchEmbedding(nn.Module):
-    """[T or 1, B, C_in, H, W] integers -> {population: spikes} with `pool{n}` (the tokens x) and `position` (r)."""
+    """[T or 1, B, C_in, H, W] integers -> {population: spikes}: `pool{n}` (the tokens x) and, with `branches`,
+    `position` (r).
+    """
 
-    def __init__(self, channels_in: int, width: int, depth: str, *, dv: int, precision: Precision):
+    def __init__(self, channels_in: int, width: int, depth: str, *, dv: int, precision: Precision,
+                 branches: bool = True):
         super().__init__()
         channels = [channels_in, *(width // divisor for divisor in STAGES[depth])]
 
@@ -31,7 +35,7 @@ class PatchEmbedding(nn.Module):
             return SpikingLayer(before, after, kernel=3, dv=dv, precision=precision, gamma=SPARSE_GAMMA)
 
         self.stages = nn.ModuleList(layer(a, b) for a, b in zip(channels, channels[1:]))
-        self.position = layer(width, width)
+        self.position = layer(width, width) if branches else None
 
     def forward(self, x: Tensor, steps: int) -> dict[str, Tensor]:
         spikes = {}
@@ -39,5 +43,6 @@ class PatchEmbedding(nn.Module):
             spikes[f"stage{i}"] = y = stage({1.0: x}, steps)
             pooled = F.max_pool2d(y.flatten(0, 1), POOL["kernel"], POOL["stride"], POOL["padding"])
             spikes[f"pool{i}"] = x = pooled.view(*y.shape[:2], *pooled.shape[1:])
-        spikes["position"] = self.position({1.0: x}, steps)
+        if self.position is not None:
+            spikes["position"] = self.position({1.0: x}, steps)
         return spikes

@@ -133,20 +133,22 @@ def graph_of(model: SCMRL, classes: tuple[str, ...]) -> Graph:
             hidden = build.layer(f"{m}.mlp.hidden", model.mlp_hidden[m], sources)
             out = build.layer(f"{m}.mlp.out", model.mlp_out[m], {1.0: [hidden]})
             head = fan_in.setdefault(model.head_of(m), {})
-            for gain, names in sources.items():
+            for gain, names in (sources if config.branches else {}).items():
                 head.setdefault(gain, []).extend(names)
-            head[1.0].append(out)
+            head.setdefault(1.0, []).append(out)
         build.readout("readout", model.readout, fan_in)
     return Graph(tuple(build.populations), tuple(build.synapses), config.steps, classes).check()
 
 
 def _embedding(build: _Builder, model: SCMRL, m: str) -> list[str]:
-    """Names of the token population and of its positional branch."""
+    """Names of the token population and, with branches, of its positional branch."""
     embedding = model.embedding[m]
     x = build.input(m, tuple(model.shapes[m]), model.input_bits)
     for i, stage in enumerate(embedding.stages, 1):
         y = build.layer(f"{m}.stage{i}", stage, {1.0: [x]})
         x = build.any_in_window(f"{m}.pool{i}", y)
+    if embedding.position is None:
+        return [x]
     return [x, build.layer(f"{m}.position", embedding.position, {1.0: [x]})]
 
 

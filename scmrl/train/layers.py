@@ -50,9 +50,9 @@ def round_through(x: Tensor) -> Tensor:
 
 
 def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
-    """Bias in membrane units -> (mantissa, shared exponent), the smallest exponent whose mantissas fit."""
+    """Bias in membrane units -> (mantissa, shared exponent), the smallest allowed exponent whose mantissas fit."""
     largest = float(bias.detach().abs().max())
-    exponent = 0
+    exponent = precision.bias_exp_min
     while exponent < precision.bias_exp_max and round(largest / (1 << exponent)) > precision.bias_mant_max:
         exponent += 1
     mantissa = round_through(bias / (1 << exponent))

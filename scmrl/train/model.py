@@ -6,13 +6,14 @@
     v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z)      the class is argmax v[T]
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual adder: the layer
-that follows has one synapse with W and one with alpha W). In eval mode, and in training once the norm is folded, each
+that follows has one synapse with W and one with alpha W). Without branches (r, and every residual) it is a chain of
+layers: x, h = LIF(W1 x), m = LIF(W2 h), v += W m. In eval mode, and in training once the norm is folded, each
 value here is the integer that the chip computes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -41,9 +42,11 @@ class SCMRL(nn.Module):
         super().__init__()
         self.config, self.shapes, self.input_bits = config, shapes, input_bits
         width, dv = config.width, config.dv
+        precision = replace(precision, bias_exp_min=config.bias_exp_min)
         self.modalities = tuple(shapes)
         self.embedding = nn.ModuleDict({
-            m: PatchEmbedding(shapes[m][0], width, config.embedding, dv=dv, precision=precision) for m in shapes})
+            m: PatchEmbedding(shapes[m][0], width, config.embedding, dv=dv, precision=precision,
+                              branches=config.branches) for m in shapes})
         self.attention = nn.ModuleDict()
         if config.attention == "binary" and len(shapes) > 1:
             self.attention = nn.ModuleDict({
@@ -65,7 +68,9 @@ class SCMRL(nn.Module):
         for m in self.modalities:
             embedded = self.embedding[m](inputs[m], steps)
             spikes |= {f"{m}.{name}": s for name, s in embedded.items()}
-            tokens[m] = spikes[f"{m}.pool{len(self.embedding[m].stages)}"] + embedded["position"]
+            tokens[m] = spikes[f"{m}.pool{len(self.embedding[m].stages)}"]
+            if self.config.branches:
+                tokens[m] = tokens[m] + embedded["position"]
         for m, attention in self.attention.items():
             attended = attention(tokens[m], {o: tokens[o] for o in attention.others}, steps)
             spikes |= {f"{m}.attention.{name}": s for name, s in attended.items()}
@@ -77,7 +82,8 @@ class SCMRL(nn.Module):
                 sources = _gather(sources, {alpha: complement[m]})
             spikes[f"{m}.mlp.hidden"] = hidden = self.mlp_hidden[m](sources, steps)
             spikes[f"{m}.mlp.out"] = out = self.mlp_out[m]({1.0: hidden}, steps)
-            pooled = {gain: s.flatten(3).sum(3) for gain, s in _gather(sources, {1.0: out}).items()}
+            read = _gather(sources if self.config.branches else {}, {1.0: out})
+            pooled = {gain: s.flatten(3).sum(3) for gain, s in read.items()}
             head = self.head_of(m)
             fan_in[head] = _gather(fan_in.get(head, {}), pooled)
         logits, membrane = self.readout(fan_in, steps)

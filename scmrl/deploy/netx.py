@@ -1,0 +1,120 @@
+"""The netx backend: a chain as lava-dl's own loader reads it from HDF5, on Lava's multi-process runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ..activity import Activity, check_inputs
+from ..bundle import load, locate
+from ..errors import BackendError, ScmrlError
+from ..graph import Graph
+from ..lava_network import LAVA_VERSION
+from ..netx_lowering import MODEL, check_file, lower, write
+from . import lava_compat, lava_netx
+from .backends import Backend, Progress
+from .lava import BATCH_BYTES, Clock
+from .lava_processes import LavaProcesses
+from .lava_session import ProcessSession
+
+STARTUP_LIMIT_S = 120.0                 # the default deadline: a start, and a layer's step on a busy machine
+LAYER_STEP_LIMIT_S = 0.5
+
+
+class Netx(Backend):
+    """Runs a graph on Lava through a netx file: an export's `file`, or one that is written for the run."""
+
+    name = "netx"
+
+    def __init__(self, graph: Graph, *, deadline_s: float | None = None, file: Path | None = None):
+        super().__init__(graph, deadline_s=deadline_s)
+        self.version = f"lava-dl {lava_netx.load()}, lava-nc {LAVA_VERSION}"
+        self.network = lower(graph)
+        self._temporary = None
+        if file is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="scmrl-netx-")
+            file = Path(self._temporary.name) / "model.net"
+            write(self.network, file)
+        check_file(self.network, file)
+        self.file = file
+
+    @staticmethod
+    def exported(directory: Path) -> bool:
+        """Whether the bundle there carries a netx file."""
+        return (directory / MODEL).is_file()
+
+    @classmethod
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Netx:
+        """The backend on what `scmrl.convert.netx.export` wrote, with the file found there."""
+        directory = locate(path)
+        return cls(load(directory).graph, deadline_s=deadline_s, file=directory / MODEL)
+
+    def close(self) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
+        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.
+
+        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails. Without a
+        `deadline_s` the deadline follows the size of the run, generously.
+        """
+        x = check_inputs(self.graph, inputs)[self.network.populations[0]]
+        clock = Clock(self._limit(*x.shape[:2]), len(x), progress)
+        parts = [self._run(x[batch.start:batch.stop], clock) for batch in self._batches(*x.shape[:2])]
+        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Activity(
+            spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
+            membrane={p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")},
+            backend=self.name, version=self.version, seconds=clock.seconds, startup_s=clock.startup_s)
+
+    def _batches(self, samples: int, steps: int) -> list[range]:
+        """Samples that run together: one where a delay leads into the next, else what fits memory."""
+        step_bytes = sum(4 * self.graph[name].neurons for name in self.network.populations)
+        size = max(1, BATCH_BYTES // (step_bytes * steps)) if self.network.pipelined else 1
+        return [range(first, min(first + size, samples)) for first in range(0, samples, size)]
+
+    def _limit(self, samples: int, steps: int) -> float:
+        """Seconds that a run may take."""
+        if self.deadline_s is not None:
+            return self.deadline_s
+        layer_steps = samples * steps * len(self.network.populations)
+        return len(self._batches(samples, steps)) * STARTUP_LIMIT_S + layer_steps * LAYER_STEP_LIMIT_S
+
+    def _run(self, x: np.ndarray, clock: Clock) -> dict[str, np.ndarray]:
+        """One run of Lava on x [S, T, *shape]: values [S, T, *shape] by population."""
+        try:
+            with lava_compat.nothing_left(), lava_netx.without_slayer():
+                processes = lava_netx.build(self.graph, self.network, self.file, x)
+                with ProcessSession(processes, clock.end) as session:
+                    clock.started()
+                    self._advance(session, *x.shape[:2], clock)
+                    clock.stopped()
+        except TimeoutError:
+            raise BackendError("run did not end in time", where=self.name, limit=f"{clock.limit:g} s",
+                               value=f"{clock.done} of {clock.samples} samples",
+                               fix="give a longer deadline or fewer samples") from None
+        except ScmrlError:
+            raise
+        except Exception as error:  # whatever Lava raises while it compiles, builds and runs
+            raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
+        return self._values(processes, *x.shape[:2])
+
+    def _advance(self, session: ProcessSession, samples: int, steps: int, clock: Clock) -> None:
+        """The steps until the first sample has gone through, then a sample's worth at a time."""
+        before, depth = clock.done, len(self.network.populations) - 1
+        session.advance(depth)
+        for sample in range(1, samples + 1):
+            session.advance(steps)
+            clock.advance(before + sample, ended=sample == samples)
+
+    def _values(self, processes: LavaProcesses, samples: int, steps: int) -> dict[str, np.ndarray]:
+        """Layer number d of the chain is at its step 0 in hardware step d."""
+        values = {}
+        for depth, name in enumerate(self.network.populations[1:], 1):
+            shape = self.graph[name].shape
+            frames = processes.spikes.get(name, processes.membrane)[depth:depth + samples * steps]
+            values[name] = lava_netx.from_lava_order(frames, shape).reshape(samples, steps, *shape)
+        return values
