@@ -6,7 +6,9 @@ the same process models in one OS process: the same bits, several times faster.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -101,21 +103,12 @@ class LavaBackend(Backend):
              clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava: values [S, T, count] by population."""
         samples = next(iter(inputs.values())).shape[0]
-        try:
-            with lava_compat.nothing_left():
-                processes, session = self._session(network, inputs, clock)
-                with session:
-                    clock.started()
-                    self._advance(network, session, samples, clock)
-                    clock.stopped()
-        except TimeoutError:
-            raise BackendError("run did not end in time", where=self.name, limit=f"{clock.limit:g} s",
-                               value=f"{clock.done} of {clock.samples} samples",
-                               fix="give a longer deadline or fewer samples") from None
-        except ScmrlError:
-            raise
-        except Exception as error:  # whatever Lava raises while it compiles, builds and runs
-            raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
+        with failures(self.name, clock), lava_compat.nothing_left():
+            processes, session = self._session(network, inputs, clock)
+            with session:
+                clock.started()
+                self._advance(network, session, samples, clock)
+                clock.stopped()
         return _values(network, processes, samples)
 
     def _advance(self, network: LavaNetwork, session, samples: int, clock: Clock) -> None:
@@ -146,6 +139,21 @@ def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dic
     if network.readout is not None:
         frames[network.readout] = processes.membrane
     return {p.population: spikes_of(frames[p.process], p, samples, network.steps) for p in network.places}
+
+
+@contextlib.contextmanager
+def failures(where: str, clock: Clock) -> Iterator[None]:
+    """What goes wrong in a run of Lava becomes one `BackendError`; errors of scmrl pass."""
+    try:
+        yield
+    except TimeoutError:
+        raise BackendError("run did not end in time", where=where, limit=f"{clock.limit:g} s",
+                           value=f"{clock.done} of {clock.samples} samples",
+                           fix="give a longer deadline or fewer samples") from None
+    except ScmrlError:
+        raise
+    except Exception as error:  # whatever Lava raises while it compiles, builds and runs
+        raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=where) from error
 
 
 class Clock:

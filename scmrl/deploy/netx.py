@@ -9,13 +9,12 @@ import numpy as np
 
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
-from ..errors import BackendError, ScmrlError
 from ..graph import Graph
 from ..lava_network import LAVA_VERSION
 from ..netx_lowering import MODEL, check_file, lower, write
 from . import lava_compat, lava_netx
 from .backends import Backend, Progress
-from .lava import BATCH_BYTES, Clock
+from .lava import BATCH_BYTES, Clock, failures
 from .lava_processes import LavaProcesses
 from .lava_session import ProcessSession
 
@@ -85,21 +84,12 @@ class Netx(Backend):
 
     def _run(self, x: np.ndarray, clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava on x [S, T, *shape]: values [S, T, *shape] by population."""
-        try:
-            with lava_compat.nothing_left(), lava_netx.without_slayer():
-                processes = lava_netx.build(self.graph, self.network, self.file, x)
-                with ProcessSession(processes, clock.end) as session:
-                    clock.started()
-                    self._advance(session, *x.shape[:2], clock)
-                    clock.stopped()
-        except TimeoutError:
-            raise BackendError("run did not end in time", where=self.name, limit=f"{clock.limit:g} s",
-                               value=f"{clock.done} of {clock.samples} samples",
-                               fix="give a longer deadline or fewer samples") from None
-        except ScmrlError:
-            raise
-        except Exception as error:  # whatever Lava raises while it compiles, builds and runs
-            raise BackendError(f"Lava failed: {type(error).__name__}: {error}", where=self.name) from error
+        with failures(self.name, clock), lava_compat.nothing_left(), lava_netx.without_slayer():
+            processes = lava_netx.build(self.graph, self.network, self.file, x)
+            with ProcessSession(processes, clock.end) as session:
+                clock.started()
+                self._advance(session, *x.shape[:2], clock)
+                clock.stopped()
         return self._values(processes, *x.shape[:2])
 
     def _advance(self, session: ProcessSession, samples: int, steps: int, clock: Clock) -> None:
