@@ -139,7 +139,8 @@ def test_what_was_exported_to_nir_comes_back_in(scmrl, model, tmp_path):
     pytest.importorskip("nir"), pytest.importorskip("h5py")
     code, _, err = scmrl("export", model, "--target", "nir", "--no-verify")
     assert code == 0, err
-    code, out, err = scmrl("import", model / "nir" / "nir" / "model.nir", "--steps", 3, "--out", tmp_path / "in", "--json")
+    file = model / "nir" / "nir" / "model.nir"
+    code, out, err = scmrl("import", file, "--steps", 3, "--out", tmp_path / "in", "--json")
     assert code == 0 and json.loads(out)["command"] == "import", err
     code, out, err = scmrl("verify", tmp_path / "in", "--backends", "simulator", "--json")
     assert code == 0 and json.loads(out)["bit_exact"] is True, err

@@ -1,4 +1,4 @@
-"""Training settings: defaults, TOML, and command-line overrides; unknown keys are refused with the nearest known one."""
+"""Training settings: defaults, TOML, and command-line overrides; unknown keys are refused by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The optimisation. AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains the chip's integers."""
+    """The optimisation: AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains on integers."""
 
     epochs: int = 24
     batch: int = 32

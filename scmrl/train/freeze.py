@@ -28,7 +28,8 @@ def integers(x: Tensor) -> np.ndarray:
     array = x.detach().cpu().numpy()
     whole = np.rint(array).astype(np.int64)
     if not np.array_equal(whole, array):
-        raise ScmrlError("a frozen value is not an integer; this is a defect of scmrl", value=float(abs(array - whole).max()))
+        raise ScmrlError("a frozen value is not an integer; this is a defect of scmrl",
+                         value=float(abs(array - whole).max()))
     return whole
 
 

@@ -125,8 +125,8 @@ class Readout(nn.Module):
 
     def __init__(self, features: dict[str, int], classes: int, *, precision: Precision):
         super().__init__()
-        self.weights = nn.ParameterDict(
-            {name: nn.Parameter(torch.randn(classes, width) * (0.1 / width ** 0.5)) for name, width in features.items()})
+        self.weights = nn.ParameterDict({name: nn.Parameter(torch.randn(classes, width) * (0.1 / width ** 0.5))
+                                         for name, width in features.items()})
         self.bias = nn.Parameter(torch.zeros(classes))
         self.precision = precision
 

@@ -1,7 +1,7 @@
 """Training a model: Lightning runs the epochs, this file says what one epoch is.
 
-A run directory holds config.toml, checkpoints/ (last.ckpt after every epoch, best.ckpt by validation), logs/ (metrics.csv
-and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/.
+A run directory holds config.toml, checkpoints/ (last.ckpt after every epoch, best.ckpt by validation), logs/
+(metrics.csv and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/.
 Validation runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
 """
 
@@ -12,7 +12,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -22,7 +22,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from ..errors import DataError, ScmrlError, UsageError
+from ..errors import DataError, UsageError
 from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
@@ -200,8 +200,9 @@ def _trainer(config: Config, run: Path, module: Training, tell: Callable[[str], 
     warnings.filterwarnings("ignore", module="lightning")
     settings = config.train
     checks = run / "checkpoints"
-    callbacks: list[Callback] = [Progress(tell), ModelCheckpoint(
-        checks, filename="epoch", save_last=True, save_top_k=0 if settings.validation else 1, enable_version_counter=False)]
+    keep = 0 if settings.validation else 1
+    callbacks: list[Callback] = [Progress(tell), ModelCheckpoint(checks, filename="epoch", save_last=True,
+                                                                 save_top_k=keep, enable_version_counter=False)]
     if settings.validation:
         callbacks.append(ModelCheckpoint(checks, filename="best", monitor="selection", mode="max", save_top_k=1,
                                          enable_version_counter=False))

@@ -4,7 +4,8 @@
 
     f_m = firing rate of the complementary feature z of modality m, over steps and tokens       [B, C]
     g_m = (f_m - mean over the batch) / |f_m - mean over the batch|
-    A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature ),   P(i) = {j: y_j = y_i}
+    A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature )
+    P(i) = {j: y_j = y_i}
 
 He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2 pairs, so the loss and
 its gradient shrink with the number of classes and vanish where z is silent or constant. Here every row weighs the same

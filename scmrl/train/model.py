@@ -26,7 +26,7 @@ from .layers import Readout, SpikingLayer
 
 @dataclass(frozen=True)
 class Forward:
-    """logits [B, K], membrane [T, B, K] (integers), complement {modality: z [T, B, C, ...]}, spikes {population: ...}."""
+    """logits [B, K], membrane [T, B, K] (integers), complement {modality: z [T, B, C, ...]}, spikes {population}."""
 
     logits: Tensor
     membrane: Tensor
@@ -35,7 +35,10 @@ class Forward:
 
 
 class SCMRL(nn.Module):
-    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`. forward({modality: integers [T or 1, B, C, H, W]}) -> Forward."""
+    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`.
+
+    forward({modality: integers [T or 1, B, C, H, W]}) -> Forward.
+    """
 
     def __init__(self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int,
                  precision: Precision = Precision(), input_bits: int = 6):

@@ -88,7 +88,8 @@ class _Membrane(torch.autograd.Function):
         return grad * UNIT, grad.sum(others) if ctx.needs_input_grad[1] else None, None, None, None, None
 
 
-def lif(a: torch.Tensor, bias: torch.Tensor, *, steps: int, dv: int, vth: int, scale: float | None = None) -> torch.Tensor:
+def lif(a: torch.Tensor, bias: torch.Tensor, *, steps: int, dv: int, vth: int,
+        scale: float | None = None) -> torch.Tensor:
     """Spikes float32 {0, 1} [steps, B, C, ...] of one population.
 
     a [T or 1, B, C, ...] integers in synaptic units, bias [C] in membrane units; `scale` is the width of the surrogate
