@@ -31,7 +31,7 @@ MODELS = {
     "late fusion": ["model.attention=none"],
     "full": [],
 }
-STEPS = "model.steps=6"                 # of all models here: a step more or less is worth about a point
+STEPS = "model.steps=6"                 # of all models here
 COMPLEMENT = "*.attention.complement"
 
 
