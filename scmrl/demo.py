@@ -14,7 +14,7 @@ from .convert import exporter
 from .deploy import jobs
 from .files import write_json
 
-RECIPE = {"dataset": "digits-av", "train.epochs": 10}
+RECIPE = {"dataset": "digits-av", "train.epochs": 14}
 PROFILES = ("loihi1", "loihi2")
 
 
