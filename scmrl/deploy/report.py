@@ -499,7 +499,7 @@ def _backend_table(matches: Sequence[BackendMatch]):
               figure(m.compared), percent(m.accuracy), percent(m.agreement), figure(m.overflow),
               figure(m.seconds)) for m in matches]
     return _table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",
-                   "overflow", "seconds"), cells, words=("backend", "version", "result"))
+                   "overflow", "seconds"), cells, words=("backend", "version"))
 
 
 def _energy_table(profiles: Sequence[EnergyEstimate]):
