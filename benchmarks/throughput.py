@@ -33,7 +33,7 @@ from scmrl.train.layers import EPSILON, SpikingLayer
 from scmrl.train.loss import objective
 from scmrl.train.model import SCMRL
 
-NETWORKS = {"demo": {"model.embedding": "deep"}, "shallow": {"model.embedding": "shallow"}}
+NETWORKS = {"demo": {"model.embedding": "strided"}, "shallow": {"model.embedding": "shallow"}}
 ROUNDS = 5
 BATCH, LARGE = 32, 256
 

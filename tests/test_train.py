@@ -78,7 +78,7 @@ def some_model(**settings) -> tuple[SCMRL, dict]:
     frames = {m: (random.integers(0, 64, (6, 1, 32, 32)) * (random.random((6, 1, 32, 32)) < 0.3)).astype(np.uint8)
               for m in modalities}
     for layer in model.spiking_layers():            # untrained, yet most neurons are to fire
-        layer.gamma.data.fill_(1.0)
+        layer.gamma.data.fill_(2.0)
     model.train()
     for _ in range(5):                              # moves the running statistics of the norms
         model({m: torch.from_numpy(x).float().unsqueeze(0) for m, x in frames.items()})
@@ -91,8 +91,9 @@ def frozen(model, frames) -> bundle.Bundle:
 
 
 @pytest.mark.parametrize("settings", [
-    {}, {"embedding": "shallow"}, {"fusion": "add"}, {"attention": "none"}, {"modalities": ("audio",)}, {"steps": 1},
-    {"alpha": 0.5, "dv": 1000}, {"alpha": 1.0}, {"modalities": ("audio", "visual", "event"), "fusion": "add"}],
+    {}, {"embedding": "deep"}, {"embedding": "shallow"}, {"fusion": "add"}, {"attention": "none"},
+    {"modalities": ("audio",)}, {"steps": 1}, {"alpha": 0.5, "dv": 1000}, {"alpha": 1.0},
+    {"modalities": ("audio", "visual", "event"), "fusion": "add"}],
     ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()) or "default")
 def test_frozen_graph_gives_trainings_own_spikes(settings):
     b = frozen(*some_model(**settings))

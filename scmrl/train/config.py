@@ -22,7 +22,7 @@ class ModelConfig:
     modalities: tuple[str, ...] = ("audio", "visual")
     width: int = 64
     steps: int = 4
-    embedding: str = "deep"             # deep: image / 16, shallow: image / 4
+    embedding: str = "strided"          # strided and deep (max-pool): image / 16, shallow: image / 4
     attention: str = "binary"           # binary, or none (late fusion)
     fusion: str = "concat"              # concat: one head per modality, add: one head for all
     alpha: float = 0.5                  # weight of the complementary feature in the residual
@@ -66,7 +66,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-CHOICES = {"embedding": ("deep", "shallow"), "attention": ("binary", "none"), "fusion": ("concat", "add")}
+CHOICES = {"embedding": ("strided", "deep", "shallow"), "attention": ("binary", "none"), "fusion": ("concat", "add")}
 POSITIVE = ("width", "steps", "mlp_ratio", "epochs", "batch", "lr", "held_out")
 
 

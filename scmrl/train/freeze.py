@@ -52,12 +52,12 @@ class _Builder:
         """Convolution or shared map + folded norm + LIF. All sources of one gain share one weight."""
         folded = layer.fold(tuple(fan_in))
         source = self.shape(next(iter(fan_in.values()))[0])
-        shape = (len(layer.weight), *source[1:])
+        shape = (len(layer.weight), *(-(-n // layer.stride) for n in source[1:]))
         self._lif(name, shape, folded.vth, layer.dv, folded.bias_mant, folded.bias_exp)
         for gain, sources in fan_in.items():
             weight = integers(folded.weights[gain]).astype(np.int16)
             for s in sources:
-                self.synapses.append(self._map(s, name, weight))
+                self.synapses.append(self._map(s, name, weight, layer.stride))
         return name
 
     def split_layer(self, name: str, layer: SpikingLayer, sources: list[str]) -> str:
@@ -73,11 +73,11 @@ class _Builder:
             first += channels
         return name
 
-    def _map(self, source: str, target: str, weight: np.ndarray) -> Synapse:
+    def _map(self, source: str, target: str, weight: np.ndarray, stride: int = 1) -> Synapse:
         if weight.ndim == 2:
             return Pointwise(source, target, weight)
         pad = weight.shape[2] // 2
-        return Conv2d(source, target, weight, (1, 1), (pad, pad))
+        return Conv2d(source, target, weight, (stride, stride), (pad, pad))
 
     def _lif(self, name: str, shape: tuple[int, ...], vth: int, dv: int, mantissa: Tensor, exponent: int) -> None:
         bias = integers(mantissa).astype(np.int16).reshape(-1, *(1,) * (len(shape) - 1))
@@ -146,8 +146,9 @@ def _embedding(build: _Builder, model: SCMRL, m: str) -> list[str]:
     embedding = model.embedding[m]
     x = build.input(m, tuple(model.shapes[m]), model.input_bits)
     for i, stage in enumerate(embedding.stages, 1):
-        y = build.layer(f"{m}.stage{i}", stage, {1.0: [x]})
-        x = build.any_in_window(f"{m}.pool{i}", y)
+        x = build.layer(f"{m}.stage{i}", stage, {1.0: [x]})
+        if embedding.pooled:
+            x = build.any_in_window(f"{m}.pool{i}", x)
     if embedding.position is None:
         return [x]
     return [x, build.layer(f"{m}.position", embedding.position, {1.0: [x]})]

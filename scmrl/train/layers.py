@@ -60,14 +60,14 @@ def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
 
 
 class SpikingLayer(nn.Module):
-    """Synapses (convolution of size `kernel`, or 1 for a map shared by all positions), batch norm and LIF.
+    """Synapses (convolution of size `kernel` and `stride`, or 1 for a map shared by all positions), batch norm and LIF.
 
     `gamma` and `beta` are where the norm's scale and offset start, in thresholds: they set how much the layer fires.
     forward(fan_in, steps): fan_in {gain: spikes [T or 1, B, C_in, ...]} -> spikes [T, B, C_out, ...].
     """
 
-    def __init__(self, channels_in: int, channels: int, *, kernel: int = 1, dv: int, precision: Precision,
-                 gamma: float = 1.0, beta: float = 0.0):
+    def __init__(self, channels_in: int, channels: int, *, kernel: int = 1, stride: int = 1, dv: int,
+                 precision: Precision, gamma: float = 1.0, beta: float = 0.0):
         super().__init__()
         shape = (channels, channels_in) if kernel == 1 else (channels, channels_in, kernel, kernel)
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="linear"))
@@ -75,14 +75,14 @@ class SpikingLayer(nn.Module):
         self.beta = nn.Parameter(torch.full((channels,), beta))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
-        self.kernel, self.dv, self.precision = kernel, dv, precision
+        self.kernel, self.stride, self.dv, self.precision = kernel, stride, dv, precision
         self.norm_live = True
 
     def synapses(self, x: Tensor, weight: Tensor) -> Tensor:
         """Linear map of [T, B, C_in, ...] by an unfolded or integer weight."""
         flat = x.flatten(0, 1)
         if self.kernel > 1:
-            out = F.conv2d(flat, weight, padding=self.kernel // 2)
+            out = F.conv2d(flat, weight, stride=self.stride, padding=self.kernel // 2)
         else:
             out = torch.matmul(weight, flat.flatten(2)).view(len(flat), len(weight), *flat.shape[2:])
         return out.view(*x.shape[:2], *out.shape[1:])

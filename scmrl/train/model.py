@@ -71,7 +71,7 @@ class SCMRL(nn.Module):
         for m in self.modalities:
             embedded = self.embedding[m](inputs[m], steps)
             spikes |= {f"{m}.{name}": s for name, s in embedded.items()}
-            tokens[m] = spikes[f"{m}.pool{len(self.embedding[m].stages)}"]
+            tokens[m] = spikes[f"{m}.{self.embedding[m].tokens}"]
             if self.config.branches:
                 tokens[m] = tokens[m] + embedded["position"]
         for m, attention in self.attention.items():
