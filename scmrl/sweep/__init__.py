@@ -1,0 +1,1 @@
+"""Search over training settings: accuracy against energy, resumable, on one machine or many."""
