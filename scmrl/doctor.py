@@ -42,6 +42,7 @@ LIBRARIES = (
     ("norse", "1.1", "training", NORSE),
     ("lightning", "2.4", "training", "pip install 'scmrl[train]'"),
     ("tensorboard", "2.15", "training curves", "pip install 'scmrl[train]'"),
+    ("optuna", "3.6", "sweeps", "pip install 'scmrl[sweep]'"),
     ("librosa", "0.10", "audio front-ends", "pip install 'scmrl[data]'"),
     ("soundfile", "0.12", "reading audio", "pip install 'scmrl[data]'"),
     ("pillow", "10", "reading images", "pip install 'scmrl[data]'"),
