@@ -1,8 +1,9 @@
 """What a chip can hold: one rule a function, each checked exactly on a graph, without placing it on cores.
 
-A rule has the name of the limit it reads from the profile. Its docstring is the documentation and the error:
-the first line is what must hold, the text after `Remedy:` what to do where it does not. A rule does not apply
-to a profile without that limit.
+A rule has the name of the limit it reads from the profile; keyword parameters name further limits, None where
+the profile has none. Its docstring is the documentation and the error: the first line is what must hold, the
+text after `Remedy:` what to do where it does not. A rule does not apply to a profile without its limit. The
+rules of chips that run whole layers are in `scmrl.hw_profiles.layer_limits`.
 
 To add a rule: write a generator of `(where, value)` pairs, list it in `RULES`, and give the limit a unit in
 `profile.UNITS`.
@@ -11,15 +12,17 @@ To add a rule: write a generator of `(where, value)` pairs, list it in `RULES`, 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import GraphError
 from ..fixed_point import STATE_BITS
-from ..graph import Graph
-from .profile import Profile
+from ..graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from . import layer_limits
+from .profile import Profile, Quantity
 
 Offences = Iterator[tuple[str, object]]
 
@@ -42,7 +45,7 @@ def _signed(bits: int) -> tuple[int, int]:
 
 def _outside(values: object, low: int, high: int) -> int | None:
     """The value farthest outside low..high, None where all are inside."""
-    values = np.asarray(values, np.int64)
+    values = np.asarray(values)
     if values.size == 0:
         return None
     smallest, largest = int(values.min()), int(values.max())
@@ -72,6 +75,17 @@ def weight_exponent(graph: Graph, limit: int) -> Offences:
             yield synapse.name, synapse.exponent
 
 
+def mixed_signs(graph: Graph, limit: int) -> Offences:
+    """All weights of a synapse have the same sign.
+
+    Remedy: split the synapse in two, one of the positive and one of the negative weights.
+    """
+    for synapse in graph.synapses:
+        weight = np.asarray(synapse.weight)
+        if not limit and weight.min() < 0 < weight.max():
+            yield synapse.name, f"{weight.min()}..{weight.max()}"
+
+
 def decay_bits(graph: Graph, limit: int) -> Offences:
     """The decays du and dv are unsigned integers of this many bits.
 
@@ -81,6 +95,57 @@ def decay_bits(graph: Graph, limit: int) -> Offences:
         for name in ("du", "dv"):
             if _outside(getattr(p, name), 0, (1 << limit) - 1) is not None:
                 yield f"{p.name}.{name}", getattr(p, name)
+
+
+def any_decay(graph: Graph, limit: int) -> Offences:
+    """A decay is a shift: dv and du + 1 are 0 or a power of two.
+
+    Remedy: round dv and du + 1 to powers of two and train again.
+    """
+    for p in _neurons(graph):
+        for name, decay in (("du", p.du + 1), ("dv", p.dv)):
+            if not limit and not p.memoryless and decay & (decay - 1):
+                yield f"{p.name}.{name}", getattr(p, name)
+
+
+def leak(graph: Graph, limit: int) -> Offences:
+    """The membrane does not leak: dv is 0.
+
+    Remedy: train integrate-and-fire neurons (dv = 0), or choose a chip with leaky ones.
+    """
+    for p in _neurons(graph):
+        if not limit and not p.memoryless and p.dv:
+            yield p.name, p.dv
+
+
+def current_memory(graph: Graph, limit: int) -> Offences:
+    """The synaptic current has no memory: du is 4095.
+
+    Remedy: train with du = 4095, or choose a chip whose neurons have a synaptic current.
+    """
+    for p in _neurons(graph):
+        if not limit and not p.memoryless and p.du != NO_CURRENT_MEMORY:
+            yield p.name, p.du
+
+
+def membrane_memory(graph: Graph, limit: int) -> Offences:
+    """A neuron keeps nothing from one step to the next: it is memoryless.
+
+    Remedy: choose a chip with LIF neurons; this one runs networks without time.
+    """
+    for p in _neurons(graph):
+        if not limit and not p.memoryless:
+            yield p.name, "a membrane"
+
+
+def state_reset(graph: Graph, limit: int) -> Offences:
+    """A neuron is never cleared at every step: no population is memoryless.
+
+    Remedy: choose a chip that runs in steps and clears its states; attention masks and pools need it.
+    """
+    for p in _neurons(graph):
+        if not limit and p.memoryless:
+            yield p.name, "memoryless"
 
 
 def threshold_bits(graph: Graph, limit: int) -> Offences:
@@ -154,6 +219,88 @@ def neurons_per_chip(graph: Graph, limit: int) -> Offences:
         yield "all populations", neurons
 
 
+def inputs(graph: Graph, limit: int) -> Offences:
+    """All inputs together have at most this many neurons.
+
+    Remedy: use fewer input channels or positions.
+    """
+    yield from _too_many(graph.of_kind("input"), "all inputs", limit)
+
+
+def hidden_neurons(graph: Graph, limit: int) -> Offences:
+    """At most this many neurons fire.
+
+    Remedy: use fewer channels, tokens or layers.
+    """
+    yield from _too_many(graph.of_kind("lif"), "all firing populations", limit)
+
+
+def readouts(graph: Graph, limit: int) -> Offences:
+    """The readout has at most this many neurons.
+
+    Remedy: use fewer classes.
+    """
+    yield from _too_many(graph.of_kind("readout"), "readout", limit)
+
+
+def synapses_per_chip(graph: Graph, limit: int) -> Offences:
+    """All non-zero weights together, one a connection, fit one chip.
+
+    Remedy: use fewer channels or tokens, or prune weights.
+    """
+    synapses = sum(int(graph.fan_out(synapse).sum()) for synapse in graph.synapses)
+    if synapses > limit:
+        yield "all synapses", synapses
+
+
+def fan_out(graph: Graph, limit: int) -> Offences:
+    """A neuron that fires reaches at most this many others.
+
+    Remedy: reduce the fan-out: fewer channels or positions in the next layers, or prune weights.
+    """
+    for p in graph.of_kind("lif"):
+        outgoing = [graph.fan_out(s) for s in graph.synapses if s.source == p.name]
+        most = int(sum(outgoing).max()) if outgoing else 0
+        if most > limit:
+            yield p.name, most
+
+
+def axons_out_per_core(graph: Graph, limit: int, *, neurons_per_core: int | None = None) -> Offences:
+    """A neuron reaches at most this many cores: its own core has one output axon for each of them.
+
+    Remedy: reduce the fan-out: fewer channels or positions in the next layers.
+    """
+    for p in graph.populations:
+        reached: dict[str, int] = {}                # cores that one neuron reaches at least, by target
+        for synapse in (s for s in graph.synapses if s.source == p.name):
+            cores = _cores_reached(graph, synapse, neurons_per_core)
+            reached[synapse.target] = max(cores, reached.get(synapse.target, 0))
+        if sum(reached.values()) > limit:
+            yield p.name, sum(reached.values())
+
+
+def synapse_words_per_core(graph: Graph, limit: int) -> Offences:
+    """The synapses of one neuron fit one core: a word for each source neuron or shared weight at least.
+
+    Remedy: reduce the fan-in: fewer channels or positions in its sources, or a layer between.
+    """
+    for p in _neurons(graph):
+        words = sum(_own_weights(synapse) for synapse in graph.incoming(p.name))
+        if words > limit:
+            yield p.name, words
+
+
+def synapse_memory_per_core(graph: Graph, limit: int) -> Offences:
+    """The weights of one neuron fit one core.
+
+    Remedy: reduce the fan-in or the width of the weights.
+    """
+    for p in _neurons(graph):
+        bits = sum(_own_weights(synapse) * _width(synapse) for synapse in graph.incoming(p.name))
+        if bits > limit:
+            yield p.name, bits
+
+
 def axons_in_per_core(graph: Graph, limit: int) -> Offences:
     """A neuron listens to at most this many others: its core has one input axon for each of them.
 
@@ -165,8 +312,37 @@ def axons_in_per_core(graph: Graph, limit: int) -> Offences:
             yield p.name, most
 
 
-def _neurons(graph: Graph) -> tuple:
-    return graph.of_kind("lif") + graph.of_kind("readout")
+def _neurons(graph: Graph) -> tuple[Population, ...]:
+    return layer_limits.computed_populations(graph)
+
+
+def _too_many(populations: tuple[Population, ...], where: str, limit: int) -> Offences:
+    neurons = sum(p.neurons for p in populations)
+    if neurons > limit:
+        yield where, neurons
+
+
+def _cores_reached(graph: Graph, synapse: Synapse, neurons_per_core: int | None) -> int:
+    """Cores that a source neuron reaches at least through one synapse."""
+    if not neurons_per_core or graph[synapse.target].neurons <= neurons_per_core:
+        return 1
+    return math.ceil(int(graph.fan_out(synapse).max()) / neurons_per_core)
+
+
+def _own_weights(synapse: Synapse) -> int:
+    """Largest number of non-zero weights that one target neuron needs; a weight that is used twice is one."""
+    weight = np.asarray(synapse.weight)
+    if isinstance(synapse, (Dense, Pointwise)):
+        return int(np.count_nonzero(weight, axis=1).max(initial=0))
+    if isinstance(synapse, Conv2d):
+        return int(np.count_nonzero(weight.reshape(len(weight), -1), axis=1).max(initial=0))
+    return int(np.any(weight))
+
+
+def _width(synapse: Synapse) -> int:
+    """Bits of the widest mantissa as a signed integer."""
+    weight = np.asarray(synapse.weight)
+    return 1 + max(int(weight.max(initial=0)).bit_length(), (-int(weight.min(initial=0)) - 1).bit_length())
 
 
 def _fan_in(graph: Graph, name: str) -> int:
@@ -174,18 +350,33 @@ def _fan_in(graph: Graph, name: str) -> int:
     target = graph[name]
     count = np.zeros(target.neurons, np.int64)
     for source in {synapse.source for synapse in graph.incoming(name)}:
-        pairs = [s.coordinates(graph[source].shape, target.shape)[:2]
-                 for s in graph.incoming(name) if s.source == source]
-        rows, columns = (np.concatenate(axis) for axis in zip(*pairs))
-        if len(pairs) > 1:                          # two synapses between the same neurons share an axon
-            rows = np.unique(rows * graph[source].neurons + columns) // graph[source].neurons
-        count += np.bincount(rows, minlength=target.neurons)
+        synapses = [s for s in graph.incoming(name) if s.source == source]
+        count += _connections(graph[source], target, synapses)
     return int(count.max(initial=0))
 
 
-RULES: dict[str, Callable[[Graph, int], Offences]] = {rule.__name__: rule for rule in (
-    weight_bits, weight_exponent, decay_bits, threshold_bits, bias_mantissa_bits, bias_exponent, input_bits,
-    delay_steps, state_bits, neurons_per_chip, axons_in_per_core)}
+def _connections(source: Population, target: Population, synapses: list[Synapse]) -> np.ndarray:
+    """Neurons of `source` that each neuron of `target` listens to: int64 [targets], without listing them."""
+    if all(isinstance(synapse, Dense) for synapse in synapses):
+        connected = synapses[0].weight != 0
+        for synapse in synapses[1:]:
+            connected = connected | (synapse.weight != 0)
+        return np.count_nonzero(connected, axis=1)
+    if len(synapses) == 1:                          # the map itself, with ones for weights and for spikes
+        weight = np.asarray(synapses[0].weight != 0, np.int64)
+        ones = replace(synapses[0], weight=weight if weight.ndim else int(weight))
+        return ones.apply(np.ones((1, *source.shape), np.int64), target.shape).ravel()
+    pairs = [s.coordinates(source.shape, target.shape)[:2] for s in synapses]
+    rows, columns = (np.concatenate(axis) for axis in zip(*pairs))
+    rows = np.unique(rows * source.neurons + columns) // source.neurons     # they share an axon
+    return np.bincount(rows, minlength=target.neurons)
+
+
+RULES: dict[str, Callable[..., Offences]] = {rule.__name__: rule for rule in (
+    weight_bits, weight_exponent, mixed_signs, decay_bits, any_decay, leak, current_memory, membrane_memory,
+    state_reset, threshold_bits, bias_mantissa_bits, bias_exponent, input_bits, delay_steps, state_bits,
+    inputs, hidden_neurons, readouts, neurons_per_chip, synapses_per_chip, fan_out, axons_in_per_core,
+    axons_out_per_core, synapse_words_per_core, synapse_memory_per_core, *layer_limits.RULES)}
 
 
 def check(graph: Graph, profile: Profile) -> list[Violation]:
@@ -197,10 +388,21 @@ def check(graph: Graph, profile: Profile) -> list[Violation]:
             continue
         doc = inspect.getdoc(rule) or f"{name} Remedy: stay within it"      # python -OO drops docstrings
         text, remedy = (" ".join(part.split()) for part in doc.split("Remedy:"))
-        allowed = f"{int(limit.value)} {limit.unit}"
+        allowed = "not on this chip" if limit.unit == "1" else f"{int(limit.value)} {limit.unit}"
+        also = {other: _whole(profile.limits[other]) for other in _further(rule) if other in profile.limits}
         violations += [Violation(name, text.rstrip("."), where, allowed, str(value), remedy.rstrip("."))
-                       for where, value in rule(graph, int(limit.value))]
+                       for where, value in rule(graph, _whole(limit), **also)]
     return violations
+
+
+def _further(rule: Callable[..., Offences]) -> list[str]:
+    """The limits that a rule reads beside its own."""
+    return [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def _whole(limit: Quantity) -> int | tuple[int, ...]:
+    """A limit as an integer, or as those of each core where they differ."""
+    return tuple(map(int, limit.each)) if limit.each else int(limit.value)
 
 
 def require(graph: Graph, profile: Profile) -> None:

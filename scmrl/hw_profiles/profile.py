@@ -1,9 +1,10 @@
 """Hardware profiles: every number of a chip with its unit, source and kind, read from TOML.
 
-A profile has sections of quantities: `energy` (per operation), `time` (per operation, and the floor of a
-step), `power` (a used core, the host), `error` (of core-dynamic estimates against measurements) and `limits`
-(what a graph may not exceed; see `scmrl.hw_profiles.limits`). `base = "other"` takes every quantity that is
-not given from another profile.
+A profile has sections of quantities: `energy` and `time` (per operation), `power`, `error` (of core-dynamic
+estimates against measurements) and `limits` (what a graph may not exceed, see `scmrl.hw_profiles.limits`, and
+what placement needs); then `systems` (boards of several chips) and `cases` (published figures of one
+inference). A quantity that nobody has published is absent, never 0. `base = "other"` takes what is not given
+from another profile.
 
 To add a chip: copy a file of this folder, change the numbers and their sources, and pass its path where a
 profile's name is asked for.
@@ -12,6 +13,7 @@ profile's name is asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,32 +21,75 @@ from ..errors import UsageError, nearest
 
 FOLDER = Path(__file__).parent
 KINDS = ("measured", "published", "vendor", "derived", "assumed")
+OPERATIONS = ("synop", "synop_dense", "synop_sparse", "synop_conv", "synop_graded", "neuron_active",
+              "neuron_inactive", "spike", "spike_out", "axon_out", "hop_ew", "hop_ns", "mac", "ac")
+INTEGERS = ("weight_bits", "decay_bits", "threshold_bits", "input_bits", "bias_mantissa_bits", "state_bits")
+EXPONENTS = ("weight_exponent", "bias_exponent")
+FLAGS = ("mixed_signs", "leak", "current_memory", "membrane_memory", "state_reset", "any_decay", "any_stride",
+         "even_kernels")                            # 1 where a chip can, 0 where it cannot
 UNITS = {
-    "energy": dict.fromkeys(("synop", "synop_graded", "neuron_active", "neuron_inactive", "spike"), "pJ"),
-    "time": dict.fromkeys(("synop", "neuron_active", "neuron_inactive", "spike", "barrier"), "ns")
-    | {"step_floor": "us"},
-    "power": {"core_static": "mW", "host": "mW"},
+    # synop: any storage format, where dense, sparse or conv has no figure of its own; spike: a message within
+    # its tile; spike_out: a neuron fires; axon_out: one message to one core; sram_*, dram: one 64-bit access;
+    # synop_all_in: all power of a chip over its operations at one operating point, for reading only
+    "energy": dict.fromkeys((*OPERATIONS, "synop_all_in", "sram_8kb", "sram_32kb", "sram_1mb", "dram"), "pJ"),
+    "time": dict.fromkeys((*OPERATIONS, "barrier"), "ns") | {"step_floor": "us"},
+    # chip_fixed: the part that is always on where energies are marginal
+    "power": dict.fromkeys(("core_static", "chip_static", "chip_fixed", "host"), "mW"),
     "error": {"core_dynamic_low": "1", "core_dynamic_high": "1"},
-    "limits": dict.fromkeys(("weight_bits", "weight_exponent", "decay_bits", "threshold_bits", "input_bits",
-                             "bias_mantissa_bits", "bias_exponent", "state_bits", "synapse_memory_per_core"),
-                            "bits")
-    | {"cores": "cores", "neurons_per_core": "neurons", "neurons_per_chip": "neurons",
-       "axons_in_per_core": "axons", "delay_steps": "steps"},
+    "limits": {
+        # the integers of a network
+        **dict.fromkeys((*INTEGERS, *EXPONENTS), "bits"),
+        "delay_steps": "steps",
+        **dict.fromkeys(FLAGS, "1"),
+        # its shape
+        **dict.fromkeys(("inputs", "neurons_per_core", "neurons_per_chip", "hidden_neurons",
+                         "readouts", "fan_out", "dense_inputs", "conv_tile_neurons"), "neurons"),
+        **dict.fromkeys(("synapses_per_chip", "synapses_per_entry"), "synapses"),
+        **dict.fromkeys(("axons_in_per_core", "axons_out_per_core"), "axons"),
+        # its layers
+        **dict.fromkeys(("layers", "layer_targets"), "layers"),
+        **dict.fromkeys(("channels", "input_channels", "biases_per_layer"), "channels"),
+        **dict.fromkeys(("kernel_size", "stride", "padding", "input_width", "layer_width"), "pixels"),
+        # its memory and how synapses are laid out there
+        **dict.fromkeys(("synapse_memory_per_core", "memory_per_core", "memory_per_chip", "synapse_bits",
+                         "index_bits", "skip_bits", "entry_prefix_bits"), "bits"),
+        **dict.fromkeys(("synapse_words_per_core", "words_per_axon", "kernel_words_per_core",
+                         "neuron_words_per_core"), "words"),
+        "synapse_formats_per_core": "formats",
+        **dict.fromkeys(("destination_groups_per_core", "neuron_groups_per_core"), "groups"),
+        # its cores
+        **dict.fromkeys(("cores", "cores_per_tile"), "cores"),
+        "mesh_columns": "tiles", "mesh_rows": "tiles",
+    },
 }
-REQUIRED = {"energy": ("synop", "neuron_active", "neuron_inactive")}
+TABLES = {                                          # sections of named tables: their units, what each needs
+    "systems": ({"chips": "chips", "cores": "cores", "power": "W"}, ("chips",)),
+    "cases": ({"energy": "uJ", "latency": "us", "power": "mW", "accuracy": "%"}, ()),
+}
 TOGETHER = {"error": tuple(UNITS["error"])}         # given both or not at all
-TEXTS = ("title", "chip", "basis")
+TEXTS = ("title", "chip", "basis", "energy_basis", "mapping")
+FIELDS = ("value", "unit", "source", "kind", "range", "each")
+LARGEST = 10**15                                    # beyond it a float is no exact integer
+BOUNDS = {                                          # of limits; where nothing is said: from 1
+    **dict.fromkeys(INTEGERS, (1, 64)), **dict.fromkeys(EXPONENTS, (0, 64)), **dict.fromkeys(FLAGS, (0, 1)),
+    **dict.fromkeys(("delay_steps", "padding", "entry_prefix_bits", "index_bits", "skip_bits"), (0, LARGEST)),
+}
+CHOICES = {"energy_basis": ("marginal", "all_in"), "mapping": ("loihi1", "loihi2")}
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """`value` in `unit`, where it comes from, and the `range` (low, high) in which it has been seen."""
+    """`value` in `unit`, where it comes from, and the `range` (low, high) in which it has been seen.
+
+    `each` lists the values of a chip's cores in order where they differ; `value` is then the largest.
+    """
 
     value: float
     unit: str
     source: str
     kind: str
     range: tuple[float, float] | None = None
+    each: tuple[float, ...] | None = None
 
     @property
     def low(self) -> float:
@@ -55,23 +100,41 @@ class Quantity:
         return self.range[1] if self.range else self.value
 
 
+Quantities = dict[str, Quantity]
+
+
 @dataclass(frozen=True)
 class Profile:
-    """The quantities of one chip by section and name; a quantity that nobody knows is absent."""
+    """The quantities of one chip by section and name; a quantity that nobody knows is absent.
+
+    `energy_basis` says what the energies are: "marginal" (one more operation), "all_in" (all power of a chip
+    over its operations; never to be added to others), "" where there are none. `mapping` names the rule by
+    which layers are laid out on cores, "" where none is known. `systems` and `cases` hold the quantities of
+    each board and of each published inference by their names.
+    """
 
     name: str
     title: str
     chip: str
     basis: str
-    energy: dict[str, Quantity]
-    time: dict[str, Quantity]
-    power: dict[str, Quantity]
-    error: dict[str, Quantity]
-    limits: dict[str, Quantity]
+    energy_basis: str
+    mapping: str
+    energy: Quantities
+    time: Quantities
+    power: Quantities
+    error: Quantities
+    limits: Quantities
+    systems: dict[str, Quantities]
+    cases: dict[str, Quantities]
 
-    def quantities(self) -> dict[str, Quantity]:
-        """All quantities by 'section.name'."""
+    def quantities(self) -> Quantities:
+        """All quantities of the chip by 'section.name'; those of its systems and cases are not among them."""
         return {f"{section}.{key}": q for section in UNITS for key, q in getattr(self, section).items()}
+
+    def published(self) -> Quantities:
+        """The quantities of systems and cases by 'section.name.key'."""
+        return {f"{section}.{name}.{key}": q for section in TABLES
+                for name, entries in getattr(self, section).items() for key, q in entries.items()}
 
 
 def names() -> tuple[str, ...]:
@@ -83,54 +146,102 @@ def load(name_or_path: str | Path) -> Profile:
     """A profile by name, or from the path of a TOML file. Raises `UsageError` naming the file and the key."""
     path = _locate(str(name_or_path))
     sections, texts = _resolve(path, ())
-    for section, keys in REQUIRED.items():
-        for key in keys:
-            if key not in sections[section]:
-                raise UsageError("quantity is missing", where=f"{path.name}: {section}.{key}",
-                                 fix=f"give value, unit ({UNITS[section][key]}), source and kind")
     for section, keys in TOGETHER.items():
         if sections[section] and set(sections[section]) != set(keys):
             raise UsageError("these quantities belong together", where=f"{path.name}: {section}",
                              limit=", ".join(keys), value=", ".join(sections[section]))
-    return Profile(name=path.stem, **texts, **sections)
+    for section, entries in (*((s, sections[s]) for s in UNITS), *_named(sections)):
+        for key, quantity in entries.items():
+            _check_size(f"{path.name}: {section}.{key}", section, key, quantity)
+    for key in TEXTS:
+        if key not in texts and key not in CHOICES:
+            raise UsageError("must be a text", where=f"{path.name}: {key}")
+    return Profile(name=path.stem, **dict.fromkeys(CHOICES, "") | texts, **sections)
 
 
-def _locate(name: str) -> Path:
+def _named(sections: dict) -> Iterator[tuple[str, Quantities]]:
+    for section in TABLES:
+        for name, entries in sections[section].items():
+            yield f"{section}.{name}", entries
+
+
+def _check_size(where: str, section: str, key: str, quantity: Quantity) -> None:
+    """Errors lie above -100 %, limits and chips are whole numbers in their bounds, nothing else is negative."""
+    numbers = (quantity.low, quantity.value, quantity.high, *(quantity.each or ()))
+    if section == "error":
+        if min(numbers) <= -1:
+            raise UsageError("an estimate cannot err by -100 % or less", where=where, value=min(numbers))
+        return
+    if min(numbers) < 0:
+        raise UsageError("must not be negative", where=where, value=min(numbers))
+    if section != "limits" and key not in ("chips", "cores"):
+        return
+    low, high = BOUNDS.get(key, (1, LARGEST))
+    for number in (quantity.value, *(quantity.each or ())):
+        if number != int(number):
+            raise UsageError("must be a whole number", where=where, value=number)
+        if not low <= number <= high:
+            raise UsageError("out of bounds", where=where, limit=f"{low}..{high}", value=number)
+
+
+def _locate(name: str, where: str | None = None) -> Path:
     if name in names():
         return FOLDER / f"{name}.toml"
     path = Path(name)
     if path.suffix != ".toml":
-        raise UsageError("no such hardware profile", where=name, fix=nearest(name, names()))
+        raise UsageError("no such hardware profile", where=where or name, value=where and name,
+                         fix=nearest(name, names()))
     return path
 
 
 def _resolve(path: Path, seen: tuple[Path, ...]) -> tuple[dict, dict]:
     """Quantities by section and the texts of a file, on top of those of its base."""
-    if path in seen:
+    try:
+        key = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:        # a loop of links, a null character
+        raise UsageError("cannot read the hardware profile", where=ascii(str(path)), value=error) from None
+    if key in seen:
         raise UsageError("profiles are each other's base", where=path.name)
     table = _read(path)
+    sections, texts = _base(path, table, (*seen, key))
+    texts |= _own_texts(path, table)
     sources = _texts(path, "sources", table.pop("sources", {}))
+    for section, entries in table.items():
+        if section not in (*UNITS, *TABLES):
+            raise UsageError("unknown key", where=f"{path.name}: {section}",
+                             fix=nearest(section, (*UNITS, *TABLES, *TEXTS, "sources", "base")))
+        where = f"{path.name}: {section}"
+        if section in UNITS:
+            sections[section] |= _quantities(where, entries, UNITS[section], sources)
+        else:
+            sections[section] |= _tables(where, entries, *TABLES[section], sources)
+    return sections, texts
+
+
+def _base(path: Path, table: dict, seen: tuple[Path, ...]) -> tuple[dict, dict]:
+    """What a file takes from its base: all quantities, and the texts that do not speak of its own numbers."""
     base = table.pop("base", None)
     if base is None:
-        sections = {section: {} for section in UNITS}
-    elif isinstance(base, str):
-        sections = _resolve(_locate(base), (*seen, path))[0]
-    else:
+        return {section: {} for section in (*UNITS, *TABLES)}, {}
+    if not isinstance(base, str):
         raise UsageError("must be the name of a profile", where=f"{path.name}: base", value=base)
-    texts = _texts(path, "", {key: table.pop(key, None) for key in TEXTS})
-    for section, entries in table.items():
-        if section not in UNITS:
-            raise UsageError("unknown key", where=f"{path.name}: {section}",
-                             fix=nearest(section, (*UNITS, *TEXTS, "sources", "base")))
-        if not isinstance(entries, dict):
-            raise UsageError("must be a table of quantities", where=f"{path.name}: {section}", value=entries)
-        for key, entry in entries.items():
-            if key not in UNITS[section]:
-                raise UsageError("unknown key", where=f"{path.name}: {section}.{key}",
-                                 fix=nearest(key, UNITS[section]))
-            where = f"{path.name}: {section}.{key}"
-            sections[section][key] = _quantity(where, entry, UNITS[section][key], sources)
-    return sections, texts
+    beside = base not in names() and base.endswith(".toml")
+    found = path.parent / base if beside else _locate(base, f"{path.name}: base")
+    sections, texts = _resolve(found, seen)
+    own = ("title", "basis", "energy_basis") if "energy" in table else ("title",)
+    return sections, {key: text for key, text in texts.items() if key not in own}
+
+
+def _own_texts(path: Path, table: dict) -> dict[str, str]:
+    texts = _texts(path, "", {key: table.pop(key) for key in TEXTS if key in table})
+    if table.get("energy") and "energy_basis" not in texts:
+        raise UsageError("must be said where energies are given", where=f"{path.name}: energy_basis",
+                         limit=" or ".join(CHOICES["energy_basis"]))
+    for key, known in CHOICES.items():
+        if texts.get(key, known[0]) not in known:
+            raise UsageError("unknown word", where=f"{path.name}: {key}", value=texts[key],
+                             fix=nearest(texts[key], known))
+    return texts
 
 
 def _read(path: Path) -> dict:
@@ -143,7 +254,7 @@ def _read(path: Path) -> dict:
     except OSError as error:
         raise UsageError("cannot read the hardware profile", where=path, value=error.strerror,
                          fix=f"give a file or one of: {', '.join(names())}") from None
-    except ValueError as error:                     # not TOML, not UTF-8
+    except (ValueError, RecursionError) as error:   # not TOML, not UTF-8, brackets without end
         raise UsageError("the hardware profile is not TOML", where=path, value=error) from None
 
 
@@ -151,26 +262,52 @@ def _texts(path: Path, section: str, entries: object) -> dict[str, str]:
     if not isinstance(entries, dict):
         raise UsageError("must be a table of texts", where=f"{path.name}: {section}", value=entries)
     for key, text in entries.items():
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not text.strip():
             where = f"{path.name}: {section}.{key}" if section else f"{path.name}: {key}"
             raise UsageError("must be a text", where=where, value=text)
     return entries
 
 
+def _tables(where: str, entries: object, units: dict[str, str], required: tuple[str, ...],
+            sources: dict[str, str]) -> dict[str, Quantities]:
+    """The named tables of `systems` or `cases`."""
+    if not isinstance(entries, dict):
+        raise UsageError("must be a table of named tables", where=where, value=entries)
+    tables = {}
+    for name, table in entries.items():
+        tables[name] = _quantities(f"{where}.{name}", table, units, sources)
+        for key in required:
+            if key not in tables[name]:
+                raise UsageError(f"{key} is missing", where=f"{where}.{name}")
+    return tables
+
+
+def _quantities(where: str, entries: object, units: dict[str, str], sources: dict[str, str]) -> Quantities:
+    if not isinstance(entries, dict):
+        raise UsageError("must be a table of quantities", where=where, value=entries)
+    for key in entries:
+        if key not in units:
+            raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, units))
+    return {key: _quantity(f"{where}.{key}", entry, units[key], sources) for key, entry in entries.items()}
+
+
 def _number(where: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UsageError("must be a number", where=where, value=value)
+    if abs(value) > LARGEST:                        # first: an endless integer is no float
+        raise UsageError("number is too large", where=where, limit=LARGEST)
+    if math.isnan(value):
         raise UsageError("must be a number", where=where, value=value)
     return value
 
 
 def _quantity(where: str, entry: object, unit: str, sources: dict[str, str]) -> Quantity:
-    fields = ("value", "unit", "source", "kind", "range")
     if not isinstance(entry, dict):
         raise UsageError("must be a table with value, unit, source and kind", where=where, value=entry)
     for key in entry:
-        if key not in fields:
-            raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, fields))
-    for key in fields[:4]:
+        if key not in FIELDS:
+            raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, FIELDS))
+    for key in FIELDS[:4]:
         if key not in entry:
             raise UsageError(f"{key} is missing", where=where)
     for key, known in (("unit", [unit]), ("kind", KINDS), ("source", sources)):
@@ -178,11 +315,29 @@ def _quantity(where: str, entry: object, unit: str, sources: dict[str, str]) -> 
             raise UsageError(f"unknown {key}", where=where, value=entry[key],
                              fix=nearest(str(entry[key]), known))
     value = _number(f"{where}.value", entry["value"])
-    span = entry.get("range")
-    if span is not None:
-        if not isinstance(span, list) or len(span) != 2:
-            raise UsageError("must be [low, high]", where=f"{where}.range", value=span)
-        span = tuple(_number(f"{where}.range", end) for end in span)
-        if not span[0] <= value <= span[1]:
-            raise UsageError("value lies outside its range", where=where, limit=list(span), value=value)
-    return Quantity(value, unit, sources[entry["source"]], entry["kind"], span)
+    span = _range(f"{where}.range", entry.get("range"), value)
+    return Quantity(value, unit, sources[entry["source"]], entry["kind"], span,
+                    _each(f"{where}.each", entry.get("each"), value))
+
+
+def _range(where: str, span: object, value: float) -> tuple[float, float] | None:
+    if span is None:
+        return None
+    if not isinstance(span, list) or len(span) != 2:
+        raise UsageError("must be [low, high]", where=where, value=span)
+    low, high = (_number(where, end) for end in span)
+    if not low <= value <= high:
+        raise UsageError("value lies outside its range", where=where.removesuffix(".range"),
+                         limit=[low, high], value=value)
+    return low, high
+
+
+def _each(where: str, values: object, value: float) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or not values:
+        raise UsageError("must be a list of numbers", where=where, value=values)
+    numbers = tuple(_number(where, number) for number in values)
+    if max(numbers) != value:
+        raise UsageError("value must be the largest of them", where=where, limit=max(numbers), value=value)
+    return numbers
