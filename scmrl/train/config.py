@@ -23,7 +23,7 @@ class ModelConfig:
     width: int = 64
     steps: int = 4
     embedding: str = "strided"          # strided and deep (max-pool): image / 16, shallow: image / 4
-    attention: str = "binary"           # binary, or none (late fusion)
+    attention: str = "binary"           # binary, none (late fusion), or one of FLOAT: as published, not for a chip
     fusion: str = "concat"              # concat: one head per modality, add: one head for all
     alpha: float = 0.5                  # weight of the complementary feature in the residual
     mlp_ratio: int = 2
@@ -66,7 +66,10 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-CHOICES = {"embedding": ("strided", "deep", "shallow"), "attention": ("binary", "none"), "fusion": ("concat", "add")}
+# Attentions of the published, float model and of the baselines in its shell (train/published): not for a chip.
+FLOAT = ("ccssa", "ccssa-spatial", "ccssa-temporal", "weight-attention", "sca", "cmci", "late-float")
+CHOICES = {"embedding": ("strided", "deep", "shallow"), "attention": ("binary", "none", *FLOAT),
+           "fusion": ("concat", "add")}
 POSITIVE = ("width", "steps", "mlp_ratio", "epochs", "batch", "lr", "held_out")
 
 
@@ -120,6 +123,9 @@ def from_dict(table: dict) -> Config:
         raise UsageError("bias exponents have 3 bits", where="bias_exp_min", limit="0..7", value=model.bias_exp_min)
     if model.width % 8:
         raise UsageError("must be a multiple of 8", where="width", value=model.width)
+    if model.attention in FLOAT and model.embedding == "strided":
+        raise UsageError("the published model pools", where="embedding", value=model.embedding,
+                         fix="--set model.embedding=deep (or shallow)")
     for name, low, high in (("fold_fraction", 0.0, 1.0), ("validation", 0.0, 0.5), ("label_smoothing", 0.0, 0.9)):
         if not low <= getattr(train, name) <= high:
             raise UsageError("out of range", where=name, limit=f"{low}..{high}", value=getattr(train, name))

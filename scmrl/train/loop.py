@@ -22,13 +22,14 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from ..bundle import Bundle
 from ..errors import DataError, UsageError
 from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
-from .config import Config, to_dict, to_toml
+from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
-from .freeze import freeze
+from .freeze import freeze, graph_of
 from .loss import objective
 from .model import SCMRL
 
@@ -42,14 +43,18 @@ class Training(lightning.LightningModule):
     def __init__(self, config: Config, feed: Feed, precision: Precision):
         super().__init__()
         self.config, self.feed = config, feed
-        self.model = SCMRL(config.model, feed.shapes, len(feed.classes), precision, feed.frontend.bits)
+        self.model = self.build(precision)
         self.fold_epoch = config.train.epochs - max(1, round(config.train.fold_fraction * config.train.epochs))
         self.rates: dict[str, float] = {}
         self._seen: dict[str, float] = {}
         self._hits = self._count = 0
 
+    def build(self, precision: Precision) -> torch.nn.Module:
+        return SCMRL(self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.frontend.bits)
+
     @property
     def folded(self) -> bool:
+        """Whether what trains now is what will be chosen from: the chip's integers."""
         return self.current_epoch >= self.fold_epoch
 
     def train_dataloader(self):
@@ -87,6 +92,44 @@ class Training(lightning.LightningModule):
         self.log_dict({"validation_accuracy": accuracy, "selection": accuracy if self.folded else -1.0,
                        **{f"rate/{name}": rate for name, rate in self.rates.items()}})
 
+    def measure(self) -> dict:
+        """Accuracy and firing rates of the integer model on the whole test set and on validation."""
+        model = self.model.eval()
+        model.fold_norms()
+        result = {}
+        for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
+            hits, rates = [], {}
+            with torch.no_grad():
+                for inputs, labels in batches:
+                    out = model(inputs)
+                    hits.append((out.membrane[-1].argmax(1) == labels).numpy())
+                    for population, spikes in out.spikes.items():
+                        rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(labels)
+            if hits:
+                result |= accuracy_of(name, np.concatenate(hits))
+                if name == "test":
+                    result["rates"] = {population: total / len(batches.labels) for population, total in rates.items()}
+        result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
+        return result
+
+    def check(self, chip: profile.Profile) -> None:
+        """Refuse, before any training, a network whose structure the chip cannot hold."""
+        limits.require(graph_of(self.model, self.feed.classes), chip)
+
+    def frozen(self, metrics: dict) -> Bundle:
+        """The integer model with test samples spread evenly over the set, so that every class is there."""
+        test, config = self.feed.test, self.config
+        rows = np.unique(np.linspace(0, len(test.labels) - 1, min(config.train.held_out, len(test.labels))).astype(int))
+        return freeze(self.model, {m: x[rows] for m, x in test.encoded.items()}, test.labels[rows], self.feed.classes,
+                      frontend=self.feed.frontend.to_dict(), metrics=metrics, training=to_dict(config),
+                      profile=config.profile)
+
+    def deliver(self, run: Path, metrics: dict, chip: profile.Profile) -> None:
+        """Write what the run is for: RUN/bundle."""
+        bundle = self.frozen(metrics)
+        limits.require(bundle.graph, chip)
+        bundle.save(run / "bundle")
+
     def configure_optimizers(self):
         settings = self.config.train
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
@@ -110,18 +153,37 @@ class Progress(Callback):
 
     def __init__(self, tell: Callable[[str], None]):
         self.tell, self.started, self.first, self.warned = tell, 0.0, 0, set()
+        self.epoch_started, self.training_s, self.samples = 0.0, 0.0, 0
+
+    @property
+    def samples_per_s(self) -> float:
+        """Samples per second of training alone, without validation and checkpoints."""
+        return self.samples / self.training_s if self.training_s else 0.0
+
+    def on_train_epoch_start(self, trainer, module):
+        self.epoch_started = time.monotonic()
+
+    def on_validation_start(self, trainer, module):
+        self._stop(module)
+
+    def _stop(self, module) -> None:
+        if self.epoch_started:
+            self.training_s += time.monotonic() - self.epoch_started
+            self.samples += len(module.feed.train_pairs)
+            self.epoch_started = 0.0
 
     def on_train_start(self, trainer, module):
         self.started, self.first = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer, module):
+        self._stop(module)
         epoch, epochs = trainer.current_epoch + 1, module.config.train.epochs
         per_epoch = (time.monotonic() - self.started) / (epoch - self.first)
         values = trainer.callback_metrics
         self.tell(f"epoch {epoch}/{epochs}  loss {float(values['loss']):.3f}"
                   + (f"  validation {100 * float(values['validation_accuracy']):.1f} %"
                      if "validation_accuracy" in values else "")
-                  + ("  integers" if module.folded else "")
+                  + ("  integers" if module.folded and module.config.model.attention not in FLOAT else "")
                   + f"  {len(module.feed.train_pairs) / per_epoch:.0f} samples/s"
                   + f"  {_clock((epochs - epoch) * per_epoch)} left")
         dead = {name for name, rate in module.rates.items() if rate < DEAD_RATE}
@@ -153,8 +215,8 @@ class Outcome:
 
 def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False,
           tell: Callable[[str], None] = lambda line: None) -> Outcome:
-    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle. `tell` gets a line
-    per epoch.
+    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a published, float
+    model: measure to RUN/metrics.json). `tell` gets a line per epoch.
 
     Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete; `resume` goes on from there and gives
     the very model that an uninterrupted run gives.
@@ -168,10 +230,12 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
         raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
     lightning.seed_everything(config.train.seed, verbose=False)
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))     # one setting for both
-    module = Training(config, feed, Precision.of(chip))
+    module = _kind(config)(config, feed, Precision.of(chip))
+    module.check(chip)
     with whole_file(run / "config.toml") as temporary:
         temporary.write_text(to_toml(config), encoding="utf-8")
-    trainer = _trainer(config, run, module, tell)
+    clock = Progress(tell)
+    trainer = _trainer(config, run, module, clock)
     started = time.monotonic()
     try:
         trainer.fit(module, ckpt_path=last if resume else None, **_trusting())
@@ -180,13 +244,22 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
     if trainer.interrupted:
         raise KeyboardInterrupt
     seconds = time.monotonic() - started
-    _choose(run, module)
-    metrics = _measure(module, feed) | {"train_seconds": round(seconds, 1), "parameters": module.model.parameters_total}
-    bundle = freeze(module.model, *_held_out(feed), feed.classes, frontend=feed.frontend.to_dict(), metrics=metrics,
-                    training=to_dict(config), profile=config.profile)
-    limits.require(bundle.graph, chip)
-    bundle.save(run / "bundle")
+    metrics = module.measure()
+    metrics["last_test_accuracy"] = metrics["test_accuracy"]
+    if _choose(run, module):
+        metrics |= module.measure()
+    metrics |= {"train_seconds": round(seconds, 1), "parameters": module.model.parameters_total,
+                "samples_per_s": round(clock.samples_per_s, 1)}
+    module.deliver(run, metrics, chip)
     return Outcome(run, metrics)
+
+
+def _kind(config: Config) -> type[Training]:
+    """What trains the configured model: integers for a chip, or the published model in float."""
+    if config.model.attention not in FLOAT:
+        return Training
+    from .published.training import FloatTraining
+    return FloatTraining
 
 
 def _trusting() -> dict:
@@ -195,13 +268,13 @@ def _trusting() -> dict:
     return {"weights_only": False} if "weights_only" in inspect.signature(lightning.Trainer.fit).parameters else {}
 
 
-def _trainer(config: Config, run: Path, module: Training, tell: Callable[[str], None]) -> lightning.Trainer:
+def _trainer(config: Config, run: Path, module: Training, clock: Progress) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     settings = config.train
     checks = run / "checkpoints"
     keep = 0 if settings.validation else 1
-    callbacks: list[Callback] = [Progress(tell), ModelCheckpoint(checks, filename="epoch", save_last=True,
+    callbacks: list[Callback] = [clock, ModelCheckpoint(checks, filename="epoch", save_last=True,
                                                                  save_top_k=keep, enable_version_counter=False)]
     if settings.validation:
         callbacks.append(ModelCheckpoint(checks, filename="best", monitor="selection", mode="max", save_top_k=1,
@@ -217,39 +290,16 @@ def _trainer(config: Config, run: Path, module: Training, tell: Callable[[str], 
         gradient_clip_val=1.0)
 
 
-def _choose(run: Path, module: Training) -> None:
-    """Load the epoch with the best validation accuracy; without validation the last one stays."""
-    module.model.fold_norms()
+def _choose(run: Path, module: Training) -> bool:
+    """Load the epoch with the best validation accuracy, if there is one; without validation the last one stays."""
     best = run / "checkpoints" / "best.ckpt"
-    if module.config.train.validation and best.is_file():
-        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
-        module.load_state_dict(state)
+    if not module.config.train.validation or not best.is_file():
+        return False
+    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=False)["state_dict"])
+    return True
 
 
-def _measure(module: Training, feed: Feed) -> dict:
-    """Accuracy and firing rates of the integer model on the whole test set and on validation."""
-    model = module.model.eval()
-    result = {}
-    for name, batches in (("test", feed.test), ("validation", feed.validation)):
-        hits, rates = [], {}
-        with torch.no_grad():
-            for inputs, labels in batches:
-                out = model(inputs)
-                hits.append((out.membrane[-1].argmax(1) == labels).numpy())
-                for population, spikes in out.spikes.items():
-                    rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(labels)
-        if hits:
-            correct = np.concatenate(hits)
-            result |= {f"{name}_accuracy": float(correct.mean()), f"{name}_correct": int(correct.sum()),
-                       f"{name}_samples": len(correct)}
-            if name == "test":
-                result["rates"] = {population: total / len(correct) for population, total in rates.items()}
-    result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
-    return result
-
-
-def _held_out(feed: Feed) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Test samples for the bundle, spread evenly over the set so that every class is there."""
-    total = len(feed.test.labels)
-    rows = np.unique(np.linspace(0, total - 1, min(feed.config.train.held_out, total)).astype(int))
-    return {m: x[rows] for m, x in feed.test.encoded.items()}, feed.test.labels[rows]
+def accuracy_of(name: str, correct: np.ndarray) -> dict:
+    """Metrics of one split from bool [S]."""
+    return {f"{name}_accuracy": float(correct.mean()), f"{name}_correct": int(correct.sum()),
+            f"{name}_samples": len(correct)}

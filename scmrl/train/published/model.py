@@ -1,0 +1,159 @@
+"""AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488) as published, with the baselines in its shell.
+
+    x_a, x_v = embedding(audio), embedding(visual)
+    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M + b) with alignment,
+             else z = M;   x' = x + alpha z.     ccssa-spatial: M = S;  ccssa-temporal: M = R
+    late-float: x' = x      weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
+    cmci:    x' = MLP(LIF(W1 x + W2 y)); the audio branch classifies, plain features of both classify beside it
+    logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b
+    one modality: x' = x + attention(x, x)                                    Spikformer's self-attention
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UsageError
+from ..config import ModelConfig
+from .layers import HEADS, MLP, Attention, PatchEmbedding
+from .lif import lif
+
+CCSSA = ("ccssa", "ccssa-spatial", "ccssa-temporal")
+ATTENTIONS = ("late-float", *CCSSA, "weight-attention", "sca", "cmci")
+
+
+@dataclass(frozen=True)
+class FloatForward:
+    """logits [B, K], complement {modality: z [T, B, C, N]}, logits of the auxiliary heads."""
+
+    logits: Tensor
+    complement: dict[str, Tensor]
+    auxiliary: tuple[Tensor, ...] = ()
+
+
+class Complementary(nn.Module):
+    """z of one modality: spatio-temporal, spatial or temporal attention, and LIF(W M + b) with alignment."""
+
+    def __init__(self, width: int, kind: str, aligned: bool):
+        super().__init__()
+        self.spatial = Attention(width, "space") if kind != "ccssa-temporal" else None
+        self.temporal = Attention(width, "time") if kind != "ccssa-spatial" else None
+        self.transform = nn.Linear(width, width) if aligned else None
+        if aligned:
+            nn.init.trunc_normal_(self.transform.weight, std=0.02)
+            nn.init.zeros_(self.transform.bias)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        s = self.spatial(x, y) if self.spatial else None
+        r = self.temporal(x, y) if self.temporal else None
+        if s is not None and r is not None:
+            m = s.mean(3, keepdim=True) * r.mean(0, keepdim=True)
+        else:
+            m = r if s is None else s
+        if self.transform is None:
+            return m
+        return lif(self.transform(m.transpose(2, 3)).transpose(2, 3).contiguous(), len(x))
+
+
+class Weighting(nn.Module):
+    """w x with one weight per step and sample, w = W2 W1 [mean_n x; mean_n y]."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first, self.second = nn.Linear(2 * width, width), nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.second(self.first(torch.cat([x.mean(3), y.mean(3)], 2))).unsqueeze(3) * x
+
+
+class SCA(nn.Module):
+    """Cross attention alone; on the visual side a random relative-position matrix, drawn anew each time, is added to
+    the scores, which then pass through a LIF."""
+
+    def __init__(self, width: int, positioned: bool):
+        super().__init__()
+        self.attention, self.positioned = Attention(width, "space"), positioned
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        if not self.positioned:
+            return self.attention(x, y)
+        a, steps = self.attention, len(x)
+        q, k, v = (a._heads(layer(s, steps)) for layer, s in ((a.query, x), (a.key, y), (a.value, y)))
+        tokens = q.shape[-2]
+        table = torch.randn(2 * tokens - 1, device=x.device)
+        place = torch.arange(tokens, device=x.device)
+        scores = q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1]
+        out = 0.25 * (lif(scores, steps) @ v)
+        return a.project(lif(out.permute(0, 1, 2, 4, 3).flatten(2, 3), steps), steps)
+
+
+class CMCI(nn.Module):
+    """MLP(LIF(W1 x + W2 y)), token by token."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.own, self.other, self.mlp = nn.Linear(width, width), nn.Linear(width, width), MLP(width)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        mixed = self.own(x.transpose(2, 3)) + self.other(y.transpose(2, 3))
+        return self.mlp(lif(mixed.transpose(2, 3).contiguous(), len(x)))
+
+
+class AudioVisualSpikformer(nn.Module):
+    """shapes {modality: (C, H, W)}; forward({modality: [T or 1, B, C, H, W]}) -> FloatForward."""
+
+    def __init__(self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int, aligned: bool):
+        super().__init__()
+        self.config, self.modalities, width = config, tuple(shapes), config.width
+        if width % HEADS:
+            raise UsageError("the published attention has 16 heads", where="model.width", limit="a multiple of 16",
+                             value=width)
+        self.embedding = nn.ModuleDict({m: PatchEmbedding(shapes[m][0], width, config.embedding) for m in shapes})
+        self.mlp = nn.ModuleDict({m: MLP(width) for m in shapes})
+        if len(shapes) == 1:
+            self.blocks = nn.ModuleDict({m: Attention(width, "space") for m in shapes})
+        else:
+            makers = {"weight-attention": lambda m: Weighting(width), "cmci": lambda m: CMCI(width),
+                      "sca": lambda m: SCA(width, m == self.modalities[1]),
+                      **{kind: lambda m, kind=kind: Complementary(width, kind, aligned) for kind in CCSSA}}
+            make = makers.get(config.attention)
+            self.blocks = nn.ModuleDict({m: make(m) for m in shapes} if make else {})
+            if config.attention == "cmci":
+                del self.blocks[self.modalities[1]]
+        heads = 3 if config.attention == "cmci" and len(shapes) > 1 else 1
+        fan_in = width * len(shapes) if config.fusion == "concat" and heads == 1 else width
+        self.heads = nn.ModuleList(nn.Linear(fan_in, classes) for _ in range(heads))
+
+    def forward(self, inputs: dict[str, Tensor]) -> FloatForward:
+        steps, alpha, kind = self.config.steps, self.config.alpha, self.config.attention
+        x = {m: self.embedding[m](inputs[m], steps) for m in self.modalities}
+        if len(x) == 1:
+            (m, tokens), = x.items()
+            tokens = tokens + self.blocks[m](tokens, tokens)
+            return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {})
+        other = dict(zip(self.modalities, reversed(self.modalities)))
+        if kind == "cmci":
+            first = self.modalities[0]
+            fused = self.blocks[first](x[first], x[other[first]])
+            plain = {m: self.mlp[m](x[m]) for m in x}
+            beside = tuple(self._head(i, {m: plain[m]}) for i, m in enumerate(x, 1))
+            return FloatForward(self._head(0, {first: fused}), {}, beside)
+        complement = {}
+        if kind in CCSSA:
+            complement = {m: self.blocks[m](x[m], x[other[m]]) for m in x}
+            x = {m: x[m] + alpha * complement[m] for m in x}
+        elif self.blocks:
+            x = {m: block(x[m], x[other[m]]) for m, block in self.blocks.items()}
+        return FloatForward(self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement)
+
+    def _head(self, index: int, features: dict[str, Tensor]) -> Tensor:
+        pooled = [f.mean(3) for f in features.values()]
+        joined = torch.cat(pooled, 2) if self.config.fusion == "concat" and len(pooled) > 1 else sum(pooled)
+        return self.heads[index](joined.mean(0))
+
+    @property
+    def parameters_total(self) -> int:
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,74 @@
+"""Training the published model and its baselines: cross-entropy plus alignment as published, epochs by validation.
+
+A run leaves RUN/metrics.json in place of a bundle: products of rates and attention over future steps are not for a chip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...files import write_json
+from ...hw_profiles.precision import Precision
+from ...hw_profiles.profile import Profile
+from ..loop import Training, accuracy_of
+from .alignment import alignment
+from .cost import Counter
+from .model import AudioVisualSpikformer
+
+
+class FloatTraining(Training):
+    """As `Training`, without integers: nothing is folded, every epoch can be chosen."""
+
+    def build(self, precision: Precision) -> torch.nn.Module:
+        config = self.config
+        return AudioVisualSpikformer(config.model, self.feed.shapes, len(self.feed.classes),
+                                     aligned=config.train.alignment > 0)
+
+    @property
+    def folded(self) -> bool:
+        return True
+
+    def on_train_epoch_start(self) -> None:
+        pass
+
+    def training_step(self, batch, _index):
+        inputs, labels = batch
+        settings = self.config.train
+        out = self.model(inputs)
+        loss = sum(F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+                   for logits in (out.logits, *out.auxiliary))
+        part = loss.new_zeros(())
+        if settings.alignment and len(out.complement) == 2:
+            part = alignment(out.complement, labels, settings.temperature)
+        self.log_dict({"loss": loss + settings.alignment * part, "alignment": part}, on_step=False, on_epoch=True,
+                      batch_size=len(labels))
+        return loss + settings.alignment * part
+
+    def validation_step(self, batch, _index):
+        inputs, labels = batch
+        self._hits += int((self.model(inputs).logits.argmax(1) == labels).sum())
+        self._count += len(labels)
+
+    def measure(self) -> dict:
+        """Accuracy on test and validation; operations and spikes per inference on the test set."""
+        model, result = self.model.eval(), {"dead": []}
+        for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
+            hits = []
+            with torch.no_grad(), Counter(model) as counter:
+                for inputs, labels in batches:
+                    hits.append((model(inputs).logits.argmax(1) == labels).numpy())
+            if hits:
+                result |= accuracy_of(name, np.concatenate(hits))
+                if name == "test":
+                    result |= counter.per_inference(len(batches.labels))
+        return result
+
+    def check(self, chip: Profile) -> None:
+        """No chip is asked to hold this."""
+
+    def deliver(self, run: Path, metrics: dict, chip: Profile) -> None:
+        write_json(run / "metrics.json", metrics)
