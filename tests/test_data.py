@@ -191,7 +191,7 @@ def test_take_keeps_rows(test):
 
 def test_pairs_refuse_arrays_that_do_not_fit():
     with pytest.raises(DataError, match="mine.image: wrong shape"):
-        Pairs(np.zeros((2, 8000)), np.zeros((2, 8, 8)), np.zeros(2), np.arange(2), "train", "mine", 10)
+        Pairs(np.zeros(2), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)), np.zeros((2, 8, 8)))
 
 
 # av-mnist
@@ -341,7 +341,7 @@ def test_pixels_are_kept_at_the_asked_for_rate(test):
 
 
 def test_pixel_noise_has_the_asked_for_deviation(test):
-    grey = Pairs(test.waveform, np.full_like(test.image, 0.5), test.label, test.row, "test", "grey", 10)
+    grey = Pairs(test.label, test.row, "test", "grey", 10, test.waveform, np.full_like(test.image, 0.5))
     noisy = Corruption(pixel_noise=0.1).apply(grey, seed=0).image
     assert abs(noisy.std() - 0.1) < 0.002 and noisy.min() >= 0 and noisy.max() <= 1
 
@@ -405,7 +405,7 @@ def test_the_mean_and_std_are_the_training_sets(train):
     spectra = front_end.log_mel(some.waveform)
     assert np.isclose(front_end.audio.mean, spectra.mean()) and np.isclose(front_end.audio.std, spectra.std())
     assert np.isclose(front_end.visual.mean, some.image.mean(), rtol=1e-4)
-    blank = Pairs(np.zeros((2, 8000)), np.zeros((2, 28, 28)), np.zeros(2), np.arange(2), "train", "blank", 10)
+    blank = Pairs(np.zeros(2), np.arange(2), "train", "blank", 10, np.zeros((2, 8000)), np.zeros((2, 28, 28)))
     with pytest.raises(DataError, match="alike"):
         FrontEnd.fit(blank)
 

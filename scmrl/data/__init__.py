@@ -1,8 +1,8 @@
-"""Datasets of spoken and written symbols, their corruption, and the front-end that makes them graded spikes.
+"""Datasets of spoken and written symbols, tasks on them, their corruption, and the front-end that makes them spikes.
 
     pairs = load("digits-av", split="train")
     front_end = FrontEnd.fit(pairs)
-    inputs = front_end.encode(pairs.waveform, pairs.image)  # {"audio": uint8 [S, 1, 32, 32], "visual": ...}
+    inputs = front_end.encode_pairs(pairs)          # {"audio": uint8 [S, 1, 32, 32], "visual": ...}; over time [S, T, ...]
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from .pairs import Pairs
 
 __all__ = ["CLEAN", "DATASETS", "HARD", "Corruption", "FrontEnd", "Pairs", "load"]
 
-# Name -> "module:function" of load(split, data_dir, seed), imported when asked for.
+# Name -> "module:function" of load(split, data_dir, seed, steps), imported when asked for.
 DATASETS = {
     "digits-av": "scmrl.data.digits_av:load",
     "av-mnist": "scmrl.data.av_mnist:load",
+    "nmnist-fsdd": "scmrl.data.nmnist_fsdd:load",
+    "triple-digits": "scmrl.data.triple_digits:load",
 }
 
 
-def load(name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0) -> Pairs:
-    """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which image.
+def load(name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0,
+         steps: int = 4) -> Pairs:
+    """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which image, `steps` into
+    how many frames an event recording is cut.
 
     Raises UsageError for an unknown name or split, DataError for data that are missing or damaged.
     """
     if name not in DATASETS:
         raise UsageError("unknown dataset", value=name, fix=nearest(name, DATASETS))
     module, attribute = DATASETS[name].split(":")
-    return getattr(import_module(module), attribute)(split, data_dir, seed)
+    return getattr(import_module(module), attribute)(split, data_dir, seed, steps)

@@ -30,9 +30,10 @@ RECORDING = re.compile(r"([0-9])_([^_]+)_([0-9]+)")
 FAULTS_SHOWN = 10
 
 
-def load(split: str, data_dir: str | Path | None, seed: int = 0,
+def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0,
          images_per_recording: int | None = None) -> Pairs:
-    """All recordings of a split, each paired with `images_per_recording` images (by default 1 train, 5 test).
+    """All recordings of a split, each paired with `images_per_recording` images (by default 1 train, 5 test);
+    still frames, so `steps` does not matter.
 
     Raises DataError that names the files that are missing, corrupt or truncated (the first ten, and how many)
     or the digit with too few images; UsageError for an unknown split, a negative seed or no images.
@@ -41,21 +42,32 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0,
     repeats = IMAGES_PER_RECORDING[split] if images_per_recording is None else images_per_recording
     if repeats < 1:
         raise UsageError("images_per_recording is at least 1", value=repeats)
-    if data_dir is None:
-        raise DataError(f"{NAME} reads recordings and images from a folder", where="data_dir",
-                        fix="pass the folder that holds fsdd/recordings/*.wav and mnist/*.gz")
+    folder = folder_of(data_dir, NAME, "fsdd/recordings/*.wav and mnist/*.gz")
     faults: list[str] = []
-    waveform, spoken = recordings(Path(data_dir), split, faults)
-    image, written = images(Path(data_dir), split, faults)
-    if faults:
-        named = "; ".join(faults[:FAULTS_SHOWN])
-        more = f" and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise DataError(f"{len(faults)} missing or damaged: {named}{more}", where=data_dir)
+    waveform, spoken = recordings(folder, split, faults)
+    image, written = images(folder, split, faults)
+    refuse(faults, folder)
     speech = np.repeat(np.arange(len(spoken)), repeats)
     label = spoken[speech]
     drawn = draw(written, np.bincount(label, minlength=CLASSES), random)
     return Pairs(waveform=waveform[speech], image=image[drawn].astype(np.float32) / 255, label=label,
                  row=np.arange(len(label)), split=split, name=NAME, classes=CLASSES)
+
+
+def folder_of(data_dir: str | Path | None, name: str, holds: str) -> Path:
+    """The folder of a dataset's recordings, or DataError where none is given."""
+    if data_dir is None:
+        raise DataError(f"{name} reads recordings from a folder", where="data_dir",
+                        fix=f"pass the folder that holds {holds}")
+    return Path(data_dir)
+
+
+def refuse(faults: list[str], folder: Path) -> None:
+    """DataError that names the first ten faults and says how many there are, if there are any."""
+    if faults:
+        named = "; ".join(faults[:FAULTS_SHOWN])
+        more = f" and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise DataError(f"{len(faults)} missing or damaged: {named}{more}", where=folder)
 
 
 def recordings(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
     audio:  x' = x + 10^(-SNR/20) n,   n ~ N(0, 1) over the whole window   (speech has unit RMS)
     image:  p' = clip(k p + e, 0, 1),  k ~ Bernoulli(keep),  e ~ N(0, noise^2)
+    events: s' = k s OR n,             k ~ Bernoulli(keep),  n ~ Bernoulli(noise)
 
 The stream behind n, k and e is seeded with (seed, split, row): one sample has one fixed corruption. An epoch,
 where given, is part of the seed too: a training set then sounds and looks different in every epoch.
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from .pairs import Pairs, stream
+
+SPOILS = ("all", "one")
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,25 @@ class Corruption:
     """How much noise. None leaves that part alone.
 
     audio_snr_db: signal-to-noise ratio in dB;  pixel_keep: chance that a pixel survives;
-    pixel_noise: standard deviation of the noise on a pixel.
+    pixel_noise: standard deviation of the noise on a pixel;  event_keep: chance that an event survives;
+    event_noise: chance of an event from nowhere, per pixel, polarity and step.
+    spoil: "all" modalities, or "one" of them, drawn for each row: which one is bad varies, the others are clean.
     Raises UsageError for a probability outside [0, 1] or a negative deviation.
     """
 
     audio_snr_db: float | None = None
     pixel_keep: float | None = None
     pixel_noise: float | None = None
+    event_keep: float | None = None
+    event_noise: float | None = None
+    spoil: str = "all"
 
     def __post_init__(self):
+        if self.spoil not in SPOILS:
+            raise UsageError("unknown choice", where="spoil", value=self.spoil, fix=nearest(self.spoil, SPOILS))
+        for name in ("event_keep", "event_noise"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is a probability", limit="0 to 1", value=getattr(self, name))
         if self.pixel_keep is not None and not 0 <= self.pixel_keep <= 1:
             raise UsageError("pixel_keep is a probability", limit="0 to 1", value=self.pixel_keep)
         if self.pixel_noise is not None and not self.pixel_noise >= 0:
@@ -41,12 +54,24 @@ class Corruption:
         """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""
         if self == CLEAN:
             return pairs
-        waveform, image = pairs.waveform.copy(), pairs.image.copy()
+        waveform, image = (None if x is None else x.copy() for x in (pairs.waveform, pairs.image))
+        recorded = {name: x.copy() for name, x in pairs.recorded.items()}
+        spoilers = {"audio": (waveform, self._add_noise), "visual": (image, self._spoil_pixels)}
+        spoilers = {name: pair for name, pair in spoilers.items() if pair[0] is not None}
+        spoilers |= {name: (x, self._spoil_events) for name, x in recorded.items()}
         for i, row in enumerate(pairs.row):
             random = stream(seed, pairs.split, int(row), *(() if epoch is None else (epoch,)))
-            self._add_noise(waveform[i], random)
-            self._spoil_pixels(image[i], random)
-        return dataclasses.replace(pairs, waveform=waveform, image=image)
+            bad = list(spoilers) if self.spoil == "all" else [list(spoilers)[random.integers(len(spoilers))]]
+            for name in bad:
+                x, spoiler = spoilers[name]
+                spoiler(x[i], random)
+        return dataclasses.replace(pairs, waveform=waveform, image=image, recorded=recorded)
+
+    def _spoil_events(self, spikes: np.ndarray, random: np.random.Generator) -> None:
+        if self.event_keep is not None:
+            spikes *= random.random(spikes.shape, np.float32) < self.event_keep
+        if self.event_noise is not None:
+            spikes |= random.random(spikes.shape, np.float32) < self.event_noise
 
     def _add_noise(self, waveform: np.ndarray, random: np.random.Generator) -> None:
         if self.audio_snr_db is not None:
@@ -62,4 +87,12 @@ class Corruption:
 
 
 CLEAN = Corruption()
-HARD = Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3)
+HARD = Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3, event_keep=0.25, event_noise=0.02)
+SEVERE = Corruption(audio_snr_db=-12.0, pixel_keep=0.05, pixel_noise=0.5, event_keep=0.05, event_noise=0.05)
+
+
+def corruption(hard: bool, spoil: str) -> Corruption:
+    """Of a configuration: none, HARD on every modality, or SEVERE on one that is drawn for each row."""
+    if not hard:
+        return CLEAN
+    return HARD if spoil == "all" else dataclasses.replace(SEVERE, spoil=spoil)

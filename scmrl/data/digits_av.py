@@ -21,8 +21,9 @@ TEST_PER_DIGIT = 36
 SPLIT_SEED = 20250218
 
 
-def load(split: str, data_dir: None = None, seed: int = 0) -> Pairs:
-    """1,437 train or 360 test pairs, sorted by digit; `seed` decides which clip goes with which image.
+def load(split: str, data_dir: None = None, seed: int = 0, steps: int = 0) -> Pairs:
+    """1,437 train or 360 test pairs, sorted by digit; `seed` decides which clip goes with which image;
+    still frames, so `steps` does not matter.
 
     Raises UsageError for an unknown split, a negative seed, a data_dir; MissingDependency without a library.
     """

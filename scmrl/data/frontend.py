@@ -86,20 +86,24 @@ class FrontEnd:
 
     @classmethod
     def fit(cls, pairs: Pairs) -> FrontEnd:
-        """The front-end with the mean and std of `pairs`, the training set as the network will meet it.
+        """The front-end with the mean and std of `pairs`, the training set as the network will meet it. For recorded
+        spikes nothing is fitted.
 
         Sound below its mean is q = 0; an image's q is round(pixel (2^bits - 1)). Raises DataError where all
         pairs are alike, so that there is no deviation.
         """
         unit = Quantiser(0.0, 1.0, 0.0, 1.0)
         blank = cls(audio=unit, visual=unit)
-        chunks = range(0, len(pairs), CHUNK)
-        spectra = np.concatenate([blank.log_mel(pairs.waveform[i:i + CHUNK]) for i in chunks])
-        mean, std = float(pairs.image.mean(dtype=float)), float(pairs.image.std(dtype=float))
-        if not std or not spectra.std():
-            raise DataError("all samples are alike", where=f"{pairs.name} {pairs.split}")
-        return cls(audio=Quantiser(float(spectra.mean()), float(spectra.std()), *AUDIO_RANGE),
-                   visual=Quantiser(mean, std, lo=-mean / std, hi=(1 - mean) / std))
+        audio = visual = unit
+        where = f"{pairs.name} {pairs.split}"
+        if pairs.waveform is not None:
+            chunks = range(0, len(pairs), CHUNK)
+            spectra = np.concatenate([blank.log_mel(pairs.waveform[i:i + CHUNK]) for i in chunks])
+            audio = Quantiser(*_moments(spectra, where), *AUDIO_RANGE)
+        if pairs.image is not None:
+            mean, std = _moments(pairs.image, where)
+            visual = Quantiser(mean, std, lo=-mean / std, hi=(1 - mean) / std)
+        return cls(audio=audio, visual=visual)
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
         """log10 of the mel power of [S, window]: float64 [S, mel_bands, 1 + window // hop]."""
@@ -115,6 +119,15 @@ class FrontEnd:
         Raises DataError for arrays of another shape or with values that are not finite.
         """
         return {"audio": self.encode_audio(waveform), "visual": self.encode_visual(image)}
+
+    def encode_pairs(self, pairs: Pairs) -> dict[str, np.ndarray]:
+        """Every modality of `pairs`: frames uint8 [S, C, H, W], recorded spikes uint8 [S, T, C, H, W]."""
+        encoded = {}
+        if pairs.waveform is not None:
+            encoded["audio"] = self.encode_audio(pairs.waveform)
+        if pairs.image is not None:
+            encoded["visual"] = self.encode_visual(pairs.image)
+        return encoded | pairs.recorded
 
     def encode_audio(self, waveform: np.ndarray) -> np.ndarray:
         """uint8 [S, 1, mel_bands, frames] of waveform [S, window]."""
@@ -142,8 +155,8 @@ class FrontEnd:
         if rate not in WAV_RATES:
             raise DataError("sample rate out of range", where=wav_path, value=f"{rate} Hz",
                             limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
-        waveform = unit_window(_resample(samples[:rate], rate, self.sample_rate), where=wav_path)
-        image = _read_image(Path(image_path), self.image_side)
+        waveform = unit_window(resample(samples[:rate], rate, self.sample_rate), where=wav_path)
+        image = read_image(Path(image_path), self.image_side)
         return self.encode(waveform[None], image[None])
 
     def to_dict(self) -> dict:
@@ -159,6 +172,14 @@ class FrontEnd:
             _check_keys(Quantiser, settings[name], f"front-end.{name}")
             quantisers[name] = Quantiser(**settings[name])
         return cls(**{**settings, **quantisers})
+
+
+def _moments(x: np.ndarray, where: str) -> tuple[float, float]:
+    """Mean and standard deviation, or DataError where there is none."""
+    mean, std = float(x.mean(dtype=float)), float(x.std(dtype=float))
+    if not std:
+        raise DataError("all samples are alike", where=where)
+    return mean, std
 
 
 def _check_keys(kind: type, settings: dict, where: str) -> None:
@@ -196,14 +217,15 @@ def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise DataError("not finite", where=name)
 
 
-def _resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+    """Samples [n] at `rate` Hz, at `target` Hz."""
     if rate == target:
         return samples
     librosa = library("librosa", "librosa", enables=f"recordings at {rate} Hz")
     return librosa.resample(samples, orig_sr=rate, target_sr=target)
 
 
-def _read_image(path: Path, side: int) -> np.ndarray:
+def read_image(path: Path, side: int) -> np.ndarray:
     """The image at `path`, grey, float32 [side, side] in [0, 1]."""
     Image = library("PIL.Image", "pillow", enables="image files")
     try:

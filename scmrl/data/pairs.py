@@ -1,9 +1,9 @@
-"""Pairs of a spoken and a written symbol, which every dataset yields, and the random streams behind them."""
+"""What every dataset yields, a spoken and a written symbol in each row, and the random streams behind it."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,41 +17,56 @@ SIDE = 28               # pixels
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """S recordings, S images and their common labels.
+    """S rows of recordings with one label each; what a dataset does not have is None.
 
-    waveform: float32 [S, 8000], one second at 8 kHz, speech at unit RMS followed by zeros
-    image:    float32 [S, 28, 28] in [0, 1], light strokes on black
+    waveform: float32 [S, 8000], one second at 8 kHz, speech at unit RMS followed by zeros      -> "audio"
+    image:    float32 [S, 28, 28] in [0, 1], light strokes on black                             -> "visual"
+    recorded: {modality: binary uint8 [S, T, C, H, W]}, spikes that enter the network as they are
     label:    int64 [S], 0 <= label < classes
     row:      int64 [S], place of each pair in its full split; keeps its noise the same in every subset
+    group:    int64 [S], rows of one group share a recording and never part (default: every row by itself)
     split:    "train" or "test";  name: of the dataset
 
     Raises DataError where the arrays do not fit together.
     """
 
-    waveform: np.ndarray
-    image: np.ndarray
     label: np.ndarray
     row: np.ndarray
     split: str
     name: str
     classes: int
+    waveform: np.ndarray | None = None
+    image: np.ndarray | None = None
+    recorded: dict[str, np.ndarray] = field(default_factory=dict)
+    group: np.ndarray | None = None
 
     def __post_init__(self):
         samples = len(self.label)
+        if self.group is None:
+            object.__setattr__(self, "group", self.row)
         shapes = {"waveform": (samples, WINDOW), "image": (samples, SIDE, SIDE), "label": (samples,),
-                  "row": (samples,)}
-        for field, shape in shapes.items():
-            if getattr(self, field).shape != shape:
-                raise DataError("wrong shape", where=f"{self.name}.{field}", limit=shape,
-                                value=getattr(self, field).shape)
+                  "row": (samples,), "group": (samples,)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise DataError("wrong shape", where=f"{self.name}.{name}", limit=shape, value=array.shape)
+        for name, array in self.recorded.items():
+            if array.ndim != 5 or len(array) != samples:
+                raise DataError("wrong shape", where=f"{self.name}.{name}", limit=f"({samples}, T, C, H, W)",
+                                value=array.shape)
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, indices: np.ndarray) -> Pairs:
         """The pairs at `indices` (integers or booleans), in that order."""
-        return dataclasses.replace(self, waveform=self.waveform[indices], image=self.image[indices],
-                                   label=self.label[indices], row=self.row[indices])
+        def taken(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[indices]
+
+        return dataclasses.replace(
+            self, waveform=taken(self.waveform), image=taken(self.image), label=self.label[indices],
+            row=self.row[indices], group=self.group[indices],
+            recorded={name: array[indices] for name, array in self.recorded.items()})
 
 
 def unit_window(samples: np.ndarray, where: object = None) -> np.ndarray:

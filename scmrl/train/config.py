@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.corruption import SPOILS
+from ..data.tasks import TASKS
 from ..errors import UsageError, nearest
 
 if sys.version_info >= (3, 11):
@@ -45,7 +47,8 @@ class TrainConfig:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     fold_fraction: float = 0.35
-    alignment: float = 0.1              # weight of semantic alignment while the norm is live; then the task alone
+    alignment: float = 0.1              # weight of semantic alignment while the norm is live; of task name alone
+    auxiliary: float = 0.0              # weight of naming each modality's digit from its tokens, in training only
     temperature: float = 0.1            # of the semantic alignment loss
     patience: int = 0                   # early stopping after that many epochs without a better validation; 0: off
     validation: float = 0.1             # part of the training set that chooses the epoch
@@ -61,6 +64,8 @@ class Config:
 
     dataset: str = "digits-av"
     hard: bool = False
+    spoil: str = "all"                  # hard data: all modalities, or one of them, drawn for every sample
+    task: str = "name"                  # name the digit; correspondence: do both agree?; sum: of both digits
     profile: str = "loihi2"
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -69,7 +74,7 @@ class Config:
 # Attentions of the published, float model and of the baselines in its shell (train/published): not for a chip.
 FLOAT = ("ccssa", "ccssa-spatial", "ccssa-temporal", "weight-attention", "sca", "cmci", "late-float")
 CHOICES = {"embedding": ("strided", "deep", "shallow"), "attention": ("binary", "none", *FLOAT),
-           "fusion": ("concat", "add")}
+           "fusion": ("concat", "add"), "spoil": SPOILS, "task": TASKS}
 POSITIVE = ("width", "steps", "mlp_ratio", "epochs", "batch", "lr", "held_out")
 
 
@@ -104,8 +109,8 @@ def _section(kind: type, table: dict, prefix: str):
 def from_dict(table: dict) -> Config:
     """A checked Config; raises UsageError naming the key, the limit and the value."""
     config = _section(Config, table, "")
-    for part in (config.model, config.train):
-        for name, value in dataclasses.asdict(part).items():
+    for part in (config, config.model, config.train):
+        for name, value in ((f.name, getattr(part, f.name)) for f in dataclasses.fields(part)):
             if name in CHOICES and value not in CHOICES[name]:
                 raise UsageError("unknown choice", where=name, value=value, fix=nearest(str(value), CHOICES[name]))
             if name in POSITIVE and not value > 0:

@@ -1,4 +1,4 @@
-"""What enters the network during training: batches of encoded pairs, noise and order seeded by (seed, epoch)."""
+"""What enters the network during training: batches of encoded samples; noise, partners and order by (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import CLEAN, HARD, Corruption, FrontEnd, Pairs, load
+from ..data import CLEAN, FrontEnd, Pairs, load, tasks
+from ..data.corruption import Corruption, corruption
+from ..errors import DataError
 from .config import Config
 
-VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM = 1, 2, 3, 4
+VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches ({modality: float [1, B, C, H, W]}, labels [B]) of encoded frames in a given order."""
+    """Batches ({modality: float [1 or T, B, C, H, W]}, labels [B], digits [B, M]) of encoded samples in an order."""
 
-    encoded: dict[str, np.ndarray]      # uint8 [S, C, H, W]
-    labels: np.ndarray
+    encoded: dict[str, np.ndarray]      # uint8 [S, C, H, W], or over time [S, T, C, H, W]
+    labels: np.ndarray                  # int64 [S], of the task
+    digits: np.ndarray                  # int64 [S, M], what each modality shows
     order: np.ndarray
     batch: int
     drop_last: bool = False
@@ -28,11 +31,17 @@ class Batches:
     def __len__(self) -> int:
         return len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for i in range(len(self)):
             rows = self.order[i * self.batch:(i + 1) * self.batch]
-            yield ({m: torch.from_numpy(x[rows]).float().unsqueeze(0) for m, x in self.encoded.items()},
-                   torch.from_numpy(self.labels[rows]))
+            yield ({m: steps_first(x[rows]) for m, x in self.encoded.items()}, torch.from_numpy(self.labels[rows]),
+                   torch.from_numpy(self.digits[rows]))
+
+
+def steps_first(x: np.ndarray) -> Tensor:
+    """uint8 [B, C, H, W] -> float [1, B, C, H, W] (one step stands for all); [B, T, C, H, W] -> [T, B, C, H, W]."""
+    frames = torch.from_numpy(x)
+    return (frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)).float().contiguous()
 
 
 class Feed:
@@ -43,31 +52,36 @@ class Feed:
 
     def __init__(self, config: Config, data_dir: str | None):
         self.config = config
-        self.corruption: Corruption = HARD if config.hard else CLEAN
-        seed = config.train.seed
-        pairs = load(config.dataset, split="train", data_dir=data_dir)
-        order = np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(pairs))
-        held = round(config.train.validation * len(pairs))
-        self.train_pairs, validation = pairs.take(np.sort(order[held:])), pairs.take(np.sort(order[:held]))
+        self.corruption: Corruption = corruption(config.hard, config.spoil)
+        seed, steps = config.train.seed, config.model.steps
+        pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
+        self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
         self.frontend = FrontEnd.fit(self.corruption.apply(self.train_pairs, seed))
         self.validation = self.fixed(validation)
-        self.test = self.fixed(load(config.dataset, split="test", data_dir=data_dir))
-        self.classes = tuple(str(k) for k in range(pairs.classes))
+        self.test = self.fixed(load(config.dataset, split="test", data_dir=data_dir, steps=steps))
+        self.classes = tasks.class_names(config.task, pairs.classes)
+        self.digit_classes = pairs.classes
+        self.bits = {m: 1 if m in pairs.recorded else self.frontend.bits for m in config.model.modalities}
         self._clean: dict[str, np.ndarray] | None = None
 
     def fixed(self, pairs: Pairs) -> Batches:
-        """Pairs with their one fixed corruption, in order; that of the protocol does not depend on the run's seed."""
-        noisy = self.corruption.apply(pairs, 0)
-        return Batches(self._encode(noisy), pairs.label, np.arange(len(pairs)), 256)
+        """Pairs with their one fixed corruption and partners, in order; they do not depend on the run's seed."""
+        encoded, labels, digits = tasks.pose(self.config.task, self._encode(self.corruption.apply(pairs, 0)),
+                                             pairs.label, tasks.fixed())
+        return Batches(encoded, labels, digits, np.arange(len(pairs)), 256)
 
     def _encode(self, pairs: Pairs) -> dict[str, np.ndarray]:
-        encoded = self.frontend.encode(pairs.waveform, pairs.image)
-        return {m: encoded[m] for m in self.config.model.modalities}
+        encoded, wanted = self.frontend.encode_pairs(pairs), self.config.model.modalities
+        for m in wanted:
+            if m not in encoded:
+                raise DataError("the dataset has no such modality", where=pairs.name, value=m,
+                                fix=f"set model.modalities to some of {list(encoded)}")
+        return {m: encoded[m] for m in wanted}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape (C, H, W) of each modality's frame."""
-        return {m: x.shape[1:] for m, x in self.test.encoded.items()}
+        return {m: x.shape[-3:] for m, x in self.test.encoded.items()}
 
     def epoch(self, epoch: int) -> Batches:
         """The training batches of one epoch: the same for the same seed and epoch, whatever ran before."""
@@ -81,15 +95,30 @@ class Feed:
         if train.shift:
             random = np.random.default_rng((train.seed, SHIFT_STREAM, epoch))
             encoded = {m: shifted(x, train.shift, random) for m, x in encoded.items()}
-        if train.swap_partners and "visual" in encoded:
+        label = self.train_pairs.label
+        if train.swap_partners and self.config.task == "name":
             random = np.random.default_rng((train.seed, SWAP_STREAM, epoch))
-            encoded = encoded | {"visual": encoded["visual"][partners(self.train_pairs.label, random)]}
+            first = next(iter(encoded))
+            encoded = {m: x if m == first and m == "audio" else x[partners(label, random)] for m, x in encoded.items()}
+        encoded, labels, digits = tasks.pose(self.config.task, encoded, label,
+                                             np.random.default_rng((train.seed, TASK_STREAM, epoch)))
         order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(len(self.train_pairs))
-        return Batches(encoded, self.train_pairs.label, order, train.batch, drop_last=True)
+        return Batches(encoded, labels, digits, order, train.batch, drop_last=True)
+
+
+def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
+    """(training, validation) parts: about `share` of the groups, drawn by `seed`, are held out."""
+    groups = np.unique(pairs.group)
+    order = np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(groups))
+    held = np.isin(pairs.group, groups[order[:round(share * len(groups))]])
+    return pairs.take(np.flatnonzero(~held)), pairs.take(np.flatnonzero(held))
 
 
 def shifted(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
-    """Each frame of x [S, C, H, W] moved by up to `most` pixels in both directions, zeros moving in."""
+    """Each frame of x [S, C, H, W] moved by up to `most` pixels in both directions, zeros moving in; over time
+    [S, T, C, H, W] all steps of a sample alike."""
+    if x.ndim == 5:
+        return shifted(x.reshape(len(x), -1, *x.shape[3:]), most, random).reshape(x.shape)
     padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
     dy, dx = random.integers(0, 2 * most + 1, (2, len(x)))
     rows = dy[:, None] + np.arange(x.shape[2])

@@ -17,6 +17,7 @@ from ..errors import ScmrlError
 from ..graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Synapse, Window
 from .attention import BinaryAttention
 from .embedding import POOL
+from .feed import steps_first
 from .layers import Readout, SpikingLayer
 from .model import SCMRL, Forward
 
@@ -144,7 +145,7 @@ def graph_of(model: SCMRL, classes: tuple[str, ...]) -> Graph:
 def _embedding(build: _Builder, model: SCMRL, m: str) -> list[str]:
     """Names of the token population and, with branches, of its positional branch."""
     embedding = model.embedding[m]
-    x = build.input(m, tuple(model.shapes[m]), model.input_bits)
+    x = build.input(m, tuple(model.shapes[m]), model.input_bits[m])
     for i, stage in enumerate(embedding.stages, 1):
         x = build.layer(f"{m}.stage{i}", stage, {1.0: [x]})
         if embedding.pooled:
@@ -177,17 +178,13 @@ def activity_of(forward: Forward) -> Activity:
     return Activity(spikes, membrane, backend="training", version=f"{__version__}, torch {torch.__version__}")
 
 
-def as_inputs(encoded: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Static frames uint8 [B, C, H, W] -> float tensors [1, B, C, H, W] (one step stands for all)."""
-    return {m: torch.from_numpy(x).float().unsqueeze(0) for m, x in encoded.items()}
-
-
 def freeze(model: SCMRL, encoded: dict[str, np.ndarray], labels: np.ndarray, classes: tuple[str, ...], *,
            frontend: dict, metrics: dict, training: dict, profile: str) -> Bundle:
-    """Bundle of the model with held-out samples: encoded {modality: uint8 [S, C, H, W]}, labels [S]."""
+    """Bundle of the model with held-out samples: encoded {modality: uint8 [S, C, H, W], over
+    time [S, T, C, H, W]}, labels [S]."""
     graph = graph_of(model, classes)
     model.eval()
     with torch.no_grad():
-        trained = activity_of(model(as_inputs(encoded)))
-    inputs = {m: np.repeat(x[:, None], model.config.steps, 1) for m, x in encoded.items()}
+        trained = activity_of(model({m: steps_first(x) for m, x in encoded.items()}))
+    inputs = {m: np.repeat(x[:, None], model.config.steps, 1) if x.ndim == 4 else x for m, x in encoded.items()}
     return Bundle(graph, inputs, np.asarray(labels, np.int64), trained, frontend, metrics, training, profile)

@@ -30,7 +30,7 @@ from ..hw_profiles.precision import Precision
 from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
 from .freeze import freeze, graph_of
-from .loss import objective
+from .loss import Naming, objective
 from .model import SCMRL
 
 DEAD_RATE = 1e-3                        # spikes per neuron and step below which a population counts as dead
@@ -44,13 +44,15 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.config, self.feed = config, feed
         self.model = self.build(precision)
+        self.naming = Naming(config.model.width, feed.digit_classes, tuple(feed.shapes)) \
+            if config.train.auxiliary else None
         self.fold_epoch = config.train.epochs - max(1, round(config.train.fold_fraction * config.train.epochs))
         self.rates: dict[str, float] = {}
         self._seen: dict[str, float] = {}
         self._hits = self._count = 0
 
     def build(self, precision: Precision) -> torch.nn.Module:
-        return SCMRL(self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.frontend.bits)
+        return SCMRL(self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.bits)
 
     @property
     def folded(self) -> bool:
@@ -68,10 +70,13 @@ class Training(lightning.LightningModule):
             self.model.fold_norms()
 
     def training_step(self, batch, _index):
-        inputs, labels = batch
+        inputs, labels, digits = batch
         out, settings = self.model(inputs), self.config.train
+        aligned = self.config.task == "name" and not self.folded        # elsewhere the modalities differ in class
         loss, part = objective(out.logits, out.complement, labels, label_smoothing=settings.label_smoothing,
-                               weight=0.0 if self.folded else settings.alignment, temperature=settings.temperature)
+                               weight=settings.alignment if aligned else 0.0, temperature=settings.temperature)
+        if settings.auxiliary:
+            loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
         self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
@@ -79,7 +84,7 @@ class Training(lightning.LightningModule):
         self._seen, self._hits, self._count = {}, 0, 0
 
     def validation_step(self, batch, _index):
-        inputs, labels = batch
+        inputs, labels, _ = batch
         out = self.model(inputs)
         self._hits += int((out.membrane[-1].argmax(1) == labels).sum())
         self._count += len(labels)
@@ -100,7 +105,7 @@ class Training(lightning.LightningModule):
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
             hits, rates = [], {}
             with torch.no_grad():
-                for inputs, labels in batches:
+                for inputs, labels, _ in batches:
                     out = model(inputs)
                     hits.append((out.membrane[-1].argmax(1) == labels).numpy())
                     for population, spikes in out.spikes.items():
@@ -132,8 +137,8 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self):
         settings = self.config.train
-        decayed = [p for p in self.model.parameters() if p.dim() > 1]
-        plain = [p for p in self.model.parameters() if p.dim() <= 1]
+        decayed = [p for p in self.parameters() if p.dim() > 1]
+        plain = [p for p in self.parameters() if p.dim() <= 1]
         optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
                                        {"params": plain, "weight_decay": 0.0}], lr=settings.lr)
         steps = max(1, settings.epochs * (len(self.feed.train_pairs) // settings.batch))

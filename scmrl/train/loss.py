@@ -4,6 +4,8 @@
 
     f_m = firing rate of the complementary feature z of modality m, over steps and tokens       [B, C]
     g_m = (f_m - mean over the batch) / |f_m - mean over the batch|
+      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)                     (`Naming`)
+    t_m = firing rate of the tokens of modality m, over steps and tokens                        [B, C]
     A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature )
     P(i) = {j: y_j = y_i}
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -47,3 +49,18 @@ def objective(logits: Tensor, complement: dict[str, Tensor], labels: Tensor, *, 
         return task, task.new_zeros(())
     part = alignment(complement, labels, temperature)
     return task + weight * part, part
+
+
+class Naming(nn.Module):
+    """Names the digit of each modality from its tokens alone, while training a task that relates the digits: without it
+    the embeddings find nothing to relate. Not part of the model, not deployed."""
+
+    GAIN = 4.0                              # rates are small
+
+    def __init__(self, width: int, classes: int, modalities: tuple[str, ...]):
+        super().__init__()
+        self.heads = nn.ModuleDict({m: nn.Linear(width, classes) for m in modalities})
+
+    def forward(self, rates: dict[str, Tensor], digits: Tensor) -> Tensor:
+        """Sum of the cross-entropies for rates {modality: [B, C]} and digits [B, M] in the same order."""
+        return sum(F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i]) for i, (m, head) in enumerate(self.heads.items()))

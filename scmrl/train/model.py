@@ -35,15 +35,16 @@ class Forward:
 
 
 class SCMRL(nn.Module):
-    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`.
+    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits` (of all, or by modality).
 
     forward({modality: integers [T or 1, B, C, H, W]}) -> Forward.
     """
 
     def __init__(self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int,
-                 precision: Precision = Precision(), input_bits: int = 6):
+                 precision: Precision = Precision(), input_bits: int | dict[str, int] = 6):
         super().__init__()
-        self.config, self.shapes, self.input_bits = config, shapes, input_bits
+        self.config, self.shapes = config, shapes
+        self.input_bits = dict.fromkeys(shapes, input_bits) if isinstance(input_bits, int) else input_bits
         width, dv = config.width, config.dv
         precision = replace(precision, bias_exp_min=config.bias_exp_min)
         self.modalities = tuple(shapes)
@@ -91,6 +92,14 @@ class SCMRL(nn.Module):
             fan_in[head] = _gather(fan_in.get(head, {}), pooled)
         logits, membrane = self.readout(fan_in, steps)
         return Forward(logits, membrane, complement, spikes)
+
+    def token_rates(self, forward: Forward) -> dict[str, Tensor]:
+        """Firing rates of each modality's tokens and positional branch, over steps and tokens: [B, C]."""
+        rates = {}
+        for m, embedding in self.embedding.items():
+            names = [embedding.tokens] + (["position"] if self.config.branches else [])
+            rates[m] = sum(forward.spikes[f"{m}.{name}"] for name in names).flatten(3).mean((0, 3))
+        return rates
 
     def spiking_layers(self) -> list[SpikingLayer]:
         return [module for module in self.modules() if isinstance(module, SpikingLayer)]

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class FloatForward:
     logits: Tensor
     complement: dict[str, Tensor]
     auxiliary: tuple[Tensor, ...] = ()
+    token_rates: dict[str, Tensor] = field(default_factory=dict)        # mean of the tokens, [B, C]
 
 
 class Complementary(nn.Module):
@@ -130,24 +131,25 @@ class AudioVisualSpikformer(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> FloatForward:
         steps, alpha, kind = self.config.steps, self.config.alpha, self.config.attention
         x = {m: self.embedding[m](inputs[m], steps) for m in self.modalities}
+        rates = {m: tokens.mean((0, 3)) for m, tokens in x.items()}
         if len(x) == 1:
             (m, tokens), = x.items()
             tokens = tokens + self.blocks[m](tokens, tokens)
-            return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {})
+            return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {}, token_rates=rates)
         other = dict(zip(self.modalities, reversed(self.modalities)))
         if kind == "cmci":
             first = self.modalities[0]
             fused = self.blocks[first](x[first], x[other[first]])
             plain = {m: self.mlp[m](x[m]) for m in x}
             beside = tuple(self._head(i, {m: plain[m]}) for i, m in enumerate(x, 1))
-            return FloatForward(self._head(0, {first: fused}), {}, beside)
+            return FloatForward(self._head(0, {first: fused}), {}, beside, rates)
         complement = {}
         if kind in CCSSA:
             complement = {m: self.blocks[m](x[m], x[other[m]]) for m in x}
             x = {m: x[m] + alpha * complement[m] for m in x}
         elif self.blocks:
             x = {m: block(x[m], x[other[m]]) for m, block in self.blocks.items()}
-        return FloatForward(self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement)
+        return FloatForward(self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement, token_rates=rates)
 
     def _head(self, index: int, features: dict[str, Tensor]) -> Tensor:
         pooled = [f.mean(3) for f in features.values()]

@@ -36,20 +36,22 @@ class FloatTraining(Training):
         pass
 
     def training_step(self, batch, _index):
-        inputs, labels = batch
+        inputs, labels, digits = batch
         settings = self.config.train
         out = self.model(inputs)
         loss = sum(F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
                    for logits in (out.logits, *out.auxiliary))
         part = loss.new_zeros(())
-        if settings.alignment and len(out.complement) == 2:
+        if settings.auxiliary:
+            loss = loss + settings.auxiliary * self.naming(out.token_rates, digits)
+        if settings.alignment and len(out.complement) == 2 and self.config.task == "name":
             part = alignment(out.complement, labels, settings.temperature)
         self.log_dict({"loss": loss + settings.alignment * part, "alignment": part}, on_step=False, on_epoch=True,
                       batch_size=len(labels))
         return loss + settings.alignment * part
 
     def validation_step(self, batch, _index):
-        inputs, labels = batch
+        inputs, labels, _ = batch
         self._hits += int((self.model(inputs).logits.argmax(1) == labels).sum())
         self._count += len(labels)
 
@@ -59,7 +61,7 @@ class FloatTraining(Training):
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
             hits = []
             with torch.no_grad(), Counter(model) as counter:
-                for inputs, labels in batches:
+                for inputs, labels, _ in batches:
                     hits.append((model(inputs).logits.argmax(1) == labels).numpy())
             if hits:
                 result |= accuracy_of(name, np.concatenate(hits))

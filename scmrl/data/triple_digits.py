@@ -1,0 +1,44 @@
+"""triple-digits: a spoken digit, an image of it and an event-camera recording of another writing of it.
+
+    audio    8 kHz speech (FSDD)       visual   28x28 pixels (MNIST)       event    binary [T, 2, 32, 32] (N-MNIST)
+
+N-MNIST filmed MNIST: the first 1,000 training images are never used, so no image and recording of training show the same
+writing; test images are MNIST's test images, test recordings those of `nmnist`. Rows with the same event recording are one group.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from . import av_mnist, nmnist
+from .nmnist_fsdd import match
+from .pairs import Pairs, stream
+
+NAME = "triple-digits"
+CLASSES = 10
+PER_TAKE = {"train": 1, "test": 5}
+FILMED = 1000                           # first MNIST training images: those that the N-MNIST part at hand filmed
+
+
+def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 4) -> Pairs:
+    """Triples of a split. Raises DataError naming what is missing or damaged."""
+    random = stream(seed, split)
+    folder = av_mnist.folder_of(data_dir, NAME, "fsdd/recordings/*.wav, mnist/*.gz and nmnist/*.bs2")
+    faults: list[str] = []
+    waveform, spoken = av_mnist.recordings(folder, split, faults)
+    image, written = av_mnist.images(folder, split, faults)
+    filmed, digit = nmnist.recordings(folder, split, steps, faults)
+    av_mnist.refuse(faults, folder)
+    take, event = match(spoken, digit, PER_TAKE[split], random)
+    label = spoken[take]
+    order = np.argsort(label, kind="stable")                # `draw` gives images digit by digit
+    free = np.arange(len(written))
+    if split == "train":
+        free = np.setdiff1d(free, np.arange(FILMED))
+    drawn = np.empty(len(take), np.int64)
+    drawn[order] = free[av_mnist.draw(written[free], np.bincount(label, minlength=CLASSES), random)]
+    return Pairs(waveform=waveform[take], image=image[drawn].astype(np.float32) / 255, label=label,
+                 row=np.arange(len(take)), split=split, name=NAME, classes=CLASSES, group=event,
+                 recorded={"event": filmed[event]})
