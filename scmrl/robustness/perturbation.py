@@ -21,7 +21,7 @@ from ..activity import Activity
 from ..deploy.backends import open_backend
 from ..errors import GraphError, UsageError
 from ..fixed_point import STATE_MAX
-from ..graph import Graph, Population
+from ..graph import Graph, Population, require_no_joins
 
 WEIGHT_BITS = 8
 Disturbance = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -53,6 +53,7 @@ def flip_bits(graph: Graph, rate: float, random: np.random.Generator) -> Graph:
 def kill_neurons(graph: Graph, share: float, random: np.random.Generator) -> Graph:
     """`graph` in which a random `share` of each population's LIF neurons is held far below its threshold."""
     check_share(share, "dead neurons")
+    require_no_joins(graph, "a fault")
 
     def killed(p: Population) -> Population:
         dead = random.random(p.shape) < share
@@ -92,6 +93,7 @@ def run_disturbed(graph: Graph, inputs: dict[str, np.ndarray], disturb: Disturba
 
     Inputs {name: int [S, T, *shape]} arrive as they are. Raises `GraphError` for a recurrent graph.
     """
+    require_no_joins(graph, "a fault")
     if any(s.delay for s in graph.synapses):
         raise GraphError("delayed synapses: spikes are disturbed in feed-forward graphs only",
                          where=next(s.name for s in graph.synapses if s.delay))
