@@ -8,14 +8,14 @@ Shape letters everywhere: T steps, S samples, B batch, C channels, N tokens, H, 
 The first axis of a population is the channel axis.
 
 To add a kind of synapse: subclass `Synapse`, give it `output_shape`, `apply` (the definition) and `coordinates` (the
-same map as a sparse matrix), and list it in `SYNAPSES`.
+same map as a sparse matrix), and list it in `SYNAPSES`; `arrivals` and `per_target` may have closed forms.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,9 @@ from .fixed_point import ACTIVATION_LIMIT, STATE_LIMIT
 
 KINDS = ("input", "lif", "readout")
 NO_CURRENT_MEMORY = 4095                # du = 4095: u = a << 6
+ROWS = 1 << 24                          # weights of a dense synapse that are looked at together
+
+Box = tuple[tuple[int, int], ...]       # (start, stop) along each axis of a population
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Population:
     `memoryless` clears u and v before every step. `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum
     of 1 is 64 membrane units); `bias_mant` is an int or an integer array that broadcasts to `shape`.
     `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below 2**bits.
+    `adds` joins two compartments, as Loihi's ADD does: the name of a population of the same shape whose membrane of
+    this step, after its own update and reset, is added to this one's, in membrane units.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Population:
     bias_exp: int = 0
     memoryless: bool = False
     bits: int = 1
+    adds: str = ""
 
     @property
     def neurons(self) -> int:
@@ -94,6 +100,48 @@ class Synapse:
         """The same map as (rows, columns, weights) int64 over the flattened target and source; no zero weights."""
         raise NotImplementedError
 
+    def arrivals(self, source: tuple[int, ...], target: tuple[int, ...], box: Box) -> tuple[Box, np.ndarray]:
+        """How many non-zero weights each source neuron has into the `box` of the target: a box of the source, and
+        int64 of its shape; source neurons outside it have none."""
+        rows, columns, _ = self.coordinates(source, target)
+        inside = np.zeros(target, bool)
+        inside[slices(box)] = True
+        counts = np.bincount(columns[inside.ravel()[rows]], minlength=int(np.prod(source)))
+        return whole(source), counts.reshape(source)
+
+    def fan_out(self, source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
+        """Non-zero weights leaving each source neuron: int64 [neurons of the source]."""
+        box, counts = self.arrivals(source, target, whole(target))
+        out = np.zeros(source, np.int64)
+        out[slices(box)] = counts
+        return out.ravel()
+
+    def per_target(self, source: tuple[int, ...], target: tuple[int, ...],
+                   measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Sum of `measure(w)` over the weights w into each target neuron, int64 [neurons of the target]; a measure
+        is 0 at 0. `np.abs` gives the largest sum that spikes can make."""
+        rows, _, weights = self.coordinates(source, target)
+        totals = np.bincount(rows, measure(weights), minlength=int(np.prod(target)))
+        return totals.astype(np.int64)                      # exact: a float holds integers up to 2^53
+
+    def fan_in(self, source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
+        """Non-zero weights into each target neuron: int64 [neurons of the target]."""
+        return self.per_target(source, target, lambda w: w != 0)
+
+
+def whole(shape: tuple[int, ...]) -> Box:
+    """The box of all neurons of a shape."""
+    return tuple((0, int(n)) for n in shape)
+
+
+def slices(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) for start, stop in box)
+
+
+def _spread(values: np.ndarray, positions: tuple[int, ...]) -> np.ndarray:
+    """One value a channel, at all positions: int64 [C, *positions]."""
+    return np.broadcast_to(values.reshape(-1, *(1,) * len(positions)), (len(values), *positions)).astype(np.int64)
+
 
 def _nonzero(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     keep = weights != 0
@@ -121,6 +169,26 @@ class Dense(Synapse):
         weight = _integer_array(self.weight, self.name)
         rows, columns = np.nonzero(weight)
         return rows, columns, weight[rows, columns]
+
+    def _blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Some rows at a time, so that a large weight is never expanded as a whole."""
+        step = max(1, ROWS // max(1, self.weight.shape[1]))
+        for start in range(0, len(rows), step):
+            block = rows[start:start + step]
+            yield block, self.weight[block]
+
+    def arrivals(self, source, target, box):
+        rows = np.arange(np.prod(target)).reshape(target)[slices(box)].ravel()
+        counts = np.zeros(self.weight.shape[1], np.int64)
+        for _, weight in self._blocks(rows):
+            counts += np.count_nonzero(weight, axis=0)
+        return whole(source), counts.reshape(source)
+
+    def per_target(self, source, target, measure):
+        totals = np.zeros(len(self.weight), np.int64)
+        for rows, weight in self._blocks(np.arange(len(totals))):
+            totals[rows] = measure(_integer_array(weight, self.name)).sum(1)
+        return totals
 
 
 @dataclass(frozen=True)
@@ -180,6 +248,45 @@ class Conv2d(Synapse):
                 parts.append((row[inside], column[inside], w[inside]))
         return tuple(np.concatenate(part) for part in zip(*parts))
 
+    def _reach(self, axis: int, tap: int, size: int, start: int, stop: int) -> tuple[int, int]:
+        """The outputs first..last-1 of start..stop-1 along an axis whose tap reads a pixel that is not padding."""
+        stride, padding = self.stride[axis], self.padding[axis]
+        first = max(start, -(-(padding - tap) // stride))
+        last = min(stop, (size - 1 + padding - tap) // stride + 1)
+        return first, max(first, last)
+
+    def _reads(self, axis: int, size: int, span: tuple[int, int], read: tuple[int, int]) -> np.ndarray:
+        """1 where an output of the span reads a pixel of `read` through a tap: float [taps, pixels]."""
+        stride, padding = self.stride[axis], self.padding[axis]
+        reads = np.zeros((self.weight.shape[2 + axis], read[1] - read[0]))
+        for tap in range(len(reads)):
+            first, last = self._reach(axis, tap, size, *span)
+            reads[tap, np.arange(first, last) * stride - padding + tap - read[0]] = 1
+        return reads
+
+    def arrivals(self, source, target, box):
+        (low, high), *spans = box
+        outs, ins = target[0] // self.groups, source[0] // self.groups
+        first, last = low // outs, (high - 1) // outs
+        starts = [max(0, group * outs - low) for group in range(first, last + 1)]
+        fans = np.add.reduceat(self.weight[low:high] != 0, starts, axis=0, dtype=np.int64)
+        fans = fans.reshape(-1, *fans.shape[2:])                                            # [C_in of the box, kh, kw]
+        read = tuple((max(0, a * s - p), min(n, (b - 1) * s - p + k))
+                     for (a, b), s, p, k, n in zip(spans, self.stride, self.padding, fans.shape[1:], source[1:]))
+        read = tuple((a, max(a, b)) for a, b in read)
+        rows, columns = (self._reads(axis, source[1 + axis], spans[axis], read[axis]) for axis in (0, 1))
+        counts = np.rint(rows.T @ fans @ columns).astype(np.int64)      # exact: a float holds integers up to 2^53
+        return ((first * ins, (last + 1) * ins), *read), counts
+
+    def per_target(self, source, target, measure):
+        taps = measure(_integer_array(self.weight, self.name)).sum(1)                       # [C_out, kh, kw]
+        totals = np.zeros(target, np.int64)
+        for i, j in np.ndindex(*taps.shape[1:]):
+            rows, columns = (slice(*self._reach(axis, tap, source[1 + axis], 0, target[1 + axis]))
+                             for axis, tap in enumerate((i, j)))
+            totals[:, rows, columns] += taps[:, i, j][:, None, None]
+        return totals.ravel()
+
 
 @dataclass(frozen=True)
 class Pointwise(Synapse):
@@ -201,6 +308,13 @@ class Pointwise(Synapse):
         o, c, position = (axis.ravel() for axis in np.indices((target[0], source[0], n)))
         return _nonzero(o * n + position, c * n + position, _integer_array(self.weight, self.name)[o, c])
 
+    def arrivals(self, source, target, box):
+        counts = np.count_nonzero(self.weight[slice(*box[0])], axis=0)                      # [C_in]
+        return (whole(source)[0], *box[1:]), _spread(counts, [b - a for a, b in box[1:]])
+
+    def per_target(self, source, target, measure):
+        return _spread(measure(_integer_array(self.weight, self.name)).sum(1), target[1:]).ravel()
+
 
 @dataclass(frozen=True)
 class OneToOne(Synapse):
@@ -220,6 +334,16 @@ class OneToOne(Synapse):
         i = np.arange(np.prod(source))
         return _nonzero(i, i, np.full(i.shape, self.weight))
 
+    def arrivals(self, source, target, box):
+        if tuple(source) == tuple(target):
+            return box, np.full([b - a for a, b in box], int(self.weight != 0), np.int64)
+        counts = np.zeros(target, np.int64)
+        counts[slices(box)] = self.weight != 0
+        return whole(source), counts.reshape(source)
+
+    def per_target(self, source, target, measure):
+        return np.full(int(np.prod(target)), measure(np.int64(self.weight)), np.int64)
+
 
 @dataclass(frozen=True)
 class SumTokens(Synapse):
@@ -236,6 +360,14 @@ class SumTokens(Synapse):
     def coordinates(self, source, target):
         i = np.arange(np.prod(source))
         return _nonzero(i // int(np.prod(source[1:])), i, np.full(i.shape, self.weight))
+
+    def arrivals(self, source, target, box):
+        region = (box[0], *whole(source)[1:])
+        return region, np.full([b - a for a, b in region], int(self.weight != 0), np.int64)
+
+    def per_target(self, source, target, measure):
+        total = int(measure(np.int64(self.weight))) * int(np.prod(source[1:]))
+        return np.full(int(np.prod(target)), total, np.int64)
 
 
 @dataclass(frozen=True)
@@ -257,6 +389,13 @@ class Broadcast(Synapse):
     def coordinates(self, source, target):
         i = np.arange(np.prod(target))
         return _nonzero(i, i // int(np.prod(target[1:])), np.full(i.shape, self.weight))
+
+    def arrivals(self, source, target, box):
+        fan = int(self.weight != 0) * int(np.prod([b - a for a, b in box[1:]]))
+        return box[:1], np.full(box[0][1] - box[0][0], fan, np.int64)
+
+    def per_target(self, source, target, measure):
+        return np.full(int(np.prod(target)), measure(np.int64(self.weight)), np.int64)
 
 
 @dataclass(frozen=True)
@@ -280,6 +419,12 @@ class Window(Synapse):
 
     def coordinates(self, source, target):
         return self._conv(source[0]).coordinates(source, target)
+
+    def arrivals(self, source, target, box):
+        return self._conv(source[0]).arrivals(source, target, box)
+
+    def per_target(self, source, target, measure):
+        return self._conv(source[0]).per_target(source, target, measure)
 
 
 SYNAPSES = {kind.__name__: kind for kind in (Dense, Conv2d, Pointwise, OneToOne, SumTokens, Broadcast, Window)}
@@ -314,27 +459,30 @@ class Graph:
     def outgoing(self, name: str) -> tuple[Synapse, ...]:
         return tuple(s for s in self.synapses if s.source == name)
 
+    def joined_to(self, name: str) -> tuple[str, ...]:
+        """Populations that add the membrane of this one."""
+        return tuple(p.name for p in self.populations if p.adds == name)
+
     def order(self) -> tuple[Population, ...]:
-        """Populations so that every zero-delay synapse goes forward. Raises where those form a cycle."""
+        """Populations so that every zero-delay synapse and every join goes forward. Raises where those form a cycle."""
         depth = self.depths()
         rank = {p.name: i for i, p in enumerate(self.populations)}
         return tuple(sorted(self.populations, key=lambda p: (depth[p.name], rank[p.name])))
 
     def depths(self) -> dict[str, int]:
-        """Longest path in zero-delay synapses from any source population to each population."""
-        waiting = {p.name: sum(s.delay == 0 for s in self.incoming(p.name)) for p in self.populations}
+        """Longest path in zero-delay synapses and joins from any source population to each population."""
+        waiting = {p.name: sum(s.delay == 0 for s in self.incoming(p.name)) + bool(p.adds) for p in self.populations}
         depth = {name: 0 for name in waiting}
         ready = [name for name, count in waiting.items() if count == 0]
         for name in ready:
-            for s in self.outgoing(name):
-                if s.delay == 0:
-                    depth[s.target] = max(depth[s.target], depth[name] + 1)
-                    waiting[s.target] -= 1
-                    if waiting[s.target] == 0:
-                        ready.append(s.target)
+            for target in (*(s.target for s in self.outgoing(name) if s.delay == 0), *self.joined_to(name)):
+                depth[target] = max(depth[target], depth[name] + 1)
+                waiting[target] -= 1
+                if waiting[target] == 0:
+                    ready.append(target)
         if len(ready) < len(waiting):
             stuck = sorted(set(waiting) - set(ready))
-            raise GraphError("synapses of zero delay form a cycle", where=", ".join(stuck),
+            raise GraphError("synapses of zero delay and joins form a cycle", where=", ".join(stuck),
                              fix="give one of them a delay of at least 1 step")
         return depth
 
@@ -351,9 +499,7 @@ class Graph:
 
     def fan_out(self, synapse: Synapse) -> np.ndarray:
         """Non-zero weights leaving each neuron of the source: int64 [neurons of the source]."""
-        source, target = self[synapse.source], self[synapse.target]
-        _, columns, _ = synapse.coordinates(source.shape, target.shape)
-        return np.bincount(columns, minlength=source.neurons)
+        return synapse.fan_out(self[synapse.source].shape, self[synapse.target].shape)
 
     def worst_activation(self, name: str) -> int:
         """Upper bound of |a| in population `name`: every source active at its largest value."""
@@ -361,9 +507,9 @@ class Graph:
         bound = np.zeros(target.neurons)                    # exact up to 2^53, far above the limit it is held to
         for synapse in self.incoming(name):
             source = self[synapse.source]
-            rows, _, weights = synapse.coordinates(source.shape, target.shape)
             largest = (1 << source.bits) - 1 if source.kind == "input" else 1
-            bound += np.bincount(rows, np.abs(weights), minlength=target.neurons) * (largest << int(synapse.exponent))
+            sums = synapse.per_target(source.shape, target.shape, np.abs).astype(float)
+            bound += sums * (largest << int(synapse.exponent))
         return int(bound.max(initial=0))
 
     def check(self) -> Graph:
@@ -423,6 +569,29 @@ def _check_population(p: Population, graph: Graph) -> None:
                          value=int(np.abs(mantissa.astype(float)).max()))
     if p.kind == "input" and graph.incoming(p.name):
         raise GraphError("an input takes no synapses", where=p.name)
+    _check_join(p, graph)
+
+
+def _check_join(p: Population, graph: Graph) -> None:
+    if not isinstance(p.adds, str):
+        raise GraphError("adds must be the name of a population", where=p.name, value=p.adds)
+    if not p.adds:
+        return
+    if p.kind == "input":
+        raise GraphError("an input adds no membrane", where=p.name, value=p.adds)
+    added = graph[p.adds]
+    if added.kind == "input":
+        raise GraphError("an input has no membrane to add", where=p.name, value=p.adds)
+    if tuple(added.shape) != tuple(p.shape):
+        raise GraphError("joined populations differ in shape", where=p.name, limit=p.shape, value=added.shape)
+
+
+def require_no_joins(graph: Graph, target: str) -> None:
+    """Raise `GraphError` where a population adds another's membrane, which `target` has no form for."""
+    for p in graph.populations:
+        if p.adds:
+            raise GraphError(f"{target} has no form for joined compartments", where=p.name,
+                             value=f"adds the membrane of {p.adds}", fix="run it on the simulator or the reference")
 
 
 def _check_synapse(s: Synapse, graph: Graph) -> None:
@@ -432,10 +601,12 @@ def _check_synapse(s: Synapse, graph: Graph) -> None:
     for name, low, high in SYNAPSE_RANGES:
         for number in np.atleast_1d(np.array(getattr(s, name, low), object)):
             _check_integer(name, number, low, high, s.name)
-    weight = _integer_array(s.weight, s.name)
-    if np.abs(weight.astype(float)).max(initial=0) >= ACTIVATION_LIMIT:
+    weight = np.asarray(s.weight)
+    _integer_array(weight[:0] if weight.ndim else weight, s.name)                           # its type, without a copy
+    largest = max(abs(int(weight.min())), abs(int(weight.max()))) if weight.size else 0
+    if largest >= ACTIVATION_LIMIT:
         raise GraphError("weight can leave the 32-bit message", where=s.name, limit=ACTIVATION_LIMIT - 1,
-                         value=int(np.abs(weight.astype(float)).max()))
+                         value=largest)
     got = s.output_shape(source.shape, target.shape)
     if tuple(got) != tuple(target.shape):
         raise GraphError("synapse and target differ in shape", where=s.name, limit=target.shape, value=tuple(got))
@@ -449,6 +620,8 @@ def to_tables(graph: Graph) -> tuple[dict, dict[str, np.ndarray]]:
         out = {}
         for f in dataclasses.fields(part):
             value = getattr(part, f.name)
+            if f.name == "adds" and not value:          # files of graphs without joins stay as they were
+                continue
             if isinstance(value, np.ndarray):
                 key = f"{prefix}.{f.name}"
                 arrays[key] = value

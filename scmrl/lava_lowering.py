@@ -16,22 +16,25 @@ import numpy as np
 
 from .errors import GraphError
 from .fixed_point import CURRENT_SHIFT, STATE_LIMIT
-from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
+from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
 from .lava_network import FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place, Weights
 
 READOUT = "readout"
 
 
-def lower(graph: Graph, steps: int | None = None) -> LavaNetwork:
+def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> LavaNetwork:
     """The graph as a `LavaNetwork` for samples of `steps` steps (default: the graph's own).
 
+    `merged`: populations that reset together share a process, which a simulator runs faster; otherwise each
+    population, and each of its relays, is a process of its own, as a chip takes it.
+
     Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than synapses, a
-    bias mantissa that Lava stores in 16 bits, a current beyond its 32. Weights of any width are exact: wider
-    ones are split into 8-bit parts.
+    bias mantissa that Lava stores in 16 bits, a current beyond its 32, joined compartments. Weights of any width
+    are exact: wider ones are split into 8-bit parts.
     """
-    graph.check()
+    require_no_joins(graph.check(), "Lava's LIF")
     steps = graph.steps if steps is None else steps
-    layout = _Layout(graph, steps, hardware_depths(graph))
+    layout = _Layout(graph, steps, hardware_depths(graph), merged)
     for population in graph.order():
         if population.kind != "input":
             _check_32_bits(population, graph.worst_activation(population.name), steps)
@@ -104,8 +107,8 @@ def _loop(cause: dict[str, Synapse], name: str) -> list[Synapse]:
 class _Layout:
     """Hands out neurons of the merged processes, and remembers where everything is."""
 
-    def __init__(self, graph: Graph, steps: int, depth: dict[str, int]):
-        self.graph, self.steps, self.depth = graph, steps, depth
+    def __init__(self, graph: Graph, steps: int, depth: dict[str, int], merged: bool):
+        self.graph, self.steps, self.depth, self.merged = graph, steps, depth, merged
         self.places: dict[str, Place] = {}
         self.inputs: dict[tuple[str, int, int], Place] = {}
         self.chains: dict[str, list[Place]] = {}        # a population and its relays, one depth after another
@@ -131,7 +134,8 @@ class _Layout:
 
     def _allocate(self, name: str, count: int, depth: int, process: str | None = None) -> Place:
         phase = depth % self.steps
-        process = process or f"phase{phase}"
+        own = f"{name}@{depth - self.depth[name]}"      # a relay: how many steps later than its population
+        process = process or (f"phase{phase}" if self.merged else own)
         self._phase[process] = phase
         place = Place(name, process, self._size[process], count, depth)
         self._size[process] += count

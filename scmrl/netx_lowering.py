@@ -23,7 +23,7 @@ import numpy as np
 
 from .errors import BundleError, GraphError, MissingDependency
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
-from .graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window
+from .graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window, require_no_joins
 from .lava_network import MANTISSA, NEVER
 
 MODEL = "netx/model.net"                # in an export
@@ -52,7 +52,7 @@ class NetxNetwork:
 
 def lower(graph: Graph) -> NetxNetwork:
     """The graph as a netx file. Raises `GraphError`, naming the node, on what netx does not hold exactly."""
-    graph.check()
+    require_no_joins(graph.check(), "netx")
     chain = _chain(graph)
     first = graph[chain[0].source]
     datasets = {"layer/0/type": _text("input"), "layer/0/shape": np.array(first.shape)}

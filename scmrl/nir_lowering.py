@@ -34,7 +34,7 @@ import numpy as np
 
 from .errors import GraphError, MissingDependency
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, decay, lif_step
-from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
+from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
 from .nir_kernels import Image, Kernel, gather, image_shape, kernels, spread
 
 DT = 1e-4                               # seconds a step; snntorch's importer takes no other
@@ -159,6 +159,7 @@ def output_meaning(graph: Graph) -> str:
 
 
 def _refuse(graph: Graph) -> None:
+    require_no_joins(graph, "NIR")
     names = [node_name(p.name) for p in graph.populations]
     for p, name in zip(graph.populations, names):
         if names.count(name) > 1:

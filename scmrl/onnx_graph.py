@@ -50,6 +50,7 @@ from .graph import (
     SumTokens,
     Synapse,
     Window,
+    require_no_joins,
     to_tables,
 )
 
@@ -426,7 +427,7 @@ def sequence_model(graph: Graph, metadata: dict[str, str] | None = None) -> byte
 def _legal(graph: Graph) -> Iterator[Nodes]:
     """Nodes for a legal graph: its sums are exact in float32 because it is one."""
     onnx = library()
-    graph.check()
+    require_no_joins(graph.check(), "the ONNX export")
     try:
         yield Nodes(onnx)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:

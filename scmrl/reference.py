@@ -3,7 +3,8 @@
 For every population at step t, in an order in which zero-delay synapses go forward:
 
     a[t] = sum over incoming synapses of (weight << exponent) . s_source[t - delay]       (nothing fires before t = 0)
-    u, v, s = lif_step(u, v, a[t])                                                        (scmrl.fixed_point)
+    u, v, s = lif_step(u, v, a[t], bias + v_join[t])                                      (scmrl.fixed_point)
+    v_join: membrane of the population that this one `adds`, after its step; else 0
 
 State starts at zero for every sample. Every other backend must equal this in every bit, population and step.
 """
@@ -41,7 +42,8 @@ def run(graph: Graph, inputs: dict[str, np.ndarray]) -> Activity:
                     a += synapse.apply(values[synapse.source][:, t - synapse.delay], p.shape) << synapse.exponent
             if p.memoryless:
                 current[p.name][:], membrane[p.name][:] = 0, 0
-            u, v, s, border = lif_step(current[p.name], membrane[p.name], a, du=p.du, dv=p.dv, vth=p.vth, bias=p.bias,
+            bias = p.bias + membrane[p.adds] if p.adds else p.bias
+            u, v, s, border = lif_step(current[p.name], membrane[p.name], a, du=p.du, dv=p.dv, vth=p.vth, bias=bias,
                                        fires=p.fires)
             current[p.name], membrane[p.name] = u, v
             values[p.name][:, t] = s if p.fires else v

@@ -1,6 +1,7 @@
 """Graphs: what each synapse means, what is refused and in which words, and the way to disk and back."""
 
 import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -177,6 +178,31 @@ def test_structure_that_has_no_meaning_is_refused():
 def test_a_cycle_without_delay_is_named():
     refused("^a, b: .*cycle.*delay", X, Population("a", (4,)), Population("b", (4,)), OneToOne("x", "a", 1),
             OneToOne("a", "b", 1), OneToOne("b", "a", 1))
+
+
+def test_a_join_that_has_no_meaning_is_refused():
+    a, b = Population("a", (4,), adds="b"), Population("b", (4,))
+    refused("^c: no such population", X, dataclasses.replace(a, adds="c"))
+    refused("^a: an input has no membrane", X, dataclasses.replace(a, adds="x"))
+    refused("^x: an input adds no membrane", dataclasses.replace(X, adds="b"), b)
+    refused("^a: joined populations differ in shape", X, a, dataclasses.replace(b, shape=(2, 2)))
+    refused("^a: adds must be the name", X, dataclasses.replace(a, adds=3))
+    refused("^a: .*cycle", X, dataclasses.replace(a, adds="a"))
+    refused("^a, b: .*joins form a cycle", X, a, b, OneToOne("a", "b", 1))
+    Graph((X, a, b), (OneToOne("x", "a", 1), OneToOne("a", "b", 1, delay=1)), 2).check()
+
+
+def test_a_joined_population_comes_after_the_one_that_it_adds():
+    graph, _ = GRAPHS["joined_chain"]()
+    names = [p.name for p in graph.order()]
+    assert names.index("a") < names.index("b") < names.index("c") and graph.depths()["c"] == 3
+
+
+def test_files_of_graphs_without_joins_are_as_they_were():
+    table, _ = to_tables(GRAPHS["recurrent"]()[0])
+    assert all("adds" not in entry for entry in table["populations"])
+    joined = to_tables(GRAPHS["readout_of_a_firing_population"]()[0])
+    assert from_tables(*joined)["potential"].adds == "y"
 
 
 def test_names_are_looked_up_with_a_hint():

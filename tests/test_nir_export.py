@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.graphs import GRAPHS, random_graph
+from conformance.graphs import GRAPHS, JOINED, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +36,7 @@ REFUSED = {                                 # delays
     "all_samples_static", "delay_3_skip", "delay_beyond_the_sample", "delayed_cross_links", "recurrent",
     "recurrent_over_two_layers", "recurrent_faster_than_its_layers"}
 DIFFER = {"current_wraps_by_memory"}        # NIR has no 24-bit borders
-EXPRESSIBLE = sorted(set(GRAPHS) - REFUSED)
+EXPRESSIBLE = sorted(set(GRAPHS) - REFUSED - JOINED)
 
 
 def bundle_of(graph: Graph, inputs: dict) -> Bundle:
@@ -164,6 +164,12 @@ def test_delays_are_refused_by_name_and_leave_nothing(name, tmp_path):
     with pytest.raises(GraphError, match="->.*delay"):
         export(bundle_of(graph, inputs), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(JOINED))
+def test_joined_compartments_are_refused_by_name(name):
+    with pytest.raises(GraphError, match="NIR has no form for joined compartments .*adds the membrane of"):
+        lower(GRAPHS[name]()[0])
 
 
 def test_bias_on_a_current_with_memory_is_refused():

@@ -123,14 +123,14 @@ class Layer(PreparedLayer):
         shape = (samples, self.population.neurons)
         return np.zeros(shape, self.number), np.zeros(shape, self.number)
 
-    def advance(self, values, state, first, last, held):
+    def advance(self, values, states, first, last, held):
         p, out = self.population, values[self.population.name]
         computed = first + 1 if held else last
         a = np.zeros((len(out), computed - first, p.neurons), self.number)
         for synapse, table in zip(self.synapses, self.tables):
             add_events(a, values[synapse.source], *table, first, computed, synapse.delay)
-        return lif(a, *state, self.bias, out, first, last, self.keep_u, self.keep_v, p.vth << CURRENT_SHIFT,
-                   p.memoryless, p.fires)
+        return lif(a, *states[p.name], self.offset(states, self.number), out, first, last, self.keep_u, self.keep_v,
+                   p.vth << CURRENT_SHIFT, p.memoryless, p.fires)
 
 
 def compiled(function):
@@ -172,20 +172,20 @@ def decay(x, keep, word):
 def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
     """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v to out.
 
-    `word` brings results back to the type of the state: numba's integers grow, and wide ones are slower.
+    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow, and wide ones are slower.
     """
     word = u.dtype.type
     keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))
     overflow = 0
     for s in range(len(out)):
-        current, membrane = u[s], v[s]
+        current, membrane, offset = u[s], v[s], bias[min(s, len(bias) - 1)]
         for t in range(first, last):
             row, spikes = a[s, min(t - first, a.shape[1] - 1)], out[s, t]
             for i in range(len(row)):
                 u_free = word(decay(current[i], keep_u, word) + word(row[i] << CURRENT_SHIFT))
                 u_new = word(u_free - 2 * STATE_LIMIT) if u_free > STATE_LIMIT else u_free
                 u_new = word(u_new + 2 * STATE_LIMIT) if u_new <= -STATE_LIMIT else u_new
-                v_free = word(decay(membrane[i], keep_v, word) + u_new + bias[i])
+                v_free = word(decay(membrane[i], keep_v, word) + u_new + offset[i])
                 v_new = word(min(max(v_free, word(-STATE_MAX)), word(STATE_MAX)))
                 overflow += (u_new != u_free) | (v_new != v_free)
                 fired = fires and v_new > threshold

@@ -32,6 +32,11 @@ class PreparedLayer:
         """Whether a[t] is the same at every step because every source is a static input."""
         return all(s.source in static and s.delay == 0 for s in self.synapses)
 
+    def offset(self, states: dict[str, tuple[np.ndarray, ...]], number: type) -> np.ndarray:
+        """What a step adds to v beside u: the bias, and the membrane of a joined population. [1 or S, neurons]."""
+        bias = self.bias.reshape(1, -1)
+        return bias + states[self.population.adds][1].astype(number) if self.population.adds else bias
+
     def bytes_per_step(self) -> int:
         """Scratch memory of one sample and step."""
         raise NotImplementedError
@@ -40,11 +45,12 @@ class PreparedLayer:
         """u and v at the start of a sample."""
         raise NotImplementedError
 
-    def advance(self, values: dict[str, np.ndarray], state: tuple[np.ndarray, ...], first: int, last: int,
+    def advance(self, values: dict[str, np.ndarray], states: dict[str, tuple[np.ndarray, ...]], first: int, last: int,
                 held: bool) -> int:
         """Compute steps first..last-1 of `values[population]` [S, T, neurons]; returns the overflow count.
 
-        `held`: a[first] stands for every one of these steps.
+        `states`: of every population, advanced in place; where this one adds another's membrane, that one stands at
+        the same step, so these are single steps. `held`: a[first] stands for every one of these steps.
         """
         raise NotImplementedError
 

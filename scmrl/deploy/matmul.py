@@ -46,11 +46,12 @@ class Layer(PreparedLayer):
         shape, number = (samples, self.population.neurons), np.float64 if self.fits_24_bits else np.int64
         return np.zeros(shape, number), np.zeros(shape, number)
 
-    def advance(self, values, state, first, last, held):
-        out = values[self.population.name]
+    def advance(self, values, states, first, last, held):
+        out, state = values[self.population.name], states[self.population.name]
         a = self._activation(values, first, first + 1 if held else last, len(out), state[0].dtype)
         step = self._step_in_float if self.fits_24_bits else self._step_in_integers
-        return sum(step(a[:, 0 if held else t - first], *state, out[:, t]) for t in range(first, last))
+        bias = self.offset(states, state[0].dtype)
+        return sum(step(a[:, 0 if held else t - first], *state, bias, out[:, t]) for t in range(first, last))
 
     def _activation(self, values, first, last, samples, number) -> np.ndarray:
         """a of steps first..last-1: [S, steps, neurons]. A delayed source has sent nothing before step 0."""
@@ -63,7 +64,7 @@ class Layer(PreparedLayer):
                 a[:, start - first:] += sums.astype(number, copy=False) * (1 << synapse.exponent)
         return a
 
-    def _step_in_float(self, a, u, v, out) -> int:
+    def _step_in_float(self, a, u, v, bias, out) -> int:
         """`lif_step` in float64: every product is below 2^36 and exact. u and v are updated in place."""
         p, overflow = self.population, False
         if p.memoryless or self.keep_u == 0:
@@ -81,7 +82,7 @@ class Layer(PreparedLayer):
             v.fill(0)
         _decay(v, self.keep_v)
         v += u
-        v += self.bias.reshape(-1)
+        v += bias
         if v.max() > STATE_MAX or v.min() < -STATE_MAX:
             overflow = overflow | (np.abs(v) > STATE_MAX)
             np.clip(v, -STATE_MAX, STATE_MAX, out=v)
@@ -92,12 +93,11 @@ class Layer(PreparedLayer):
             out[...] = v
         return int(np.count_nonzero(overflow))
 
-    def _step_in_integers(self, a, u, v, out) -> int:
+    def _step_in_integers(self, a, u, v, bias, out) -> int:
         p = self.population
         if p.memoryless:
             u[:], v[:] = 0, 0
-        u[:], v[:], s, overflow = lif_step(u, v, a, du=p.du, dv=p.dv, vth=p.vth, bias=self.bias.reshape(-1),
-                                           fires=p.fires)
+        u[:], v[:], s, overflow = lif_step(u, v, a, du=p.du, dv=p.dv, vth=p.vth, bias=bias, fires=p.fires)
         out[...] = s if p.fires else v
         return overflow
 

@@ -38,11 +38,11 @@ class Simulator(Backend):
         if threads is not None and threads < 1:
             raise UsageError("the simulator needs a thread", where="threads", limit=">= 1", value=threads)
         started = time.perf_counter()
-        layers, self.version = _layers(compiled)
+        layers, self.version = layer_module(compiled)
         self._pack, self._unpack = layers.pack, layers.unpack
         self._threads = (threads or _threads()) if layers.THREADED else 1
         order = _order_of_all(graph)
-        self._stepwise = order is None
+        self._stepwise = order is None or any(p.adds for p in graph.populations)
         self._layers = [layers.Layer(graph, p) for p in order or graph.order() if p.kind != "input"]
         self._startup_s = time.perf_counter() - started
 
@@ -96,30 +96,30 @@ class Simulator(Backend):
         static = {name for name, x in inputs.items() if (x[:, 1:] == x[:, :-1]).all()}
         values = values | {name: self._pack(x) for name, x in inputs.items()}
         samples = len(next(iter(values.values())))
-        states = [layer.state(samples) for layer in self._layers]
+        states = {layer.population.name: layer.state(samples) for layer in self._layers}
         overflow = dict.fromkeys((layer.population.name for layer in self._layers), 0)
         for first in range(0, steps, block):
             last = min(first + block, steps)
-            for layer, state in zip(self._layers, states):
+            for layer in self._layers:
                 deadline.check()
-                count = layer.advance(values, state, first, last, layer.can_hold(static))
+                count = layer.advance(values, states, first, last, layer.can_hold(static))
                 overflow[layer.population.name] += count
         return overflow
 
 
 def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
-    """Populations so that every synapse, delayed or not, goes forward; None where they form a cycle."""
-    waiting = {p.name: len(graph.incoming(p.name)) for p in graph.populations}
+    """Populations so that every synapse, delayed or not, and every join goes forward; None where they form a cycle."""
+    waiting = {p.name: len(graph.incoming(p.name)) + bool(p.adds) for p in graph.populations}
     ready = [name for name, count in waiting.items() if count == 0]
     for name in ready:
-        for synapse in graph.outgoing(name):
-            waiting[synapse.target] -= 1
-            if waiting[synapse.target] == 0:
-                ready.append(synapse.target)
+        for target in (*(synapse.target for synapse in graph.outgoing(name)), *graph.joined_to(name)):
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
     return tuple(graph[name] for name in ready) if len(ready) == len(waiting) else None
 
 
-def _layers(compiled: bool | None) -> tuple[object, str]:
+def layer_module(compiled: bool | None) -> tuple[object, str]:
     """The module whose layers to use, and the version that an `Activity` reports."""
     if compiled is not False:
         try:

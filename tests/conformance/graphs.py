@@ -6,6 +6,7 @@ followed by hand. Thresholds are low: many neurons fire.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -568,13 +569,43 @@ def recurrent_faster_than_its_layers() -> Case:
                 steps=9)
 
 
-LAVA_REFUSES = {"recurrent_faster_than_its_layers"}
+# ---- joined compartments -------------------------------------------------------------------------
+
+@register
+def joined_adaptation() -> Case:
+    """Each spike lowers a slow compartment whose membrane the neuron adds; inputs raise it, until it fires itself."""
+    return case(source(5), Population("slow", (4,), vth=150, dv=60), OneToOne("y", "slow", -40, delay=1),
+                Population("y", (4,), vth=90, dv=400, adds="slow"), Dense("x", "y", weights(4, 5)),
+                Population("z", (3,), "readout"), Dense("y", "z", weights(3, 4)), Dense("x", "slow", weights(4, 5)),
+                steps=12)
+
+
+@register
+def joined_chain() -> Case:
+    """A membrane that fires and resets is added after its reset, and handed on; channels and images; saturation."""
+    return case(source(2, 3, 3, bits=4), Population("a", (2, 3, 3), vth=700, dv=300), OneToOne("x", "a", 99),
+                Population("c", (2, 3, 3), "readout", dv=90, adds="b", bias_mant=np.array([[[3]], [[-5]]]), bias_exp=4),
+                Population("b", (2, 3, 3), vth=600, du=1000, dv=4096, memoryless=True, adds="a"),
+                Conv2d("x", "b", weights(2, 2, 3, 3), padding=(1, 1)),
+                Population("d", (2, 3, 3), vth=131071, adds="a"), OneToOne("x", "d", 127, exponent=9), steps=9)
+
+
+@register
+def readout_of_a_firing_population() -> Case:
+    """A readout without synapses or memory shows the membrane that it adds, after the reset."""
+    return case(source(5), Population("y", (4,), vth=200, dv=500), Dense("x", "y", weights(4, 5)),
+                Population("potential", (4,), "readout", memoryless=True, adds="y"), steps=9)
+
+
+JOINED = {"joined_adaptation", "joined_chain", "readout_of_a_firing_population"}     # the simulator alone runs them
+LAVA_REFUSES = {"recurrent_faster_than_its_layers", *JOINED}
 
 
 # ---- random graphs -------------------------------------------------------------------------------
 
-def random_graph(seed: int, recurrent: bool = False) -> Case:
-    """A random DAG of images, tokens and vectors, random parameters; `recurrent` adds a delayed synapse."""
+def random_graph(seed: int, recurrent: bool = False, joined: bool = False) -> Case:
+    """A random DAG of images, tokens and vectors, random parameters; `recurrent` adds a delayed synapse, `joined`
+    lets populations add the membrane of an earlier one."""
     random = np.random.default_rng(seed)
 
     def weight(*shape):
@@ -611,7 +642,12 @@ def random_graph(seed: int, recurrent: bool = False) -> Case:
         new = neuron(f"l{i}", shapes[random.integers(5)])
         for j in set(random.integers(len(populations), size=2).tolist()):
             synapses.append(synapse(populations[j], new))
+        if joined:
+            same = [p.name for p in populations if p.kind == "lif" and p.shape == new.shape]
+            new = dataclasses.replace(new, adds=str(random.choice(same)) if same else "")
         populations.append(new)
+        if joined and i == 0:
+            populations.append(dataclasses.replace(neuron("follower", new.shape), adds=new.name))
     neurons = [p for p in populations if p.kind == "lif"]
     if recurrent:
         a, b = (neurons[i] for i in random.integers(len(neurons), size=2))

@@ -1,11 +1,12 @@
 """Every backend equals the reference in every bit: spikes of all populations, membranes of the readout."""
 
+import importlib
 import importlib.util
 
 import numpy as np
 import pytest
 from conformance.demo import demo_graph, demo_inputs
-from conformance.graphs import GRAPHS, LAVA_REFUSES, random_graph
+from conformance.graphs import GRAPHS, JOINED, LAVA_REFUSES, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +66,28 @@ def test_equals_the_reference(name, backend):
 def test_random_graphs_in_the_simulator(backend, seed, recurrent):
     graph, inputs = random_graph(seed, recurrent)
     assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs))
+
+
+@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba"))
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
+def test_random_graphs_of_joined_compartments(backend, seed, recurrent):
+    graph, inputs = random_graph(seed, recurrent, joined=True)
+    assert any(p.adds for p in graph.populations)
+    assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs))
+
+
+@pytest.mark.parametrize("name", sorted(JOINED))
+@pytest.mark.parametrize(("module", "lower", "needs"), [
+    ("scmrl.lava_lowering", "lower", "numpy"), ("scmrl.netx_lowering", "lower", "numpy"),
+    ("scmrl.nir_lowering", "lower", "numpy"), ("scmrl.onnx_graph", "step_model", "onnx"),
+    ("scmrl.onnx_graph", "sequence_model", "onnx")])
+def test_exports_refuse_joined_compartments_by_name(name, module, lower, needs):
+    pytest.importorskip(needs)
+    graph, _ = GRAPHS[name]()
+    joined = [p.name for p in graph.populations if p.adds]
+    with pytest.raises(GraphError, match=f"^{joined[0]}: .*no form for joined compartments.*simulator"):
+        getattr(importlib.import_module(module), lower)(graph)
 
 
 @needs_lava

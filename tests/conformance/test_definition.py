@@ -154,6 +154,13 @@ def test_feedback_arrives_one_step_later():
     assert spikes((network, {"x": train("01000")})) == [0, 1, 1, 1, 1]
 
 
+def test_a_joined_membrane_is_added_in_the_same_step_after_its_reset():
+    """The slow one rises by 2 and resets above 5; the other leaks all of its own and adds what is there."""
+    network = graph(source(1), Population("slow", (1,), vth=5), OneToOne("x", "slow", 2),
+                    Population("z", (1,), "readout", dv=4096, adds="slow"), OneToOne("x", "z", 10), steps=5)
+    assert membrane((network, {"x": train("11111")})) == [12 * UNIT, 14 * UNIT, 10 * UNIT, 12 * UNIT, 14 * UNIT]
+
+
 def test_samples_do_not_meet():
     case = GRAPHS["recurrent_over_two_layers"]()
     together = run(case)
