@@ -22,6 +22,8 @@ BACKENDS = {
     "simulator": "scmrl.deploy.simulator:Simulator",
     "lava": "scmrl.deploy.lava:LavaRuntime",
     "lava-inprocess": "scmrl.deploy.lava:LavaInProcess",
+    "loihi-sim": "scmrl.deploy.loihi:LoihiSim",
+    "loihi": "scmrl.deploy.loihi:Loihi",
     "netx": "scmrl.deploy.netx:Netx",
     "onnx": "scmrl.deploy.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.onnx:OnnxRuntimeStep",

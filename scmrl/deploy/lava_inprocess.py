@@ -19,18 +19,17 @@ class InProcessSession:
 
     def __init__(self, processes: LavaProcesses):
         from lava.magma.core.run_configs import Loihi2SimCfg
-        from lava.proc.sparse.process import Sparse
 
         self.processes = processes
         executable = processes.source.compile(Loihi2SimCfg(select_tag="fixed_pt"))
         builders = executable.proc_builders
         for channel in executable.channel_builders:
-            _connect(channel, builders, early=isinstance(channel.src_process, Sparse))
+            _connect(channel, builders, early=_is_synapse(channel.src_process))
         self._models = {process: builder.build() for process, builder in builders.items()}
-        self._synapses = [model for process, model in self._models.items() if isinstance(process, Sparse)]
+        self._synapses = [model for process, model in self._models.items() if _is_synapse(process)]
         # Whoever sends first steps first: source, neurons, then synapses and recorders.
         senders = [model for process, model in self._models.items()
-                   if hasattr(process, "s_out") and not isinstance(process, Sparse)]
+                   if hasattr(process, "s_out")]
         self._order = senders + [model for model in self._models.values() if model not in senders]
         self._step = 0
 
@@ -48,11 +47,17 @@ class InProcessSession:
                 model.time_step += 1
                 model.run_spk()
             if self.processes.readout is not None:
-                self.processes.membrane[self._step] = self._models[self.processes.readout].v
+                frames = self.processes.membrane
+                frames[self._step % len(frames)] = self._models[self.processes.readout].v
             self._step += 1
 
     def set_bias(self, name: str, mantissa: np.ndarray) -> None:
         self._models[self.processes.neurons[name]].bias_mant[:] = mantissa
+
+
+def _is_synapse(process) -> bool:
+    """Sparse and Dense send from `a_out`; sources and neurons from `s_out`."""
+    return hasattr(process, "a_out")
 
 
 class _Send:

@@ -34,12 +34,16 @@ def build(network: LavaNetwork, inputs: dict[str, np.ndarray], *, own_processes:
     """
     from lava.proc.io.source import RingBuffer
 
+    samples = next(iter(inputs.values())).shape[0]
+    source = RingBuffer(data=source_values(network, inputs))
+    return join(network, source, network.hardware_steps(samples), own_processes=own_processes)
+
+
+def join(network: LavaNetwork, source: object, steps: int, *, own_processes: bool) -> LavaProcesses:
+    """The processes of `network` behind `source`, with recordings that hold the last `steps` steps."""
     from .lava_io.recorders import MembraneRecorder, SpikeRecorder
 
-    samples = next(iter(inputs.values())).shape[0]
-    steps = network.hardware_steps(samples)
     zeros = shared_zeros if own_processes else np.zeros
-    source = RingBuffer(data=source_values(network, inputs))
     neurons = {n.name: _neurons(n, network) for n in network.neurons}
     counts = {SOURCE: network.source_count} | {n.name: n.count for n in network.neurons}
     for w in network.weights:

@@ -41,10 +41,13 @@ class LavaProcessError(BackendError):
 
 
 class ProcessSession:
-    """Lava's runtime on `processes`, as a context manager; at `end` (in `time.monotonic`) it must be done."""
+    """Lava's runtime on `processes`, as a context manager; at `end` (in `time.monotonic`) it must be done.
 
-    def __init__(self, processes: LavaProcesses, end: float):
-        self.processes, self.end = processes, end
+    `run_cfg` is Lava's run configuration; None: its fixed-point simulation.
+    """
+
+    def __init__(self, processes: LavaProcesses, end: float, run_cfg: object | None = None):
+        self.processes, self.end, self._run_cfg = processes, end, run_cfg
         self._runtime = None
         self._names: list[str] = []
 
@@ -63,10 +66,9 @@ class ProcessSession:
     def _start(self) -> None:
         """Lava's `Runtime.initialize`, except that it does not wait for ever for a child that died."""
         from lava.magma.core.process.message_interface_enum import ActorType
-        from lava.magma.core.run_configs import Loihi2SimCfg
         from lava.magma.runtime.runtime import Runtime
 
-        executable = self.processes.source.compile(Loihi2SimCfg(select_tag="fixed_pt"))
+        executable = self._compile()
         self._runtime = runtime = Runtime(executable, ActorType.MultiProcessing)
         executable.assign_runtime_to_all_processes(runtime)
         self._names = [process.name for process in executable.proc_builders] + ["runtime service"]
@@ -81,6 +83,12 @@ class ProcessSession:
         for reports in runtime.exception_q:
             self._wait(reports.get)
         runtime._is_initialized = True
+
+    def _compile(self) -> object:
+        """Lava's executable of the processes."""
+        from lava.magma.core.run_configs import Loihi2SimCfg
+
+        return self.processes.source.compile(self._run_cfg or Loihi2SimCfg(select_tag="fixed_pt"))
 
     def _wait(self, get) -> object:
         """`get(timeout=)` from a queue, while children live and time is left."""

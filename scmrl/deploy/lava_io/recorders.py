@@ -17,7 +17,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class SpikeRecorder(AbstractProcess):
-    """Writes the spikes of each hardware step into `frames` uint8 [steps, n]."""
+    """Writes the spikes of each hardware step into `frames` uint8 [steps, n], in turns."""
 
     def __init__(self, *, frames: np.ndarray, name: str):
         super().__init__(frames=frames, name=name)
@@ -35,7 +35,7 @@ class PySpikeRecorder(PyLoihiProcessModel):
         self.frames = proc_params["frames"]
 
     def run_spk(self):
-        self.frames[self.time_step - 1] = self.s_in.recv()
+        self.frames[(self.time_step - 1) % len(self.frames)] = self.s_in.recv()
 
 
 class MembraneRecorder(AbstractProcess):
@@ -61,4 +61,4 @@ class PyMembraneRecorder(PyLoihiProcessModel):
         return True
 
     def run_post_mgmt(self):
-        self.frames[self.time_step - 1] = self.state.read()
+        self.frames[(self.time_step - 1) % len(self.frames)] = self.state.read()

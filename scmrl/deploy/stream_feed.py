@@ -1,0 +1,277 @@
+"""What a stream is fed with: recordings, images, events and arrays from files, or a microphone and a camera.
+
+Sound is cut into windows of one second that begin `hop` seconds apart; each is one sample of the model, given
+over its T steps as in training: as one frame at all of them, or as spikes. Events come in windows of 0.3 s,
+binned into T steps. Arrays enter as they are, a step at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
+from pathlib import Path
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..data import cochlea
+from ..data.events import frames, read_bs2
+from ..data.frontend import WAV_RATES, FrontEnd, read_image, resample
+from ..data.library import library
+from ..data.nmnist import DURATION_US
+from ..data.pairs import SAMPLE_RATE, WINDOW, unit_window
+from ..data.wav import read_wav
+from ..errors import BundleError, DataError, MissingDependency, UsageError
+from ..files import read_arrays
+from ..graph import Graph, Population
+from .stream import Values
+
+POLARITIES = 2
+SENSES = {"sound": ("wav", "microphone"), "images": ("image", "camera"), "events": ("events",)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to feed a stream with, as on the command line. `hop` in seconds; `camera` is its number."""
+
+    wav: Path | None = None
+    image: Path | None = None
+    events: Path | None = None
+    arrays: Path | None = None
+    microphone: bool = False
+    camera: int | None = None
+    hop: float = 1.0
+
+    @property
+    def senses(self) -> list[str]:
+        """The ways that were asked for."""
+        ways = [way for of in SENSES.values() for way in of]
+        return [way for way in ways if getattr(self, way) not in (None, False)]
+
+    @property
+    def what(self) -> list[str]:
+        """They in words: files by their names."""
+        return [getattr(getattr(self, way), "name", way) for way in self.senses]
+
+
+@dataclass
+class Feed:
+    """Input frames {name: integer [*shape]} step by step; `step_s`: recorded seconds in one, or None.
+
+    `waited_s` is what was spent waiting for a microphone or camera so far.
+    """
+
+    frames: Iterator[Values]
+    what: str
+    step_s: float | None = None
+    waits: list[float] = field(default_factory=list)
+
+    @property
+    def waited_s(self) -> float:
+        return sum(self.waits)
+
+
+def open_feed(bundle: Bundle, asked: Asked) -> Feed:
+    """The feed for a model. Raises `UsageError` for what does not go together, `DataError` for bad files."""
+    if asked.arrays and asked.senses:
+        raise UsageError("a stream has one source", where="--stream",
+                         value=", ".join(("input", *asked.senses)),
+                         fix="give --input, or sound, images and events")
+    return from_arrays(bundle.graph, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
+
+
+def from_arrays(graph: Graph, path: Path) -> Feed:
+    """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after another."""
+    try:
+        arrays = read_arrays(Path(path))
+    except BundleError as error:
+        raise DataError(str(error)) from None
+    arrays.pop("y", None)
+    inputs = graph.of_kind("input")
+    if set(arrays) == {"x"} and len(inputs) == 1:
+        arrays = {inputs[0].name: arrays["x"]}
+    series = {}
+    for p in inputs:
+        if p.name not in arrays:
+            raise DataError("input is missing", where=f"{path}: {p.name}",
+                            fix=f"give an array [T, {', '.join(map(str, p.shape))}]")
+        x = arrays[p.name]
+        if x.shape[-len(p.shape):] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
+            raise DataError("input has the wrong shape", where=f"{path}: {p.name}",
+                            limit=f"[T, {', '.join(map(str, p.shape))}]", value=list(x.shape))
+        series[p.name] = x.reshape(-1, *p.shape)
+    lengths = {name: len(x) for name, x in series.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError("inputs differ in steps", where=path, value=lengths)
+    given = ({name: x[t] for name, x in series.items()} for t in range(next(iter(lengths.values()))))
+    return Feed(given, f"arrays of {Path(path).name}")
+
+
+def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
+    """Sound, images and events for the inputs that take them."""
+    if not asked.hop > 0:
+        raise UsageError("windows begin some time apart", where="--hop", limit="> 0 s", value=asked.hop)
+    inputs = bundle.graph.of_kind("input")
+    wanted = {sense_of(p): p for p in inputs}
+    if None in wanted or len(wanted) < len(inputs):
+        raise UsageError("the model takes other than one sound, one image and one recording of events",
+                         where="--stream", value=", ".join(p.name for p in inputs), fix="give --input NPZ")
+    for sense, ways in SENSES.items():
+        used = [way for way in ways if way in asked.senses]
+        options = " or ".join(f"--{way}" for way in ways)
+        if len(used) > 1:
+            raise UsageError(f"two sources of {sense}", value=", ".join(used), fix=f"give {options}")
+        if bool(used) != (sense in wanted):
+            takes, give = ("takes", "give") if sense in wanted else ("does not take", "leave out")
+            raise UsageError(f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}")
+    steps = bundle.graph.steps
+    window_s = asked.hop if {"sound", "images"} & wanted.keys() else DURATION_US * 1e-6
+    feed = Feed(iter(()), " and ".join(asked.what), window_s / steps)
+    still = "images" in wanted and len(wanted) == 1 and asked.camera is None
+    open_parts = {"sound": _sounds, "images": _images, "events": _events}
+    parts = {p.name: open_parts[sense](asked, p, bundle, feed.waits) for sense, p in wanted.items()}
+    feed.frames = islice(_shown(parts, steps), steps if still else None)       # one image is shown once
+    return feed
+
+
+def sense_of(p: Population) -> str | None:
+    """What an input takes: sound, images, events; None where it takes neither.
+
+    Sound and images come as graded frames of the front-end, or, where the input is of one bit, as spikes:
+    sound from the cochlea, and what has two channels from an event camera.
+    """
+    if p.name == "audio":
+        return "sound"
+    if p.bits == 1 and len(p.shape) == 3 and p.shape[0] == POLARITIES:
+        return "events"
+    return "images" if p.name == "visual" else None
+
+
+def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+    """Each window as [C, H, W] for all steps, or as spikes [T, C, H, W]."""
+    if p.bits == 1:
+        def encode(sound: np.ndarray) -> np.ndarray:
+            return cochlea.spikes(sound, bundle.graph.steps)
+    else:
+        encode = FrontEnd.from_dict(bundle.frontend).encode_audio
+    encode(np.zeros((1, WINDOW), np.float32))               # loads libraries before time counts
+    sounds = microphone(asked.hop, waits) if asked.microphone else wav_windows(asked.wav, asked.hop)
+    return (encode(sound[None])[0] for sound in sounds)
+
+
+def _images(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+    """Images [C, H, W] of a camera; one from a file stays."""
+    front_end = FrontEnd.from_dict(bundle.frontend)
+    if asked.camera is not None:
+        return (front_end.encode_visual(image[None])[0]
+                for image in camera(asked.camera, front_end.image_side, waits))
+    return repeat(front_end.encode_visual(read_image(Path(asked.image), front_end.image_side)[None])[0])
+
+
+def _events(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+    """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
+    windows = event_windows(asked.events, bundle.graph.steps, side=p.shape[1])
+    if not asked.wav and not asked.microphone:
+        return iter(windows)
+    return chain(windows, repeat(windows[-1]))
+
+
+def event_windows(path: Path, steps: int, *, side: int) -> list[np.ndarray]:
+    """Binary frames uint8 [steps, 2, side, side] of each 0.3 s of a recording in N-MNIST's format.
+
+    What is left over at the end, if less than a window, belongs to the last step, as in training.
+    """
+    events = read_bs2(Path(path))
+    windows = max(1, int(events["t"].max()) // DURATION_US)
+    number = np.minimum(events["t"] // DURATION_US, windows - 1)
+    out = []
+    for i in range(windows):
+        part = events[number == i]
+        part["t"] -= i * DURATION_US
+        out.append(frames(part, steps, duration_us=DURATION_US, side=side))
+    return out
+
+
+def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Values]:
+    """Each window's T steps: of frames over time one a step, a still frame at all of them."""
+    for window in zip(*parts.values()):
+        for t in range(steps):
+            yield {name: x[t] if x.ndim == 4 else x for name, x in zip(parts, window)}
+
+
+def wav_windows(path: Path, hop: float) -> Iterator[np.ndarray]:
+    """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there is."""
+    samples, rate = read_wav(Path(path))
+    if rate not in WAV_RATES:
+        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz",
+                        limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
+    samples = resample(samples, rate, SAMPLE_RATE)
+    stride = max(1, round(hop * SAMPLE_RATE))
+    starts = range(0, max(len(samples) - WINDOW, 0) + 1, stride)
+    return (level(samples[start:start + WINDOW]) for start in starts)
+
+
+def level(samples: np.ndarray) -> np.ndarray:
+    """A window at unit RMS; silence stays silent."""
+    if not np.any(samples):
+        return np.zeros(WINDOW, np.float32)
+    return unit_window(samples)
+
+
+def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
+    """The last second of the default microphone, every `hop` seconds, without end. Needs sounddevice."""
+    try:
+        sound = library("sounddevice", "sounddevice", enables="a live microphone")
+    except OSError as error:                    # the package is there, the library behind it is not
+        raise MissingDependency("PortAudio", enables="a live microphone",
+                                install=f"your system's package of it ({error})") from None
+    except MissingDependency:
+        raise MissingDependency("sounddevice", enables="a live microphone",
+                                install="pip install sounddevice") from None
+    stride = max(1, round(hop * SAMPLE_RATE))
+
+    def windows() -> Iterator[np.ndarray]:
+        heard = np.zeros(WINDOW, np.float32)
+        try:
+            with sound.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32") as stream:
+                while True:
+                    started = time.monotonic()
+                    block = stream.read(stride)[0][:, 0]
+                    waits.append(time.monotonic() - started)
+                    heard = np.concatenate([heard, block])[-WINDOW:]
+                    yield level(heard)
+        except sound.PortAudioError as error:
+            raise DataError(f"no microphone: {error}", where="--microphone") from None
+
+    return windows()
+
+
+def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
+    """Grey images float32 [side, side] in [0, 1] of a camera, without end. Needs OpenCV."""
+    try:
+        cv2 = library("cv2", "opencv-python", enables="a live camera")
+    except MissingDependency:
+        raise MissingDependency("opencv-python", enables="a live camera",
+                                install="pip install opencv-python-headless") from None
+    device = cv2.VideoCapture(number)
+
+    def images() -> Iterator[np.ndarray]:
+        try:
+            while True:
+                started = time.monotonic()
+                there, picture = device.read()
+                waits.append(time.monotonic() - started)
+                if not there:
+                    raise DataError("the camera gives no picture", where="--camera", value=number)
+                grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+                height, width = grey.shape
+                edge = min(height, width)
+                top, left = (height - edge) // 2, (width - edge) // 2
+                square = grey[top:top + edge, left:left + edge]
+                yield cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        finally:
+            device.release()
+
+    return images()

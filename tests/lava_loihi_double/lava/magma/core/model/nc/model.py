@@ -1,0 +1,2 @@
+class AbstractNcProcessModel:
+    """Marks a model that runs on neuro cores."""
