@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .errors import MismatchError, ScmrlError, UsageError
+from .errors import GraphError, MismatchError, ScmrlError, UsageError
 
 INTERRUPTED, TERMINATED = 130, 143
-BACKENDS = "reference, simulator, lava, lava-inprocess, onnx, onnx-step, netx, norse, snntorch, spikingjelly"
+BACKENDS = "reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, spikingjelly"
 
 
 def tell(line: str) -> None:
@@ -62,6 +62,7 @@ def commands() -> None:
     scmrl export runs/a --target lava         a directory that a host without torch can run
     scmrl deploy runs/a --backend lava        spikes, accuracy, comparison with training
     scmrl verify runs/a --backends simulator,lava
+    scmrl place runs/a                        cores, chips, traffic between them
     scmrl energy runs/a                       per chip, per layer
     """
 
@@ -78,6 +79,35 @@ picture_option = click.option("--picture", type=click.Path(path_type=Path), meta
                               help="Write a picture (.png, .svg or .pdf).")
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 deadline_option = click.option("--deadline", type=float, metavar="SECONDS", help="Stop a Lava run after that time.")
+
+
+def board_options(command):
+    """Where a Loihi 2 board is, and what to measure there."""
+    for option in reversed((
+            click.option("--board", metavar="NAME", help="Loihi 2 board (SLURM node)."),
+            click.option("--partition", metavar="NAME", help="SLURM partition of the boards."),
+            click.option("--host", metavar="ADDRESS", help="A board on the network, without SLURM."),
+            click.option("--loihi-gen", "generation", metavar="GEN", help="N3B2, N3B3 (default), N3C1 or N3D1."),
+            click.option("--profile-energy", is_flag=True, help="Measure power and time on the board."),
+            click.option("--profile-activity", is_flag=True, help="Count operations on the board."))):
+        command = option(command)
+    return command
+
+
+def stream_options(command):
+    """What a stream is fed with."""
+    for option in reversed((
+            click.option("--stream", "streaming", is_flag=True, help="Step by step; --input is then [T, ...]."),
+            click.option("--wav", type=click.Path(path_type=Path), metavar="FILE", help="Recording to stream."),
+            click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Image beside it."),
+            click.option("--events", type=click.Path(path_type=Path), metavar="FILE",
+                         help="Event-camera recording (N-MNIST's format)."),
+            click.option("--microphone", is_flag=True, help="Live sound (needs sounddevice)."),
+            click.option("--camera", type=int, metavar="N", help="Live images (needs OpenCV)."),
+            click.option("--hop", type=float, metavar="S", help="Seconds between one-second windows (default 1)."),
+            click.option("--carry", is_flag=True, help="Keep the state from window to window."))):
+        command = option(command)
+    return command
 
 
 def listed(names: str) -> list[str]:
@@ -146,13 +176,61 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     if json_:
         click.echo(json.dumps({"command": "train", "run": str(out), **metrics}, indent=1))
         return
+    frozen = (out / "bundle").is_dir()
     click.echo(f"test accuracy {100 * metrics['test_accuracy']:.2f} % ({metrics['test_correct']} of "
-               f"{metrics['test_samples']}), integer model; {metrics['parameters']} parameters, "
-               f"{metrics['train_seconds']:.0f} s; frozen to {out / 'bundle'}")
+               f"{metrics['test_samples']}), {'integer' if frozen else 'float'} model; {metrics['parameters']} parameters, "
+               f"{metrics['train_seconds']:.0f} s; " + (f"frozen to {out / 'bundle'}" if frozen else
+                                                       f"figures in {out / 'metrics.json'}; not for a chip"))
+    if not frozen:
+        return
     if metrics["dead"]:
         click.echo(f"dead populations: {', '.join(metrics['dead'])}")
     tell(f"next: scmrl evaluate {out}")
     tell(f"next: scmrl export {out} --target lava")
+
+
+@commands.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the sweep lives.")
+@click.option("--space", "axes", multiple=True, metavar="KEY=VALUES",
+              help="An axis: model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log, model.steps=2,4,6, limits.weight_bits=4,8.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Finished trials wanted.")
+@click.option("--grid", is_flag=True, help="Every combination of the listed values, once, instead of --trials.")
+@click.option("--energy", "chip", default="", metavar="PROFILE", help="Second objective: energy on this chip (estimate).")
+@click.option("--config", type=click.Path(), metavar="TOML", help="Settings of every trial.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of every trial.")
+@click.option("--data-dir", metavar="DIR", help="Where the recordings lie.")
+@click.option("--storage", metavar="URL", help="A database that several machines share (default: OUT/study.db).")
+@click.option("--seed", type=int, default=42, show_default=True, help="Of the search.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials at the same time.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep of OUT.")
+@as_json
+def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, seed, jobs, resume, json_):
+    """Search settings for accuracy, or accuracy against energy; can be killed and resumed, and shared."""
+    require_train()
+    from .sweep.picture import draw
+    from .sweep.report import SweepReport
+    from .sweep.study import Sweep, Worker
+    there = (out / "sweep.json").is_file()
+    if resume and (axes or settings or config or grid):
+        raise UsageError("--resume goes on with what the sweep was asked for", fix="give --out, --trials and --jobs only")
+    if resume and not there:
+        raise UsageError("nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume")
+    if there and not resume:
+        raise UsageError("a sweep is there already", where=out, fix="give --resume or another --out")
+    if not resume and not axes:
+        raise UsageError("a sweep needs an axis", where="--space", fix="for example --space model.alpha=0.0..2.0")
+    wanted = Sweep.load(out) if resume else Sweep(axes, settings, config, data_dir, storage, chip, grid, seed)
+    worker = Worker(wanted, out, trials, tell)
+    wanted.save(out)
+    try:
+        rows = worker.run(jobs)
+    except KeyboardInterrupt:
+        tell(f"interrupted; go on with: scmrl sweep --resume --out {out} --trials {trials}")
+        raise
+    pictures = draw(wanted.parsed, rows, out, wanted.chip)
+    report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)))
+    best = report.best
+    render(report, json_, *([f"scmrl export {out}/trial-{best.number:04d} --target lava"] if best else []))
 
 
 def require_train() -> None:
@@ -233,17 +311,58 @@ def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, inp
 @sample_options
 @deadline_option
 @click.option("--no-compare", is_flag=True, help="Do not run the reference beside it.")
+@board_options
+@stream_options
 @picture_option
 @as_json
-def deploy(model, backend, samples, file, deadline, no_compare, picture, json_):
+def deploy(model, backend, samples, file, deadline, no_compare, board, partition, host, generation, profile_energy,
+           profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, json_):
     """Run a model or an export on a backend: spikes, accuracy, energy, comparison with training."""
+    boards = given(board=board, partition=partition, host=host, generation=generation, energy=profile_energy,
+                   activity=profile_activity)
+    asked = given(wav=wav, image=image, events=events, microphone=microphone, camera=camera, hop=hop)
+    if streaming:
+        refuse("--stream", given(samples=samples, deadline=deadline, picture=picture) | boards)
+        stream(model, backend, {**asked, **given(arrays=file)}, carry, not no_compare, json_)
+        return
+    if asked or carry:
+        raise UsageError("this feeds a stream", where=f"--{next(iter(asked), 'carry')}", fix="add --stream")
     from .deploy import jobs
     report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
-                         compared=not no_compare, picture=picture)
+                         compared=not no_compare, picture=picture, board=boards)
     render(report, json_, f"scmrl verify {model} --backends simulator,lava", f"scmrl energy {model}")
     if report.exact and report.bit_exact is False:
         raise MismatchError(f"{backend} differs from the reference", value=f"{report.mismatches} values",
                             fix="report this with the bundle")
+
+
+def given(**options) -> dict[str, object]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in options.items() if value is not None and value is not False}
+
+
+def refuse(where: str, options: dict[str, object]) -> None:
+    """Raise `UsageError` where one of these was given."""
+    for name in options:
+        raise UsageError("does not go with a stream", where=f"--{name}", fix=f"leave it or {where} out")
+
+
+def stream(model, backend, asked, carry, compared, json_):
+    """`deploy --stream`: what is there step by step, then the summary."""
+    from .bundle import load
+    from .deploy import stream_run, stream_view
+    from .deploy.stream_feed import Asked
+    with stream_view.view(load(model).graph.classes, json_) as show:
+        report = stream_run.stream(model, Asked(**asked), backend=backend, carry=carry, show=show, compared=compared)
+    if json_:
+        click.echo(json.dumps(report.to_json()))
+    else:
+        report.show()
+    if report.mismatches:
+        raise MismatchError(f"{backend} differs from the {report.compared_with}", value=f"{report.mismatches} values",
+                            fix="report this with the bundle")
+    if report.interrupted:
+        raise KeyboardInterrupt
 
 
 @commands.command()
@@ -265,23 +384,89 @@ def verify(model, backends, samples, file, deadline, json_):
 
 @commands.command()
 @model_argument
-@click.option("--profile", "names", default="loihi1,loihi2", show_default=True, metavar="A,B",
-              help="Names of `scmrl profiles`, or files.")
+@click.option("--profile", "names", default="loihi1,loihi1-sanafe,loihi2", show_default=True, metavar="A,B",
+              help="Names of `scmrl profiles`, or files; all: every chip.")
 @sample_options
 @picture_option
 @as_json
 def energy(model, names, samples, file, picture, json_):
     """Estimate energy and latency per inference, per chip and per layer."""
     from .deploy import jobs
-    report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture)
+    report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, progress=Progress("chips"))
     render(report, json_, "scmrl profiles loihi2")
+
+
+@commands.command()
+@model_argument
+@click.option("--profile", default="loihi2", show_default=True, metavar="NAME", help="A chip with cores.")
+@click.option("--system", metavar="NAME", help="A system it has to fit, such as 'Kapoho Point'.")
+@click.option("--chips", type=int, metavar="N", help="A number of chips it has to fit.")
+@click.option("--packed", is_flag=True, help="Small populations share cores (the chips can, Lava does not).")
+@click.option("--inputs", is_flag=True, help="Place the input populations too (default: the host injects them).")
+@click.option("--order", type=click.Choice(["naive", "optimised"]), default="optimised", show_default=True,
+              help="Cores in the order of the network, or with less traffic.")
+@sample_options
+@picture_option
+@as_json
+def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, json_):
+    """Place a model on cores and chips: what binds, what it would fit, and the traffic between cores."""
+    from .deploy import jobs
+    report = jobs.place(model, profile, system=system, chips=chips, packed=packed, inputs=inputs, order=order,
+                        samples=samples, file=file, picture=picture)
+    render(report, json_, f"scmrl energy {model} --profile {profile}")
+    if not report.fits:
+        raise GraphError(f"does not fit: {report.why()}", fix=report.remedy())
+
+
+@commands.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder with lsnn/*.npy and mnist/t10k-*.gz: runs the LSNN too.")
+@click.option("--write", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the findings as a page, and its picture beside it (docs/validation.md).")
+@as_json
+def validate(data_dir, write, json_):
+    """Recompute published measurements of chips: energy, time and cores, estimate against measurement."""
+    from .validation import page as pages
+    from .validation.study import validate as recompute
+    if write:
+        pages.check_page(write)
+    report = recompute(data_dir, progress=Progress("LSNN images"))
+    for path in pages.write_page(report, write) if write else ():
+        tell(f"wrote {path}")
+    render(report, json_)
+    if report.lsnn is not None and not report.lsnn.as_on_the_chip:
+        raise MismatchError("the LSNN's answers are not the chip's", value=f"{report.lsnn.correct} correct",
+                            limit="189 correct, the same 11 mistakes", fix="report this")
+
+
+@commands.command()
+@model_argument
+@click.option("--data-dir", metavar="DIR", help="Where the recordings of its dataset lie.")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many test samples (default: all).")
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True, help="Draws of each perturbation.")
+@picture_option
+@as_json
+def robustness(model, data_dir, samples, repeats, picture, json_):
+    """Accuracy under noise, without a modality, and with faults of the chip: bit flips, dead neurons, lost spikes."""
+    from .bundle import load
+    from .robustness import noise, study
+    from .robustness.report import RobustnessReport
+    from .robustness.report import picture as draw
+    bundle = load(model)
+    inputs, labels, noisy = noise.samples(bundle, data_dir, samples, repeats)
+    points = study.study(bundle.graph, inputs, labels, noisy=noisy, repeats=repeats, tell=tell)
+    report = RobustnessReport(str(model), f"{bundle.training['dataset']}, test split", len(labels), repeats,
+                              len(bundle.graph.classes), tuple(points))
+    if picture:
+        draw(report, picture)
+    render(report, json_)
 
 
 @commands.command()
 @click.argument("name", required=False)
 @as_json
 def profiles(name, json_):
-    """List the hardware profiles, or show every number of one with its source."""
+    """List the hardware profiles and what each can do, or show every number of one (a name, or a file)."""
     from .deploy.report import ProfilesReport
     from .hw_profiles import profile
     shown = [profile.load(n) for n in ([name] if name else profile.names())]

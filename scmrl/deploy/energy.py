@@ -1,61 +1,81 @@
-"""Energy and time of one inference on a chip: exact counts times the coefficients of a hardware profile.
+"""Energy and latency of one inference on a chip: exact counts times the coefficients of a hardware profile.
 
-    core dynamic = synops * e_synop + active * e_active + inactive * e_inactive + spikes * e_spike
-    step         = max(barrier + busiest core's work, floor of a step)
-    latency      = (T + depth) * step                a population at depth d runs d steps behind the input
-    core static  = power of a used core * cores * latency
+    core dynamic = synops * e_synop(format) + active * e_active + inactive * e_inactive
+                 + spikes * e_spike_out + messages * (e_spike + e_axon_out) + hops * e_hop
+    core static  = power of a used core * cores * latency       (of a chip * chips, where no core's is known)
+    chip fixed   = power that is always on * chips * latency
     host         = host power of a chip * chips * latency
+    latency      = (T + depth) * step           a population at depth d runs d steps behind the input
+    interval     = T * step                     between samples that follow each other through the pipeline
 
-The four are kept apart, since on small networks static and host power hide the rest. All are estimates; the
-profile says on what evidence, and each comes with a range. Where a profile has no such coefficient the result
-is None. Source of the terms: Davies et al. 2018 (doi 10.1109/MM.2018.112130359); of numbers: the profiles.
+The energies are kept apart, since on small networks static and host power hide the rest. All are estimates;
+the profile says on what evidence, and each comes with a range. What nobody has published is None, never 0,
+and left out of the total; `not_published` names it. Where the energies of a chip hold all its power
+(`all_in`), no power is added. Sources: the terms, Davies et al. 2018 (doi 10.1109/MM.2018.112130359) and
+Boyle et al. 2025 (doi 10.1109/TCAD.2025.3537971); the numbers, the profiles.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from ..errors import DataError
 from ..graph import Graph
-from ..hw_profiles.profile import Profile, Quantity
-from .counts import PopulationCount
+from ..hw_profiles import limits
+from ..hw_profiles.profile import Profile
+from .counts import PopulationCount, is_graded
+from .latency import Busiest, Step, step
+from .operations import Operations, operations, priced, total, unpriced
+from .placement import DoesNotFit, Placement, place, placeable
+from .traffic import Traffic, traffic
 
-PJ_TO_UJ = 1e-6
-NS_TO_US = 1e-3
+US_TO_S = 1e-6
+US_TO_MS = 1e-3
 NJ_TO_UJ = 1e-3                             # mW times us is nJ
 ENDS = ("low", "value", "high")             # of a quantity's range
+POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
 Range = tuple[float, float] | None
+Ends = dict[str, float | None]              # by `ENDS`
 
-ASSUMPTIONS = (
-    "a neuron that fires makes an active update, every other neuron-step an inactive one",
-    "a spike is one message within its tile; hops between tiles and chips are not counted",
-    "cores: populations share none, synapses are stored one by one without index or header, inputs take "
-    "none; a lower bound of what a placement needs",
-    "latency: from mean counts, evenly over a population's cores, never below the floor of a step; its range "
-    "covers how much the host takes part",
-    "static power counts used cores only; input and output transfers are not counted",
+ACTIVE = "an update is active where a message arrives, or where bias or state is not zero (SANA-FE's rule)"
+INJECTED = "what the host injects and reads is counted and not priced: no energy of it is published"
+PLACED = (
+    "cores: populations share none and stand in the order of the network (`scmrl place` finds a better one)",
+    ("latency: from mean counts; a link passes a message in the time of a hop; never below the floor of a "
+     "step, whose range covers how much the host takes part"),
+    "static and host power: of the cores and chips used, while one inference runs alone",
 )
+UNPLACED = "where it is not placed: one message a spike, no hops, no static energy and no latency"
 GRADED = "a graded input value counts as one spike message where it is not zero"
 GRADED_WITHOUT = f"{GRADED}: this chip has no graded spikes, the network would need spike-coded inputs there"
 
 
 @dataclass(frozen=True)
 class LayerEnergy:
-    """Share of one population per inference; its cores, and the mean work of one of them in a step."""
+    """Share of one population per inference; its cores, and the work of its busiest core in a mean step."""
 
     name: str
     spikes: float
     synops: float
     updates: float
-    core_dynamic_uj: float
+    active: float
+    messages: float
+    hops: float | None
+    core_dynamic_uj: float | None
+    kinds: dict[str, float] | None          # the parts of it, by `operations.KINDS`
     cores: int | None
     work_us_per_step: float | None
 
 
 @dataclass(frozen=True)
 class EnergyEstimate:
-    """Per inference: energies in uJ, latency in us, their ranges (low, high), and what they rest on."""
+    """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
+
+    `broken` names the limits of the chip that the network breaks; `unplaced` says why it was not placed.
+    """
 
     profile: str
     title: str
@@ -64,151 +84,181 @@ class EnergyEstimate:
     depth: int                              # steps that the last population runs behind the input
     cores: int | None
     chips: int | None
+    system: str | None                      # the smallest that has the cores
+    unplaced: str | None
+    broken: tuple[str, ...]
+    barriers: int                           # steps of the whole chip: T + depth
+    messages: float
+    hops: float | None
+    busiest: Busiest | None
+    bound_us_per_step: float | None         # without the floor
     us_per_step: float | None
-    core_dynamic_uj: float
+    bottleneck: str | None                  # what sets the step
+    core_dynamic_uj: float | None
     core_static_uj: float | None
+    chip_fixed_uj: float | None
     host_uj: float | None
-    total_uj: float
-    latency_us: float | None
-    ranges: dict[str, Range]                # of the five fields above
+    total_uj: float | None
+    latency_us: float | None                # of one sample alone
+    interval_us: float | None               # between samples in the pipeline
+    energy_delay_uj_ms: float | None        # total energy * latency
+    samples_per_s: tuple[float, float] | None           # one at a time; one after the other in the pipeline
+    kinds: dict[str, float] | None          # the parts of the core dynamic energy, by `operations.KINDS`
+    ranges: dict[str, Range]                # of the energies and times
+    coefficient_range: Range                # of the core dynamic energy by its coefficients' ranges alone
+    not_published: tuple[str, ...]
     basis: str
     assumptions: tuple[str, ...]
-    coefficients: dict[str, Quantity]
+    coefficients: dict                      # Quantity by 'section.name'
     layers: tuple[LayerEnergy, ...]
 
     def to_json(self) -> dict:
         return asdict(self) | {"kind": "estimate"}
 
 
-def dynamic_uj(profile: Profile, *, synops: float, active: float, inactive: float, spikes: float,
-               graded: bool = False) -> float:
-    """Core dynamic energy in uJ of that many synaptic operations, neuron updates and spikes.
+def dynamic_uj(profile: Profile, *, synops: float | Mapping[str, float], active: float = 0.0,
+               inactive: float = 0.0, spikes: float = 0.0, messages: float | None = None,
+               hops_ew: float = 0.0, hops_ns: float = 0.0) -> float | None:
+    """Core dynamic energy in uJ of that many operations; None where the profile prices none.
 
-    `graded` synaptic operations multiply; they cost `synop_graded` where the profile tells them apart.
+    `synops`: a number, or by storage format (dense, sparse, conv; graded: multiplications). `messages`: one
+    to each spike where not given.
     """
-    e = {name: quantity.value for name, quantity in profile.energy.items()}
-    per_synop = e.get("synop_graded", e["synop"]) if graded else e["synop"]
-    return PJ_TO_UJ * (synops * per_synop + active * e["neuron_active"] + inactive * e["neuron_inactive"]
-                   + spikes * e.get("spike", 0.0))
+    synops = synops if isinstance(synops, Mapping) else {"": synops}
+    messages = spikes if messages is None else messages
+    return _sum(priced(profile, Operations(synops, active, inactive, spikes, messages, hops_ew, hops_ns)))
 
 
-def estimate(graph: Graph, counts: list[PopulationCount], profile: Profile) -> EnergyEstimate:
-    """Energy and latency of one inference of `graph` with those mean counts."""
+def on_chip(graph: Graph, counts: Sequence[PopulationCount], fired: Mapping[str, np.ndarray],
+            profile: Profile) -> EnergyEstimate:
+    """`estimate` of a network placed on the chip, where the chip can hold it; `fired` as for `traffic`."""
+    if not placeable(profile):
+        return estimate(graph, counts, profile, unplaced="the profile does not say what a core holds")
+    try:
+        placement = place(graph, profile)
+    except DoesNotFit as error:
+        return estimate(graph, counts, profile, unplaced=str(error))
+    return estimate(graph, counts, profile, placement, traffic(graph, placement, fired))
+
+
+def estimate(graph: Graph, counts: Sequence[PopulationCount], profile: Profile,
+             placement: Placement | None = None, traffic: Traffic | None = None, *,
+             unplaced: str = "no placement was asked for") -> EnergyEstimate:
+    """Energy and latency of one inference of `graph` with those mean counts, active updates among them.
+
+    A placement comes with its traffic; `unplaced` says why there is none. Raises `DataError` for counts whose
+    active updates were not followed.
+    """
     if not counts:
         raise DataError("there are no counts to estimate energy from")
-    cores = _cores(graph, profile)
-    layers = tuple(_layer(graph, count, cores.get(count.name), profile) for count in counts)
+    done = operations(graph, counts, profile, placement, traffic)
     steps, depth = counts[0].steps, max(graph.depths().values())
-    used = sum(cores.values()) if cores else None
-    fewest = _fewest_cores(graph, profile) if cores else None
-    chips = math.ceil(used / profile.limits["cores"].value) if cores else None
-    step = {end: _step_us(counts, cores, profile, end) for end in ENDS}
-    latency = {end: None if us is None else us * (steps + depth) for end, us in step.items()}
-    powered = {"low": fewest, "value": used, "high": used}
-    core = profile.power.get("core_static")
-    static = {end: _static_uj(core, end, powered[end], latency[end]) for end in ENDS}
-    host = {end: _static_uj(profile.power.get("host"), end, chips, latency[end]) for end in ENDS}
-    dynamic = _dynamic_range(profile, sum(layer.core_dynamic_uj for layer in layers))
-    parts = {"core_dynamic_uj": dynamic, "core_static_uj": static, "host_uj": host, "latency_us": latency}
-    parts["total_uj"] = {end: sum(part[end] or 0.0 for part in (dynamic, static, host)) for end in ENDS}
-    if dynamic["low"] is None:
-        parts["total_uj"] |= {"low": None, "high": None}
+    every, neurons = total(done.values()), {c.name: c.neurons for c in counts}
+    timed = {end: None if placement is None else step(profile, placement, traffic, done, neurons, steps, end)
+             for end in ENDS}
+    mean: Step | None = timed["value"]
+    us = {end: t and t.us for end, t in timed.items()}
+    parts = _parts(profile, every, placement, us, steps, depth)
+    alone, apart = (parts[name]["value"] for name in ("latency_us", "interval_us"))
     return EnergyEstimate(
-        profile.name, profile.title, profile.chip, steps, depth, used, chips, step["value"],
-        **{name: part["value"] for name, part in parts.items()},
-        ranges={name: _range(part) for name, part in parts.items()}, basis=_basis(profile),
-        assumptions=_assumptions(graph, profile), coefficients=profile.quantities(), layers=layers)
+        profile.name, profile.title, profile.chip, steps, depth, placement and len(placement.cores),
+        placement and placement.chips, placement and placement.system, None if placement else unplaced,
+        tuple(dict.fromkeys(violation.rule for violation in limits.check(graph, profile))), steps + depth,
+        every.messages, _hops(every, traffic), mean and mean.busiest, mean and mean.bound_us, us["value"],
+        mean and mean.bottleneck, **{name: part["value"] for name, part in parts.items()},
+        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone else None,
+        kinds=priced(profile, every), ranges={name: _range(part) for name, part in parts.items()},
+        coefficient_range=_coefficient_range(profile, every), not_published=_not_published(profile, every),
+        basis=_basis(profile), assumptions=_assumptions(graph, profile, placement),
+        coefficients=profile.quantities(),
+        layers=tuple(_layer(c, done[c.name], profile, placement, traffic, mean) for c in counts))
 
 
-def _layer(graph: Graph, count: PopulationCount, cores: int | None, profile: Profile) -> LayerEnergy:
-    active, inactive = _updates(count)
-    dynamic = dynamic_uj(profile, synops=count.synops_per_inference, active=active, inactive=inactive,
-                         spikes=count.spikes_per_inference, graded=_is_graded(graph, count.name))
-    return LayerEnergy(count.name, count.spikes_per_inference, count.synops_per_inference, active + inactive,
-                       dynamic, cores, _work_us(count, cores, profile, "value"))
+def _layer(count: PopulationCount, done: Operations, profile: Profile, placement: Placement | None,
+           traffic: Traffic | None, mean: Step | None) -> LayerEnergy:
+    kinds = priced(profile, done)
+    cores = None if placement is None else [core.index for core in placement.of(count.name)]
+    work = None if mean is None or mean.work is None or not cores else float(mean.work[cores].max())
+    return LayerEnergy(count.name, count.spikes_per_inference, count.synops_per_inference,
+                       done.active + done.inactive, done.active, done.messages, _hops(done, traffic),
+                       _sum(kinds), kinds, None if cores is None else len(cores), work)
 
 
-def _updates(count: PopulationCount) -> tuple[float, float]:
-    """Neuron updates of one inference, active and inactive; an input is not computed."""
-    if count.kind == "input":
-        return 0.0, 0.0
-    active = count.spikes_per_inference if count.kind == "lif" else 0.0
-    return active, count.updates_per_inference - active
+def _parts(profile: Profile, done: Operations, placement: Placement | None, us_per_step: Ends, steps: int,
+           depth: int) -> dict[str, Ends]:
+    """The energies and times of an estimate by end."""
+    latency, interval = ({end: None if us is None else us * n for end, us in us_per_step.items()}
+                         for n in (steps + depth, steps))
+    power = {} if profile.energy_basis == "all_in" else profile.power
+    cores, chips = (None, None) if placement is None else (len(placement.cores), placement.chips)
+    static = ("core_static", cores) if "core_static" in power else ("chip_static", chips)
+
+    def energy(name: str, number: int | None, end: str) -> float | None:
+        known = name in power and number is not None and latency[end] is not None
+        return NJ_TO_UJ * getattr(power[name], end) * number * latency[end] if known else None
+
+    parts = {"core_dynamic_uj": _dynamic(profile, done)} | {
+        field: {end: energy(*of, end) for end in ENDS}
+        for field, of in zip(POWERS, (static, ("chip_fixed", chips), ("host", chips)))}
+    whole = {end: _whole(parts, end) for end in ENDS}
+    delay = {end: None if None in (whole[end], latency[end]) else US_TO_MS * whole[end] * latency[end]
+             for end in ENDS}
+    return parts | {"total_uj": whole, "latency_us": latency, "interval_us": interval,
+                    "energy_delay_uj_ms": delay}
 
 
-def _is_graded(graph: Graph, name: str) -> bool:
-    """Whether a population takes graded values; then all its synaptic operations count as multiplications."""
-    sources = [graph[synapse.source] for synapse in graph.incoming(name)]
-    return any(source.kind == "input" and source.bits > 1 for source in sources)
+def _dynamic(profile: Profile, done: Operations) -> Ends:
+    """Where the profile has evidence, what an estimate stood for in published cases: value / (1 + error);
+    else the coefficients' own ranges."""
+    value, error = _sum(priced(profile, done)), profile.error
+    if value is None or not error:
+        low, high = _coefficient_range(profile, done) or (None, None)
+        return {"low": low, "value": value, "high": high}
+    return {"low": value / (1 + error["core_dynamic_high"].value), "value": value,
+            "high": value / (1 + error["core_dynamic_low"].value)}
 
 
-def _cores(graph: Graph, profile: Profile) -> dict[str, int]:
-    """Cores that each population's neurons and weights need at least; empty where a limit is unknown."""
-    limits = profile.limits
-    if not {"cores", "neurons_per_core", "synapse_memory_per_core", "weight_bits"} <= limits.keys():
-        return {}
-    cores = {p.name: _cores_for(p.neurons, _stored_bits(graph, p.name, profile), profile)
-             for p in graph.populations if p.kind != "input"}
-    return cores | {p.name: 0 for p in graph.of_kind("input")}
+def _coefficient_range(profile: Profile, done: Operations) -> Range:
+    low, high = (_sum(priced(profile, done, end)) for end in ("low", "high"))
+    return None if low == high else (low, high)
 
 
-def _fewest_cores(graph: Graph, profile: Profile) -> int:
-    """Cores where populations share them: the least number that holds all neurons and weights."""
-    names = [p.name for p in graph.populations if p.kind != "input"]
-    return _cores_for(sum(graph[name].neurons for name in names),
-                      sum(_stored_bits(graph, name, profile) for name in names), profile)
-
-
-def _cores_for(neurons: int, bits: int, profile: Profile) -> int:
-    return max(math.ceil(neurons / profile.limits["neurons_per_core"].value),
-               math.ceil(bits / profile.limits["synapse_memory_per_core"].value))
-
-
-def _stored_bits(graph: Graph, name: str, profile: Profile) -> int:
-    """Bits of all non-zero weights into a population, each stored by itself."""
-    synapses = sum(int(graph.fan_out(synapse).sum()) for synapse in graph.incoming(name))
-    return synapses * int(profile.limits["weight_bits"].value)
-
-
-def _work_us(count: PopulationCount, cores: int | None, profile: Profile, end: str) -> float | None:
-    """Mean work of one core of a population in one step, us: a core does updates and synapses one by one."""
-    if not cores or not {"synop", "neuron_active", "neuron_inactive"} <= profile.time.keys():
+def _whole(parts: dict[str, Ends], end: str) -> float | None:
+    """All energies that are known; None without the dynamic one."""
+    if parts["core_dynamic_uj"]["value"] is None:
         return None
-    ns = {name: getattr(quantity, end) for name, quantity in profile.time.items()}
-    active, inactive = _updates(count)
-    total = (count.synops_per_inference * ns["synop"] + active * ns["neuron_active"]
-             + inactive * ns["neuron_inactive"] + count.spikes_per_inference * ns.get("spike", 0.0))
-    return NS_TO_US * total / (count.steps * cores)
+    return sum(part["value"] if part[end] is None else part[end] for part in parts.values()
+               if part["value"] is not None)
 
 
-def _step_us(counts: list[PopulationCount], cores: dict[str, int], profile: Profile,
-             end: str) -> float | None:
-    """Time of one step, us, at one end of the ranges of the profile's times."""
-    work = [us for us in (_work_us(c, cores.get(c.name), profile, end) for c in counts) if us is not None]
-    if not work:
-        return None
-    barrier, floor = (getattr(profile.time[name], end) if name in profile.time else 0.0
-                      for name in ("barrier", "step_floor"))
-    return max(NS_TO_US * barrier + max(work), floor)
+def _not_published(profile: Profile, done: Operations) -> tuple[str, ...]:
+    """Terms of the total for which the profile has no number."""
+    if profile.energy_basis == "all_in":
+        return unpriced(profile, done)
+    static = {"core_static", "chip_static", "chip_fixed"} & profile.power.keys()
+    there = {"static power": static, "host power": "host" in profile.power,
+             "time of a step": {"synop", "step_floor"} & profile.time.keys()}
+    return (*unpriced(profile, done), *(name for name, known in there.items() if not known))
 
 
-def _static_uj(power: Quantity | None, end: str, number: int | None,
-               latency_us: float | None) -> float | None:
-    if power is None or number is None or latency_us is None:
-        return None
-    return NJ_TO_UJ * getattr(power, end) * number * latency_us
+def _hops(done: Operations, traffic: Traffic | None) -> float | None:
+    return None if traffic is None or traffic.hops_ew is None else done.hops_ew + done.hops_ns
 
 
-def _dynamic_range(profile: Profile, value: float) -> dict[str, float | None]:
-    """The measurements that an estimate of `value` stood for in published cases: value / (1 + error)."""
-    if not profile.error:
-        return {"low": None, "value": value, "high": None}
-    return {"low": value / (1 + profile.error["core_dynamic_high"].value), "value": value,
-            "high": value / (1 + profile.error["core_dynamic_low"].value)}
+def _assumptions(graph: Graph, profile: Profile, placement: Placement | None) -> tuple[str, ...]:
+    lines = (ACTIVE, *(PLACED if placement else (UNPLACED,)), INJECTED)
+    if not any(map(is_graded, graph.populations)):
+        return lines
+    width = profile.limits.get("input_bits")
+    return (*lines, GRADED_WITHOUT if width is not None and width.value == 1 else GRADED)
 
 
-def _range(part: dict[str, float | None]) -> Range:
-    return None if part["low"] is None else (part["low"], part["high"])
+def _sum(parts: Mapping[str, float] | None) -> float | None:
+    return None if parts is None else sum(parts.values())
+
+
+def _range(part: Ends) -> Range:
+    return None if part["low"] is None or part["low"] == part["high"] else (part["low"], part["high"])
 
 
 def _basis(profile: Profile) -> str:
@@ -218,10 +268,3 @@ def _basis(profile: Profile) -> str:
     evidence = low.source if low.source == high.source else f"{low.source}; {high.source}"
     return (f"{profile.basis} Core dynamic estimates read {100 * low.value:+g}..{100 * high.value:+g} % of "
             f"measurements ({evidence}).")
-
-
-def _assumptions(graph: Graph, profile: Profile) -> tuple[str, ...]:
-    if all(p.bits == 1 for p in graph.of_kind("input")):
-        return ASSUMPTIONS
-    width = profile.limits.get("input_bits")
-    return (*ASSUMPTIONS, GRADED_WITHOUT if width is not None and width.value == 1 else GRADED)

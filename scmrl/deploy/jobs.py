@@ -13,26 +13,23 @@ import numpy as np
 
 from ..activity import Activity, check_inputs, predictions
 from ..bundle import Bundle, load, locate
-from ..data import CLEAN, HARD, FrontEnd
+from ..data import FrontEnd, tasks
 from ..data import load as load_pairs
+from ..data.corruption import corruption
 from ..errors import BundleError, DataError, UsageError
 from ..files import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from . import energy as energy_model
+from . import placement
+from . import traffic as traffic_model
 from .backends import Progress, backend_class, open_backend
 from .comparison import compare
-from .counts import count
-from .report import (
-    DeployReport,
-    EnergyReport,
-    EvaluateReport,
-    VerifyReport,
-    deploy_report,
-    energy_report,
-    evaluate_report,
-    verify_report,
-)
+from .counts import PopulationCount, count
+from .energy_report import EnergyReport, energy_report
+from .placement_report import PlacementReport, capacity, placement_report
+from .report import DeployReport, EvaluateReport, VerifyReport, deploy_report, evaluate_report, verify_report
+from .updates import count_updates
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
 CHUNK = 256                             # samples that the whole-set evaluation holds at once
@@ -84,10 +81,19 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
 
 
 def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], *, deadline_s: float | None = None,
-        progress: Progress | None = None) -> Activity:
-    """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`."""
+        progress: Progress | None = None, board: dict | None = None) -> Activity:
+    """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`.
+
+    `board`: the settings of `scmrl.deploy.loihi.Board`, for the backend "loihi" alone.
+    """
     kind = backend_class(backend)
-    if hasattr(kind, "from_export") and kind.exported(locate(model)):
+    if board:
+        if backend != "loihi":
+            raise UsageError("board settings are for the backend 'loihi'", where="--backend", value=backend)
+        from .loihi import Board
+
+        opened = kind(graph, deadline_s=deadline_s, board=Board(**board))
+    elif hasattr(kind, "from_export") and kind.exported(locate(model)):
         opened = kind.from_export(model, deadline_s=deadline_s)
     else:
         opened = kind(graph, deadline_s=deadline_s)
@@ -97,21 +103,36 @@ def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], 
 
 def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path | None = None,
            deadline_s: float | None = None, progress: Progress | None = None, compared: bool = True,
-           picture: Path | None = None) -> DeployReport:
-    """Run a frozen model or export on a backend; compare with the reference, and with training where it is stored."""
+           picture: Path | None = None, board: dict | None = None) -> DeployReport:
+    """Run a frozen model or export on a backend; compare with the reference, and with training where it is stored.
+
+    `board`: see `run`.
+    """
     bundle = load(model)
     chosen = choose(bundle, samples, file)
     chips = [profiles.load(name) for name in DEPLOY_PROFILES]
-    activity = run(model, bundle.graph, backend, chosen.inputs, deadline_s=deadline_s, progress=progress)
+    activity = run(model, bundle.graph, backend, chosen.inputs, deadline_s=deadline_s, progress=progress, board=board)
     comparison = None
     if compared and backend != "reference":
         comparison = compare(bundle.graph, run(model, bundle.graph, "reference", chosen.inputs), activity)
-    counts = count(bundle.graph, chosen.inputs, activity)
-    estimates = [energy_model.estimate(bundle.graph, counts, chip) for chip in chips]
+    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     return deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
                          selection=chosen.selection, trained=chosen.trained, comparison=comparison,
-                         exact=backend_class(backend).exact, energy=estimates)
+                         exact=backend_class(backend).exact, energy=estimates,
+                         measured=getattr(activity, "measured", None))
+
+
+def _estimates(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity, chips: Sequence[profiles.Profile],
+               progress: Progress | None = None) -> tuple[list[PopulationCount], list[energy_model.EnergyEstimate]]:
+    """Counts of a run, and what they cost on each chip."""
+    counts = count(graph, inputs, activity, count_updates(graph, inputs, activity))
+    fired, estimates = traffic_model.fired(graph, inputs, activity), []
+    for chip in chips:
+        estimates.append(energy_model.on_chip(graph, counts, fired, chip))
+        if progress:
+            progress(len(estimates), len(chips))
+    return counts, estimates
 
 
 def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estimates: list,
@@ -138,33 +159,86 @@ def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, 
 
 
 def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = None, file: Path | None = None,
-           picture: Path | None = None) -> EnergyReport:
-    """Energy and latency per inference for each profile, from exact counts on the simulator."""
+           picture: Path | None = None, progress: Progress | None = None) -> EnergyReport:
+    """Energy and latency per inference for each profile, from exact counts on the simulator.
+
+    The name "all" stands for every chip that scmrl knows; `progress` counts the chips.
+    """
     bundle = load(model)
-    chips = [profiles.load(name) for name in profile_names]
+    chips = [profiles.load(name) for name in chip_names(profile_names)]
     chosen = choose(bundle, samples, file)
     activity = run(model, bundle.graph, "simulator", chosen.inputs)
-    counts = count(bundle.graph, chosen.inputs, activity)
-    estimates = [energy_model.estimate(bundle.graph, counts, chip) for chip in chips]
-    _draw(bundle.graph, chosen, activity, counts, estimates, picture)
-    return energy_report(bundle.graph, chosen.labels, activity, counts, estimates, model=str(model),
+    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, progress)
+    drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
+    _draw(bundle.graph, chosen, activity, counts, drawn, picture)
+    return energy_report(bundle.graph, chosen.labels, chosen.inputs, activity, counts, estimates, model=str(model),
                          selection=chosen.selection)
+
+
+def chip_names(names: Sequence[str]) -> list[str]:
+    """Profiles by name; "all" is every one that prices synaptic operations or has limits."""
+    if "all" not in names:
+        return list(names)
+    known = map(profiles.load, profiles.names())
+    return list(dict.fromkeys([*(name for name in names if name != "all"),
+                               *(p.name for p in known if "synop" in p.energy or p.limits)]))
+
+
+def place(model: Path, profile_name: str, *, system: str | None = None, chips: int | None = None, packed: bool = False,
+          inputs: bool = False, order: str = "optimised", samples: int | None = None, file: Path | None = None,
+          picture: Path | None = None) -> PlacementReport:
+    """Place a model on the cores of a chip, with its traffic on samples, and say whether it fits a `system` or a number
+    of `chips` (default: the largest system of the profile). Where it does not fit, nothing is run."""
+    bundle = load(model)
+    graph, chip = bundle.graph, profiles.load(profile_name)
+    if system is not None and chips is not None:
+        raise UsageError("a system says how many chips it has", where="--chips", fix="give --system or --chips")
+    fields = {"model": str(model), "packed": packed, "inputs": inputs}
+    try:
+        placed = placement.place(graph, chip, packed=packed, inputs=inputs)
+    except placement.DoesNotFit as error:
+        return placement_report(graph, None, chip, misfits=error.misfits, **fields)
+    asked, cores = capacity(chip, system, chips)
+    fields |= {"asked": asked, "capacity": cores}
+    if cores is not None and len(placed.cores) > cores:
+        return placement_report(graph, placed, chip, **fields)
+    chosen = choose(bundle, samples, file)
+    activity = run(model, graph, "simulator", chosen.inputs)
+    naive = (placed, traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)))
+    optimised = None
+    if order == "optimised":
+        better = traffic_model.improve(*naive)
+        optimised = (better, traffic_model.rerouted(better, naive[1]))
+    if picture is not None:
+        from .core_map import core_map
+        best = optimised or naive
+        core_map(graph, best[0], picture, traffic=best[1])
+    return placement_report(graph, placed, chip, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
 
 
 def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, split: str) -> tuple[dict, np.ndarray,
                                                                                                     str]:
-    """Encoded frames {input: uint8 [S, C, H, W]} and labels of a dataset, corrupted as the model was trained."""
+    """Encoded samples {input: uint8 [S, C, H, W], over time [S, T, C, H, W]} and labels of a dataset, corrupted and related
+    as the model was trained."""
     name = dataset or bundle.training.get("dataset")
     if not isinstance(name, str):
         raise UsageError("the model does not say which dataset it was trained on", fix="give --dataset")
-    hard = bool(bundle.training.get("hard"))
-    pairs = (HARD if hard else CLEAN).apply(load_pairs(name, split=split, data_dir=data_dir), 0)
-    encoded = FrontEnd.from_dict(bundle.frontend).encode(pairs.waveform, pairs.image)
+    hard, task = bool(bundle.training.get("hard")), bundle.training.get("task", "name")
+    noise = corruption(hard, bundle.training.get("spoil", "all"))
+    pairs = noise.apply(load_pairs(name, split=split, data_dir=data_dir, steps=bundle.graph.steps), 0)
+    encoded = FrontEnd.from_dict(bundle.frontend).encode_pairs(pairs)
     wanted = [p.name for p in bundle.graph.of_kind("input")]
     missing = sorted(set(wanted) - set(encoded))
     if missing:
         raise DataError("the dataset lacks a modality of the model", where=name, value=missing)
-    return {n: encoded[n] for n in wanted}, pairs.label, f"{name}{' --hard' if hard else ''}, {split} split"
+    encoded, labels, _ = tasks.pose(task, {n: encoded[n] for n in wanted}, pairs.label, tasks.fixed())
+    words = [name, *(["--hard"] if hard else []), *([f"task {task}"] if task != "name" else [])]
+    return encoded, labels, f"{' '.join(words)}, {split} split"
+
+
+def over_steps(x: np.ndarray, steps: int) -> np.ndarray:
+    """[S, T, C, H, W] of frames: those of [S, C, H, W] stand still for all steps."""
+    return np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) if x.ndim == 4 else x
 
 
 def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = None, split: str = "test",
@@ -180,7 +254,7 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
     with open_backend("simulator", graph) as simulator:
         for start in range(0, len(labels), CHUNK):
             frames = {name: x[start:start + CHUNK] for name, x in encoded.items()}
-            inputs = {name: np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) for name, x in frames.items()}
+            inputs = {name: over_steps(x, steps) for name, x in frames.items()}
             activity = simulator.run(inputs)
             found.append(predictions(graph, activity))
             parts.append(count(graph, inputs, activity))

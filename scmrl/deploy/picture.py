@@ -84,6 +84,20 @@ def _check_sample(activity: Activity, sample: int) -> None:
 @contextlib.contextmanager
 def _page(path: Path, rows: int, widths: Sequence[float]) -> Iterator[tuple]:
     """A figure with `rows` rows and a column of that width (inches) each, written to `path` at the end."""
+    with drawing(path, (sum(widths) + 1.6, rows * ROW + MARGINS)) as page:
+        axes = page.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
+        for axis in axes:
+            axis.set_ylim(rows - 0.5, -0.5)
+            axis.spines[["top", "right", "left"]].set_visible(False)
+            axis.tick_params(axis="y", length=0)
+            for row in range(1, rows):
+                axis.axhline(row - 0.5, color=PAPER, linewidth=1, zorder=0)
+        yield page, axes
+
+
+@contextlib.contextmanager
+def drawing(path: Path, size: tuple[float, float]) -> Iterator:
+    """An empty figure of that size (inches) in our style, written to `path` at the end."""
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise UsageError("unknown kind of picture", where=path, limit=" or ".join(ENDINGS),
@@ -97,16 +111,8 @@ def _page(path: Path, rows: int, widths: Sequence[float]) -> Iterator[tuple]:
     style = {"font.size": 8, "axes.edgecolor": GREY, "axes.labelcolor": INK, "text.color": INK,
              "xtick.color": INK, "ytick.color": INK, "svg.hashsalt": "scmrl", "text.parse_math": False}
     with matplotlib.rc_context(style):
-        size = (sum(widths) + 1.6, rows * ROW + MARGINS)
         page = Figure(figsize=size, layout="constrained", facecolor="white")
-        axes = page.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-        for axis in axes:
-            axis.set_ylim(rows - 0.5, -0.5)
-            axis.spines[["top", "right", "left"]].set_visible(False)
-            axis.tick_params(axis="y", length=0)
-            for row in range(1, rows):
-                axis.axhline(row - 0.5, color=PAPER, linewidth=1, zorder=0)
-        yield page, axes
+        yield page
         with whole_file(path) as temporary:
             kind = path.suffix[1:].lower()
             page.savefig(temporary, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)

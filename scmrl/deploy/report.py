@@ -20,12 +20,15 @@ from ..activity import Activity, predictions
 from ..doctor import Component
 from ..errors import MissingDependency
 from ..graph import Graph
+from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
 from .comparison import Comparison, Difference
 from .counts import PopulationCount
 from .energy import EnergyEstimate
+from .measurement import Measurement
 
 PIPE_WIDTH = 110                                # columns where the output is no terminal
+UNLIMITED = 10_000                              # columns; to measure what a table needs
 
 
 class Report:
@@ -57,6 +60,10 @@ class PopulationRow:
     rate: float                                 # spikes per neuron and step
     synops_per_inference: float
     updates_per_inference: float
+    graded_synops_per_inference: float          # of the synops, those with graded values
+    dense_synops_per_inference: float           # if all sources sent and no weight were zero
+    active_per_inference: float | None          # of the updates; None where state was not followed
+    receiving_per_inference: float | None
     mismatches: int | None = None
     overflow: int | None = None
 
@@ -69,6 +76,10 @@ class Totals:
     spikes_per_inference: float
     synops_per_inference: float
     updates_per_inference: float
+    graded_synops_per_inference: float
+    dense_synops_per_inference: float
+    active_per_inference: float | None
+    receiving_per_inference: float | None
     mismatches: int | None
 
 
@@ -105,9 +116,11 @@ class DeployReport(RunReport):
     startup_s: float
     notes: tuple[str, ...]
     profiles: tuple[EnergyEstimate, ...] = ()
+    measured: Measurement | None = None         # on a board, beside the estimates
 
     def to_json(self) -> dict:
-        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+        return super().to_json() | {"profiles": _profiles_json(self.profiles),
+                                    "measured": self.measured and self.measured.to_json()}
 
     def _parts(self):
         yield _facts({
@@ -117,10 +130,13 @@ class DeployReport(RunReport):
             "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference)
                         + ("" if self.exact else f"; float neurons: {share(self.spike_agreement)} equal"),
             "overflow": _overflow(self.overflow),
-            "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: this computer, no chip",
+            "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: "
+                    + ("host and board together" if self.backend == "loihi" else "this computer, no chip"),
         })
         yield _population_table(self.populations, self.totals)
         yield from self.notes
+        if self.measured:
+            yield _facts(self.measured.facts())
         if self.profiles:
             yield _energy_table(self.profiles)
             yield from _bases(self.profiles)
@@ -168,26 +184,6 @@ class VerifyReport(RunReport):
         for match in self.backends:
             if match.first_difference:
                 yield f"first difference of {match.backend}: {match.first_difference}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnergyReport(RunReport):
-    """Energy and latency per inference for each profile, from the counts of one run."""
-
-    command = "energy"
-    profiles: tuple[EnergyEstimate, ...]
-
-    def to_json(self) -> dict:
-        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
-
-    def _parts(self):
-        yield _facts({**_run_facts(self), "accuracy": percent(self.accuracy),
-                      "kind": "ESTIMATE from counted operations, not a measurement"})
-        yield _energy_table(self.profiles)
-        yield _layer_table(self.profiles)
-        yield from _bases(self.profiles)
-        for text in dict.fromkeys(text for estimate in self.profiles for text in estimate.assumptions):
-            yield f"assumed: {text}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,16 +268,23 @@ class ProfilesReport(Report):
     profiles: tuple[Profile, ...]
 
     def to_json(self) -> dict:
-        return {"command": self.command, "profiles": {p.name: asdict(p) for p in self.profiles}}
+        return {"command": self.command,
+                "profiles": {p.name: asdict(p) | {"can": abilities(p)} for p in self.profiles}}
 
     def _parts(self):
-        if len(self.profiles) > 1:
-            yield _table(("profile", "chip", "basis"), [(p.name, p.chip, p.basis) for p in self.profiles],
-                         words=("profile", "chip", "basis"))
+        if len(self.profiles) != 1:
+            heads = ("profile", "chip", "kind of evidence", "energy", "placement", "limits", "boards", "cases")
+            yield _table(heads, [(p.name, p.chip, *map(str, abilities(p).values())) for p in self.profiles],
+                         words=heads[:5])
+            yield ("evidence: of the energies, or else of what there is; headline: one figure with everything in "
+                   "it, prices no network; cases: published inferences; "
+                   "`scmrl profiles NAME` shows every number with its source")
             return
-        for profile in self.profiles:
-            yield _facts({"profile": profile.name, "title": profile.title, "basis": profile.basis})
-            yield from _quantity_table(profile)
+        (profile,) = self.profiles
+        yield _facts({"profile": profile.name, "title": profile.title, "chip": profile.chip,
+                      "basis": profile.basis, "energies are": profile.energy_basis or "not published",
+                      "placement": abilities(profile)["placement"]})
+        yield from _quantity_table(profile)
 
 
 @dataclass(frozen=True)
@@ -303,7 +306,7 @@ class DoctorReport(Report):
 def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount], *,
                   model: str, selection: str, trained: Activity | None = None,
                   comparison: Comparison | None = None, exact: bool = True,
-                  energy: Sequence[EnergyEstimate] = ()) -> DeployReport:
+                  energy: Sequence[EnergyEstimate] = (), measured: Measurement | None = None) -> DeployReport:
     """Report of `activity` on samples with `labels` [S] (None: unknown).
 
     `trained` is training's forward on the same samples, `comparison` that with the reference.
@@ -316,7 +319,8 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
         spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1),
         mismatches=comparison and comparison.mismatches,
         first_difference=comparison and comparison.first, overflow=_sum(activity.overflow),
-        seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy))
+        seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy),
+        measured=measured)
 
 
 def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, counts: Sequence[PopulationCount],
@@ -337,20 +341,13 @@ def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, 
                         backends=matches)
 
 
-def energy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount],
-                  energy: Sequence[EnergyEstimate], *, model: str, selection: str) -> EnergyReport:
-    """Report of `energy`, the estimates of one run for several profiles."""
-    rows = _rows(counts, None, activity.overflow)
-    run = _run(graph, labels, activity, rows, model=model, selection=selection, comparison=None)
-    return EnergyReport(**run, profiles=tuple(energy))
-
-
 def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: Sequence[Sequence[PopulationCount]],
                     sizes: Sequence[int], *, model: str, selection: str, version: str,
                     training_correct: int | None) -> EvaluateReport:
     """Report of predictions `found` [S] for `labels` [S]; `parts` are the counts of chunks of `sizes` samples."""
     means = [replace(chunks[0], **{name: float(np.average([getattr(c, name) for c in chunks], weights=sizes))
-                                   for name in ("spikes_per_inference", "synops_per_inference", "rate")})
+                                   for name in ("spikes_per_inference", "synops_per_inference", "rate",
+                                                "graded_synops_per_inference")})
              for chunks in zip(*parts)]
     rows = _rows(means, None, None)
     names = graph.classes or tuple(map(str, range(graph.readout.neurons)))
@@ -379,15 +376,20 @@ def _rows(counts: Sequence[PopulationCount], comparison: Comparison | None,
     mismatches = {match.name: match.mismatches for match in comparison.populations} if comparison else {}
     return tuple(PopulationRow(
         c.name, c.kind, tuple(int(n) for n in c.shape), int(c.neurons), float(c.spikes_per_inference),
-        float(c.rate), float(c.synops_per_inference), float(c.updates_per_inference), mismatches.get(c.name),
-        (overflow or {}).get(c.name)) for c in counts)
+        float(c.rate), float(c.synops_per_inference), float(c.updates_per_inference),
+        float(c.graded_synops_per_inference), float(c.dense_synops_per_inference), c.active_per_inference,
+        c.receiving_per_inference, mismatches.get(c.name), (overflow or {}).get(c.name)) for c in counts)
 
 
 def _totals(rows: Sequence[PopulationRow]) -> Totals:
     compared = [row.mismatches for row in rows if row.mismatches is not None]
     sums = {name: sum(getattr(row, name) for row in rows)
-            for name in ("neurons", "spikes_per_inference", "synops_per_inference", "updates_per_inference")}
-    return Totals(**sums, mismatches=sum(compared) if compared else None)
+            for name in ("neurons", "spikes_per_inference", "synops_per_inference", "updates_per_inference",
+                         "graded_synops_per_inference", "dense_synops_per_inference")}
+    followed = {name: [getattr(row, name) for row in rows if row.kind != "input"]
+                for name in ("active_per_inference", "receiving_per_inference")}
+    return Totals(**sums, **{name: None if None in each else sum(each) for name, each in followed.items()},
+                  mismatches=sum(compared) if compared else None)
 
 
 def _accuracy(graph: Graph, labels: np.ndarray | None, activity: Activity | None) -> float | None:
@@ -507,30 +509,35 @@ def _energy_table(profiles: Sequence[EnergyEstimate]):
     cells = [(e.profile, *(f"{figure(getattr(e, name))}\n{_span(e.ranges[name])}" for name in names),
               figure(e.cores)) for e in profiles]
     return _table(("profile", "core dynamic\nuJ/inf", "core static\nuJ/inf", "host\nuJ/inf", "total\nuJ/inf",
-                   "latency\nus", "cores\nat least"), cells, words=("profile",))
-
-
-def _layer_table(profiles: Sequence[EnergyEstimate]):
-    if not profiles:
-        return ""
-    cells = [(layer.name, figure(layer.spikes), figure(layer.synops), figure(layer.updates),
-              *(figure(e.layers[i].core_dynamic_uj) for e in profiles))
-             for i, layer in enumerate(profiles[0].layers)]
-    total = ("total", "", "", "", *(figure(e.core_dynamic_uj) for e in profiles))
-    return _table(("population", "spikes/inf", "synops/inf", "updates/inf",
-                   *(f"{e.profile}\ndynamic uJ/inf" for e in profiles)), cells, words=("population",),
-                  footer=total)
+                   "latency\nus", "cores"), cells, words=("profile",))
 
 
 def _quantity_table(profile: Profile) -> Iterator[object]:
     """Every quantity with the letter of its source, then the sources."""
-    quantities = profile.quantities()
-    sources = dict.fromkeys(q.source for q in quantities.values())
+    chip, published = profile.quantities(), profile.published()
+    sources = dict.fromkeys(q.source for q in (*chip.values(), *published.values()))
     letters = {source: _letter(i) for i, source in enumerate(sources)}
-    yield _table(("quantity", "value", "unit", "range", "kind", "source"),
-                 [(name, f"{q.value:,}", q.unit, _span(q.range, "{:,}".format), q.kind, letters[q.source])
-                  for name, q in quantities.items()], words=("quantity", "unit", "kind", "source"))
+    for head, quantities in (("quantity", chip), ("board or published case", published)):
+        if quantities:
+            yield _table((head, "value", "unit", "range", "kind", "source"),
+                         [(name, f"{q.value:,}", q.unit, _span(q.range, "{:,}".format), q.kind, letters[q.source])
+                          for name, q in quantities.items()], words=(head, "unit", "kind", "source"))
+    yield _facts({f"{name} by core": " ".join(f"{value:,}" for value in q.each)
+                  for name, q in chip.items() if q.each})
     yield _facts({letter: source for source, letter in letters.items()})
+
+
+def abilities(profile: Profile) -> dict[str, str | int]:
+    """What a profile is good for: its evidence, energy, placement, and how many rules, boards and cases."""
+    quantities = profile.energy or profile.published() or profile.limits
+    energy = [words for key, words in (("synop", "per operation"), ("mac", "MACs"), ("synop_all_in", "headline"))
+              if key in profile.energy]
+    cores = {"cores", "neurons_per_core"} <= profile.limits.keys()
+    return {"evidence": ", ".join(sorted({q.kind for q in quantities.values()})),
+            "energy": ", ".join(energy) or "-",
+            "placement": f"{profile.mapping} rule" if profile.mapping else "bounds" if cores else "-",
+            "limits": len(RULES.keys() & profile.limits.keys()),
+            "boards": len(profile.systems), "cases": len(profile.cases)}
 
 
 def _letter(i: int) -> str:
@@ -557,8 +564,10 @@ def _print(console, part: object) -> None:
     from rich.measure import Measurement
 
     if part:
-        needed = Measurement.get(console, console.options, part).minimum
-        console.print(part, width=max(console.width, needed), soft_wrap=False, crop=False)
+        needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), part).minimum
+        terminal, console.width = console.width, max(console.width, needed)
+        console.print(part, soft_wrap=False, crop=False)
+        console.width = terminal
 
 
 def _facts(facts: dict[str, str]):

@@ -1,0 +1,230 @@
+"""What `scmrl energy` tells: exact counts, energies and times of each chip and layer, and comparisons.
+
+Every number on the screen is in the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..activity import Activity
+from ..graph import Graph
+from .counts import PopulationCount
+from .dense_equivalent import DenseEquivalent, dense_equivalent
+from .energy import EnergyEstimate
+from .neurobench import NeuroBench, neurobench
+from .report import (
+    RunReport,
+    _bases,
+    _energy_table,
+    _facts,
+    _profiles_json,
+    _rows,
+    _run,
+    _run_facts,
+    _span,
+    _table,
+    figure,
+    percent,
+)
+
+NARROW = 10                                     # characters of a column
+DETAILED = 3                                    # chips with ranges, and in the table of layers
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """What the host moves per inference: messages it injects (an input value that is not zero), membranes it
+    reads at the end. Their energy is None: nobody has published it."""
+
+    injected: float
+    read: int
+    energy_uj: float | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """Core dynamic energy of one chip by each published set of coefficients, uJ: lowest and highest."""
+
+    chip: str
+    profiles: tuple[str, ...]
+    low_uj: float
+    high_uj: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyReport(RunReport):
+    """Energy and latency per inference for each profile, from the counts of one run."""
+
+    command = "energy"
+    synop_share: float | None                   # of the synaptic operations without sparsity
+    active_share: float | None                  # of the neuron updates
+    io: Transfers
+    profiles: tuple[EnergyEstimate, ...]
+    bands: tuple[Band, ...]
+    dense_equivalent: DenseEquivalent
+    neurobench: NeuroBench
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+
+    def _parts(self):
+        yield _facts({**_run_facts(self), "accuracy": percent(self.accuracy), **self._counts(),
+                      "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"})
+        known = sorted(self.profiles, key=lambda e: (e.core_dynamic_uj is None, e.latency_us is None))
+        detailed = [e for e in known if e.core_dynamic_uj is not None][:DETAILED]
+        if len(known) > DETAILED:
+            yield _chip_table(known)
+        elif known:
+            yield _energy_table(known)
+        yield from (_band(band) for band in self.bands)
+        if any(e.latency_us is not None for e in known):
+            yield _time_table([e for e in known if e.latency_us is not None])
+        yield self._layer_table(detailed)
+        dense = self.dense_equivalent
+        yield (f"the same network without spikes, every layer run once: {figure(dense.macs)} multiplications "
+               f"and {figure(dense.acs)} additions")
+        yield _dense_table(dense)
+        yield _facts({"NeuroBench": _neurobench(self.neurobench)})
+        yield from _remarks(known)
+        yield from _bases(known if len(known) <= DETAILED else detailed)
+        for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
+            yield f"assumed: {text}"
+
+    def _counts(self) -> dict[str, str]:
+        t = self.totals
+        synops = (f"{figure(t.synops_per_inference)} of {figure(t.dense_synops_per_inference)} without "
+                  f"sparsity ({percent(self.synop_share)}), "
+                  f"{figure(t.graded_synops_per_inference)} of them with graded values")
+        updates = (f"{figure(t.updates_per_inference)}, active {figure(t.active_per_inference)} "
+                   f"({percent(self.active_share)}), receiving a message "
+                   f"{figure(t.receiving_per_inference)}")
+        return {"synops/inf": synops, "updates/inf": updates,
+                "host/inf": f"injects {figure(self.io.injected)} messages, "
+                            f"reads {figure(self.io.read)} membranes"}
+
+    def _layer_table(self, shown: Sequence[EnergyEstimate]):
+        cells = [(r.name, figure(r.spikes_per_inference), figure(r.synops_per_inference),
+                  figure(r.active_per_inference), *(_layer(e.layers[i]) for e in shown))
+                 for i, r in enumerate(self.populations)]
+        total = ("total", figure(self.totals.spikes_per_inference), figure(self.totals.synops_per_inference),
+                 figure(self.totals.active_per_inference),
+                 *(f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown))
+        heads = ("population", "spikes\n/inf", "synops\n/inf", "active\nupdates",
+                 *(f"{_broken(e.profile)}\nuJ (cores)" for e in shown))
+        return _table(heads, cells, words=("population",), footer=total)
+
+
+def energy_report(graph: Graph, labels: np.ndarray | None, inputs: dict[str, np.ndarray], activity: Activity,
+                  counts: Sequence[PopulationCount], energy: Sequence[EnergyEstimate], *, model: str,
+                  selection: str) -> EnergyReport:
+    """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
+    rows = _rows(counts, None, activity.overflow)
+    run = _run(graph, labels, activity, rows, model=model, selection=selection, comparison=None)
+    injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
+    t = run["totals"]
+    return EnergyReport(**run, synop_share=_share(t.synops_per_inference, t.dense_synops_per_inference),
+                        active_share=_share(t.active_per_inference, t.updates_per_inference),
+                        io=Transfers(injected, graph.readout.neurons if graph.readout else 0),
+                        profiles=tuple(energy), bands=tuple(_bands(energy)),
+                        dense_equivalent=dense_equivalent(graph, counts),
+                        neurobench=neurobench(graph, inputs, activity, counts))
+
+
+def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
+    """Of every chip (it has cores) that has more than one set of coefficients here."""
+    chips = [e for e in energy if "limits.cores" in e.coefficients and e.core_dynamic_uj is not None]
+    for chip in dict.fromkeys(e.chip for e in chips):
+        sets = {e.profile: e.core_dynamic_uj for e in chips if e.chip == chip}
+        if len(sets) > 1:
+            yield Band(chip, tuple(sets), min(sets.values()), max(sets.values()))
+
+
+# The terminal.
+
+def _chip_table(energy: Sequence[EnergyEstimate]):
+    cells = [(e.profile, _cell(e, e.cores), _cell(e, e.chips),
+              "not published" if e.core_dynamic_uj is None else figure(e.core_dynamic_uj),
+              _cell(e, None if e.latency_us is None else e.total_uj),
+              _cell(e, e.latency_us), _cell(e, e.energy_delay_uj_ms)) for e in energy]
+    return _table(("profile", "cores", "chips", "core dynamic\nuJ/inf", "total\nuJ/inf", "latency\nus",
+                   "energy-delay\nuJ ms"), cells, words=("profile",))
+
+
+def _cell(e: EnergyEstimate, value: float | None) -> str:
+    if value is not None:
+        return figure(value)
+    return "-" if e.unplaced else "not published"
+
+
+def _time_table(energy: Sequence[EnergyEstimate]):
+    """Two lines a chip; what sets the step is named with the population of that core below it."""
+    cells = [(f"{e.profile}\n", _two(e.us_per_step, e.bound_us_per_step), e.bottleneck.replace(" (", "\n("),
+              _two(e.busiest.synops_per_step, e.busiest.updates_per_step), _two(*e.samples_per_s),
+              _two(e.messages, e.hops),
+              f"{figure(e.energy_delay_uj_ms)}\n{_span(e.ranges['energy_delay_uj_ms'])}") for e in energy]
+    return _table(("profile", "us a step\nat least", "set by", "busiest core\nsynops, updates\na step",
+                   "samples/s\nalone\npipelined", "messages\nhops\n/inf", "energy-delay\nuJ ms"), cells,
+                  words=("profile", "set by"))
+
+
+def _two(upper: float | None, lower: float | None) -> str:
+    return f"{figure(upper)}\n{figure(lower)}"
+
+
+def _dense_table(dense: DenseEquivalent):
+    cells = [(e.profile, figure(e.dense_uj), figure(e.spiking_uj), figure(e.ratio)) for e in dense.energies]
+    return _table(("arithmetic of", "without spikes\nuJ/inf", "this network\nuJ/inf", "ratio"), cells,
+                  words=("arithmetic of",))
+
+
+def _neurobench(n: NeuroBench) -> str:
+    return (f"footprint {figure(n.footprint_bytes)} bytes, connection sparsity "
+            f"{percent(n.connection_sparsity)}, activation sparsity {percent(n.activation_sparsity)}, "
+            f"effective ACs {figure(n.effective_acs)}, effective MACs {figure(n.effective_macs)}, dense "
+            f"{figure(n.dense)}, membrane updates {figure(n.membrane_updates)}")
+
+
+def _band(band: Band) -> str:
+    return (f"{band.chip} by its published sets of coefficients ({', '.join(band.profiles)}): core dynamic "
+            f"{figure(band.low_uj)} .. {figure(band.high_uj)} uJ")
+
+
+def _remarks(energy: Sequence[EnergyEstimate]) -> Iterator[str]:
+    """What is not in an estimate, and why a chip may not run the network; the same words said once."""
+    said: dict[str, list[str]] = {}
+    for e in energy:
+        for remark in _remarks_on(e):
+            said.setdefault(remark, []).append(e.profile)
+    return (f"{', '.join(names)}: {remark}" for remark, names in said.items())
+
+
+def _remarks_on(e: EnergyEstimate) -> Iterator[str]:
+    if e.unplaced and e.core_dynamic_uj is not None:
+        yield f"not placed: {e.unplaced}"
+    if e.cores and e.system is None:
+        yield f"no system of {figure(e.chips)} chips is known"
+    if e.broken:
+        yield f"the network breaks its limits of {', '.join(e.broken)}"
+    if e.not_published:
+        yield f"not published: {', '.join(e.not_published)}"
+
+
+def _layer(layer) -> str:
+    return f"{figure(layer.core_dynamic_uj)}{_cores(layer.cores)}" if layer.updates else "-"
+
+
+def _broken(name: str) -> str:
+    """A long name of two words in two lines."""
+    return name.replace("-", "-\n", 1) if len(name) > NARROW else name
+
+
+def _cores(cores: int | None) -> str:
+    return "" if cores is None else f" ({cores:,})"
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole

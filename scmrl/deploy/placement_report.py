@@ -1,0 +1,301 @@
+"""What `scmrl place` tells: cores by population, what binds, chips, traffic before and after, and what would fit.
+
+Every number on the screen is in the JSON, there with each core as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..errors import UsageError, nearest
+from ..graph import Graph
+from ..hw_profiles import profile as profiles
+from ..hw_profiles.profile import Profile
+from .placement import SHARES, WORDS, DoesNotFit, Misfit, Placement, pack, place, placeable
+from .report import Report, _facts, _table, figure, percent
+from .traffic import Traffic, cost
+
+SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
+LARGEST = 3                                     # populations that a misfit names
+ASSUMPTIONS = {
+    "loihi1": "synapses in NxTF's entry formats, shared convolution kernels once a core without border variants; "
+              "an input axon for each source neuron; two output axons for a shared destination, one more to "
+              "another chip",
+    "loihi2": "rules derived from the mapping logs of lava-dl 0.6.0, which they reproduce: caps of Lava's compiler, "
+              "16 bits a dense synapse, convolutions by position; the mesh is that of Loihi 1",
+    "": "no storage rule of this chip is known: cores from neurons and from weights stored without index or header, "
+        "a lower bound",
+}
+
+
+@dataclass(frozen=True)
+class PlacementRow:
+    """One population: its cores, the limit that binds on the fullest of them, its share there and on average; words
+    and axons are those of the fullest core."""
+
+    name: str
+    shape: tuple[int, ...]
+    neurons: int
+    cores: int
+    binding: str | None
+    utilisation_mean: float | None
+    utilisation_max: float | None
+    synapse_words: int
+    axons_in: int
+    axons_out: int
+    messages: float | None = None               # per inference
+    hops: float | None = None
+
+
+@dataclass(frozen=True)
+class TrafficTotals:
+    """Traffic of one inference in one order of the cores."""
+
+    messages: float
+    hops_ew: float | None
+    hops_ns: float | None
+    cost: float | None                          # hops weighted by the profile's energies, pJ, or 1 each
+    chip_crossings: float | None
+    busiest_link: float | None
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What would hold the network: cores and chips, and the smallest system; `packed`: populations share cores."""
+
+    profile: str
+    chip: str
+    packed: bool
+    cores: int
+    chips: int
+    system: str | None
+
+
+@dataclass(frozen=True)
+class PlacementReport(Report):
+    """A placement, or why there is none. Traffic is None where nothing was run."""
+
+    command = "place"
+    model: str
+    profile: str
+    chip: str
+    packed: bool
+    inputs: bool                                # input populations are placed too
+    order: str                                  # naive or optimised
+    asked: str | None                           # the system or number of chips it was asked to fit
+    capacity: int | None                        # cores of that, or of the largest system; None where there is none
+    systems: dict[str, int]                     # cores of every system of the chip
+    fits: bool
+    cores: int | None
+    chips: int | None
+    system: str | None
+    neurons: int
+    utilisation: dict[str, tuple[float, float]]         # share of each limit: mean and largest over the cores
+    populations: tuple[PlacementRow, ...]
+    samples: str | None
+    naive: TrafficTotals | None
+    optimised: TrafficTotals | None
+    misfits: tuple[Misfit, ...]
+    alternatives: tuple[Alternative, ...]
+    assumptions: tuple[str, ...]
+    map: tuple[dict, ...]                       # every core
+
+    @property
+    def gain(self) -> float | None:
+        """Share of the weighted hops that the optimised order saves."""
+        if self.naive is None or self.optimised is None or not self.naive.cost:
+            return None
+        return 1 - self.optimised.cost / self.naive.cost
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"gain": self.gain}
+
+    def why(self) -> str:
+        """Why it does not fit, in one line."""
+        if self.misfits:
+            return f"no number of cores of {self.chip} holds it: {self.misfits[0]}"
+        largest = sorted((row for row in self.populations if row.cores), key=lambda row: -row.cores)[:LARGEST]
+        names = ", ".join(f"{row.name} {row.cores:,} (bound by {WORDS[row.binding]})" for row in largest)
+        return (f"needs {self.cores:,} cores = {self.chips:,} chips of {self.chip}, {self.cores / self.capacity:.2f} "
+                f"times what {self.asked or 'the largest system'} has ({self.capacity:,} cores); largest: {names}")
+
+    def remedy(self) -> str:
+        """What would hold it, in one line."""
+        fitting = [f"{'packed ' if a.packed else ''}{a.chip}: {a.cores:,} cores = {a.chips:,} chip{'s' * (a.chips > 1)}"
+                   + (f" ({a.system})" if a.system else "") for a in self.alternatives]
+        if fitting:
+            return "what holds it: " + "; ".join(fitting)
+        return ("no chip with a known rule holds it: " + (
+            "reduce the fan-in (fewer channels or positions in the sources, or pool them first)" if self.misfits else
+            "use fewer channels or positions in the largest populations"))
+
+    def _parts(self):
+        yield _facts(self._summary())
+        for misfit in self.misfits:
+            yield f"does not fit: {misfit}"
+        if self.populations:
+            yield self._population_table()
+            yield _table(("", "mean over cores", "largest"),
+                         [(WORDS[name], percent(mean), percent(most)) for name, (mean, most) in self.utilisation.items()],
+                         words=("",))
+        if self.naive is not None:
+            yield self._traffic_table()
+        yield from (f"assumed: {line}" for line in self.assumptions)
+
+    def _summary(self) -> dict[str, str]:
+        facts = {"model": self.model, "profile": f"{self.profile} ({self.chip})"}
+        if self.cores is not None:
+            how = "packed: populations share cores" if self.packed else "one population a core, as Lava does"
+            facts["cores"] = f"{self.cores:,} ({how}), {self.neurons:,} neurons" + (
+                "" if self.inputs else ", inputs from the host")
+            facts["chips"] = f"{self.chips:,}" + (f", smallest system: {self.system}" if self.system else "")
+            if not self.systems:
+                facts["chips"] += ", no system of this chip is known"
+        if not self.fits:
+            facts["DOES NOT FIT"] = self.why()
+            facts["instead"] = self.remedy()
+        elif self.asked:
+            facts["fits"] = f"{self.asked}: {percent(self.cores / self.capacity)} of its cores"
+        if self.samples:
+            facts["traffic"] = f"from {self.samples}; order of the cores: {self.order}"
+        return facts
+
+    def _population_table(self):
+        cells = [(r.name, figure(r.cores), SHORT.get(r.binding, "-"), _tenth(r.utilisation_mean),
+                  _tenth(r.utilisation_max), figure(r.synapse_words), figure(r.axons_in), figure(r.axons_out),
+                  *((_whole(r.messages), _whole(r.hops)) if self.naive else ())) for r in self.populations]
+        heads = ("population", "cores", "bound by", "mean\n%", "max\n%", "words\na core", "axons\nin", "axons\nout",
+                 *(("messages\n/inf", "hops\n/inf") if self.naive else ()))
+        total = ("total", figure(self.cores), *[""] * 6, *(
+            (_whole(_sum(r.messages for r in self.populations)), _whole(_sum(r.hops for r in self.populations)))
+            if self.naive else ()))
+        return _table(heads, cells, words=("population",), footer=total)
+
+    def _traffic_table(self):
+        orders = [(name, totals) for name, totals in (("naive", self.naive), ("optimised", self.optimised)) if totals]
+        cells = [(name, _whole(t.messages), _whole(t.hops_ew), _whole(t.hops_ns), _whole(t.cost),
+                  _whole(t.chip_crossings), _whole(t.busiest_link),
+                  percent(self.gain) if name == "optimised" else "") for name, t in orders]
+        return _table(("order of cores", "messages\n/inf", "hops E-W", "hops N-S", "weighted\nhops", "chip\ncrossings",
+                       "busiest\nlink", "saved"), cells, words=("order of cores",))
+
+
+def placement_report(graph: Graph, placement: Placement | None, profile: Profile, *, model: str, asked: str | None = None,
+                     capacity: int | None = None, naive: tuple[Placement, Traffic] | None = None,
+                     optimised: tuple[Placement, Traffic] | None = None, samples: str | None = None,
+                     misfits: Sequence[Misfit] = (), packed: bool = False, inputs: bool = False) -> PlacementReport:
+    """Report of a placement that has to fit `capacity` cores (None: no limit), with its traffic if there is any; or of
+    the `misfits` where there is no placement."""
+    shown = optimised or naive
+    cores = shown[0].cores if shown else placement.cores if placement else ()
+    fits = placement is not None and (capacity is None or len(cores) <= capacity)
+    totals = {name: None if pair is None else _totals(*pair) for name, pair in (("naive", naive),
+                                                                                ("optimised", optimised))}
+    sent = {} if shown is None else {p.name: p for p in shown[1].populations}
+    rows = () if placement is None else tuple(_row(p, placement, sent.get(p.name)) for p in graph.populations)
+    return PlacementReport(
+        model=model, profile=profile.name, chip=profile.chip, packed=packed, inputs=inputs,
+        order="optimised" if optimised else "naive", asked=asked, capacity=capacity,
+        systems=placement.systems if placement else {}, fits=fits,
+        cores=len(cores) if placement else None, chips=placement.chips if placement else None,
+        system=placement.system if placement else None,
+        neurons=sum(p.neurons for p in graph.populations if inputs or p.kind != "input"),
+        utilisation=_utilisation(cores), populations=rows, samples=samples, **totals, misfits=tuple(misfits),
+        alternatives=() if fits else alternatives(graph, profile, placement, capacity, packed=packed, inputs=inputs),
+        assumptions=(ASSUMPTIONS[profile.mapping],),
+        map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores))
+
+
+def capacity(profile: Profile, system: str | None, chips: int | None) -> tuple[str | None, int | None]:
+    """What the placement was asked to fit, in words, and its cores: a system, or a number of chips; None and the cores
+    of the largest system where nothing was asked. Raises `UsageError` for an unknown system."""
+    per_chip = int(profile.limits["cores"].value)
+    sizes = {name: int(q["cores"].value if "cores" in q else q["chips"].value * per_chip)
+             for name, q in profile.systems.items()}
+    if system is not None:
+        found = {name.lower(): name for name in sizes}.get(system.lower())
+        if found is None:
+            raise UsageError(f"no such system of {profile.chip}", where="--system", value=system,
+                             fix=nearest(system, sizes))
+        return found, sizes[found]
+    if chips is not None:
+        if chips < 1:
+            raise UsageError("at least one chip is needed", where="--chips", value=chips)
+        return f"{chips} chip{'s' * (chips > 1)} of {profile.chip}", chips * per_chip
+    return None, max(sizes.values(), default=None)
+
+
+def alternatives(graph: Graph, profile: Profile, placement: Placement | None, cores: int | None, *, packed: bool,
+                 inputs: bool) -> tuple[Alternative, ...]:
+    """What holds the graph: a larger system of this chip, this chip packed, and the other chips whose storage rule is
+    known."""
+    here = [] if placement is None else [placement]         # without one, a neuron does not fit: nor when packed
+    if here and not packed:
+        here.append(pack(graph, profile, placement))
+    found = [_alternative(p) for p in here if p.system or (cores is not None and len(p.cores) <= cores)]
+    seen = {profile.chip}
+    for other in map(profiles.load, profiles.names()):
+        if other.mapping and placeable(other) and other.chip not in seen:
+            seen.add(other.chip)
+            placement = _try(graph, other, packed, inputs)
+            if placement and placement.system:
+                found.append(_alternative(placement))
+    return tuple(found)
+
+
+def _try(graph: Graph, profile: Profile, packed: bool, inputs: bool) -> Placement | None:
+    try:
+        return place(graph, profile, packed=packed, inputs=inputs)
+    except DoesNotFit:
+        return None
+
+
+def _alternative(placement: Placement) -> Alternative:
+    return Alternative(placement.profile, placement.chip, placement.packed, len(placement.cores), placement.chips,
+                       placement.system)
+
+
+def _row(p, placement: Placement, sent) -> PlacementRow:
+    cores = placement.of(p.name)
+    hops = None if sent is None or sent.hops_ew is None else sent.hops_ew + sent.hops_ns
+    messages = None if sent is None else sent.messages
+    if not cores:
+        return PlacementRow(p.name, tuple(p.shape), p.neurons, 0, None, None, None, 0, 0, 0, messages, hops)
+    shares = [max(core.utilisation().values()) for core in cores]
+    fullest = cores[int(np.argmax(shares))]
+    return PlacementRow(p.name, tuple(p.shape), p.neurons, len(cores), fullest.binding, float(np.mean(shares)),
+                        max(shares), *(max(getattr(core, name) for core in cores) for name in SHARES[1:]), messages, hops)
+
+
+def _utilisation(cores: Sequence) -> dict[str, tuple[float, float]]:
+    used = [core.utilisation() for core in cores]
+    return {name: (float(np.mean([u[name] for u in used])), max(u[name] for u in used)) for name in (used or [{}])[0]}
+
+
+def _totals(placement: Placement, traffic: Traffic) -> TrafficTotals:
+    return TrafficTotals(traffic.messages, traffic.hops_ew, traffic.hops_ns, cost(placement, traffic.flows),
+                         traffic.chip_crossings, traffic.busiest_link)
+
+
+def _core(core, traffic: Traffic | None, steps: int) -> dict:
+    return {"core": core.index, "chip": core.chip, "tile": core.tile, "binding": core.binding,
+            "pieces": [{"population": piece.population, "box": piece.box} for piece in core.pieces],
+            **{name: getattr(core, name) for name in SHARES}, "utilisation": core.utilisation(),
+            "synops_per_step": None if traffic is None else float(traffic.synops[core.index]) / steps,
+            "messages_per_step": None if traffic is None else float(traffic.received[core.index]) / steps}
+
+
+def _whole(x: float | None) -> str:
+    return figure(None if x is None else round(x))
+
+
+def _tenth(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _sum(values) -> float | None:
+    values = [value for value in values if value is not None]
+    return sum(values) if values else None
