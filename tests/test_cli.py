@@ -87,6 +87,14 @@ def test_energy_has_its_parts_for_each_profile(scmrl, model):
     assert "Loihi 1" in report["profiles"]["loihi2"]["basis"]
 
 
+def test_energy_of_every_chip(scmrl, model):
+    code, out, err = scmrl("energy", model, "--profile", "all", "--samples", 2, "--json")
+    found = json.loads(out)["profiles"]
+    assert code == 0 and {"loihi1", "loihi2", "truenorth", "odin", "generic-45nm", "speck"} <= set(found), err
+    assert "cpu-measured" not in found and found["speck"]["core_dynamic_uj"] is None
+    assert found["loihi2"]["cores"] > 0 and found["loihi2"]["samples_per_s"][1] >= found["loihi2"]["samples_per_s"][0]
+
+
 def test_any_data_can_be_run(scmrl, model, small_bundle, tmp_path):
     np.savez(tmp_path / "mine.npz", **{n: x[:4] for n, x in small_bundle.inputs.items()}, y=np.zeros(4, int))
     code, out, _ = scmrl("deploy", model, "--input", tmp_path / "mine.npz", "--json")

@@ -12,10 +12,12 @@ import pytest
 from scmrl import reference
 from scmrl.deploy.comparison import compare
 from scmrl.deploy.counts import count
-from scmrl.deploy.energy import estimate
+from scmrl.deploy.energy import on_chip
+from scmrl.deploy.energy_report import energy_report
 from scmrl.deploy.picture import layer_bars, report_picture, spike_raster
-from scmrl.deploy.report import (DoctorReport, ProfilesReport, deploy_report, energy_report, figure, percent,
-                                 verify_report)
+from scmrl.deploy.report import DoctorReport, ProfilesReport, deploy_report, figure, percent, verify_report
+from scmrl.deploy.traffic import fired
+from scmrl.deploy.updates import count_updates
 from scmrl.doctor import Component, examine
 from scmrl.errors import DataError, MissingDependency, UsageError
 from scmrl.graph import Dense, Graph, OneToOne, Population
@@ -30,9 +32,10 @@ GRAPH = Graph((Population("in", (3, 2), "input", bits=4),
                Dense("gate", "out", RNG.integers(-9, 10, (3, 15)))), 7, ("yes", "no", "maybe")).check()
 INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
 RUN = reference.run(GRAPH, INPUTS)
-COUNTS = count(GRAPH, INPUTS, RUN)
+COUNTS = count(GRAPH, INPUTS, RUN, count_updates(GRAPH, INPUTS, RUN))
 LABELS = np.array([0, 1, 2, 0, 1])
-ENERGY = [estimate(GRAPH, COUNTS, load(name)) for name in ("loihi1", "loihi2", "generic-45nm")]
+ENERGY = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in ("loihi1", "loihi2", "generic-45nm")]
+CHIPS = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in names()]
 WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
 
 
@@ -62,7 +65,8 @@ REPORTS = {
     "deploy, not compared": lambda: deploy_report(GRAPH, LABELS, RUN, COUNTS, **WHAT),
     "verify": verified,
     "verify with mismatches": lambda: verified(flips=(7,)),
-    "energy": lambda: energy_report(GRAPH, LABELS, RUN, COUNTS, ENERGY, **WHAT),
+    "energy": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT),
+    "energy on every chip": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, CHIPS, **WHAT),
     "profiles": lambda: ProfilesReport(tuple(map(load, names()))),
     "one profile": lambda: ProfilesReport((load("loihi2"),)),
     "doctor": lambda: DoctorReport(tuple(examine())),
@@ -183,6 +187,33 @@ def test_energy_says_that_it_is_an_estimate_and_on_what():
     text = " ".join(screen(REPORTS["energy"]()).split())
     assert "ESTIMATE" in text and "Loihi 1 coefficients" in text
     assert "no graded spikes" in text
+
+
+def test_energy_reports_exact_counts_beside_the_estimates():
+    table = REPORTS["energy"]().to_json()
+    assert table["io"] == {"injected": COUNTS[0].spikes_per_inference, "read": 3, "energy_uj": None}
+    totals = table["totals"]
+    assert totals["dense_synops_per_inference"] == 7 * (15 * 6 + 15 + 3 * 15)
+    assert table["synop_share"] == totals["synops_per_inference"] / totals["dense_synops_per_inference"]
+    assert table["active_share"] == totals["active_per_inference"] / totals["updates_per_inference"]
+    assert totals["graded_synops_per_inference"] == COUNTS[1].synops_per_inference
+    assert table["neurobench"]["dense"] == 7 * (15 * 6 + 3 * 15) and table["dense_equivalent"]["macs"] == 15 * 6 + 3 * 15
+
+
+def test_a_chip_with_two_published_sets_gets_the_band_between_them():
+    table = REPORTS["energy on every chip"]().to_json()
+    one, two = (table["profiles"][name]["core_dynamic_uj"] for name in ("loihi1", "loihi1-sanafe"))
+    assert [(b["chip"], b["low_uj"], b["high_uj"]) for b in table["bands"]] == [("Loihi 1", min(one, two), max(one, two))]
+    assert not REPORTS["energy"]().to_json()["bands"]
+
+
+def test_many_chips_stand_in_one_table_and_what_is_unknown_is_said():
+    text = screen(REPORTS["energy on every chip"]())
+    row = {line.split()[0]: line for line in text.splitlines() if line.split() and line.split()[0] in names()}
+    assert "not published" in row["akida1"] and "not published" not in row["loihi2"]
+    words = " ".join(text.split())
+    assert "akida1" in words.split("not published: energy of an operation")[0]
+    assert all(name in text for name in ("cpu-i7", "gpu-titan-black"))
 
 
 def test_doctor_prints_the_command_for_what_is_missing():
