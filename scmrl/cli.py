@@ -77,6 +77,8 @@ def sample_options(command):
 as_json = click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
 picture_option = click.option("--picture", type=click.Path(path_type=Path), metavar="FILE",
                               help="Write a picture (.png, .svg or .pdf).")
+page_option = click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE",
+                           help="Write the report as one self-contained HTML page.")
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 deadline_option = click.option("--deadline", type=float, metavar="SECONDS", help="Stop a Lava run after that time.")
 
@@ -149,8 +151,9 @@ def _assignments(settings: tuple[str, ...]) -> dict[str, object]:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. model.alpha=1.0.")
 @click.option("--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml.")
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
+@page_option
 @as_json
-def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, force, json_):
+def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, force, page, json_):
     """Train a model and freeze it to RUN/bundle."""
     overrides = {"dataset": dataset, "hard": hard, "profile": profile, "train.epochs": epochs, "train.seed": seed}
     overrides = {key: value for key, value in overrides.items() if value is not None}
@@ -160,7 +163,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
             raise UsageError("--resume goes on with the settings of the run", fix="give --out and --data-dir only")
         if not settings_file.is_file():
             raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
-    elif settings_file.exists() and not force:
+    elif settings_file.exists() and not force and os.environ.get("RANK", "0") == "0":
         raise UsageError("a run is there already", where=out, fix="give --resume, --force or another --out")
     require_train()
     from .train import config as config_module
@@ -172,7 +175,13 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         hint = f" --data-dir {data_dir}" if data_dir else ""
         tell(f"interrupted; nothing is lost up to the last finished epoch: scmrl train --resume --out {out}{hint}")
         raise
+    if outcome is None:                 # one of several processes, not the first
+        return
     metrics = outcome.metrics
+    if page:
+        from .page.document import write
+        from .page.pages import training
+        write(page, training(out, metrics))
     if json_:
         click.echo(json.dumps({"command": "train", "run": str(out), **metrics}, indent=1))
         return
@@ -314,22 +323,23 @@ def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, inp
 @board_options
 @stream_options
 @picture_option
+@page_option
 @as_json
 def deploy(model, backend, samples, file, deadline, no_compare, board, partition, host, generation, profile_energy,
-           profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, json_):
+           profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, page, json_):
     """Run a model or an export on a backend: spikes, accuracy, energy, comparison with training."""
     boards = given(board=board, partition=partition, host=host, generation=generation, energy=profile_energy,
                    activity=profile_activity)
     asked = given(wav=wav, image=image, events=events, microphone=microphone, camera=camera, hop=hop)
     if streaming:
-        refuse("--stream", given(samples=samples, deadline=deadline, picture=picture) | boards)
+        refuse("--stream", given(samples=samples, deadline=deadline, picture=picture, html=page) | boards)
         stream(model, backend, {**asked, **given(arrays=file)}, carry, not no_compare, json_)
         return
     if asked or carry:
         raise UsageError("this feeds a stream", where=f"--{next(iter(asked), 'carry')}", fix="add --stream")
     from .deploy import jobs
     report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
-                         compared=not no_compare, picture=picture, board=boards)
+                         compared=not no_compare, picture=picture, page=page, board=boards)
     render(report, json_, f"scmrl verify {model} --backends simulator,lava", f"scmrl energy {model}")
     if report.exact and report.bit_exact is False:
         raise MismatchError(f"{backend} differs from the reference", value=f"{report.mismatches} values",
@@ -370,12 +380,13 @@ def stream(model, backend, asked, carry, compared, json_):
 @click.option("--backends", default="simulator,lava-inprocess", show_default=True, metavar="A,B", help=BACKENDS)
 @sample_options
 @deadline_option
+@page_option
 @as_json
-def verify(model, backends, samples, file, deadline, json_):
+def verify(model, backends, samples, file, deadline, page, json_):
     """Compare backends, and training's own spikes, with the reference: every population and step."""
     from .deploy import jobs
     report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
-                         progress=Progress("samples"))
+                         progress=Progress("samples"), page=page)
     render(report, json_, f"scmrl energy {model}")
     if report.bit_exact is False:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
@@ -388,11 +399,13 @@ def verify(model, backends, samples, file, deadline, json_):
               help="Names of `scmrl profiles`, or files; all: every chip.")
 @sample_options
 @picture_option
+@page_option
 @as_json
-def energy(model, names, samples, file, picture, json_):
+def energy(model, names, samples, file, picture, page, json_):
     """Estimate energy and latency per inference, per chip and per layer."""
     from .deploy import jobs
-    report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, progress=Progress("chips"))
+    report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, page=page,
+                         progress=Progress("chips"))
     render(report, json_, "scmrl profiles loihi2")
 
 
@@ -407,12 +420,13 @@ def energy(model, names, samples, file, picture, json_):
               help="Cores in the order of the network, or with less traffic.")
 @sample_options
 @picture_option
+@page_option
 @as_json
-def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, json_):
+def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, page, json_):
     """Place a model on cores and chips: what binds, what it would fit, and the traffic between cores."""
     from .deploy import jobs
     report = jobs.place(model, profile, system=system, chips=chips, packed=packed, inputs=inputs, order=order,
-                        samples=samples, file=file, picture=picture)
+                        samples=samples, file=file, picture=picture, page=page)
     render(report, json_, f"scmrl energy {model} --profile {profile}")
     if not report.fits:
         raise GraphError(f"does not fit: {report.why()}", fix=report.remedy())
@@ -463,6 +477,21 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
 
 
 @commands.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@page_option
+@as_json
+def compare(first, second, page, json_):
+    """Set two saved JSON reports of one command side by side: what changed, and by how much."""
+    from .page.comparison import compare as compare_reports
+    from .page.document import write
+    report = compare_reports(first, second)
+    if page:
+        write(page, report.page())
+    render(report, json_)
+
+
+@commands.command()
 @click.argument("name", required=False)
 @as_json
 def profiles(name, json_):
@@ -471,6 +500,26 @@ def profiles(name, json_):
     from .hw_profiles import profile
     shown = [profile.load(n) for n in ([name] if name else profile.names())]
     render(ProfilesReport(tuple(shown)), json_)
+
+
+@commands.group("data", cls=Commands)
+def data_group():
+    """Look at the data before training."""
+
+
+@data_group.command("check")
+@click.argument("name")
+@click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw samples (SVG or PNG).")
+@as_json
+def data_check(name, data_dir, picture, json_):
+    """What of a dataset is there, what is missing or damaged (exit code 3), and what its samples are."""
+    from .data.check import check
+    from .errors import DataError
+    report = check(name, data_dir, picture)
+    render(report, json_)
+    if report.faults:
+        raise DataError(f"{name} cannot be used as it is", fix="see what is missing or damaged above")
 
 
 @commands.command()

@@ -203,7 +203,8 @@ def conv_network() -> tuple[Graph, dict]:
 
     network = graph(
         source(2, 9, 8), Population("one", (4, 9, 8), vth=9, dv=0),
-        Population("two", (3, 5, 4), vth=8, dv=4096), Population("three", (6,), vth=7, dv=0), Population("out", (5,), "readout"),
+        Population("two", (3, 5, 4), vth=8, dv=4096), Population("three", (6,), vth=7, dv=0),
+        Population("out", (5,), "readout"),
         Conv2d("x", "one", weight(4, 2, 3, 3), padding=(1, 1)),
         Conv2d("one", "two", weight(3, 4, 3, 3), stride=(2, 2), padding=(1, 1)),
         Dense("two", "three", weight(6, 60)), Dense("three", "out", weight(5, 6)), steps=7)

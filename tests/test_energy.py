@@ -71,7 +71,8 @@ def test_a_chip_without_prices_has_no_energy_never_zero():
 
 def network(neurons=4, bits=1, sources=3):
     return Graph((Population("in", (sources,), "input", bits=bits),
-                  Population("hidden", (neurons,), vth=1, memoryless=True), Population("out", (2,), "readout")),
+                  Population("hidden", (neurons,), vth=1, memoryless=True),
+                  Population("out", (2,), "readout")),
                  (Dense("in", "hidden", np.ones((neurons, sources), int)),
                   Dense("hidden", "out", np.ones((2, neurons), int))), 5)
 

@@ -21,11 +21,12 @@ def sparse_weight(random, *shape, largest=100):
 
 
 def shared_network() -> Graph:
-    """Graded input, plain and grouped convolutions, pooling by OR, a pointwise and two dense layers, biases."""
+    """Graded input, convolutions, pooling by OR, a pointwise and two dense layers, biases."""
     random = np.random.default_rng(11)
     bias = random.integers(-90, 90, (4, 1, 1))
     return graph(
-        source(2, 6, 7, bits=4), Population("a", (4, 6, 7), vth=500, bias_mant=bias, bias_exp=4, du=3000, dv=700),
+        source(2, 6, 7, bits=4),
+        Population("a", (4, 6, 7), vth=500, bias_mant=bias, bias_exp=4, du=3000, dv=700),
         Population("pool", (4, 3, 3), vth=0, memoryless=True), Population("b", (6, 2, 2), vth=60, dv=2048),
         Population("c", (5, 2, 2), vth=90, bias_mant=700), Population("hidden", (8,), vth=150, dv=512),
         Population("out", (3,), "readout"),
@@ -67,8 +68,8 @@ def in_torch(network: Graph):
 
     class Conv(nn.Conv2d):
         def forward(self, x):
-            return functional.conv2d(x, self.weight.to(x.dtype), None, self.stride, self.padding, self.dilation,
-                                     self.groups)
+            return functional.conv2d(x, self.weight.to(x.dtype), None, self.stride, self.padding,
+                                     self.dilation, self.groups)
 
     class Lif(SpikingNeuron):
         """A population's own equation; exact, since all numbers stay far below 2^53."""
@@ -167,7 +168,7 @@ def test_figures_by_hand():
     assert ours.footprint_bytes == 6 * 2 + 2 * 1 + 2 * 1            # 200 and 300 take two bytes
     assert ours.parameters == 6 + 2 + 1 and ours.connection_sparsity == 3 / 8
     assert ours.activation_sparsity == 1 - 8 / 8
-    assert (ours.effective_acs, ours.effective_macs) == (1 + 0 + 4, 2)      # the first step holds 0 and 1 alone
+    assert (ours.effective_acs, ours.effective_macs) == (1 + 0 + 4, 2)  # the first step holds 0 and 1 alone
     assert ours.dense == 2 * (6 + 2) and ours.membrane_updates == 4
 
 

@@ -28,7 +28,15 @@ from .comparison import compare
 from .counts import PopulationCount, count
 from .energy_report import EnergyReport, energy_report
 from .placement_report import PlacementReport, capacity, placement_report
-from .report import DeployReport, EvaluateReport, VerifyReport, deploy_report, evaluate_report, verify_report
+from .report import (
+    DeployReport,
+    EvaluateReport,
+    Report,
+    VerifyReport,
+    deploy_report,
+    evaluate_report,
+    verify_report,
+)
 from .updates import count_updates
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
@@ -103,10 +111,10 @@ def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], 
 
 def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path | None = None,
            deadline_s: float | None = None, progress: Progress | None = None, compared: bool = True,
-           picture: Path | None = None, board: dict | None = None) -> DeployReport:
+           picture: Path | None = None, page: Path | None = None, board: dict | None = None) -> DeployReport:
     """Run a frozen model or export on a backend; compare with the reference, and with training where it is stored.
 
-    `board`: see `run`.
+    `board`: see `run`. `picture` and `page`: files to write.
     """
     bundle = load(model)
     chosen = choose(bundle, samples, file)
@@ -117,10 +125,19 @@ def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path 
         comparison = compare(bundle.graph, run(model, bundle.graph, "reference", chosen.inputs), activity)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
-    return deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
-                         selection=chosen.selection, trained=chosen.trained, comparison=comparison,
-                         exact=backend_class(backend).exact, energy=estimates,
-                         measured=getattr(activity, "measured", None))
+    report = deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
+                           selection=chosen.selection, trained=chosen.trained, comparison=comparison,
+                           exact=backend_class(backend).exact, energy=estimates,
+                           measured=getattr(activity, "measured", None))
+    return _paged(report, page, bundle.graph, chosen, activity)
+
+
+def _paged(report: Report, page: Path | None, graph: Graph, chosen: Samples, activity: Activity) -> Report:
+    """The report, its page written to the file `page` if one is asked for."""
+    if page is not None:
+        from ..page.pages import Evidence, save
+        save(page, report, Evidence(graph, chosen.inputs, activity, chosen.labels))
+    return report
 
 
 def _estimates(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity, chips: Sequence[profiles.Profile],
@@ -143,7 +160,7 @@ def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estim
 
 
 def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, file: Path | None = None,
-           deadline_s: float | None = None, progress: Progress | None = None) -> VerifyReport:
+           deadline_s: float | None = None, progress: Progress | None = None, page: Path | None = None) -> VerifyReport:
     """Compare backends, and training's stored spikes, with the reference: every population, sample and step."""
     bundle = load(model)
     chosen = choose(bundle, samples, file)
@@ -153,13 +170,14 @@ def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, 
         activity = run(model, bundle.graph, name, chosen.inputs, deadline_s=deadline_s, progress=progress)
         runs.append((activity, compare(bundle.graph, reference, activity)))
     counts = count(bundle.graph, chosen.inputs, reference)
-    return verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
-                         selection=chosen.selection,
-                         float_backends=[name for name in backends if not backend_class(name).exact])
+    report = verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
+                           selection=chosen.selection,
+                           float_backends=[name for name in backends if not backend_class(name).exact])
+    return _paged(report, page, bundle.graph, chosen, reference)
 
 
 def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = None, file: Path | None = None,
-           picture: Path | None = None, progress: Progress | None = None) -> EnergyReport:
+           picture: Path | None = None, page: Path | None = None, progress: Progress | None = None) -> EnergyReport:
     """Energy and latency per inference for each profile, from exact counts on the simulator.
 
     The name "all" stands for every chip that scmrl knows; `progress` counts the chips.
@@ -171,8 +189,9 @@ def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = N
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, progress)
     drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
     _draw(bundle.graph, chosen, activity, counts, drawn, picture)
-    return energy_report(bundle.graph, chosen.labels, chosen.inputs, activity, counts, estimates, model=str(model),
-                         selection=chosen.selection)
+    report = energy_report(bundle.graph, chosen.labels, chosen.inputs, activity, counts, estimates, model=str(model),
+                           selection=chosen.selection)
+    return _paged(report, page, bundle.graph, chosen, activity)
 
 
 def chip_names(names: Sequence[str]) -> list[str]:
@@ -186,7 +205,7 @@ def chip_names(names: Sequence[str]) -> list[str]:
 
 def place(model: Path, profile_name: str, *, system: str | None = None, chips: int | None = None, packed: bool = False,
           inputs: bool = False, order: str = "optimised", samples: int | None = None, file: Path | None = None,
-          picture: Path | None = None) -> PlacementReport:
+          picture: Path | None = None, page: Path | None = None) -> PlacementReport:
     """Place a model on the cores of a chip, with its traffic on samples, and say whether it fits a `system` or a number
     of `chips` (default: the largest system of the profile). Where it does not fit, nothing is run."""
     bundle = load(model)
@@ -213,7 +232,8 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
         from .core_map import core_map
         best = optimised or naive
         core_map(graph, best[0], picture, traffic=best[1])
-    return placement_report(graph, placed, chip, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
+    report = placement_report(graph, placed, chip, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
+    return _paged(report, page, graph, chosen, activity)
 
 
 def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, split: str) -> tuple[dict, np.ndarray,

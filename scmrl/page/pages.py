@@ -1,0 +1,244 @@
+"""One page a command: what its report says, in the order a reader asks. Every number is the report's own.
+
+A page is made from the report's JSON and, where the command ran a network, from the run itself: network, spikes, classes.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..activity import Activity, predictions
+from ..errors import DataError
+from ..graph import Graph
+from . import figures
+from .document import document, facts, figure, section, table, write
+
+ENERGY_PARTS = {"core_dynamic_uj": "core dynamic", "core_static_uj": "core static", "chip_fixed_uj": "chip fixed", "host_uj": "host"}
+FILTER = '<p><label>Show populations with <input type="search" placeholder="part of a name"></label></p>'
+KIND_OF = {"run": "exact: counted in the integer network", "energies": "estimate: counts times published coefficients",
+           "measured": "measured on the board"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The run behind a report: inputs {name: [S, T, ...]}, spikes and membranes, labels [S] or None."""
+
+    graph: Graph
+    inputs: Mapping[str, np.ndarray]
+    activity: Activity
+    labels: np.ndarray | None = None
+
+
+def number(x: object) -> str:
+    """Four significant digits, thousands apart; '-' for what is not known."""
+    if x is None:
+        return "-"
+    if isinstance(x, bool):
+        return "yes" if x else "no"
+    if isinstance(x, int) or (isinstance(x, float) and x.is_integer() and abs(x) < 1e15):
+        return f"{int(x):,}"
+    if isinstance(x, float):
+        return f"{x:,.4g}" if abs(x) < 1e4 else f"{x:,.0f}"
+    return str(x)
+
+
+def percent(x: float | None) -> str:
+    return "-" if x is None else f"{100 * x:.2f} %"
+
+
+def save(path: Path, report: object, evidence: Evidence | None = None) -> None:
+    """Write the page of a report (of `scmrl.deploy.report`, or any with `to_json` and a `command`) to `path`."""
+    if Path(path).suffix not in (".html", ".htm"):
+        raise DataError("a page is an HTML file", where=path, fix="name it something.html")
+    write(path, render(report.to_json(), evidence))
+
+
+def render(r: dict, evidence: Evidence | None = None) -> str:
+    """The page as text from a report's JSON."""
+    profiles = list((r.get("profiles") or {}).values())
+    return document(
+        f"scmrl {r['command']}: {r.get('model', r.get('run', ''))}", _summary(r, profiles), _energy(profiles), _equality(r),
+        _classes(r, evidence), _placement(r), _network(r, evidence), _rasters(evidence), _populations(r),
+        _neurobench(r), _provenance(r, profiles))
+
+
+def _summary(r: dict, profiles: list[dict]) -> str:
+    assumed = [*dict.fromkeys(a for p in profiles for a in p.get("assumptions", ())), *r.get("assumptions", ())]
+    notes = "".join(f"<li>{line}</li>" for line in map(_escaped, [*(p["basis"] for p in profiles), *assumed]))
+    what = (f'<div class="note"><p>Counts, spikes and accuracies are exact. Energies, times and core counts are estimates '
+            f"from them.</p><ul>{notes}</ul></div>") if notes else ""
+    totals = r.get("totals") or {}
+    return section("Summary", what, facts([
+        ("model", r.get("model")), ("backend", f"{r['backend']} {r['version']}" if "backend" in r and r["command"] != "verify" else None),
+        ("samples", f"{r['samples']} ({r['selection']}), {r['steps']} steps each" if "selection" in r else r.get("samples")),
+        ("accuracy", percent(r["accuracy"]) if r.get("accuracy") is not None else None),
+        ("training", percent(r["training_accuracy"]) if r.get("training_accuracy") is not None else None),
+        ("equality", None if r.get("bit_exact") is None else ("bit-exact" if r["bit_exact"] else "DIFFERS")),
+        ("spikes an inference", number(totals["spikes_per_inference"]) if totals else None),
+        ("synaptic operations an inference", number(totals["synops_per_inference"]) if totals else None),
+        ("neurons", number(totals.get("neurons", r.get("neurons")))),
+        ("cores", f"{number(r['cores'])} on {number(r['chips'])} chip(s), {r['system'] or 'no known system'}"
+         if r["command"] == "place" and r.get("cores") is not None else None),
+        ("fits", number(r["fits"]) if "fits" in r else None)]))
+
+
+def _escaped(text: str) -> str:
+    from .document import escape
+    return escape(text)
+
+
+def _energy(profiles: list[dict]) -> str:
+    if not profiles:
+        return ""
+
+    def span(p: dict, name: str) -> str:
+        ends = (p.get("ranges") or {}).get(name)
+        return number(p.get(name)) + (f"  ({number(ends[0])} to {number(ends[1])})" if ends and p.get(name) is not None else "")
+
+    heads = ("chip", "core dynamic uJ", "core static uJ", "fixed uJ", "host uJ", "total uJ", "latency us", "cores", "EDP uJ ms")
+    rows = [(p["title"], *(span(p, n) for n in (*ENERGY_PARTS, "total_uj", "latency_us")), number(p.get("cores")),
+             number(p.get("energy_delay_uj_ms"))) for p in profiles]
+    parts = [(p["profile"], {word: p.get(n) or 0.0 for n, word in ENERGY_PARTS.items()}) for p in profiles]
+    bars = figures.stacked_bars([row for row in parts if any(row[1].values())], "uJ", "energy by part")
+    layers = ""
+    known = next((p for p in profiles if p.get("core_dynamic_uj") is not None and p.get("layers")), None)
+    if known:
+        shown = sorted(((x["name"], {"core dynamic": x.get("core_dynamic_uj") or 0.0}) for x in known["layers"]),
+                       key=lambda row: -row[1]["core dynamic"])[:30]
+        layers = figure(figures.stacked_bars(shown, "uJ", "energy by layer"),
+                        f"Core dynamic energy an inference by population on {known['title']}, largest first (estimate).")
+    kinds = [(p["profile"], p["kinds"]) for p in profiles if p.get("kinds")]
+    by_kind = figure(figures.stacked_bars(kinds, "uJ", "energy by kind"), "Core dynamic energy by kind of operation (estimate).")
+    return section("Energy and time per inference", table(heads, rows, caption="Estimates, in brackets their ranges"),
+                   figure(bars, "Energy an inference by part (estimate). Core dynamic is what the counts decide."), by_kind, layers)
+
+
+def _equality(r: dict) -> str:
+    rows = [(b["backend"], b["version"], "bit-exact" if b["bit_exact"] else ("DIFFERS" if b["exact"] else "float neurons"),
+             number(b["mismatches"]), number(b["compared"]), percent(b["accuracy"]), percent(b["agreement"]), number(b["seconds"]))
+            for b in r.get("backends", ()) if isinstance(b, dict)]
+    return section("Agreement with the reference", table(
+        ("backend", "version", "result", "mismatches", "of values", "accuracy", "same class", "seconds"), rows,
+        words=("version", "result"), caption="Every population, sample and step"))
+
+
+def _classes(r: dict, evidence: Evidence | None) -> str:
+    if evidence is None or evidence.labels is None or evidence.graph.readout is None:
+        return ""
+    answers, k = predictions(evidence.graph, evidence.activity), evidence.graph.readout.neurons
+    matrix = np.zeros((k, k), int)
+    inside = (evidence.labels >= 0) & (evidence.labels < k)
+    np.add.at(matrix, (evidence.labels[inside], answers[inside]), 1)
+    names = evidence.graph.classes or tuple(map(str, range(k)))
+    if k > 40:
+        return ""
+    return section("Classes", figure(figures.confusion(matrix, names), f"{inside.sum()} samples; rows are labels, columns answers."))
+
+
+def _placement(r: dict) -> str:
+    if r["command"] != "place":
+        return ""
+    problems = table(("what does not fit", "limit", "needed"), [tuple(map(number, m.values()))[:3] for m in r.get("misfits", ())]) \
+        if r.get("misfits") else ""
+    cores = r.get("map") or []
+    maps = "" if not cores else (
+        figure(figures.core_map(cores, "utilisation", "cores by utilisation"), "Cores by the limit they use most (estimate).")
+        + figure(figures.core_map(cores, "synops_per_step", "cores by activity"), "Cores by synaptic operations a step."))
+    limits = table(("limit", "mean share", "largest share"), [(name, percent(a), percent(b)) for name, (a, b) in
+                                                             (r.get("utilisation") or {}).items()], caption="Utilisation of the cores")
+    traffic = table(("order", "messages", "hops E-W", "hops N-S", "busiest link", "chip crossings"),
+                    [(name, *(number(r[name][key]) for key in ("messages", "hops_ew", "hops_ns", "busiest_link", "chip_crossings")))
+                     for name in ("naive", "optimised") if r.get(name)], caption="Traffic an inference")
+    return section("Placement", problems, maps, limits, traffic)
+
+
+def _network(r: dict, evidence: Evidence | None) -> str:
+    if evidence is None:
+        return ""
+    rates = {p["name"]: p["rate"] for p in r.get("populations", ()) if p.get("rate") is not None}
+    return section("Network", figure(figures.network(evidence.graph, rates),
+                                     "Populations by depth, inputs at the top; the fill is the firing rate, lines are synapses, "
+                                     "warm ones cross from one modality to another."))
+
+
+def _rasters(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return ""
+    parts = []
+    for p in evidence.graph.populations:
+        values = evidence.inputs.get(p.name) if p.kind == "input" else evidence.activity.spikes.get(p.name)
+        if values is not None and len(values):
+            flat = np.asarray(values[0]).reshape(values.shape[1], -1)
+            parts.append(figure(figures.raster(flat, f"spikes of {p.name}"), f"{p.name}: {p.neurons} neurons", p.name))
+    return section("Spikes of the first sample", "<p>Steps to the right, neurons down; the darker, the more of a row's neurons fire.</p>",
+                   FILTER, f'<div class="grid">{"".join(parts)}</div>') if parts else ""
+
+
+def _populations(r: dict) -> str:
+    rows = r.get("populations") or ()
+    if not rows or "rate" not in rows[0]:
+        heads = ("population", "neurons", "cores", "binding limit", "largest share", "words", "axons in", "axons out", "messages", "hops")
+        cells = [(p["name"], number(p["neurons"]), number(p["cores"]), p["binding"] or "-", percent(p["utilisation_max"]),
+                  *(number(p[key]) for key in ("synapse_words", "axons_in", "axons_out", "messages", "hops"))) for p in rows
+                 if "cores" in p]
+        return section("Populations", table(heads, cells, words=("binding limit",), named=True))
+    cells = [(p["name"], "x".join(map(str, p["shape"])), number(p["neurons"]), number(p["spikes_per_inference"]), number(p["rate"]),
+              number(p["synops_per_inference"]), number(p.get("active_per_inference")), number(p["mismatches"])) for p in rows]
+    t = r["totals"]
+    return section("Populations", table(
+        ("population", "shape", "neurons", "spikes", "rate", "synops", "active updates", "mismatches"), cells, words=("shape",),
+        caption="Means per inference", named=True,
+        footer=("total", "", number(t["neurons"]), number(t["spikes_per_inference"]), "", number(t["synops_per_inference"]),
+                number(t.get("active_per_inference")), number(t["mismatches"]))))
+
+
+def _neurobench(r: dict) -> str:
+    bench = r.get("neurobench")
+    if not bench:
+        return ""
+    dense = r.get("dense_equivalent") or {}
+    rows = [(e["profile"], number(e["dense_uj"]), number(e["spiking_uj"]), number(e["ratio"])) for e in dense.get("energies", ())]
+    return section("NeuroBench and the network without spikes", facts((k.replace("_", " "), number(v)) for k, v in bench.items()),
+                   table(("coefficients", "dense uJ", "spiking uJ", "dense / spiking"), rows,
+                         caption="The same layers run once on real values, and this network (estimates)"))
+
+
+def _provenance(r: dict, profiles: list[dict]) -> str:
+    own = [("run", "counts, spikes, accuracies, mismatches", KIND_OF["run"])] if "populations" in r else []
+    own += [("energies", "energies, times, cores", KIND_OF["energies"])] if profiles or r["command"] == "place" else []
+    own += [("measured", "power and time of the board", KIND_OF["measured"])] if r.get("measured") else []
+    rows = [(p["profile"], name, number(q["value"]), q["unit"], "-" if not q.get("range") else " to ".join(map(number, q["range"])),
+             q["kind"], q["source"]) for p in profiles for name, q in (p.get("coefficients") or {}).items()]
+    return section("Where the numbers come from", table(("part", "what", "kind"), own, words=("what", "kind")),
+                   table(("profile", "quantity", "value", "unit", "range", "kind", "source"), rows,
+                         words=("quantity", "unit", "kind", "source"), caption="Coefficients"))
+
+
+def training(run: Path, metrics: dict) -> str:
+    """The page of a training run: its figures and curves from RUN/logs/metrics.csv."""
+    log = Path(run) / "logs" / "metrics.csv"
+    columns: dict[str, list[tuple[float, float]]] = {}
+    if log.is_file():
+        with open(log, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for key, value in row.items():
+                    if key and value and key not in ("epoch", "step") and row.get("epoch"):
+                        columns.setdefault(key, []).append((float(row["epoch"]) + 1, float(value)))
+    shown = [("Loss", {k: columns[k] for k in ("loss", "alignment") if k in columns}, ""),
+             ("Validation accuracy", {"validation": [(x, 100 * y) for x, y in columns.get("validation_accuracy", ())]}, "%")]
+    rates = {k.removeprefix("rate/"): v for k, v in columns.items() if k.startswith("rate/")}
+    plots = "".join(figure(figures.curves(series, title, unit), f"{title}{f', {unit}' if unit else ''}") for title, series, unit in shown
+                    if any(series.values()))
+    last = sorted(((name, line[0][1], line[-1][1]) for name, line in rates.items()), key=lambda row: row[2])
+    plain = [(k.replace("_", " "), number(v)) for k, v in metrics.items() if isinstance(v, (int, float))]
+    return document(f"scmrl train: {run}", section("Summary", facts(plain),
+                    facts([("dead populations", ", ".join(metrics.get("dead", [])) or "none")])),
+                    section("Training", plots),
+                    section("Firing rates", table(("population", "first epoch", "last epoch"),
+                                                  [(n, f"{a:.4f}", f"{b:.4f}") for n, a, b in last], named=True,
+                                                  caption="Spikes per neuron and step on validation, quietest first")))
