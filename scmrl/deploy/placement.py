@@ -3,18 +3,20 @@
 Each population is cut into equal boxes (ranges along its axes), one a core, by the chip's rule:
 
     Loihi 1 (NxTF)     the fewest boxes that fit; among those of equal number the fewest input axons and words
-    Loihi 2 (Lava)     dense: ratio r = ceil(words / limit), boxes of ceil(n / r) neurons, r doubled until it fits
-                       else:  the widest power of two along the last axis with fewer than `conv_tile_neurons` in a
-                       box, then the other positions halved; channels halved until the words fit
+    Loihi 2 (Lava)     dense: ratio r = ceil(words / limit), boxes of ceil(n / r) neurons, r doubled until
+                       it fits; else: the widest power of two along the last axis with fewer than
+                       `conv_tile_neurons` in a box, then the other positions halved; channels halved until
+                       the words fit
     no rule known      as Loihi 1
 
     axons out          one for each neuron and destination core; Loihi 1: two where the destination shares its
-                       weights, one more to another chip; Loihi 2: one for each neuron and destination population,
-                       or, where that shares its weights, for each position (the logs fit nothing more)
+                       weights, one more to another chip; Loihi 2: one for each neuron and destination
+                       population, or, where that shares its weights, for each position (the logs fit nothing
+                       more)
 
-Where axons out do not fit, the population is cut further. Every neuron takes one place on its core, memoryless
-AND and OR populations too; populations that add their membranes (`Population.adds`) are cut alike and stay
-together. Inputs are injected by the host and take no core, unless asked for. Sources: NxTF,
+Where axons out do not fit, the population is cut further. Every neuron takes one place on its core,
+memoryless AND and OR populations too; populations that add their membranes (`Population.adds`) are cut alike
+and stay together. Inputs are injected by the host and take no core, unless asked for. Sources: NxTF,
 doi 10.1145/3501770; the rest derived from mapping logs of lava-dl 0.6.0; see `validation.core_counts`.
 """
 
@@ -96,8 +98,8 @@ class Core:
 
 @dataclass(frozen=True)
 class Placement:
-    """The cores of a graph on a chip. `formats` holds dense, sparse or conv for each synapse of the graph, in order;
-    `system` is the smallest that has the cores, None where none is known or large enough."""
+    """The cores of a graph on a chip. `formats` holds dense, sparse or conv for each synapse of the graph, in
+    order; `system` is the smallest that has the cores, None where none is known or large enough."""
 
     profile: str
     chip: str
@@ -112,13 +114,14 @@ class Placement:
     inputs: bool
 
     def of(self, name: str) -> tuple[Core, ...]:
-        """The cores that hold neurons of a population, in the order of its neurons; none for an input that the host
-        injects."""
+        """The cores that hold neurons of a population, in the order of its neurons; none for an input that the
+        host injects."""
         return tuple(core for core in self.cores if any(piece.population == name for piece in core.pieces))
 
     def moved(self, slots: np.ndarray) -> Placement:
         """The same cores in other places, int [cores]."""
-        cores = tuple(_in_slot(core, int(slot), self.cores_per_chip, self.mesh) for core, slot in zip(self.cores, slots))
+        cores = tuple(_in_slot(core, int(slot), self.cores_per_chip, self.mesh)
+                      for core, slot in zip(self.cores, slots))
         return replace(self, cores=cores)
 
 
@@ -132,8 +135,8 @@ class Misfit:
     value: int
 
     def __str__(self) -> str:
-        return (f"one neuron of {self.population} needs {self.value:,} {WORDS[self.limit]} on its core (limit "
-                f"{self.allowed:,}, {self.value / self.allowed:.1f} times too many)")
+        return (f"one neuron of {self.population} needs {self.value:,} {WORDS[self.limit]} on its core "
+                f"(limit {self.allowed:,}, {self.value / self.allowed:.1f} times too many)")
 
 
 WORDS = {"neurons": "neurons", "synapse_words": "words of synaptic memory", "axons_in": "input axons",
@@ -148,9 +151,10 @@ class DoesNotFit(GraphError):
         self.misfits = misfits
         first, more = misfits[0], len(misfits) - 1
         also = f" (and {more} more population{'s' * (more > 1)})" if more else ""
-        super().__init__(f"no number of cores of {chip} holds this population{also}: one neuron needs too many "
-                         f"{WORDS[first.limit]}", where=first.population, limit=first.allowed, value=first.value,
-                         fix="fewer sources a neuron, or a population between; `scmrl place` names chips that hold it")
+        super().__init__(
+            f"no number of cores of {chip} holds this population{also}: one neuron needs too many "
+            f"{WORDS[first.limit]}", where=first.population, limit=first.allowed, value=first.value,
+            fix="fewer sources a neuron, or a population between; `scmrl place` names chips that hold it")
         self.args = (chip, misfits)             # what a copy in another process is made from
 
 
@@ -167,8 +171,8 @@ def place(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool 
     neuron exceeds a limit.
     """
     if not placeable(profile):
-        raise UsageError("this profile does not say what a core holds, so nothing can be placed", where=profile.name,
-                         limit=", ".join(NEEDED), fix="choose a profile of a chip with cores, such as loihi2")
+        raise UsageError("this profile does not say what a core holds, so nothing can be placed",
+                         where=profile.name, limit=", ".join(NEEDED), fix="choose a profile of a chip with cores, such as loihi2")
     placer = _Placer(graph, profile, inputs)
     groups = placer.cut()
     return placer.placement(placer.pack(groups) if packed else groups, packed)
@@ -205,7 +209,8 @@ class _Placer:
     def cut(self) -> list[list[Piece]]:
         """The pieces of every core, each unit on cores of its own."""
         boxes = self._cut_all()
-        return [[self._piece(p, box) for p in unit] for name, unit in self.units.items() for box in boxes[name]]
+        return [[self._piece(p, box) for p in unit]
+                for name, unit in self.units.items() for box in boxes[name]]
 
     def placement(self, pieces: list[list[Piece]], packed: bool) -> Placement:
         per_chip = self.memory.limits["cores"]
@@ -217,17 +222,20 @@ class _Placer:
         systems = {name: int(q["cores"].value) if "cores" in q else int(q["chips"].value) * per_chip
                    for name, q in self.profile.systems.items()}
         fitting = [name for name in sorted(systems, key=systems.get) if systems[name] >= len(cores)]
-        return Placement(self.profile.name, self.profile.chip, cores, chips, fitting[0] if fitting else None, systems,
-                         per_chip, mesh, self._formats(pieces), packed, self.inputs)
+        return Placement(self.profile.name, self.profile.chip, cores, chips, fitting[0] if fitting else None,
+                         systems, per_chip, mesh, self._formats(pieces), packed, self.inputs)
 
     def _formats(self, groups: list[list[Piece]]) -> tuple[str, ...]:
         """Format of each synapse on the first core that it reaches; sparse where its target takes no core."""
         first = {piece.population: piece.box for group in reversed(groups) for piece in group}
         found = []
         for synapse in self.graph.synapses:
-            source, box = self.graph[synapse.source].shape, first.get(synapse.target)
-            counts = None if box is None else synapse.arrivals(source, self.graph[synapse.target].shape, box)[1]
-            found.append("sparse" if box is None else self.memory.store(synapse, source, box, counts).format)
+            if synapse.target not in first:
+                found.append("sparse")
+                continue
+            source, box = self.graph[synapse.source].shape, first[synapse.target]
+            counts = synapse.arrivals(source, self.graph[synapse.target].shape, box)[1]
+            found.append(self.memory.store(synapse, source, box, counts).format)
         return tuple(found)
 
     def _cut_all(self) -> dict[str, list[Box]]:
@@ -259,8 +267,9 @@ class _Placer:
             worst[name] = max(worst.get(name, 0), int(out))
             if out > limit and group[0].neurons == 1:
                 raise DoesNotFit(self.profile.chip, (Misfit(name, "axons_out", limit, int(out)),))
-        return {name: min(max(len(boxes[name]) + 1, len(boxes[name]) * out // limit), self.graph[name].neurons)
-                for name, out in worst.items() if out > limit}
+        now = {name: len(boxes[name]) for name, out in worst.items() if out > limit}
+        return {name: min(max(cores + 1, cores * worst[name] // limit), self.graph[name].neurons)
+                for name, cores in now.items()}
 
     def _piece(self, p: Population, box: Box) -> Piece:
         need = self._demand(p, box)
@@ -281,14 +290,16 @@ class _Placer:
                 shared += stored.words > 0
             else:
                 senders.setdefault(synapse.source, []).append((region, counts > 0))
-        axons = sum(int(np.count_nonzero(union(self.graph[name].shape, masks)[1])) for name, masks in senders.items())
+        axons = sum(int(np.count_nonzero(union(self.graph[name].shape, masks)[1]))
+                    for name, masks in senders.items())
         return _Demand(_size(box), words, axons + shared, longest, frozenset(formats))
 
     def _together(self, p: Population, box: Box) -> _Demand:
         """What the same box of all populations of a unit takes."""
         needs = [self._demand(member, box) for member in self.units[p.name]]
-        return _Demand(sum(n.neurons for n in needs), sum(n.synapse_words for n in needs), sum(n.axons_in for n in needs),
-                       max(n.words_per_axon for n in needs), frozenset().union(*(n.formats for n in needs)))
+        return _Demand(*(sum(getattr(need, name) for need in needs) for name in SHARES[:3]),
+                       max(need.words_per_axon for need in needs),
+                       frozenset().union(*(need.formats for need in needs)))
 
     def _excess(self, p: Population, boxes: list[Box]) -> dict[str, float]:
         """Limits that the first box that does not fit exceeds, and by what factor; empty where all fit."""
@@ -327,8 +338,9 @@ class _Placer:
 
     def _tiles(self, p: Population, fewest: int) -> list[Box]:
         """Lava's tiles of convolutions and of what lies between them."""
+        most = self.memory.limits["conv_tile_neurons"] // len(self.units[p.name])
         for channels in _halvings(p.shape[0]):
-            tile = self._widest(p.shape, channels, self.memory.limits["conv_tile_neurons"] // len(self.units[p.name]))
+            tile = self._widest(p.shape, channels, most)
             while tile is not None:
                 boxes = grid(p.shape, tile)
                 over = self._excess(p, boxes) if len(boxes) >= fewest else {"axons_out": 1.0}
@@ -338,7 +350,7 @@ class _Placer:
         raise self._misfit(p, grid(p.shape, (1,) * len(p.shape)))
 
     def _widest(self, shape: tuple[int, ...], channels: int, most: int) -> tuple[int, ...] | None:
-        """The tile of the rule, of fewer than `most` neurons: None where one position of so many channels has more."""
+        """The tile of the rule, of fewer than `most` neurons; None where one position of all channels has more."""
         *middle, width = shape[1:]
         while True:
             others = channels * math.prod(middle)
@@ -355,19 +367,22 @@ class _Placer:
         least = max(fewest, -(-p.neurons * len(self.units[p.name]) // self.limits["neurons"]))
         found: list[tuple] = []                         # a heap of (boxes, cost, tile)
         rest = [_sizes(n) for n in p.shape[1:]]
-        for tile in sorted(itertools.product(*rest), key=lambda tile: _boxes(p.shape[1:], tile)):
-            if found and _boxes(p.shape[1:], tile) > found[0][0]:
-                break
-            self._push(found, p, tile, self._most_channels(p, tile, least))
-        while True:                                     # one neuron a core fits, see `_cut`
+        tiles = sorted(itertools.product(*rest), key=lambda tile: _boxes(p.shape[1:], tile), reverse=True)
+        while tiles or found:
+            while tiles and (not found or _boxes(p.shape[1:], tiles[-1]) <= found[0][0]):
+                tile = tiles.pop()                      # finer positions may fit where fewer channels do not
+                self._push(found, p, tile, self._most_channels(p, tile, least))
+            if not found:
+                continue
             number, _, (channels, *tile) = heapq.heappop(found)
             boxes = grid(p.shape, (channels, *tile))
             if number >= fewest and not self._excess(p, boxes):
                 return boxes
             self._push(found, p, tuple(tile), max((n for n in _sizes(p.shape[0]) if n < channels), default=0))
+        raise self._misfit(p, grid(p.shape, (1,) * len(p.shape)))       # `_cut` has seen the first neuron only
 
     def _most_channels(self, p: Population, tile: tuple[int, ...], least: int) -> int:
-        """The most channels with which the first box of that tile of positions fits, in at least so many boxes."""
+        """The most channels with which the first box of that tile of positions fits, in `least` boxes or more."""
         cuts = -(-least // _boxes(p.shape[1:], tile))
         sizes = [n for n in _sizes(p.shape[0]) if -(-p.shape[0] // n) >= cuts]
         first = bisect.bisect_left(sizes, True, key=lambda n: not self._excess(p, [_first((n, *tile))]))
@@ -384,11 +399,13 @@ class _Placer:
         """The limit that the first of these neurons that does not fit exceeds most."""
         for box in boxes:
             need = self._together(p, box)
-            over = {name: getattr(need, name) / limit for name, limit in self.allowed.items() if name != "axons_out"}
+            over = {name: getattr(need, name) / limit for name, limit in self.allowed.items()
+                    if name != "axons_out"}
             worst = max(over, key=over.get)
             if over[worst] > 1:
                 return _Misfits(Misfit(p.name, worst, self.allowed[worst], getattr(need, worst)))
-        return _Misfits(Misfit(p.name, "axons_out", self.limits["axons_out"], self.limits["axons_out"] + 1))
+        limit = self.limits.get("axons_out", 0)                         # what only the whole placement decides
+        return _Misfits(Misfit(p.name, "axons_out", limit, limit + 1))
 
     # Cores that populations share.
 
@@ -399,7 +416,8 @@ class _Placer:
         room = np.tile([self.limits[name] for name in names], (len(groups), 1))
         packed: list[list[Piece]] = []
         for group, axons_out in zip(groups, out):
-            takes = {name: sum(getattr(piece, name) for piece in group) for name in SHARES[:3]} | {"axons_out": axons_out}
+            takes = {name: sum(getattr(piece, name) for piece in group) for name in SHARES[:3]}
+            takes["axons_out"] = axons_out
             needs = np.array([takes[name] for name in names])
             fitting = np.flatnonzero((room[:len(packed)] >= needs).all(1))
             place = next((int(core) for core in fitting if self._mix(packed[core] + group)), len(packed))
@@ -424,18 +442,18 @@ class _Placer:
         owner = owners(self.graph, groups)
         if self.memory.mapping == "loihi2":
             return self._axons_to_populations(owner, len(groups))
-        per_chip = self.memory.limits["cores"]
+        per_chip, loihi1 = self.memory.limits["cores"], self.memory.mapping == "loihi1"
         total = np.zeros(len(groups), np.int64)
         for core, group in enumerate(groups):
             for source, region, shared, mask in listeners(self.graph, group):
                 if source in owner:
                     own = owner[source][slices(region)]
-                    each = 1 + shared + (own // per_chip != core // per_chip) if self.memory.mapping == "loihi1" else 1
+                    each = 1 + shared + (own // per_chip != core // per_chip) if loihi1 else 1
                     total += np.bincount(own.ravel(), (mask * each).ravel(), len(groups)).astype(np.int64)
         return total
 
     def _axons_to_populations(self, owner: dict[str, np.ndarray], cores: int) -> np.ndarray:
-        """Loihi 2: an entry for each neuron, or position where all synapses are shared, and destination population."""
+        """Loihi 2: an entry for each destination population and neuron, or position where all is shared."""
         total = np.zeros(cores, np.int64)
         pairs = dict.fromkeys((s.source, s.target) for s in self.graph.synapses
                               if s.source in owner and s.target in owner)
@@ -479,12 +497,13 @@ def owners(graph: Graph, groups: list[list[Piece]]) -> dict[str, np.ndarray]:
 
 
 def listeners(graph: Graph, group: list[Piece]) -> Iterator[tuple[str, Box, np.ndarray, np.ndarray]]:
-    """The source neurons that a core hears: source, a box of it, and in that box the masks of those that reach the
-    core through a shared synapse, and of all that reach it."""
+    """The source neurons that a core hears: source, a box of it, and in that box the masks of those that reach
+    the core through a shared synapse, and of all that reach it."""
     found: dict[str, list[tuple[Synapse, Box, np.ndarray]]] = {}
     for piece in group:
         for synapse in graph.incoming(piece.population):
-            region, counts = synapse.arrivals(graph[synapse.source].shape, graph[piece.population].shape, piece.box)
+            source, target = graph[synapse.source].shape, graph[piece.population].shape
+            region, counts = synapse.arrivals(source, target, piece.box)
             found.setdefault(synapse.source, []).append((synapse, region, counts > 0))
     for source, parts in found.items():
         region, mask = union(graph[source].shape, [(box, part) for _, box, part in parts])
@@ -499,7 +518,8 @@ def union(shape: tuple[int, ...], masks: list[tuple[Box, np.ndarray]]) -> tuple[
     """The smallest box that holds all masks, and the neurons that any of them has."""
     if len(masks) == 1:
         return masks[0]
-    region = tuple((min(box[i][0] for box, _ in masks), max(box[i][1] for box, _ in masks)) for i in range(len(shape)))
+    region = tuple((min(box[i][0] for box, _ in masks), max(box[i][1] for box, _ in masks))
+                   for i in range(len(shape)))
     merged = np.zeros([stop - start for start, stop in region], bool)
     for box, mask in masks:
         merged[slices(_within(box, region))] |= mask
