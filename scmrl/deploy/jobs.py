@@ -132,11 +132,12 @@ def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path 
     return _paged(report, page, bundle.graph, chosen, activity)
 
 
-def _paged(report: Report, page: Path | None, graph: Graph, chosen: Samples, activity: Activity) -> Report:
-    """The report, its page written to the file `page` if one is asked for."""
+def _paged(report: Report, page: Path | None, graph: Graph | None = None, chosen: Samples | None = None,
+           activity: Activity | None = None) -> Report:
+    """The report, its page written to the file `page` if one is asked for; with the run, if there was one."""
     if page is not None:
         from ..page.pages import Evidence, save
-        save(page, report, Evidence(graph, chosen.inputs, activity, chosen.labels))
+        save(page, report, None if graph is None else Evidence(graph, chosen.inputs, activity, chosen.labels))
     return report
 
 
@@ -216,11 +217,11 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
     try:
         placed = placement.place(graph, chip, packed=packed, inputs=inputs)
     except placement.DoesNotFit as error:
-        return placement_report(graph, None, chip, misfits=error.misfits, **fields)
+        return _paged(placement_report(graph, None, chip, misfits=error.misfits, **fields), page)
     asked, cores = capacity(chip, system, chips)
     fields |= {"asked": asked, "capacity": cores}
     if cores is not None and len(placed.cores) > cores:
-        return placement_report(graph, placed, chip, **fields)
+        return _paged(placement_report(graph, placed, chip, **fields), page)
     chosen = choose(bundle, samples, file)
     activity = run(model, graph, "simulator", chosen.inputs)
     naive = (placed, traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)))

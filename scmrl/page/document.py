@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..errors import DataError
 from ..files import whole_file
 
 STYLE = """
@@ -96,6 +97,13 @@ def document(title: str, *sections: str) -> str:
             f"<script>{SCRIPT}</script></body></html>\n")
 
 
+def check_name(path: Path | None) -> None:
+    """Refuse, before any work, a file that is not named as a page."""
+    if path is not None and Path(path).suffix not in (".html", ".htm"):
+        raise DataError("a page is an HTML file", where=path, fix="name it something.html")
+
+
 def write(path: Path, text: str) -> None:
+    check_name(path)
     with whole_file(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from ..activity import Activity, predictions
-from ..errors import DataError
 from ..graph import Graph
 from . import figures
 from .document import document, facts, figure, section, table, write
@@ -53,8 +52,6 @@ def percent(x: float | None) -> str:
 
 def save(path: Path, report: object, evidence: Evidence | None = None) -> None:
     """Write the page of a report (of `scmrl.deploy.report`, or any with `to_json` and a `command`) to `path`."""
-    if Path(path).suffix not in (".html", ".htm"):
-        raise DataError("a page is an HTML file", where=path, fix="name it something.html")
     write(path, render(report.to_json(), evidence))
 
 
@@ -70,8 +67,11 @@ def render(r: dict, evidence: Evidence | None = None) -> str:
 def _summary(r: dict, profiles: list[dict]) -> str:
     assumed = [*dict.fromkeys(a for p in profiles for a in p.get("assumptions", ())), *r.get("assumptions", ())]
     notes = "".join(f"<li>{line}</li>" for line in map(_escaped, [*(p["basis"] for p in profiles), *assumed]))
-    what = (f'<div class="note"><p>Counts, spikes and accuracies are exact. Energies, times and core counts are estimates '
-            f"from them.</p><ul>{notes}</ul></div>") if notes else ""
+    counted = "Spikes and counts are those of float neurons, compared, not exact." if r.get("exact") is False else \
+        "Counts, spikes and accuracies are exact."
+    measured = " Power and time of the board are measured." if r.get("measured") else ""
+    what = (f'<div class="note"><p>{counted} Energies, times and core counts are estimates from them.{measured}</p>'
+            f"<ul>{notes}</ul></div>") if notes else ""
     totals = r.get("totals") or {}
     return section("Summary", what, facts([
         ("model", r.get("model")), ("backend", f"{r['backend']} {r['version']}" if "backend" in r and r["command"] != "verify" else None),
@@ -103,8 +103,9 @@ def _energy(profiles: list[dict]) -> str:
     heads = ("chip", "core dynamic uJ", "core static uJ", "fixed uJ", "host uJ", "total uJ", "latency us", "cores", "EDP uJ ms")
     rows = [(p["title"], *(span(p, n) for n in (*ENERGY_PARTS, "total_uj", "latency_us")), number(p.get("cores")),
              number(p.get("energy_delay_uj_ms"))) for p in profiles]
-    parts = [(p["profile"], {word: p.get(n) or 0.0 for n, word in ENERGY_PARTS.items()}) for p in profiles]
-    bars = figures.stacked_bars([row for row in parts if any(row[1].values())], "uJ", "energy by part")
+    complete = [p for p in profiles if p.get("total_uj") is not None and p.get("core_static_uj") is not None]
+    bars = figures.stacked_bars([(p["profile"], {word: p[n] for n, word in ENERGY_PARTS.items() if p.get(n) is not None})
+                                 for p in complete], "uJ", "energy by part")
     layers = ""
     known = next((p for p in profiles if p.get("core_dynamic_uj") is not None and p.get("layers")), None)
     if known:
@@ -115,7 +116,8 @@ def _energy(profiles: list[dict]) -> str:
     kinds = [(p["profile"], p["kinds"]) for p in profiles if p.get("kinds")]
     by_kind = figure(figures.stacked_bars(kinds, "uJ", "energy by kind"), "Core dynamic energy by kind of operation (estimate).")
     return section("Energy and time per inference", table(heads, rows, caption="Estimates, in brackets their ranges"),
-                   figure(bars, "Energy an inference by part (estimate). Core dynamic is what the counts decide."), by_kind, layers)
+                   figure(bars, "Energy an inference by part (estimate), of chips whose static power is published. Core dynamic "
+                                "is what the counts decide."), by_kind, layers)
 
 
 def _equality(r: dict) -> str:
@@ -143,9 +145,12 @@ def _classes(r: dict, evidence: Evidence | None) -> str:
 def _placement(r: dict) -> str:
     if r["command"] != "place":
         return ""
-    problems = table(("what does not fit", "limit", "needed"), [tuple(map(number, m.values()))[:3] for m in r.get("misfits", ())]) \
-        if r.get("misfits") else ""
-    cores = r.get("map") or []
+    misfits = r.get("misfits") or ()
+    problems = table(tuple(misfits[0]), [tuple(map(number, m.values())) for m in misfits], caption="What does not fit") \
+        if misfits else ""
+    problems += table(tuple(r["alternatives"][0]), [tuple(map(number, a.values())) for a in r["alternatives"]],
+                      caption="What would hold it") if r.get("alternatives") and isinstance(r["alternatives"][0], dict) else ""
+    cores = [core for core in r.get("map") or [] if core["tile"] is not None]       # some chips have no mesh
     maps = "" if not cores else (
         figure(figures.core_map(cores, "utilisation", "cores by utilisation"), "Cores by the limit they use most (estimate).")
         + figure(figures.core_map(cores, "synops_per_step", "cores by activity"), "Cores by synaptic operations a step."))
