@@ -1,9 +1,9 @@
 """Placement, traffic and energy of generated networks of about 100 million synapses: seconds and peak memory.
 
-    python benchmarks/scale.py [--only dense,chain,conv,mixed,loihi1] [--synapses 100e6] [--out runs/scale.json]
+    python benchmarks/scale.py [--only dense,chain,conv,mixed,loihi1] [--synapses 100e6] [--out FILE]
 
-Each network runs in a process of its own, so that its peak memory is its own. Spike counts are made up (5 % of the
-neurons a step); everything else is the real code: check, placement, traffic, energy.
+Each network runs in a process of its own, so that its peak memory is its own. Spike counts are made up (5 % of
+the neurons a step); everything else is the real code: check, placement, traffic, energy.
 """
 
 from __future__ import annotations
@@ -83,15 +83,18 @@ def _graph(layers: list[tuple[str, int]]) -> Graph:
     """Dense layers, the first an input, the last a readout."""
     random, last = np.random.default_rng(0), len(layers) - 1
     kinds = ["input", *["lif"] * (last - 1), "readout"]
-    populations = tuple(Population(name, (n,), kind, vth=1000 * (kind == "lif")) for (name, n), kind in zip(layers, kinds))
-    synapses = tuple(Dense(source, name, _weight(random, n, fan)) for (source, fan), (name, n) in zip(layers, layers[1:]))
+    populations = tuple(Population(name, (n,), kind, vth=1000 * (kind == "lif"))
+                        for (name, n), kind in zip(layers, kinds))
+    synapses = tuple(Dense(source, name, _weight(random, n, fan))
+                     for (source, fan), (name, n) in zip(layers, layers[1:]))
     return Graph(populations, synapses, STEPS)
 
 
 def _made_up(graph: Graph) -> tuple[dict[str, np.ndarray], Activity]:
     """Random spikes of one sample."""
     random = np.random.default_rng(1)
-    spikes = {p.name: (random.random((1, graph.steps, *p.shape)) < RATE).astype(np.uint8) for p in graph.populations}
+    spikes = {p.name: (random.random((1, graph.steps, *p.shape)) < RATE).astype(np.uint8)
+              for p in graph.populations}
     inputs = {p.name: spikes.pop(p.name) for p in graph.of_kind("input")}
     membrane = {p.name: spikes.pop(p.name).astype(np.int64) for p in graph.of_kind("readout")}
     return inputs, Activity(spikes, membrane, "made up", "1")
@@ -124,9 +127,11 @@ def measure(name: str, synapses: float) -> dict:
     if flow.synops.sum() != sum(c.synops_per_inference for c in counts):
         raise SystemExit(f"{name}: synaptic operations by core and by population differ")
     report = timed("energy", lambda: estimate(graph, counts, chip, placement, flow))
-    return {"network": name, "profile": chip.name, "synapses": int(sum(graph.fan_out(s).sum() for s in graph.synapses)),
+    return {"network": name, "profile": chip.name,
+            "synapses": int(sum(graph.fan_out(s).sum() for s in graph.synapses)),
             "cores": len(placement.cores), "chips": placement.chips, "messages": flow.messages,
-            "core_dynamic_uj": report.core_dynamic_uj, "seconds": seconds, "total_s": round(sum(seconds.values()), 2),
+            "core_dynamic_uj": report.core_dynamic_uj, "seconds": seconds,
+            "total_s": round(sum(seconds.values()), 2),
             "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20, 2)}
 
 
@@ -141,8 +146,8 @@ def main() -> None:
         for name in arguments.only.split(","):
             rows.append(pool.apply(measure, (name, arguments.synapses)))
             r = rows[-1]
-            print(f"{name:8}{r['profile']:8}{r['synapses'] / 1e6:9.1f} M synapses{r['cores']:7,} cores{r['chips']:5} chips "
-                  f"{r['total_s']:7.1f} s {r['peak_gib']:6.2f} GiB   {r['seconds']}")
+            print(f"{name:8}{r['profile']:8}{r['synapses'] / 1e6:9.1f} M synapses{r['cores']:7,} cores"
+                  f"{r['chips']:5} chips {r['total_s']:7.1f} s {r['peak_gib']:6.2f} GiB   {r['seconds']}")
     if arguments.out:
         from scmrl.files import write_json
         write_json(arguments.out, {"rate": RATE, "steps": STEPS, "networks": rows})

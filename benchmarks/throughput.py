@@ -29,9 +29,10 @@ from scmrl.train import attention as attention_module
 from scmrl.train import config as config_module
 from scmrl.train.feed import Feed
 from scmrl.train.freeze import as_inputs, freeze
-from scmrl.train.layers import EPSILON, SpikingLayer
+from scmrl.train.layers import SpikingLayer
 from scmrl.train.loss import objective
 from scmrl.train.model import SCMRL
+from scmrl.train.rows import EPSILON
 
 NETWORKS = {"demo": {"model.embedding": "strided"}, "shallow": {"model.embedding": "shallow"}}
 ROUNDS = 5
@@ -57,7 +58,7 @@ def trained(settings: dict, batches: int):
     model = SCMRL(config.model, feed.shapes, len(feed.classes), input_bits=feed.frontend.bits).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.lr)
     seconds, counted = 0.0, 0
-    for i, (inputs, labels) in zip(range(batches), feed.epoch(0)):
+    for i, (inputs, labels, _) in zip(range(batches), feed.epoch(0)):
         if i == batches // 2:
             model.fold_norms()
         started = time.perf_counter()

@@ -77,7 +77,15 @@ def sample_options(command):
 as_json = click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
 picture_option = click.option("--picture", type=click.Path(path_type=Path), metavar="FILE",
                               help="Write a picture (.png, .svg or .pdf).")
-page_option = click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE",
+
+
+def _page_file(_context, _option, path: Path | None) -> Path | None:
+    from .page.document import check_name
+    check_name(path)
+    return path
+
+
+page_option = click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", callback=_page_file,
                            help="Write the report as one self-contained HTML page.")
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 deadline_option = click.option("--deadline", type=float, metavar="SECONDS", help="Stop a Lava run after that time.")

@@ -18,7 +18,8 @@ $pip install "$torch"
 $pip install --no-deps norse==1.1.0 nirtorch==2.6
 $pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
 $pip install --editable ".[train,deploy,onnx,sweep,test]"
-# Simulators that the NIR exchange is tested with; spikingjelly needs Python 3.11.
-$pip install --no-deps snntorch==1.0.0 sinabs==3.1.3 pbr
+# Simulators that the NIR exchange is tested with; spikingjelly needs Python 3.11. NeuroBench names torchaudio; its metrics
+# run without.
+$pip install --no-deps snntorch==1.0.0 sinabs==3.1.3 pbr neurobench==2.3.0
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && $pip install --no-deps spikingjelly==2.0.0 loguru
 exit 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import os
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmrl.data import HARD, FrontEnd, cochlea, events, load, tasks
+from scmrl import reference
+from scmrl.data import HARD, Corruption, FrontEnd, cochlea, events, load, tasks, triple_digits
 from scmrl.data.corruption import corruption
 from scmrl.data.pairs import WINDOW, Pairs
 from scmrl.errors import DataError, ScmrlError, UsageError
@@ -65,6 +69,14 @@ def test_frames_hold_each_event_in_its_step_pixel_and_polarity():
     for step, p, y, x in ((0, 0, 0, 0), (0, 1, 31, 31), (1, 0, 5, 4), (2, 1, 5, 4), (3, 0, 7, 6)):
         expected[step, p, y, x] = 1                         # the event at x = 0 lies in the border that is cut off
     assert np.array_equal(got, expected)
+
+
+def test_frames_count_events_up_to_what_their_bits_hold():
+    rows = np.array([(t, 9, 9, 1) for t in range(6)], events.FIELDS)
+    for bits, count in ((1, 1), (2, 3), (3, 6)):
+        got = events.frames(rows, 1, duration_us=10, bits=bits)
+        assert got[0, 1, 8, 8] == got.sum() == count
+    assert events.frames(np.repeat(rows, 60), 1, duration_us=10, bits=8).max() == 255
 
 
 def test_cochlea_hears_a_tone_in_its_band_and_silence_not_at_all():
@@ -122,11 +134,43 @@ def some_pairs() -> Pairs:
 
 
 def test_hard_events_are_fewer_and_some_come_from_nowhere():
-    pairs = some_pairs()
-    noisy = HARD.apply(pairs, 0).recorded["event"]
+    pairs, noise = some_pairs(), Corruption(event_keep=0.25, event_noise=0.06)              # over three steps
+    pairs.recorded["event"][:] *= 5
+    noisy = noise.apply(pairs, 0).recorded["event"]
     was = pairs.recorded["event"] > 0
-    assert abs(noisy[was].mean() - 0.26) < 0.02 and abs(noisy[~was].mean() - 0.02) < 0.004
-    assert np.array_equal(noisy, HARD.apply(pairs, 0).recorded["event"]) and set(np.unique(noisy)) == {0, 1}
+    assert abs(noisy[was].mean() - 5 * 0.25 - 0.02) < 0.02 and abs(noisy[~was].mean() - 0.02) < 0.002
+    assert np.array_equal(noisy, noise.apply(pairs, 0).recorded["event"])
+    assert (Corruption(event_keep=0.0).apply(pairs, 0).recorded["event"] == 0).all()
+
+
+def test_event_noise_out_of_range_is_refused():
+    with pytest.raises(UsageError, match="event_noise.*0 or more"):
+        Corruption(event_noise=-0.1)
+    with pytest.raises(UsageError, match="event_keep.*0 to 1"):
+        Corruption(event_keep=1.1)
+
+
+# What enters the network.
+
+def test_events_enter_as_spikes_or_counts():
+    counts = np.random.default_rng(4).integers(0, 12, (40, 3, 2, 32, 32)).astype(np.uint8)
+    pairs = dataclasses.replace(some_pairs(), recorded={"event": counts})
+    for bits in (1, 3):
+        front_end = FrontEnd.from_dict(FrontEnd.fit(pairs, event_bits=bits).to_dict())
+        got = front_end.encode_pairs(pairs)
+        assert np.array_equal(got["event"], np.minimum(counts, 2**bits - 1))
+        assert {m: front_end.input_bits(pairs, m) for m in got} == {"audio": 6, "visual": 6, "event": bits}
+    heard = dataclasses.replace(pairs, cochlea_steps=3)
+    got = front_end.encode_pairs(heard)
+    assert got["audio"].shape == (40, 3, 1, 32, 32) and got["audio"].max() == front_end.input_bits(heard, "audio") == 1
+
+
+def test_a_front_end_from_before_event_bits_reads_spikes():
+    settings = FrontEnd.fit(some_pairs(), event_bits=3).to_dict()
+    del settings["event_bits"]
+    assert FrontEnd.from_dict(settings).event_bits == 1
+    with pytest.raises(DataError, match="event_bits"):
+        FrontEnd.from_dict(settings | {"event_bits": 9})
 
 
 def test_one_of_spoils_exactly_one_modality_and_which_one_varies():
@@ -146,8 +190,8 @@ def test_dataset_of_events(name, modalities):
     train, test = (load(name, split=split, data_dir=RECORDED, steps=4) for split in ("train", "test"))
     encoded = FrontEnd.fit(train.take(np.arange(200))).encode_pairs(test)
     assert set(encoded) == modalities and np.array_equal(np.bincount(test.label), [60] * 10)
-    for x in train.recorded.values():
-        assert x.shape[1] == 4 and set(np.unique(x)) == {0, 1}
+    for m in modalities - ({"audio", "visual"} if name == "triple-digits" else set()):
+        assert encoded[m].shape[1] == 4 and set(np.unique(encoded[m])) == {0, 1}
     again = load(name, split="test", data_dir=RECORDED, steps=4)
     assert np.array_equal(again.label, test.label)
     assert all(np.array_equal(again.recorded[m], test.recorded[m]) for m in test.recorded)
@@ -175,3 +219,116 @@ def test_missing_and_damaged_recordings_are_named(tmp_path):
     (tmp_path / "nmnist" / "60001.bs2").write_bytes(b"12345678")
     with pytest.raises(DataError, match="60001.bs2: not a whole number of events"):
         load("nmnist-fsdd", split="test", data_dir=tmp_path)
+
+
+# From generated recordings, in the published layouts, to a deployed model.
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """150 train and 50 test takes; 8 train and 5 test event recordings and 5 images of each digit: a tone, a column."""
+    root, random = tmp_path_factory.mktemp("data"), np.random.default_rng(6)
+    for folder in ("fsdd/recordings", "nmnist", "mnist"):
+        (root / folder).mkdir(parents=True)
+    index = {"train1K": [], "test100": []}
+    for digit in range(10):
+        for take in range(20):
+            tone = 8000 * np.sin(2 * np.pi * (300 + 150 * digit) * np.arange(1600 + 40 * take) / 8000)
+            with wave.open(str(root / f"fsdd/recordings/{digit}_ann_{take}.wav"), "wb") as writer:
+                writer.setnchannels(1), writer.setsampwidth(2), writer.setframerate(8000)
+                writer.writeframes(tone.astype("<i2").tobytes())
+        for i in range(13):
+            number = (60001 if i < 5 else 1) + 10 * i + digit
+            index["test100" if i < 5 else "train1K"].append(f"{number} {digit}")
+            rows = [(t, 3 + 3 * digit, y, p) for t, y, p in
+                    zip(np.sort(random.integers(0, 300_000, 400)), *random.integers(0, (34, 2), (400, 2)).T)]
+            (root / f"nmnist/{number}.bs2").write_bytes(packed([tuple(map(int, row)) for row in rows]))
+    for name, lines in index.items():
+        (root / f"nmnist/{name}.txt").write_text("#sample class\n" + "\n".join(lines))
+    for half, extra in (("train", 1000), ("t10k", 100)):
+        label = np.arange(extra + 250) % 10
+        image = np.zeros((len(label), 28, 28), np.uint8)
+        image[np.arange(len(label)), :, 2 * label + 4] = 255
+        image[:extra, 0, 0] = 77                            # these N-MNIST has filmed
+        for kind, array in (("images-idx3", image), ("labels-idx1", label.astype(np.uint8))):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (root / f"mnist/{half}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + array.tobytes()))
+    return root
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_triples_show_one_digit_and_never_an_image_that_was_filmed(tree, split):
+    pairs = load("triple-digits", split=split, data_dir=tree, steps=2)
+    columns = pairs.recorded["event"].sum((1, 2, 3)).argmax(1)
+    assert np.array_equal(columns, 2 + 3 * pairs.label)
+    assert np.array_equal(pairs.image.sum(1).argmax(1), 2 * pairs.label + 4) and pairs.image[:, 0, 0].max() == 0
+    assert len(pairs) == {"train": 150, "test": 250}[split] and triple_digits.FILMED[split] < 1001
+
+
+def feed_of(tree, **settings):
+    pytest.importorskip("torch", reason="training needs torch")
+    from scmrl.train import config, feed
+    return feed.Feed(config.read(None, {"dataset": "nmnist-fsdd", "model.steps": 2, **settings}), str(tree))
+
+
+def test_partners_are_drawn_anew_in_every_epoch_and_stay_in_validation_and_test(tree):
+    first, second = (feed_of(tree, task="correspondence", **{"train.seed": seed}) for seed in (1, 2))
+    epochs = [first.epoch(e) for e in (0, 1, 0)]
+    assert np.array_equal(epochs[0].digits, epochs[2].digits) and not np.array_equal(epochs[0].digits, epochs[1].digits)
+    assert np.array_equal(epochs[0].order, epochs[2].order)
+    assert np.array_equal(first.test.digits, second.test.digits)
+    assert np.array_equal(first.test.labels, (first.test.digits[:, 0] == first.test.digits[:, 1]).astype(int))
+    assert first.classes == ("differ", "agree") and 0.35 < first.test.labels.mean() < 0.65
+
+
+def test_settings_of_events_and_tasks_are_checked():
+    pytest.importorskip("torch", reason="training needs torch")
+    from scmrl.train import config
+    for settings, said in (({"event_bits": 9}, "event_bits.*1..8"), ({"task": "sums"}, "did you mean 'sum'"),
+                           ({"task": "sum", "model.modalities": ["audio"]}, "relates two modalities"),
+                           ({"spoil": "on"}, "did you mean 'one'")):
+        with pytest.raises(UsageError, match=said):
+            config.read(None, settings)
+
+
+def test_a_modality_that_the_dataset_lacks_is_named(tree):
+    with pytest.raises(DataError, match="nmnist-fsdd: .*no such modality.*event.*audio"):
+        feed_of(tree, **{"model.modalities": ["audio", "event"]})
+
+
+def test_naming_teaches_every_embedding():
+    torch = pytest.importorskip("torch", reason="training needs torch")
+    from scmrl.train.loss import Naming
+    rates = {m: torch.rand(6, 8, requires_grad=True) for m in ("audio", "visual")}
+    loss = Naming(8, 10, tuple(rates))(rates, torch.randint(0, 10, (6, 2)))
+    loss.backward()
+    assert all(r.grad.abs().sum() > 0 for r in rates.values())
+
+
+RUNS = {
+    "events, one spoilt": {"dataset": "nmnist-fsdd", "hard": True, "spoil": "one", "model.steps": 4},
+    "sum of three": {"dataset": "triple-digits", "task": "sum", "model.modalities": ["audio", "visual", "event"],
+                     "train.auxiliary": 1.0},
+    "counts, agree": {"dataset": "triple-digits", "task": "correspondence", "model.modalities": ["audio", "event"],
+                      "event_bits": 3, "train.auxiliary": 1.0},
+    "events alone": {"dataset": "triple-digits", "model.modalities": ["event"]},
+}
+
+
+@pytest.mark.parametrize("settings", RUNS.values(), ids=list(RUNS))
+def test_trained_frozen_evaluated_and_deployed_alike(tree, tmp_path, settings):
+    pytest.importorskip("torch", reason="training needs torch")
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    from scmrl import bundle
+    from scmrl.deploy import jobs
+    from scmrl.train import config, loop
+    small = {"model.steps": 2, "model.width": 8, "train.epochs": 1, "train.held_out": 3, "train.fold_fraction": 1.0}
+    metrics = loop.train(config.read(None, small | settings), tmp_path / "run", data_dir=str(tree)).metrics
+    frozen = bundle.load(tmp_path / "run")
+    bits = {p.name: p.bits for p in frozen.graph.of_kind("input")}
+    assert bits.get("event", 1) == settings.get("event_bits", 1)
+    got = reference.run(frozen.graph, frozen.inputs)
+    assert all(np.array_equal(got.values(n), frozen.trained.values(n)) for n in [*frozen.trained.spikes, "readout"])
+    report = jobs.evaluate(tmp_path / "run", data_dir=str(tree))
+    assert report.correct == metrics["test_correct"] and report.samples == 250
+    deployed = jobs.deploy(tmp_path / "run", "lava-inprocess", samples=2)
+    assert deployed.bit_exact and deployed.mismatches == 0

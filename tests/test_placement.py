@@ -1,4 +1,4 @@
-"""Placement: published core counts, limits that hold, traffic equal to a count by hand, and what is said of a misfit."""
+"""Placement: published core counts, limits that hold, traffic equal to a count by hand, what is said of a misfit."""
 
 import dataclasses
 import json
@@ -87,8 +87,10 @@ def test_fans_are_those_of_the_coordinates(name):
     for synapse in graph.synapses:
         source, target = graph[synapse.source], graph[synapse.target]
         rows, columns, weights = synapse.coordinates(source.shape, target.shape)
-        assert np.array_equal(synapse.fan_out(source.shape, target.shape), np.bincount(columns, minlength=source.neurons))
-        assert np.array_equal(synapse.fan_in(source.shape, target.shape), np.bincount(rows, minlength=target.neurons))
+        assert np.array_equal(synapse.fan_out(source.shape, target.shape),
+                              np.bincount(columns, minlength=source.neurons))
+        assert np.array_equal(synapse.fan_in(source.shape, target.shape),
+                              np.bincount(rows, minlength=target.neurons))
         assert np.array_equal(synapse.per_target(source.shape, target.shape, np.abs),
                               np.bincount(rows, np.abs(weights), minlength=target.neurons))
         check_arrivals(graph, synapse, whole(target.shape))
@@ -333,7 +335,8 @@ def test_ten_times_too_large_for_a_chip_says_what_and_what_instead():
     assert f"needs {report.cores:,} cores = {report.chips} chips of Loihi 1, 10" in report.why()
     assert "large" in report.why() and "neurons" in report.why()
     assert "Nahuku" in report.remedy() and "Loihi 2" in report.remedy()
-    assert placement_report(graph, place(graph, chip), chip, model="m", capacity=capacity(chip, "nahuku", None)[1]).fits
+    asked, cores = capacity(chip, "nahuku", None)
+    assert placement_report(graph, place(graph, chip), chip, model="m", asked=asked, capacity=cores).fits
 
 
 def test_a_profile_without_cores_places_nothing():

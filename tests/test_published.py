@@ -15,6 +15,7 @@ pytest.importorskip("lightning", reason="training needs lightning")
 
 from scmrl.errors import UsageError  # noqa: E402
 from scmrl.train.config import ModelConfig, from_dict  # noqa: E402
+from scmrl.train.loop import by_epoch  # noqa: E402
 from scmrl.train.published import layers  # noqa: E402
 from scmrl.train.published.alignment import alignment  # noqa: E402
 from scmrl.train.published.cost import Counter  # noqa: E402
@@ -218,11 +219,42 @@ def test_operations_equal_a_count_by_hand():
     assert counter.ac == reads * 8 * 4
 
 
+def test_steps_may_differ_and_sizes_may_be_odd():
+    """Event data over T steps, 34 x 34: the same as the loop over a repeated frame where all steps are equal."""
+    net = model({"audio": (1, 34, 34), "visual": (2, 34, 34)}, width=16).eval()
+    frame = {m: torch.rand(1, 2, *shape) for m, shape in (("audio", (1, 34, 34)), ("visual", (2, 34, 34)))}
+    with torch.no_grad():
+        once, steps = net(frame).logits, net({m: x.repeat(4, 1, 1, 1, 1) for m, x in frame.items()}).logits
+    torch.testing.assert_close(once, steps)
+
+
+def test_published_learning_rate_rises_for_five_epochs_then_falls():
+    rate = by_epoch(100, 6.25e-4)
+    lr = [6.25e-4 * rate(epoch) for epoch in range(101)]
+    assert lr[0] == pytest.approx(1e-6) and lr[100] == pytest.approx(1e-5)
+    assert lr[50] == pytest.approx((6.25e-4 + 1e-5) / 2) and np.diff(lr[:5]) == pytest.approx((6.25e-4 - 1e-6) / 5)
+
+
+def test_counts_are_complete_on_a_run_of_every_kind():
+    for kind in ("ccssa", "sca", "cmci", "weight-attention", "late-float"):
+        net = alive(model(width=16, attention=kind))
+        with torch.no_grad(), Counter(net) as counter:
+            net({m: (torch.rand(1, 3, *shape) < 0.3).float() for m, shape in SHAPES.items()})
+        figures = counter.per_inference(3)
+        assert figures["synops_per_inference"] == figures["ac_per_inference"] + figures["mac_per_inference"] > 0
+        layers_named = {name for name, m in net.named_modules() if isinstance(m, layers.Layer)}
+        assert layers_named <= set(counter.rates) and all(0 <= rate <= 1 for rate in counter.rates.values())
+
+
 def test_wrong_use_is_refused():
     with pytest.raises(UsageError, match="16 heads.*24"):
         model(width=24)
     with pytest.raises(UsageError, match="pools.*strided.*model.embedding=deep"):
         from_dict({"model": {"attention": "ccssa"}})
+    with pytest.raises(UsageError, match="equally many tokens.*audio 64, visual 81"):
+        model({"audio": (1, 32, 32), "visual": (2, 34, 34)})
+    with pytest.raises(UsageError, match="one or two modalities"):
+        model(SHAPES | {"events": (2, 32, 32)})
 
 
 def test_run_has_figures_and_no_bundle(tmp_path):
@@ -234,6 +266,7 @@ def test_run_has_figures_and_no_bundle(tmp_path):
                  "--set=model.embedding=deep", "--set=model.width=16", "--set=model.steps=2")
     assert done.returncode == 0 and "float model" in done.stdout and "not for a chip" in done.stdout, done.stderr
     metrics = json.loads((run / "metrics.json").read_text())
-    assert {"test_accuracy", "last_test_accuracy", "validation_accuracy", "synops_per_inference", "samples_per_s"} <= set(metrics)
+    assert {"test_accuracy", "last_test_accuracy", "validation_accuracy", "synops_per_inference", "samples_per_s",
+            "rates", "test_accuracy_alpha_0"} <= set(metrics)
     refused = scmrl("export", str(run))
     assert refused.returncode == 4 and "model.attention=binary" in refused.stderr and "Traceback" not in refused.stderr

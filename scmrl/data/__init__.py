@@ -23,6 +23,11 @@ DATASETS = {
     "av-mnist": "scmrl.data.av_mnist:load",
     "nmnist-fsdd": "scmrl.data.nmnist_fsdd:load",
     "triple-digits": "scmrl.data.triple_digits:load",
+    "crema-d": "scmrl.data.crema_d:load",
+    "crema-d-speakers": "scmrl.data.crema_d:load_by_speaker",
+    "urbansound8k-av": "scmrl.data.urbansound8k_av:load",
+    "mnistdvs-ntidigits": "scmrl.data.mnistdvs_ntidigits:load",
+    "ave": "scmrl.data.ave:load",
 }
 
 

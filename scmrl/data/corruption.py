@@ -2,7 +2,7 @@
 
     audio:  x' = x + 10^(-SNR/20) n,   n ~ N(0, 1) over the whole window   (speech has unit RMS)
     image:  p' = clip(k p + e, 0, 1),  k ~ Bernoulli(keep),  e ~ N(0, noise^2)
-    events: s' = k s OR n,             k ~ Bernoulli(keep),  n ~ Bernoulli(noise)
+    events: s' = k + n,                k ~ Binomial(s, keep),  n ~ Bernoulli(noise / T) in each of T steps
 
 The stream behind n, k and e is seeded with (seed, split, row): one sample has one fixed corruption. An epoch,
 where given, is part of the seed too: a training set then sounds and looks different in every epoch.
@@ -27,7 +27,7 @@ class Corruption:
 
     audio_snr_db: signal-to-noise ratio in dB;  pixel_keep: chance that a pixel survives;
     pixel_noise: standard deviation of the noise on a pixel;  event_keep: chance that an event survives;
-    event_noise: chance of an event from nowhere, per pixel, polarity and step.
+    event_noise: events from nowhere, per pixel and polarity, in a recording.
     spoil: "all" modalities, or "one" of them, drawn for each row: which one is bad varies, the others are clean.
     Raises UsageError for a probability outside [0, 1] or a negative deviation.
     """
@@ -42,11 +42,11 @@ class Corruption:
     def __post_init__(self):
         if self.spoil not in SPOILS:
             raise UsageError("unknown choice", where="spoil", value=self.spoil, fix=nearest(self.spoil, SPOILS))
-        for name in ("event_keep", "event_noise"):
+        for name in ("pixel_keep", "event_keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a probability", limit="0 to 1", value=getattr(self, name))
-        if self.pixel_keep is not None and not 0 <= self.pixel_keep <= 1:
-            raise UsageError("pixel_keep is a probability", limit="0 to 1", value=self.pixel_keep)
+        if self.event_noise is not None and not self.event_noise >= 0:
+            raise UsageError("event_noise is a number of events", limit="0 or more", value=self.event_noise)
         if self.pixel_noise is not None and not self.pixel_noise >= 0:
             raise UsageError("pixel_noise is a standard deviation", limit="0 or more", value=self.pixel_noise)
 
@@ -54,6 +54,9 @@ class Corruption:
         """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""
         if self == CLEAN:
             return pairs
+        if pairs.framed:
+            raise UsageError("noise is for waveforms, 28x28 images and events, not for frames made ready", where=pairs.name,
+                             value=", ".join(pairs.framed), fix="train without --hard")
         waveform, image = (None if x is None else x.copy() for x in (pairs.waveform, pairs.image))
         recorded = {name: x.copy() for name, x in pairs.recorded.items()}
         spoilers = {"audio": (waveform, self._add_noise), "visual": (image, self._spoil_pixels)}
@@ -67,11 +70,13 @@ class Corruption:
                 spoiler(x[i], random)
         return dataclasses.replace(pairs, waveform=waveform, image=image, recorded=recorded)
 
-    def _spoil_events(self, spikes: np.ndarray, random: np.random.Generator) -> None:
+    def _spoil_events(self, count: np.ndarray, random: np.random.Generator) -> None:
         if self.event_keep is not None:
-            spikes *= random.random(spikes.shape, np.float32) < self.event_keep
+            seen = count > 0
+            count[seen] = random.binomial(count[seen], self.event_keep)
         if self.event_noise is not None:
-            spikes |= random.random(spikes.shape, np.float32) < self.event_noise
+            more = random.random(count.shape, np.float32) < self.event_noise / len(count)
+            count += more & (count < np.iinfo(count.dtype).max)
 
     def _add_noise(self, waveform: np.ndarray, random: np.random.Generator) -> None:
         if self.audio_snr_db is not None:
@@ -87,8 +92,8 @@ class Corruption:
 
 
 CLEAN = Corruption()
-HARD = Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3, event_keep=0.25, event_noise=0.02)
-SEVERE = Corruption(audio_snr_db=-12.0, pixel_keep=0.05, pixel_noise=0.5, event_keep=0.05, event_noise=0.05)
+HARD = Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3, event_keep=0.1, event_noise=0.6)
+SEVERE = Corruption(audio_snr_db=-12.0, pixel_keep=0.05, pixel_noise=0.5, event_keep=0.02, event_noise=1.0)
 
 
 def corruption(hard: bool, spoil: str) -> Corruption:

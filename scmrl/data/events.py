@@ -1,4 +1,4 @@
-"""Event-camera recordings: the N-MNIST file format, and binary frames of T steps.
+"""Event-camera recordings: the N-MNIST file format, and frames of T steps.
 
 An event is five bytes, big-endian: x, y, then polarity in the first bit of 24 and the time in microseconds in the other
 23 (Orchard et al. 2015, doi 10.3389/fnins.2015.00437).
@@ -41,15 +41,16 @@ def read_bs2(path: Path) -> np.ndarray:
     return events
 
 
-def frames(events: np.ndarray, steps: int, *, duration_us: int, side: int = 32) -> np.ndarray:
-    """Binary frames uint8 [steps, 2, side, side]: 1 where a pixel saw an event of that polarity in that step.
+def frames(events: np.ndarray, steps: int, *, duration_us: int, side: int = 32, bits: int = 1) -> np.ndarray:
+    """How many events of each polarity each pixel saw in each step, up to 2^bits - 1: uint8 [steps, 2, side, side].
 
-    The middle `side` pixels of the camera; events later than `duration_us` belong to the last step.
+    One bit says whether there was an event. The middle `side` pixels of the camera; events later than `duration_us`
+    belong to the last step.
     """
-    out = np.zeros((steps, 2, side, side), np.uint8)
+    out = np.zeros((steps, 2, side, side), np.int64)
     border = (CAMERA_SIDE - side) // 2
     x, y = events["x"].astype(np.int64) - border, events["y"].astype(np.int64) - border
     step = np.minimum(events["t"] * steps // duration_us, steps - 1)
     seen = (x >= 0) & (x < side) & (y >= 0) & (y < side)
-    out[step[seen], events["p"][seen], y[seen], x[seen]] = 1
-    return out
+    np.add.at(out, (step[seen], events["p"][seen], y[seen], x[seen]), 1)
+    return np.minimum(out, 2**bits - 1).astype(np.uint8)

@@ -3,10 +3,12 @@
     audio:   M = log10(max(mel . |STFT(x)|^2, floor))                               [bands, frames]
     visual:  the image with a black border                                          [side, side]
     both:    z = (x - mean) / std,   q = clip(round((z - lo) / (hi - lo) (2^bits - 1)), 0, 2^bits - 1)
+    events:  q = min(count, 2^event_bits - 1);   a sound's spike trains: `cochlea`
 
 mean and std are the training set's. What lies at or below `lo` standard deviations becomes q = 0, no spike:
 silence and a black background cost a chip nothing. The spectrum is computed in double precision, so that no
-sample's q depends on the batch it is in.
+sample's q depends on the batch it is in. Frames that a dataset brings ready (`Pairs.framed`) are quantised the same way:
+spectrograms (float) as sound, pictures (uint8) as images.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, nearest
+from . import cochlea
 from .library import library
 from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs, unit_window
 from .wav import read_wav
@@ -53,7 +56,8 @@ class FrontEnd:
     """Every setting between a recording or an image and the integers that enter the network.
 
     sample_rate in Hz, window, n_fft and hop in samples, fmin and fmax in Hz, log_floor in units of mel power
-    (speech has unit RMS), image_side and side in pixels. Raises DataError for settings that make no sense.
+    (speech has unit RMS), image_side and side in pixels. Sound, image and frames have `bits`, events `event_bits`: with one,
+    whether there was any. Raises DataError for settings that make no sense.
     """
 
     audio: Quantiser
@@ -69,6 +73,8 @@ class FrontEnd:
     image_side: int = SIDE
     side: int = 32
     bits: int = 6
+    event_bits: int = 1
+    framed: dict[str, Quantiser] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         _check_numbers(self)
@@ -82,12 +88,13 @@ class FrontEnd:
             "0 <= fmin < fmax <= sample_rate / 2": 0 <= self.fmin < self.fmax <= self.sample_rate / 2,
             "log_floor > 0": self.log_floor > 0,
             "1 <= bits <= 8": 1 <= self.bits <= 8,
+            "1 <= event_bits <= 8": 1 <= self.event_bits <= 8,
         })
 
     @classmethod
-    def fit(cls, pairs: Pairs) -> FrontEnd:
-        """The front-end with the mean and std of `pairs`, the training set as the network will meet it. For recorded
-        spikes nothing is fitted.
+    def fit(cls, pairs: Pairs, event_bits: int = 1) -> FrontEnd:
+        """The front-end with the mean and std of `pairs`, the training set as the network will meet it. For events
+        nothing is fitted.
 
         Sound below its mean is q = 0; an image's q is round(pixel (2^bits - 1)). Raises DataError where all
         pairs are alike, so that there is no deviation.
@@ -96,14 +103,15 @@ class FrontEnd:
         blank = cls(audio=unit, visual=unit)
         audio = visual = unit
         where = f"{pairs.name} {pairs.split}"
-        if pairs.waveform is not None:
+        if pairs.waveform is not None and not pairs.cochlea_steps:
             chunks = range(0, len(pairs), CHUNK)
             spectra = np.concatenate([blank.log_mel(pairs.waveform[i:i + CHUNK]) for i in chunks])
             audio = Quantiser(*_moments(spectra, where), *AUDIO_RANGE)
         if pairs.image is not None:
             mean, std = _moments(pairs.image, where)
             visual = Quantiser(mean, std, lo=-mean / std, hi=(1 - mean) / std)
-        return cls(audio=audio, visual=visual)
+        framed = {name: _of_frames(x, f"{where} {name}") for name, x in pairs.framed.items()}
+        return cls(audio=audio, visual=visual, framed=framed, event_bits=event_bits)
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
         """log10 of the mel power of [S, window]: float64 [S, mel_bands, 1 + window // hop]."""
@@ -121,13 +129,21 @@ class FrontEnd:
         return {"audio": self.encode_audio(waveform), "visual": self.encode_visual(image)}
 
     def encode_pairs(self, pairs: Pairs) -> dict[str, np.ndarray]:
-        """Every modality of `pairs`: frames uint8 [S, C, H, W], recorded spikes uint8 [S, T, C, H, W]."""
+        """Every modality of `pairs`: frames uint8 [S, C, H, W], over time (events, cochlea) uint8 [S, T, C, H, W]."""
         encoded = {}
         if pairs.waveform is not None:
-            encoded["audio"] = self.encode_audio(pairs.waveform)
+            encoded["audio"] = cochlea.spikes(pairs.waveform, pairs.cochlea_steps) if pairs.cochlea_steps \
+                else self.encode_audio(pairs.waveform)
         if pairs.image is not None:
             encoded["visual"] = self.encode_visual(pairs.image)
-        return encoded | pairs.recorded
+        return (encoded | {name: self.encode_framed(name, x) for name, x in pairs.framed.items()}
+                | {name: np.minimum(x, np.uint8(2**self.event_bits - 1)) for name, x in pairs.recorded.items()})
+
+    def input_bits(self, pairs: Pairs, modality: str) -> int:
+        """Width of the integers that `encode_pairs` makes of a modality."""
+        if modality in pairs.recorded:
+            return self.event_bits
+        return 1 if modality == "audio" and pairs.cochlea_steps else self.bits
 
     def encode_audio(self, waveform: np.ndarray) -> np.ndarray:
         """uint8 [S, 1, mel_bands, frames] of waveform [S, window]."""
@@ -145,6 +161,19 @@ class FrontEnd:
         framed = np.pad(image, ((0, 0), (before, after), (before, after)))
         return self.visual.levels(framed.astype(np.float64), self.bits)[:, None]
 
+    def encode_framed(self, modality: str, frames: np.ndarray) -> np.ndarray:
+        """uint8 [S, C, H, W] of the frames of a modality that `fit` has seen, or DataError."""
+        if modality not in self.framed:
+            raise DataError("the front-end was not fitted on such frames", where=modality,
+                            value=f"fitted: {', '.join(self.framed) or 'none'}")
+        quantiser = self.framed[modality]
+        if frames.dtype == np.uint8:
+            return quantiser.levels(np.arange(256.0), self.bits)[frames]
+        q = np.empty(frames.shape, np.uint8)
+        for i in range(0, len(frames), CHUNK):
+            q[i:i + CHUNK] = quantiser.levels(frames[i:i + CHUNK].astype(np.float64), self.bits)
+        return q
+
     def encode_files(self, wav_path: str | Path, image_path: str | Path) -> dict[str, np.ndarray]:
         """`encode` of one PCM WAV file and one image file, S = 1.
 
@@ -161,17 +190,43 @@ class FrontEnd:
 
     def to_dict(self) -> dict:
         """Every setting as plain JSON types."""
-        return dataclasses.asdict(self)
+        settings = dataclasses.asdict(self)
+        if not self.framed:             # as bundles had it before there were ready frames
+            del settings["framed"]
+        return settings
 
     @classmethod
     def from_dict(cls, settings: dict) -> FrontEnd:
         """The front-end of `to_dict`. Raises DataError for an unknown or missing key or a wrong value."""
+        if isinstance(settings, dict):              # bundles from before there were such inputs
+            settings = {"framed": {}, "event_bits": 1, **settings}
         _check_keys(cls, settings, "front-end")
-        quantisers = {}
-        for name in ("audio", "visual"):
-            _check_keys(Quantiser, settings[name], f"front-end.{name}")
-            quantisers[name] = Quantiser(**settings[name])
-        return cls(**{**settings, **quantisers})
+        quantisers = {name: _quantiser(settings[name], f"front-end.{name}") for name in ("audio", "visual")}
+        if not isinstance(settings["framed"], dict):
+            raise DataError("not a table of settings", where="front-end.framed", value=type(settings["framed"]).__name__)
+        framed = {name: _quantiser(table, f"front-end.framed.{name}") for name, table in settings["framed"].items()}
+        return cls(**{**settings, **quantisers, "framed": framed})
+
+
+def _quantiser(settings: dict, where: str) -> Quantiser:
+    _check_keys(Quantiser, settings, where)
+    return Quantiser(**settings)
+
+
+def _of_frames(x: np.ndarray, where: str) -> Quantiser:
+    """Of pictures uint8 [S, C, H, W], q = round(pixel (2^bits - 1) / 255); of spectrograms, nothing below the mean.
+
+    The moments are summed in chunks: all frames at once, in double precision, need not fit into memory.
+    """
+    chunks = range(0, len(x), CHUNK)
+    mean = sum(float(x[i:i + CHUNK].sum(dtype=float)) for i in chunks) / max(x.size, 1)
+    square = sum(float(((x[i:i + CHUNK] - mean) ** 2).sum(dtype=float)) for i in chunks) / max(x.size, 1)
+    std = math.sqrt(square)
+    if not std:
+        raise DataError("all samples are alike", where=where)
+    if x.dtype == np.uint8:
+        return Quantiser(mean, std, lo=-mean / std, hi=(255 - mean) / std)
+    return Quantiser(mean, std, *AUDIO_RANGE)
 
 
 def _moments(x: np.ndarray, where: str) -> tuple[float, float]:

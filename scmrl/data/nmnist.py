@@ -18,7 +18,7 @@ TEST_LEAST = 5                          # test recordings of a digit
 
 
 def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are there.
+    """Event counts uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are there.
 
     A damaged file goes to `faults`. The published set comes in parts: recordings that the index lists and the folder lacks
     are left out. A digit with fewer than five test recordings takes the last of its training ones, which training then
@@ -34,7 +34,7 @@ def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tup
     for number, digit in there[split]:
         path = folder / f"{number}.bs2"
         try:
-            made.append(frames(read_bs2(path), steps, duration_us=DURATION_US))
+            made.append(frames(read_bs2(path), steps, duration_us=DURATION_US, bits=8))
             kept.append(digit)
         except DataError as error:
             faults.append(f"{path}: {error.what}")

@@ -1,7 +1,7 @@
 """nmnist-fsdd: spoken digits through a spiking cochlea, written digits through an event camera. Spikes only.
 
-    audio    binary [T, 1, 32, 32]   FSDD takes (5 and later train, 0-4 test), see `cochlea`
-    visual   binary [T, 2, 32, 32]   N-MNIST recordings, see `events`
+    audio    spikes [T, 1, 32, 32]   FSDD takes (5 and later train, 0-4 test), see `cochlea`
+    visual   events [T, 2, 32, 32]   N-MNIST recordings, see `events`
 
 Every train take goes with one recording of the same digit, every test take with up to five. Rows with the same event
 recording are one group: validation shares neither takes nor event recordings with training.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import av_mnist, cochlea, nmnist
+from . import av_mnist, nmnist
 from .pairs import Pairs, stream
 
 NAME = "nmnist-fsdd"
@@ -30,9 +30,8 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 8)
     written, digit = nmnist.recordings(folder, split, steps, faults)
     av_mnist.refuse(faults, folder)
     take, event = match(spoken, digit, PER_TAKE[split], random)
-    heard = cochlea.spikes(waveform, steps)
-    return Pairs(label=spoken[take], row=np.arange(len(take)), split=split, name=NAME, classes=CLASSES, group=event,
-                 recorded={"audio": heard[take], "visual": written[event]})
+    return Pairs(waveform=waveform[take], cochlea_steps=steps, recorded={"visual": written[event]}, label=spoken[take],
+                 row=np.arange(len(take)), group=event, split=split, name=NAME, classes=CLASSES)
 
 
 def match(spoken: np.ndarray, digit: np.ndarray, per_take: int, random: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -20,8 +20,10 @@ class Pairs:
     """S rows of recordings with one label each; what a dataset does not have is None.
 
     waveform: float32 [S, 8000], one second at 8 kHz, speech at unit RMS followed by zeros      -> "audio"
+    cochlea_steps: 0: the waveform becomes a log-mel frame; T: spike trains of `cochlea` over T steps
     image:    float32 [S, 28, 28] in [0, 1], light strokes on black                             -> "visual"
-    recorded: {modality: binary uint8 [S, T, C, H, W]}, spikes that enter the network as they are
+    framed:   {modality: uint8 or float32 [S, C, H, W]}, pictures and spectrograms at the size of the network's input
+    recorded: {modality: uint8 [S, T, C, H, W]}, how many events or spikes in each step
     label:    int64 [S], 0 <= label < classes
     row:      int64 [S], place of each pair in its full split; keeps its noise the same in every subset
     group:    int64 [S], rows of one group share a recording and never part (default: every row by itself)
@@ -39,6 +41,8 @@ class Pairs:
     image: np.ndarray | None = None
     recorded: dict[str, np.ndarray] = field(default_factory=dict)
     group: np.ndarray | None = None
+    framed: dict[str, np.ndarray] = field(default_factory=dict)
+    cochlea_steps: int = 0
 
     def __post_init__(self):
         samples = len(self.label)
@@ -50,10 +54,16 @@ class Pairs:
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise DataError("wrong shape", where=f"{self.name}.{name}", limit=shape, value=array.shape)
+        for name, array in self.framed.items():
+            if array.ndim != 4 or len(array) != samples:
+                raise DataError("wrong shape", where=f"{self.name}.{name}", limit=f"({samples}, C, H, W)",
+                                value=array.shape)
         for name, array in self.recorded.items():
             if array.ndim != 5 or len(array) != samples:
                 raise DataError("wrong shape", where=f"{self.name}.{name}", limit=f"({samples}, T, C, H, W)",
                                 value=array.shape)
+            if array.dtype != np.uint8:
+                raise DataError("wrong type", where=f"{self.name}.{name}", limit="uint8", value=array.dtype)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -66,6 +76,7 @@ class Pairs:
         return dataclasses.replace(
             self, waveform=taken(self.waveform), image=taken(self.image), label=self.label[indices],
             row=self.row[indices], group=self.group[indices],
+            framed={name: array[indices] for name, array in self.framed.items()},
             recorded={name: array[indices] for name, array in self.recorded.items()})
 
 

@@ -1,9 +1,10 @@
 """triple-digits: a spoken digit, an image of it and an event-camera recording of another writing of it.
 
-    audio    8 kHz speech (FSDD)       visual   28x28 pixels (MNIST)       event    binary [T, 2, 32, 32] (N-MNIST)
+    audio    8 kHz speech (FSDD)       visual   28x28 pixels (MNIST)       event    events [T, 2, 32, 32] (N-MNIST)
 
-N-MNIST filmed MNIST: the first 1,000 training images are never used, so no image and recording of training show the same
-writing; test images are MNIST's test images, test recordings those of `nmnist`. Rows with the same event recording are one group.
+N-MNIST filmed MNIST: the images that the recordings at hand show are never used, so no image and recording of a row show
+the same writing. Test images are MNIST's test images, test recordings those of `nmnist`. Rows with the same event recording
+are one group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .pairs import Pairs, stream
 NAME = "triple-digits"
 CLASSES = 10
 PER_TAKE = {"train": 1, "test": 5}
-FILMED = 1000                           # first MNIST training images: those that the N-MNIST part at hand filmed
+FILMED = {"train": 1000, "test": 100}   # first images of MNIST's halves: those that the N-MNIST part at hand filmed
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 4) -> Pairs:
@@ -34,9 +35,7 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 4)
     take, event = match(spoken, digit, PER_TAKE[split], random)
     label = spoken[take]
     order = np.argsort(label, kind="stable")                # `draw` gives images digit by digit
-    free = np.arange(len(written))
-    if split == "train":
-        free = np.setdiff1d(free, np.arange(FILMED))
+    free = np.arange(FILMED[split], len(written))
     drawn = np.empty(len(take), np.int64)
     drawn[order] = free[av_mnist.draw(written[free], np.bincount(label, minlength=CLASSES), random)]
     return Pairs(waveform=waveform[take], image=image[drawn].astype(np.float32) / 255, label=label,

@@ -1,7 +1,7 @@
 """A picture of the chips: every core where it stands, coloured by what binds it and by how busy it is.
 
-Tiles of cores in columns and rows, chips side by side as in `mesh`; the numbers in the cores name the populations
-in the list beside them, "3+" where a core holds more of them.
+Tiles of cores in columns and rows, chips side by side as in `mesh`; the numbers in the cores name the
+populations in the list beside them, "3+" where a core holds more of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def core_map(graph: Graph, placement: Placement, path: Path, *, traffic: Traffic
     """
     mesh = placement.mesh
     if mesh is None:
-        raise UsageError("nothing tells where the cores of this chip lie, so there is no map", where=placement.profile)
+        raise UsageError("nothing tells where the cores of this chip lie, so there is no map",
+                         where=placement.profile)
     panels = {"utilisation": ("largest share of a core's limits (%)",
                               [100 * max(core.utilisation().values()) for core in placement.cores], 100.0)}
     if traffic is not None:
@@ -44,7 +45,8 @@ def core_map(graph: Graph, placement: Placement, path: Path, *, traffic: Traffic
     across = width > 1.2 * height                   # wide maps go below each other, tall ones side by side
     rows, columns = (len(panels), 1) if across else (1, len(panels))
     listed = _listed(names, placement)
-    size = (columns * (width * CORE + 1.2) + 3.4, max(rows * (height * CORE + 0.9), 0.145 * len(listed) + 0.6) + 0.5)
+    size = (columns * (width * CORE + 1.2) + 3.4,
+            max(rows * (height * CORE + 0.9), 0.145 * len(listed) + 0.6) + 0.5)
     with drawing(path, size) as page:
         axes = page.subplots(rows, columns, squeeze=False).ravel()
         for axis, (kind, (label, values, top)) in zip(axes, panels.items()):
@@ -54,8 +56,8 @@ def core_map(graph: Graph, placement: Placement, path: Path, *, traffic: Traffic
         busiest = "" if traffic is None or traffic.hops_ew is None else (
             f", {number(round(traffic.hops_ew + traffic.hops_ns))} hops an inference")
         page.suptitle(f"{placement.chip}: {len(placement.cores):,} cores on {placement.chips:,} "
-                      f"chip{'s' * (placement.chips > 1)}{busiest}", color=INK, fontsize=11, fontweight="bold", x=0.01,
-                      ha="left")
+                      f"chip{'s' * (placement.chips > 1)}{busiest}", color=INK, fontsize=11,
+                      fontweight="bold", x=0.01, ha="left")
 
 
 def _side(mesh: Mesh) -> tuple[int, int]:
@@ -82,7 +84,8 @@ def _corner(mesh: Mesh, slot: int) -> tuple[float, float]:
             row * (down + TILE_GAP) + chip // mesh.chip_columns * CHIP_GAP + inside // across)
 
 
-def _draw(axis, placement: Placement, mesh: Mesh, names: list[str], values: np.ndarray, top: float, colours: str):
+def _draw(axis, placement: Placement, mesh: Mesh, names: list[str], values: np.ndarray, top: float,
+          colours: str):
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
@@ -99,8 +102,8 @@ def _draw(axis, placement: Placement, mesh: Mesh, names: list[str], values: np.n
         for core, value in zip(placement.cores, values):
             x, y = _corner(mesh, core.slot)
             held = list(dict.fromkeys(piece.population for piece in core.pieces))
-            axis.text(x + 0.46, y + 0.48, f"{names.index(held[0]) + 1}{'+' * (len(held) > 1)}", ha="center", va="center",
-                      fontsize=6, color="white" if value > 0.6 * top else INK)
+            axis.text(x + 0.46, y + 0.48, f"{names.index(held[0]) + 1}{'+' * (len(held) > 1)}", ha="center",
+                      va="center", fontsize=6, color="white" if value > 0.6 * top else INK)
     width, height = _extent(mesh)
     axis.set_xlim(-0.3, width - CHIP_GAP + 0.3)
     axis.set_ylim(height - CHIP_GAP + 0.3, -0.3)
@@ -111,7 +114,8 @@ def _draw(axis, placement: Placement, mesh: Mesh, names: list[str], values: np.n
 
 def _listed(names: list[str], placement: Placement) -> list[str]:
     lines = [f"{i + 1}  {name}: {number(len(placement.of(name)))}" for i, name in enumerate(names[:LISTED])]
-    return ["population: cores", *lines, *([f"and {len(names) - LISTED} more"] if len(names) > LISTED else [])]
+    more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
+    return ["population: cores", *lines, *more]
 
 
 def _legend(page, lines: list[str]) -> None:

@@ -19,10 +19,10 @@ from ..hw_profiles.profile import Profile
 
 @dataclass(frozen=True)
 class Mesh:
-    """Tiles `columns` x `rows` of `cores_per_tile` cores, `cores` of which a network may use, on each of `chips`.
+    """Tiles `columns` x `rows` of `cores_per_tile` cores on each of `chips`; a network may use `cores` a chip.
 
-    A *slot* is the place of a core: chip by chip, tile by tile along the rows. `cost_ew` and `cost_ns` weigh the
-    hops (the profile's energies in pJ, else 1).
+    A *slot* is the place of a core: chip by chip, tile by tile along the rows. `cost_ew` and `cost_ns` weigh
+    the hops (the profile's energies in pJ, else 1).
     """
 
     columns: int
@@ -68,16 +68,17 @@ class Mesh:
         return ew * self.cost_ew + ns * self.cost_ns
 
     def links(self, a: np.ndarray, b: np.ndarray, messages: np.ndarray) -> dict[str, np.ndarray]:
-        """Messages over each link of the grid by direction, [rows, columns] of the tile that the link leaves."""
+        """Messages over each link of the grid by direction, [rows, columns] of the tile it leaves."""
         (ax, ay), (bx, by) = self.place(a), self.place(b)
         shape = (self.rows * -(-self.chips // self.chip_columns), self.columns * self.chip_columns)
-        return {"east": _spans(shape, ay, ax, bx, messages, 1), "west": _spans(shape, ay, bx + 1, ax + 1, messages, 1),
+        return {"east": _spans(shape, ay, ax, bx, messages, 1),
+                "west": _spans(shape, ay, bx + 1, ax + 1, messages, 1),
                 "south": _spans(shape, bx, ay, by, messages, 0),
                 "north": _spans(shape, bx, by + 1, ay + 1, messages, 0)}
 
 
-def _spans(shape: tuple[int, int], line: np.ndarray, start: np.ndarray, stop: np.ndarray, messages: np.ndarray,
-           axis: int) -> np.ndarray:
+def _spans(shape: tuple[int, int], line: np.ndarray, start: np.ndarray, stop: np.ndarray,
+           messages: np.ndarray, axis: int) -> np.ndarray:
     """Sum of the messages over the tiles start..stop-1 of a line; nothing where start is not before stop."""
     ends = np.zeros((shape[0] + 1, shape[1] + 1))
     ahead = stop > start
@@ -93,5 +94,5 @@ def mesh_of(profile: Profile, chips: int) -> Mesh | None:
     names = ("mesh_columns", "mesh_rows", "cores_per_tile", "cores")
     if not set(names) <= limits.keys():
         return None
-    cost = {name: profile.energy[name].value for name in ("hop_ew", "hop_ns") if name in profile.energy}
-    return Mesh(*(limits[name] for name in names), chips, *((cost["hop_ew"], cost["hop_ns"]) if len(cost) == 2 else ()))
+    hops = [profile.energy[name].value for name in ("hop_ew", "hop_ns") if name in profile.energy]
+    return Mesh(*(limits[name] for name in names), chips, *(hops if len(hops) == 2 else ()))

@@ -114,8 +114,8 @@ class Placement:
     inputs: bool
 
     def of(self, name: str) -> tuple[Core, ...]:
-        """The cores that hold neurons of a population, in the order of its neurons; none for an input that the
-        host injects."""
+        """The cores that hold neurons of a population, in the order of its neurons; none for an input that
+        the host injects."""
         return tuple(core for core in self.cores if any(piece.population == name for piece in core.pieces))
 
     def moved(self, slots: np.ndarray) -> Placement:
@@ -172,7 +172,8 @@ def place(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool 
     """
     if not placeable(profile):
         raise UsageError("this profile does not say what a core holds, so nothing can be placed",
-                         where=profile.name, limit=", ".join(NEEDED), fix="choose a profile of a chip with cores, such as loihi2")
+                         where=profile.name, limit=", ".join(NEEDED),
+                         fix="choose a profile of a chip with cores, such as loihi2")
     placer = _Placer(graph, profile, inputs)
     groups = placer.cut()
     return placer.placement(placer.pack(groups) if packed else groups, packed)
@@ -350,7 +351,7 @@ class _Placer:
         raise self._misfit(p, grid(p.shape, (1,) * len(p.shape)))
 
     def _widest(self, shape: tuple[int, ...], channels: int, most: int) -> tuple[int, ...] | None:
-        """The tile of the rule, of fewer than `most` neurons; None where one position of all channels has more."""
+        """The tile of the rule, fewer than `most` neurons; None where one position of the channels is more."""
         *middle, width = shape[1:]
         while True:
             others = channels * math.prod(middle)
@@ -379,10 +380,10 @@ class _Placer:
             if number >= fewest and not self._excess(p, boxes):
                 return boxes
             self._push(found, p, tuple(tile), max((n for n in _sizes(p.shape[0]) if n < channels), default=0))
-        raise self._misfit(p, grid(p.shape, (1,) * len(p.shape)))       # `_cut` has seen the first neuron only
+        raise self._misfit(p, grid(p.shape, (1,) * len(p.shape)))   # `_cut` has seen the first neuron only
 
     def _most_channels(self, p: Population, tile: tuple[int, ...], least: int) -> int:
-        """The most channels with which the first box of that tile of positions fits, in `least` boxes or more."""
+        """The most channels with which the first box of those positions fits, in `least` boxes or more."""
         cuts = -(-least // _boxes(p.shape[1:], tile))
         sizes = [n for n in _sizes(p.shape[0]) if -(-p.shape[0] // n) >= cuts]
         first = bisect.bisect_left(sizes, True, key=lambda n: not self._excess(p, [_first((n, *tile))]))
@@ -404,7 +405,7 @@ class _Placer:
             worst = max(over, key=over.get)
             if over[worst] > 1:
                 return _Misfits(Misfit(p.name, worst, self.allowed[worst], getattr(need, worst)))
-        limit = self.limits.get("axons_out", 0)                         # what only the whole placement decides
+        limit = self.limits.get("axons_out", 0)                     # what only the whole placement decides
         return _Misfits(Misfit(p.name, "axons_out", limit, limit + 1))
 
     # Cores that populations share.
@@ -497,8 +498,8 @@ def owners(graph: Graph, groups: list[list[Piece]]) -> dict[str, np.ndarray]:
 
 
 def listeners(graph: Graph, group: list[Piece]) -> Iterator[tuple[str, Box, np.ndarray, np.ndarray]]:
-    """The source neurons that a core hears: source, a box of it, and in that box the masks of those that reach
-    the core through a shared synapse, and of all that reach it."""
+    """The source neurons that a core hears: source, a box of it, and in that box the masks of those that
+    reach the core through a shared synapse, and of all that reach it."""
     found: dict[str, list[tuple[Synapse, Box, np.ndarray]]] = {}
     for piece in group:
         for synapse in graph.incoming(piece.population):

@@ -1,4 +1,4 @@
-"""What `scmrl place` tells: cores by population, what binds, chips, traffic before and after, and what would fit.
+"""What `scmrl place` tells: cores by population, what binds, chips, traffic in both orders, what would fit.
 
 Every number on the screen is in the JSON, there with each core as well.
 """
@@ -21,20 +21,20 @@ from .traffic import Traffic, cost
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
 LARGEST = 3                                     # populations that a misfit names
 ASSUMPTIONS = {
-    "loihi1": "synapses in NxTF's entry formats, shared convolution kernels once a core without border variants; "
-              "an input axon for each source neuron; two output axons for a shared destination, one more to "
-              "another chip",
-    "loihi2": "rules derived from the mapping logs of lava-dl 0.6.0, which they reproduce: caps of Lava's compiler, "
-              "16 bits a dense synapse, convolutions by position; the mesh is that of Loihi 1",
-    "": "no storage rule of this chip is known: cores from neurons and from weights stored without index or header, "
-        "a lower bound",
+    "loihi1": "synapses in NxTF's entry formats, shared convolution kernels once a core without border "
+              "variants; an input axon for each source neuron; two output axons for a shared destination, "
+              "one more to another chip",
+    "loihi2": "rules derived from the mapping logs of lava-dl 0.6.0, which they reproduce: caps of Lava's "
+              "compiler, 16 bits a dense synapse, convolutions by position; the mesh is that of Loihi 1",
+    "": "no storage rule of this chip is known: cores from neurons and from weights stored without index or "
+        "header, a lower bound",
 }
 
 
 @dataclass(frozen=True)
 class PlacementRow:
-    """One population: its cores, the limit that binds on the fullest of them, its share there and on average; words
-    and axons are those of the fullest core."""
+    """One population: its cores, the limit that binds on the fullest of them, its share there and on average;
+    words and axons are the largest over its cores."""
 
     name: str
     shape: tuple[int, ...]
@@ -64,7 +64,7 @@ class TrafficTotals:
 
 @dataclass(frozen=True)
 class Alternative:
-    """What would hold the network: cores and chips, and the smallest system; `packed`: populations share cores."""
+    """What would hold the network: cores, chips, the smallest system; `packed`: populations share cores."""
 
     profile: str
     chip: str
@@ -86,7 +86,7 @@ class PlacementReport(Report):
     inputs: bool                                # input populations are placed too
     order: str                                  # naive or optimised
     asked: str | None                           # the system or number of chips it was asked to fit
-    capacity: int | None                        # cores of that, or of the largest system; None where there is none
+    capacity: int | None                        # cores of that, or of the largest system if there is one
     systems: dict[str, int]                     # cores of every system of the chip
     fits: bool
     cores: int | None
@@ -119,18 +119,20 @@ class PlacementReport(Report):
             return f"no number of cores of {self.chip} holds it: {self.misfits[0]}"
         largest = sorted((row for row in self.populations if row.cores), key=lambda row: -row.cores)[:LARGEST]
         names = ", ".join(f"{row.name} {row.cores:,} (bound by {WORDS[row.binding]})" for row in largest)
-        return (f"needs {self.cores:,} cores = {self.chips:,} chips of {self.chip}, {self.cores / self.capacity:.2f} "
-                f"times what {self.asked or 'the largest system'} has ({self.capacity:,} cores); largest: {names}")
+        times, room = self.cores / self.capacity, self.asked or "the largest system"
+        return (f"needs {self.cores:,} cores = {self.chips:,} chips of {self.chip}, {times:.2f} times what "
+                f"{room} has ({self.capacity:,} cores); largest: {names}")
 
     def remedy(self) -> str:
         """What would hold it, in one line."""
-        fitting = [f"{'packed ' if a.packed else ''}{a.chip}: {a.cores:,} cores = {a.chips:,} chip{'s' * (a.chips > 1)}"
-                   + (f" ({a.system})" if a.system else "") for a in self.alternatives]
+        fitting = [f"{'packed ' * a.packed}{a.chip}: {a.cores:,} cores = {a.chips:,} "
+                   f"chip{'s' * (a.chips > 1)}" + (f" ({a.system})" if a.system else "")
+                   for a in self.alternatives]
         if fitting:
             return "what holds it: " + "; ".join(fitting)
         return ("no chip with a known rule holds it: " + (
-            "reduce the fan-in (fewer channels or positions in the sources, or pool them first)" if self.misfits else
-            "use fewer channels or positions in the largest populations"))
+            "reduce the fan-in (fewer channels or positions in the sources, or pool them first)"
+            if self.misfits else "use fewer channels or positions in the largest populations"))
 
     def _parts(self):
         yield _facts(self._summary())
@@ -138,9 +140,8 @@ class PlacementReport(Report):
             yield f"does not fit: {misfit}"
         if self.populations:
             yield self._population_table()
-            yield _table(("", "mean over cores", "largest"),
-                         [(WORDS[name], percent(mean), percent(most)) for name, (mean, most) in self.utilisation.items()],
-                         words=("",))
+            shares = [(WORDS[name], *map(percent, ends)) for name, ends in self.utilisation.items()]
+            yield _table(("", "mean over cores", "largest"), shares, words=("",))
         if self.naive is not None:
             yield self._traffic_table()
         yield from (f"assumed: {line}" for line in self.assumptions)
@@ -167,33 +168,34 @@ class PlacementReport(Report):
         cells = [(r.name, figure(r.cores), SHORT.get(r.binding, "-"), _tenth(r.utilisation_mean),
                   _tenth(r.utilisation_max), figure(r.synapse_words), figure(r.axons_in), figure(r.axons_out),
                   *((_whole(r.messages), _whole(r.hops)) if self.naive else ())) for r in self.populations]
-        heads = ("population", "cores", "bound by", "mean\n%", "max\n%", "words\na core", "axons\nin", "axons\nout",
-                 *(("messages\n/inf", "hops\n/inf") if self.naive else ()))
-        total = ("total", figure(self.cores), *[""] * 6, *(
-            (_whole(_sum(r.messages for r in self.populations)), _whole(_sum(r.hops for r in self.populations)))
-            if self.naive else ()))
+        heads = ("population", "cores", "bound by", "mean\n%", "max\n%", "words\na core", "axons\nin",
+                 "axons\nout", *(("messages\n/inf", "hops\n/inf") if self.naive else ()))
+        sums = [_whole(_sum(getattr(r, name) for r in self.populations)) for name in ("messages", "hops")]
+        total = ("total", figure(self.cores), *[""] * 6, *(sums if self.naive else ()))
         return _table(heads, cells, words=("population",), footer=total)
 
     def _traffic_table(self):
-        orders = [(name, totals) for name, totals in (("naive", self.naive), ("optimised", self.optimised)) if totals]
+        orders = [(name, getattr(self, name)) for name in ("naive", "optimised") if getattr(self, name)]
         cells = [(name, _whole(t.messages), _whole(t.hops_ew), _whole(t.hops_ns), _whole(t.cost),
                   _whole(t.chip_crossings), _whole(t.busiest_link),
                   percent(self.gain) if name == "optimised" else "") for name, t in orders]
-        return _table(("order of cores", "messages\n/inf", "hops E-W", "hops N-S", "weighted\nhops", "chip\ncrossings",
-                       "busiest\nlink", "saved"), cells, words=("order of cores",))
+        return _table(("order of cores", "messages\n/inf", "hops E-W", "hops N-S", "weighted\nhops",
+                       "chip\ncrossings", "busiest\nlink", "saved"), cells, words=("order of cores",))
 
 
-def placement_report(graph: Graph, placement: Placement | None, profile: Profile, *, model: str, asked: str | None = None,
-                     capacity: int | None = None, naive: tuple[Placement, Traffic] | None = None,
+def placement_report(graph: Graph, placement: Placement | None, profile: Profile, *, model: str,
+                     asked: str | None = None, capacity: int | None = None,
+                     naive: tuple[Placement, Traffic] | None = None,
                      optimised: tuple[Placement, Traffic] | None = None, samples: str | None = None,
-                     misfits: Sequence[Misfit] = (), packed: bool = False, inputs: bool = False) -> PlacementReport:
-    """Report of a placement that has to fit `capacity` cores (None: no limit), with its traffic if there is any; or of
-    the `misfits` where there is no placement."""
+                     misfits: Sequence[Misfit] = (), packed: bool = False,
+                     inputs: bool = False) -> PlacementReport:
+    """Report of a placement that has to fit `capacity` cores (None: no limit), with its traffic if there is
+    any; or of the `misfits` where there is no placement."""
     shown = optimised or naive
     cores = shown[0].cores if shown else placement.cores if placement else ()
     fits = placement is not None and (capacity is None or len(cores) <= capacity)
-    totals = {name: None if pair is None else _totals(*pair) for name, pair in (("naive", naive),
-                                                                                ("optimised", optimised))}
+    totals = {name: None if pair is None else _totals(*pair)
+              for name, pair in (("naive", naive), ("optimised", optimised))}
     sent = {} if shown is None else {p.name: p for p in shown[1].populations}
     rows = () if placement is None else tuple(_row(p, placement, sent.get(p.name)) for p in graph.populations)
     return PlacementReport(
@@ -204,14 +206,15 @@ def placement_report(graph: Graph, placement: Placement | None, profile: Profile
         system=placement.system if placement else None,
         neurons=sum(p.neurons for p in graph.populations if inputs or p.kind != "input"),
         utilisation=_utilisation(cores), populations=rows, samples=samples, **totals, misfits=tuple(misfits),
-        alternatives=() if fits else alternatives(graph, profile, placement, capacity, packed=packed, inputs=inputs),
+        alternatives=() if fits else alternatives(graph, profile, placement, capacity, packed=packed,
+                                                  inputs=inputs),
         assumptions=(ASSUMPTIONS[profile.mapping],),
         map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores))
 
 
 def capacity(profile: Profile, system: str | None, chips: int | None) -> tuple[str | None, int | None]:
-    """What the placement was asked to fit, in words, and its cores: a system, or a number of chips; None and the cores
-    of the largest system where nothing was asked. Raises `UsageError` for an unknown system."""
+    """What the placement was asked to fit, in words, and its cores: a system, or a number of chips; None and
+    the cores of the largest system where nothing was asked. Raises `UsageError` for an unknown system."""
     per_chip = int(profile.limits["cores"].value)
     sizes = {name: int(q["cores"].value if "cores" in q else q["chips"].value * per_chip)
              for name, q in profile.systems.items()}
@@ -228,13 +231,14 @@ def capacity(profile: Profile, system: str | None, chips: int | None) -> tuple[s
     return None, max(sizes.values(), default=None)
 
 
-def alternatives(graph: Graph, profile: Profile, placement: Placement | None, cores: int | None, *, packed: bool,
-                 inputs: bool) -> tuple[Alternative, ...]:
-    """What holds the graph: a larger system of this chip, this chip packed, and the other chips whose storage rule is
-    known."""
-    here = [] if placement is None else [placement]         # without one, a neuron does not fit: nor when packed
+def alternatives(graph: Graph, profile: Profile, placement: Placement | None, cores: int | None, *,
+                 packed: bool, inputs: bool) -> tuple[Alternative, ...]:
+    """What holds the graph: a larger system of this chip, this chip packed, and the other chips whose storage
+    rule is known."""
+    here = [] if placement is None else [placement]     # without one, a neuron does not fit: nor when packed
     if here and not packed:
-        here.append(pack(graph, profile, placement))
+        together = pack(graph, profile, placement)
+        here += [together] if len(together.cores) < len(placement.cores) else []
     found = [_alternative(p) for p in here if p.system or (cores is not None and len(p.cores) <= cores)]
     seen = {profile.chip}
     for other in map(profiles.load, profiles.names()):
@@ -254,8 +258,8 @@ def _try(graph: Graph, profile: Profile, packed: bool, inputs: bool) -> Placemen
 
 
 def _alternative(placement: Placement) -> Alternative:
-    return Alternative(placement.profile, placement.chip, placement.packed, len(placement.cores), placement.chips,
-                       placement.system)
+    return Alternative(placement.profile, placement.chip, placement.packed, len(placement.cores),
+                       placement.chips, placement.system)
 
 
 def _row(p, placement: Placement, sent) -> PlacementRow:
@@ -266,13 +270,15 @@ def _row(p, placement: Placement, sent) -> PlacementRow:
         return PlacementRow(p.name, tuple(p.shape), p.neurons, 0, None, None, None, 0, 0, 0, messages, hops)
     shares = [max(core.utilisation().values()) for core in cores]
     fullest = cores[int(np.argmax(shares))]
-    return PlacementRow(p.name, tuple(p.shape), p.neurons, len(cores), fullest.binding, float(np.mean(shares)),
-                        max(shares), *(max(getattr(core, name) for core in cores) for name in SHARES[1:]), messages, hops)
+    largest = (max(getattr(core, name) for core in cores) for name in SHARES[1:])
+    return PlacementRow(p.name, tuple(p.shape), p.neurons, len(cores), fullest.binding,
+                        float(np.mean(shares)), max(shares), *largest, messages, hops)
 
 
 def _utilisation(cores: Sequence) -> dict[str, tuple[float, float]]:
     used = [core.utilisation() for core in cores]
-    return {name: (float(np.mean([u[name] for u in used])), max(u[name] for u in used)) for name in (used or [{}])[0]}
+    return {name: (float(np.mean([share[name] for share in used])), max(share[name] for share in used))
+            for name in (used[0] if used else ())}
 
 
 def _totals(placement: Placement, traffic: Traffic) -> TrafficTotals:

@@ -139,12 +139,12 @@ def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
 def sense_of(p: Population) -> str | None:
     """What an input takes: sound, images, events; None where it takes neither.
 
-    Sound and images come as graded frames of the front-end, or, where the input is of one bit, as spikes:
-    sound from the cochlea, and what has two channels from an event camera.
+    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of the cochlea; what has two
+    channels comes from an event camera; an image is one graded frame.
     """
     if p.name == "audio":
         return "sound"
-    if p.bits == 1 and len(p.shape) == 3 and p.shape[0] == POLARITIES:
+    if len(p.shape) == 3 and p.shape[0] == POLARITIES:
         return "events"
     return "images" if p.name == "visual" else None
 
@@ -172,14 +172,14 @@ def _images(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> 
 
 def _events(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
     """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
-    windows = event_windows(asked.events, bundle.graph.steps, side=p.shape[1])
+    windows = event_windows(asked.events, bundle.graph.steps, side=p.shape[1], bits=p.bits)
     if not asked.wav and not asked.microphone:
         return iter(windows)
     return chain(windows, repeat(windows[-1]))
 
 
-def event_windows(path: Path, steps: int, *, side: int) -> list[np.ndarray]:
-    """Binary frames uint8 [steps, 2, side, side] of each 0.3 s of a recording in N-MNIST's format.
+def event_windows(path: Path, steps: int, *, side: int, bits: int = 1) -> list[np.ndarray]:
+    """Frames of events uint8 [steps, 2, side, side] of each 0.3 s of a recording in N-MNIST's format.
 
     What is left over at the end, if less than a window, belongs to the last step, as in training.
     """
@@ -190,7 +190,7 @@ def event_windows(path: Path, steps: int, *, side: int) -> list[np.ndarray]:
     for i in range(windows):
         part = events[number == i]
         part["t"] -= i * DURATION_US
-        out.append(frames(part, steps, duration_us=DURATION_US, side=side))
+        out.append(frames(part, steps, duration_us=DURATION_US, side=side, bits=bits))
     return out
 
 

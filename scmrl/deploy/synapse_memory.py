@@ -1,15 +1,15 @@
 """How a core stores the synapses that end on it: 64-bit words, format and input axons, by the rule of a chip.
 
-A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however many positions the core holds; all
-others once for every source neuron that reaches the core (OneToOne and SumTokens: one synapse each, Broadcast:
-one for each position, Dense: one for each neuron of the core).
+A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however many positions the core holds;
+all others once for every source neuron that reaches the core (OneToOne and SumTokens: one synapse each,
+Broadcast: one for each position, Dense: one for each neuron of the core).
 
     Loihi 1 (NxTF, doi 10.1145/3501770): a list of entries; an entry has `entry_prefix_bits`, at most
     `synapses_per_entry` synapses, and is padded to words (one more where the rest is 0 or 59 bits and up)
         dense        prefix + index + n (weight + delay)
         sparse       prefix         + f (weight + delay + index)         f: non-zero weights
         run-length   prefix + index + f (weight + delay + skip)
-    the format with the fewest words is taken; a shared synapse has one entry (or more) a kernel tap and channel
+    the format with the fewest words is taken; a shared synapse has an entry or more a kernel tap and channel
 
     Loihi 2 (derived from the mapping logs of lava-dl 0.6.0)
         not shared   source neurons * ceil((synapse_bits n + entry_prefix_bits) / 64)
@@ -52,7 +52,8 @@ def is_shared(synapse: Synapse) -> bool:
 
 
 def weight_bits(weight: object) -> int:
-    """Bits of the narrowest integer for all weights, without their common power of two; signed where signs mix."""
+    """Bits of the narrowest integer for all weights, without their common power of two; signed where signs
+    mix."""
     weight = np.asarray(weight)
     low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
     if low == high == 0:
@@ -83,13 +84,14 @@ class SynapseMemory:
         return self._bits[id(synapse)][1]
 
     def store(self, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray) -> Stored:
-        """The part of a synapse that ends in `box` of its target; `counts` are its `Synapse.arrivals` there."""
+        """The part of a synapse that ends in `box` of its target; `counts`: its `Synapse.arrivals` there."""
         if not counts.any():
             return Stored(0, 0, "conv" if is_shared(synapse) else "sparse")
         return self._rule(self, synapse, source, box, counts)
 
 
-def _loihi1(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray) -> Stored:
+def _loihi1(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
+            counts: np.ndarray) -> Stored:
     width = next((code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse))
     width += int(synapse.delay).bit_length()
     if is_shared(synapse):
@@ -104,7 +106,8 @@ def _loihi1(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], bo
     return Stored(int(lists.sum()), int(lists.max()), kind)
 
 
-def _fewest(memory: SynapseMemory, dense: np.ndarray, sparse: np.ndarray, width: int) -> tuple[np.ndarray, str]:
+def _fewest(memory: SynapseMemory, dense: np.ndarray, sparse: np.ndarray,
+            width: int) -> tuple[np.ndarray, str]:
     """Words of every list in the format that takes the fewest in all, and its name."""
     prefix, index, skip = (memory.limits[name] for name in ("entry_prefix_bits", "index_bits", "skip_bits"))
     formats = {"dense": _list_words(memory, dense, prefix + index, width),
@@ -117,7 +120,8 @@ def _fewest(memory: SynapseMemory, dense: np.ndarray, sparse: np.ndarray, width:
 def _list_words(memory: SynapseMemory, synapses: np.ndarray, header: int, each: int) -> np.ndarray:
     most = memory.limits["synapses_per_entry"]
     full, rest = np.divmod(synapses, most)
-    return full * _entry_words(header + most * each) + np.where(rest > 0, _entry_words(header + rest * each), 0)
+    last = np.where(rest > 0, _entry_words(header + rest * each), 0)
+    return full * _entry_words(header + most * each) + last
 
 
 def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
@@ -125,7 +129,8 @@ def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
     return -(-bits // WORD) + ((rest == 0) | (rest >= 59))
 
 
-def _loihi2(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray) -> Stored:
+def _loihi2(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
+            counts: np.ndarray) -> Stored:
     if is_shared(synapse):
         fans, _ = _kernel(synapse, source, box)
         words = _ceil_words(fans * memory.bits(synapse))
@@ -137,7 +142,8 @@ def _loihi2(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], bo
     return Stored(int(words.sum()), int(words.max()), "dense" if isinstance(synapse, Dense) else "sparse")
 
 
-def _no_rule(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray) -> Stored:
+def _no_rule(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
+             counts: np.ndarray) -> Stored:
     words = int(_ceil_words(int(counts.sum()) * memory.bits(synapse)))
     return Stored(words, words, "conv" if is_shared(synapse) else
                   "dense" if isinstance(synapse, Dense) else "sparse")
@@ -147,8 +153,8 @@ RULES = {"loihi1": _loihi1, "loihi2": _loihi2, "": _no_rule}
 
 
 def _kernel(synapse: Synapse, source: tuple[int, ...], box: Box) -> tuple[np.ndarray, tuple[int, int]]:
-    """Output channels of `box` that each source channel reaches through each tap, [C_in of the box, kh, kw]; zeros
-    are stored, source channels without any weight are not. And the stride."""
+    """Output channels of `box` that each source channel reaches through each tap, [C_in of the box, kh, kw];
+    zeros are stored, source channels without any weight are not. And the stride."""
     (low, high), *_ = box
     if isinstance(synapse, Window):
         return np.ones((high - low, *synapse.kernel), np.int64), tuple(synapse.stride)

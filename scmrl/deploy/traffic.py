@@ -5,9 +5,10 @@
 
 Messages of inputs that the host injects are counted; their way on the mesh is not known and has no hops.
 
-`improve` solves the quadratic assignment of cores to places, chip by chip: robust tabu search (Taillard 1991, doi
-10.1016/S0167-8191(05)80147-4) from the naive order, from a snake along the rows, and from a spectral order of the
-flows (eigenvector of the second smallest eigenvalue of their Laplacian). It is deterministic and never worse.
+`improve` solves the quadratic assignment of cores to places, chip by chip: tabu search (Taillard 1991, doi
+10.1016/S0167-8191(05)80147-4) from the naive order, from a snake along the rows, and from a spectral order of
+the flows (eigenvector of the second smallest eigenvalue of their Laplacian). It is deterministic and never
+worse.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .mesh import Mesh
 from .placement import Placement, listeners, owners
 
 SWEEPS = 24                                     # tabu steps for each core of a chip
-TENURE = 3                                      # tabu steps for each core of a chip that it may not return to a tile
+TENURE = 3                                      # of them, for each core, before a core may return to a tile
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Flows:
 
 @dataclass(frozen=True)
 class PopulationTraffic:
-    """What one population sends per inference. Hops and crossings are None where the profile tells no mesh."""
+    """What one population sends per inference; hops and crossings are None without a mesh."""
 
     name: str
     spikes: float
@@ -50,8 +51,9 @@ class PopulationTraffic:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Traffic of one inference. `links` holds the load of each link by direction, [rows, columns] of the grid of all
-    chips (empty without a mesh); `synops` and `received` are synaptic operations and messages into each core."""
+    """Traffic of one inference. `links` holds the load of each link by direction, [rows, columns] of the grid
+    of all chips (empty without a mesh); `synops` and `received` are what arrives at each core: synaptic
+    operations and messages."""
 
     populations: tuple[PopulationTraffic, ...]
     flows: Flows
@@ -82,8 +84,8 @@ class Traffic:
 
 
 def fired(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> dict[str, np.ndarray]:
-    """Spikes of each neuron per inference, float [neurons] by population; a graded input value that is not zero counts
-    as one. `inputs` are {name: [S, T, *shape]}."""
+    """Spikes of each neuron per inference, float [neurons] by population; a graded input value that is not
+    zero counts as one. `inputs` are {name: [S, T, *shape]}."""
     values = {p.name: inputs[p.name] if p.kind == "input" else activity.spikes[p.name]
               for p in graph.populations if p.kind != "readout"}
     return {name: np.count_nonzero(x, axis=(0, 1)).ravel() / len(x) for name, x in values.items()}
@@ -92,8 +94,8 @@ def fired(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> di
 def traffic(graph: Graph, placement: Placement, fired: dict[str, np.ndarray]) -> Traffic:
     """Traffic of a placement where each neuron of a population fires `fired[name]` times an inference.
 
-    `fired` holds an array of the population's neurons for every population but the readout. Raises `DataError`
-    where one is missing or of another size.
+    `fired` holds an array of the population's neurons for every population but the readout. Raises
+    `DataError` where one is missing or of another size.
     """
     fired = {p.name: _fired(p, fired) for p in graph.populations}
     number = {p.name: i for i, p in enumerate(graph.populations)}
@@ -132,19 +134,18 @@ def rerouted(placement: Placement, before: Traffic) -> Traffic:
 def improve(placement: Placement, before: Traffic) -> Placement:
     """The same cores in places with less traffic by weighted hops; cores stay on their chip.
 
-    The placement itself where there is no mesh, no traffic or nothing better. A chip's cores may move to any of its
-    places.
+    The placement itself where there is no mesh, no traffic or nothing better. A chip's cores may move to any
+    of its places.
     """
     if placement.mesh is None or not len(before.flows.messages):
         return placement
     mesh, flows = placement.mesh, before.flows
-    slots = np.array([core.slot for core in placement.cores])
+    naive = np.array([core.slot for core in placement.cores])
+    slots = naive.copy()
     for chip in range(placement.chips):
         here = np.flatnonzero(mesh.chip(slots) == chip)
         slots[here] = _best_order(mesh, here, slots, flows, chip)
-    better = placement.moved(slots)
-    return better if _cost(mesh, slots, flows) < _cost(mesh, np.array([c.slot for c in placement.cores]), flows) \
-        else placement
+    return placement.moved(slots) if _cost(mesh, slots, flows) < _cost(mesh, naive, flows) else placement
 
 
 def cost(placement: Placement, flows: Flows) -> float | None:
@@ -170,7 +171,8 @@ def _synops(graph: Graph, pieces: tuple, fired: dict[str, np.ndarray]) -> float:
     total = 0.0
     for piece in pieces:
         for synapse in graph.incoming(piece.population):
-            region, counts = synapse.arrivals(graph[synapse.source].shape, graph[piece.population].shape, piece.box)
+            source, target = graph[synapse.source].shape, graph[piece.population].shape
+            region, counts = synapse.arrivals(source, target, piece.box)
             total += float((fired[synapse.source][slices(region)] * counts).sum())
     return total
 
@@ -181,8 +183,8 @@ def _flows(parts: list[tuple[np.ndarray, ...]]) -> Flows:
     return Flows(*(np.concatenate(column) for column in zip(*parts)))
 
 
-def _routed(placement: Placement, flows: Flows, spikes: dict[str, float], injected: np.ndarray, synops: np.ndarray,
-            received: np.ndarray) -> Traffic:
+def _routed(placement: Placement, flows: Flows, spikes: dict[str, float], injected: np.ndarray,
+            synops: np.ndarray, received: np.ndarray) -> Traffic:
     mesh, names = placement.mesh, list(spikes)
     sent = np.bincount(flows.population, flows.messages, len(names)) + injected
     hops: list[np.ndarray] | None = None
@@ -219,7 +221,7 @@ def _best_order(mesh: Mesh, here: np.ndarray, slots: np.ndarray, flows: Flows, c
     naive[:len(here)] = slots[here] - places[0]
     naive[len(here):] = np.setdiff1d(np.arange(len(places)), naive[:len(here)])
     best, least = naive, _assigned(flow, distance, pull, naive)
-    few = min(-(-len(here) // mesh.cores_per_tile) * mesh.cores_per_tile, len(places))      # on the first tiles
+    few = min(-(-len(here) // mesh.cores_per_tile) * mesh.cores_per_tile, len(places))  # on the first tiles
     snake, few_naive = _snake(mesh, places[:few]), np.argsort(np.argsort(naive[:few]))
     spectral = np.empty(few, int)
     spectral[_spectral(flow[:few, :few])] = snake
@@ -236,8 +238,8 @@ def _best_order(mesh: Mesh, here: np.ndarray, slots: np.ndarray, flows: Flows, c
 
 def _flow_matrix(mesh: Mesh, here: np.ndarray, slots: np.ndarray, flows: Flows,
                  places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Messages between the cores of a chip, both ways together, and the cost of each core at each place that comes
-    from cores elsewhere."""
+    """Messages between the cores of a chip, both ways together, and the cost of each core at each place that
+    comes from cores elsewhere."""
     size = len(places)
     local = np.full(len(slots), -1)
     local[here] = np.arange(len(here))
@@ -281,7 +283,7 @@ def _tabu(flow: np.ndarray, distance: np.ndarray, pull: np.ndarray, order: np.nd
     best, least = order.copy(), now
     at = flow @ distance[order]                     # [core, place]: cost of a core if it stood at a place
     tile = np.argmax(distance == 0, axis=1)         # places of one tile are the same
-    tabu = np.zeros((size, size), int)              # [core, tile]: the step until which it may not return there
+    tabu = np.zeros((size, size), int)              # [core, tile]: the step until which it may not return
     idle = ~(flow.any(0) | pull.any(1))             # two empty places have nothing to swap
     fixed = np.tril(np.ones((size, size), bool)) | idle[:, None] & idle[None, :]
     for step in range(1, SWEEPS * cores + 1):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..hw_profiles.precision import Precision
+from . import rows
 from .layers import SpikingLayer
 from .neuron import lif
 
@@ -62,5 +63,6 @@ class BinaryAttention(nn.Module):
             spikes |= {f"{name}.key": key, f"{name}.value": value, f"{name}.both": both,
                        f"{name}.mask_spatial": spatial, f"{name}.mask_temporal": temporal,
                        f"{name}.gate_spatial": gate_s, f"{name}.gate_temporal": gate_t}
-        spikes["complement"] = self.complement({1.0: torch.cat(gated, 2)}, steps)
+        joined = torch.cat([rows.of(gate) for gate in gated], 2)
+        spikes["complement"] = self.complement({1.0: rows.back(joined, own.shape[1], own.shape[3:])}, steps)
         return spikes

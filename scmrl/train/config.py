@@ -45,6 +45,8 @@ class TrainConfig:
     batch: int = 32
     lr: float = 2e-3
     weight_decay: float = 1e-2
+    schedule: str = "step"              # step: warm-up, then cosine, by step; epoch: as published, by epoch
+    clip: float = 1.0                   # largest norm of a gradient; 0: none, as published
     label_smoothing: float = 0.1
     fold_fraction: float = 0.35
     alignment: float = 0.1              # weight of semantic alignment while the norm is live; of task name alone
@@ -54,6 +56,7 @@ class TrainConfig:
     validation: float = 0.1             # part of the training set that chooses the epoch
     seed: int = 42
     held_out: int = 64                  # test samples stored in the bundle
+    accelerator: str = "cpu"            # where training runs: cpu or gpu; what it gives is always measured on the CPU
     swap_partners: bool = True          # sounds and images of one class meet anew in every epoch, training only
     shift: int = 1                      # random shift of the image and of the spectrogram in pixels, training only
 
@@ -66,6 +69,7 @@ class Config:
     hard: bool = False
     spoil: str = "all"                  # hard data: all modalities, or one of them, drawn for every sample
     task: str = "name"                  # name the digit; correspondence: do both agree?; sum: of both digits
+    event_bits: int = 1                 # events: whether a pixel saw one in a step (1), or how many, up to 2^bits - 1
     profile: str = "loihi2"
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -74,7 +78,8 @@ class Config:
 # Attentions of the published, float model and of the baselines in its shell (train/published): not for a chip.
 FLOAT = ("ccssa", "ccssa-spatial", "ccssa-temporal", "weight-attention", "sca", "cmci", "late-float")
 CHOICES = {"embedding": ("strided", "deep", "shallow"), "attention": ("binary", "none", *FLOAT),
-           "fusion": ("concat", "add"), "spoil": SPOILS, "task": TASKS}
+           "fusion": ("concat", "add"), "schedule": ("step", "epoch"),
+           "accelerator": ("cpu", "gpu"), "spoil": SPOILS, "task": TASKS}
 POSITIVE = ("width", "steps", "mlp_ratio", "epochs", "batch", "lr", "held_out")
 
 
@@ -124,6 +129,11 @@ def from_dict(table: dict) -> Config:
     if not model.branches and len(model.modalities) > 1:
         raise UsageError("a network without branches takes one modality", where="branches",
                          value=list(model.modalities), fix="name one in modalities, or keep branches = true")
+    if not 1 <= config.event_bits <= 8:
+        raise UsageError("out of range", where="event_bits", limit="1..8", value=config.event_bits)
+    if config.task != "name" and len(model.modalities) < 2:
+        raise UsageError("this task relates two modalities", where="task", value=config.task,
+                         fix="name two or more in model.modalities")
     if not 0 <= model.bias_exp_min <= 7:
         raise UsageError("bias exponents have 3 bits", where="bias_exp_min", limit="0..7", value=model.bias_exp_min)
     if model.width % 8:

@@ -13,14 +13,13 @@ multiplies the rates (docs/results.md: more accurate at a third of the synaptic 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..hw_profiles.precision import Precision
 from .layers import SpikingLayer
+from .pooling import pool
 
 STAGES = {"strided": (8, 4, 2, 1), "deep": (8, 4, 2, 1), "shallow": (2, 1)}     # divisors of the embedding width
 SPARSE_GAMMA = 0.5                      # before an OR the drive starts at half a threshold: 3 % of the neurons fire
-POOL = {"kernel": 3, "stride": 2, "padding": 1}
 
 
 class PatchEmbedding(nn.Module):
@@ -51,8 +50,7 @@ class PatchEmbedding(nn.Module):
         for i, stage in enumerate(self.stages, 1):
             spikes[f"stage{i}"] = x = stage({1.0: x}, steps)
             if self.pooled:
-                pooled = F.max_pool2d(x.flatten(0, 1), POOL["kernel"], POOL["stride"], POOL["padding"])
-                spikes[f"pool{i}"] = x = pooled.view(*x.shape[:2], *pooled.shape[1:])
+                spikes[f"pool{i}"] = x = pool(x)
         if self.position is not None:
             spikes["position"] = self.position({1.0: x}, steps)
         return spikes

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from ..data import CLEAN, FrontEnd, Pairs, load, tasks
 from ..data.corruption import Corruption, corruption
+from ..data.encoders import cropped
 from ..errors import DataError
+from . import processes
 from .config import Config
 
-VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM = 1, 2, 3, 4, 5
+VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM = 1, 2, 3, 4, 5, 6
+BATCH_PIXELS = 256 * 32 * 32          # of one modality, in a batch of validation or test: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,14 @@ class Batches:
     order: np.ndarray
     batch: int
     drop_last: bool = False
+    part: tuple[int, int] = (0, 1)      # which of how many processes: its equal part of each batch
 
     def __len__(self) -> int:
         return len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for i in range(len(self)):
-            rows = self.order[i * self.batch:(i + 1) * self.batch]
+            rows = np.array_split(self.order[i * self.batch:(i + 1) * self.batch], self.part[1])[self.part[0]]
             yield ({m: steps_first(x[rows]) for m, x in self.encoded.items()}, torch.from_numpy(self.labels[rows]),
                    torch.from_numpy(self.digits[rows]))
 
@@ -56,19 +60,20 @@ class Feed:
         seed, steps = config.train.seed, config.model.steps
         pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
         self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
-        self.frontend = FrontEnd.fit(self.corruption.apply(self.train_pairs, seed))
+        self.frontend = FrontEnd.fit(self.corruption.apply(self.train_pairs, seed), config.event_bits)
         self.validation = self.fixed(validation)
         self.test = self.fixed(load(config.dataset, split="test", data_dir=data_dir, steps=steps))
         self.classes = tasks.class_names(config.task, pairs.classes)
         self.digit_classes = pairs.classes
-        self.bits = {m: 1 if m in pairs.recorded else self.frontend.bits for m in config.model.modalities}
+        self.bits = {m: self.frontend.input_bits(pairs, m) for m in config.model.modalities}
         self._clean: dict[str, np.ndarray] | None = None
 
     def fixed(self, pairs: Pairs) -> Batches:
         """Pairs with their one fixed corruption and partners, in order; they do not depend on the run's seed."""
         encoded, labels, digits = tasks.pose(self.config.task, self._encode(self.corruption.apply(pairs, 0)),
                                              pairs.label, tasks.fixed())
-        return Batches(encoded, labels, digits, np.arange(len(pairs)), 256)
+        pixels = max(x.shape[-2] * x.shape[-1] for x in encoded.values())
+        return Batches(encoded, labels, digits, np.arange(len(pairs)), min(256, max(1, BATCH_PIXELS // pixels)))
 
     def _encode(self, pairs: Pairs) -> dict[str, np.ndarray]:
         encoded, wanted = self.frontend.encode_pairs(pairs), self.config.model.modalities
@@ -92,6 +97,10 @@ class Feed:
             encoded = self._clean
         else:
             encoded = self._encode(self.corruption.apply(self.train_pairs, train.seed, epoch))
+        pictures = {m: x for m, x in self.train_pairs.framed.items() if m in encoded and x.dtype == np.uint8}
+        if pictures:                    # colour pictures: another part of each in every epoch
+            random = np.random.default_rng((train.seed, CROP_STREAM, epoch))
+            encoded = encoded | {m: self.frontend.encode_framed(m, cropped(x, random)) for m, x in pictures.items()}
         if train.shift:
             random = np.random.default_rng((train.seed, SHIFT_STREAM, epoch))
             encoded = {m: shifted(x, train.shift, random) for m, x in encoded.items()}
@@ -103,7 +112,8 @@ class Feed:
         encoded, labels, digits = tasks.pose(self.config.task, encoded, label,
                                              np.random.default_rng((train.seed, TASK_STREAM, epoch)))
         order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(len(self.train_pairs))
-        return Batches(encoded, labels, digits, order, train.batch, drop_last=True)
+        part = (processes.rank(), processes.world())
+        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part)
 
 
 def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:

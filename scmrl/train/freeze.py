@@ -16,10 +16,10 @@ from ..bundle import Bundle
 from ..errors import ScmrlError
 from ..graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Synapse, Window
 from .attention import BinaryAttention
-from .embedding import POOL
 from .feed import steps_first
 from .layers import Readout, SpikingLayer
 from .model import SCMRL, Forward
+from .pooling import POOL
 
 OR_VTH, AND_VTH = 0, 1                  # of unit weights: fires above 0 (any), above 1 (both)
 

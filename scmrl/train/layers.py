@@ -23,11 +23,11 @@ from torch.nn import functional as F
 from ..errors import ScmrlError
 from ..fixed_point import STATE_MAX
 from ..hw_profiles.precision import Precision
-from .neuron import UNIT, lif
+from . import rows
+from .neuron import UNIT, lif, norm_lif
 
 LIVE_VTH = 4096                         # resolution of the drive while batch norm is live
 LIVE_LIMIT = 30.0                       # |drive| in thresholds, keeps 64 a inside 24 bits
-EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,14 @@ class SpikingLayer(nn.Module):
 
     def synapses(self, x: Tensor, weight: Tensor) -> Tensor:
         """Linear map of [T, B, C_in, ...] by an unfolded or integer weight."""
-        flat = x.flatten(0, 1)
-        if self.kernel > 1:
-            out = F.conv2d(flat, weight, stride=self.stride, padding=self.kernel // 2)
-        else:
-            out = torch.matmul(weight, flat.flatten(2)).view(len(flat), len(weight), *flat.shape[2:])
-        return out.view(*x.shape[:2], *out.shape[1:])
+        if self.kernel == 1:
+            return rows.back(F.linear(rows.of(x), weight), x.shape[1], x.shape[3:])
+        out = F.conv2d(x.flatten(0, 1), weight, stride=self.stride, padding=self.kernel // 2)
+        return out.unflatten(0, x.shape[:2])
 
     def fold(self, gains: tuple[float, ...]) -> Folded:
         """The layer's integers (as floats, with straight-through gradients) for a fan-in of these gains."""
-        scale = self.gamma / torch.sqrt(self.variance + EPSILON)
+        scale = self.gamma / torch.sqrt(self.variance + rows.EPSILON)
         folded = self.weight * scale.view(-1, *(1,) * (self.weight.dim() - 1))
         largest = float(folded.detach().abs().max()) * max(abs(gain) for gain in gains)
         vth = int(min(self.precision.weight_max / max(largest, 1e-9), self.precision.vth_max))
@@ -102,11 +100,8 @@ class SpikingLayer(nn.Module):
     def forward(self, fan_in: dict[float, Tensor], steps: int) -> Tensor:
         if self.training and self.norm_live:
             x = sum(spikes if gain == 1 else gain * spikes for gain, spikes in fan_in.items())
-            drive = self.synapses(x, self.weight)
-            normal = F.batch_norm(drive.flatten(0, 1), self.mean, self.variance, self.gamma, self.beta,
-                                  training=True, momentum=0.1, eps=EPSILON).view(drive.shape)
-            a = round_through(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
-            return lif(a, a.new_zeros(a.shape[2]), steps=steps, dv=self.dv, vth=LIVE_VTH)
+            return norm_lif(self.synapses(x, self.weight), self.gamma, self.beta, (self.mean, self.variance),
+                            steps=steps, dv=self.dv, limit=LIVE_LIMIT, fine=LIVE_VTH)
         folded = self.fold(tuple(fan_in))
         a = sum(self.synapses(spikes, folded.weights[gain]) for gain, spikes in fan_in.items())
         return lif(a, folded.bias, steps=steps, dv=self.dv, vth=folded.vth)

@@ -27,6 +27,7 @@ from ..errors import DataError, UsageError
 from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
+from . import processes
 from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
 from .freeze import freeze, graph_of
@@ -77,7 +78,8 @@ class Training(lightning.LightningModule):
                                weight=settings.alignment if aligned else 0.0, temperature=settings.temperature)
         if settings.auxiliary:
             loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
-        self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels),
+                      sync_dist=processes.world() > 1)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -99,7 +101,7 @@ class Training(lightning.LightningModule):
 
     def measure(self) -> dict:
         """Accuracy and firing rates of the integer model on the whole test set and on validation."""
-        model = self.model.eval()
+        model = self.model.cpu().eval()
         model.fold_norms()
         result = {}
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
@@ -140,17 +142,34 @@ class Training(lightning.LightningModule):
         decayed = [p for p in self.parameters() if p.dim() > 1]
         plain = [p for p in self.parameters() if p.dim() <= 1]
         optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
-                                       {"params": plain, "weight_decay": 0.0}], lr=settings.lr)
+                                       {"params": plain, "weight_decay": 0.0}], lr=settings.lr, fused=True)
         steps = max(1, settings.epochs * (len(self.feed.train_pairs) // settings.batch))
-        rise = max(1, round(WARM_UP * steps))
-
-        def rate(step: int) -> float:
-            if step < rise:
-                return (step + 1) / rise
-            return max(0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))), 0.01)
-
+        rate = by_step(steps) if settings.schedule == "step" else by_epoch(settings.epochs, settings.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": settings.schedule}}
+
+
+def by_step(steps: int) -> Callable[[int], float]:
+    """Share of the learning rate at a step: a linear warm-up over `WARM_UP` of the steps, then cosine down to 1 %."""
+    rise = max(1, round(WARM_UP * steps))
+
+    def rate(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return max(0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))), 0.01)
+    return rate
+
+
+def by_epoch(epochs: int, lr: float) -> Callable[[int], float]:
+    """Share of the learning rate in an epoch, as published (He et al. 2025): 5 epochs linearly up from 1e-6, then
+    cosine over all epochs, the first five counted, down to 1e-5."""
+    start, floor, rise = 1e-6 / lr, 1e-5 / lr, 5
+
+    def rate(epoch: int) -> float:
+        if epoch < rise:
+            return start + (1 - start) * epoch / rise
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+    return rate
 
 
 class Progress(Callback):
@@ -219,11 +238,12 @@ class Outcome:
 
 
 def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False,
-          tell: Callable[[str], None] = lambda line: None) -> Outcome:
+          tell: Callable[[str], None] = lambda line: None) -> Outcome | None:
     """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a published, float
     model: measure to RUN/metrics.json). `tell` gets a line per epoch.
 
-    Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete; `resume` goes on from there and gives
+    One of several processes (`scmrl.train.processes`) trains its part of each batch; only the first one measures and
+    writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete; `resume` goes on from there and gives
     the very model that an uninterrupted run gives.
     """
     last = run / "checkpoints" / "last.ckpt"
@@ -233,13 +253,20 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
     feed = Feed(config, data_dir)
     if len(feed.train_pairs) < config.train.batch:
         raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
+    if config.train.batch % processes.world():
+        raise UsageError("processes take equal parts of a batch", where="train.batch", value=config.train.batch,
+                         limit=f"a multiple of {processes.world()}")
+    if config.train.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UsageError("no GPU that torch can use", where="train.accelerator", value="gpu", fix="leave it at cpu")
+    first = processes.rank() == 0
     lightning.seed_everything(config.train.seed, verbose=False)
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))     # one setting for both
     module = _kind(config)(config, feed, Precision.of(chip))
     module.check(chip)
-    with whole_file(run / "config.toml") as temporary:
-        temporary.write_text(to_toml(config), encoding="utf-8")
-    clock = Progress(tell)
+    if first:
+        with whole_file(run / "config.toml") as temporary:
+            temporary.write_text(to_toml(config), encoding="utf-8")
+    clock = Progress(tell if first else lambda line: None)
     trainer = _trainer(config, run, module, clock)
     started = time.monotonic()
     try:
@@ -248,6 +275,8 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
         raise KeyboardInterrupt from None       # Lightning turns Ctrl-C into an exit
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if not first:
+        return None
     seconds = time.monotonic() - started
     metrics = module.measure()
     metrics["last_test_accuracy"] = metrics["test_accuracy"]
@@ -288,11 +317,12 @@ def _trainer(config: Config, run: Path, module: Training, clock: Progress) -> li
             callbacks.append(StopEarly("selection", mode="max", patience=settings.patience))
     logs = run / "logs"
     return lightning.Trainer(
-        max_epochs=settings.epochs, accelerator="cpu", devices=1, callbacks=callbacks,
+        max_epochs=settings.epochs, accelerator=settings.accelerator, callbacks=callbacks,
+        **processes.trainer_options(settings.accelerator),
         logger=[CSVLogger(logs, name="", version=""), TensorBoardLogger(logs, name="", version="")],
         reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=1, limit_val_batches=1.0 if settings.validation else 0,
-        gradient_clip_val=1.0)
+        gradient_clip_val=settings.clip or None, use_distributed_sampler=False)
 
 
 def _choose(run: Path, module: Training) -> bool:

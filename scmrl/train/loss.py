@@ -23,16 +23,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .processes import whole_batch
+
 
 def rate_features(complement: Tensor) -> Tensor:
     """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; rows of silent samples stay finite."""
-    rates = complement.flatten(3).mean((0, 3))
+    rates = whole_batch(complement.flatten(3).mean((0, 3)))
     return F.normalize(rates - rates.mean(0, keepdim=True), dim=1, eps=1e-3)
 
 
 def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:
     """Semantic alignment loss of {modality: z [T, B, C, ...]} for labels [B]; zero with fewer than two modalities."""
     features = {m: rate_features(z) for m, z in complement.items()}
+    labels = whole_batch(labels)
     same = (labels[:, None] == labels[None]).float()
     losses = []
     for a, b in permutations(features, 2):

@@ -1,7 +1,8 @@
 """Published core counts, and the networks they belong to, to hold `deploy.placement` to.
 
-The networks have random weights of the bits that the published log implies: what a core holds depends on shapes and
-widths, not on values. A count is of one population; inputs are placed where the published count has them.
+The networks have random weights of the bits that the published log implies: what a core holds depends on
+shapes and widths, not on values. A count is of one population; inputs are placed where the published count
+has them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ NXTF = "core counts of the SLAYER examples of NxTF (intel-nrc-ecosystem/models),
 class Case(NamedTuple):
     """A network, how to place it (`options` of `place`), cores by population, and where they come from.
 
-    `published_words` are synaptic memory words a core, where the source tells them; `note` says what is not public.
-    Where cores were laid out by hand (`by_hand`) the counts are no test of a rule.
+    `published_words` are synaptic memory words a core, where the source tells them; `note` says what is not
+    public. Where cores were laid out by hand (`by_hand`) the counts are no test of a rule.
     """
 
     name: str
@@ -46,8 +47,9 @@ NOT_PUBLIC = {
 
 def cases() -> tuple[Case, ...]:
     """Every published network whose inputs are public, built."""
-    return (pilotnet("PilotNet LIF", {"conv1": 8, "conv2": 7, "conv3": 6, "conv4": 5, "conv5": 5}, inputs=True),
-            pilotnet("PilotNet SDNN", {"conv1": 8, "conv2": 7, "conv3": 6, "conv4": 6, "conv5": 5}, inputs=False),
+    bits = {"conv1": 8, "conv2": 7, "conv3": 6, "conv4": 5, "conv5": 5}
+    return (pilotnet("PilotNet LIF", bits, inputs=True),
+            pilotnet("PilotNet SDNN", bits | {"conv4": 6}, inputs=False),
             yolo_kp(), mnist(), oxford(), nmnist(), gesture())
 
 
@@ -61,9 +63,9 @@ def pilotnet(name: str, bits: dict[str, int], *, inputs: bool) -> Case:
     for layer, neurons in (("dense1", 100), ("dense2", 50), ("dense3", 10), ("dense4", 1)):
         layers.dense(layer, neurons)
     cores = {"input": 13} if inputs else {}
-    cores |= {"conv1": 25, "conv2": 13, "conv3": 3, "conv4": 3, "conv5": 2, "dense1": 12, "dense2": 1, "dense3": 1,
-              "dense4": 1}
-    words = {"conv1": 81, "conv2": 864, "conv3": 1620, "conv4": 2160 if bits["conv4"] == 5 else 2592, "conv5": 2880}
+    cores |= {"conv1": 25, "conv2": 13, "conv3": 3, "conv4": 3, "conv5": 2, "dense1": 12, "dense2": 1,
+              "dense3": 1, "dense4": 1}
+    words = {"conv1": 81, "conv2": 864, "conv3": 1620, "conv4": 2160 if inputs else 2592, "conv5": 2880}
     folder = "pilotnet_snn" if inputs else "pilotnet_sdnn"
     return Case(name, layers.graph(), {"inputs": inputs}, cores, LAVA_DL.format(folder), "loihi2", words)
 
@@ -92,7 +94,8 @@ def oxford() -> Case:
     layers = _Layers("input", (200,))
     layers.dense("hidden", 256)
     layers.dense("output", 200)
-    return Case("Oxford 200-256-200", layers.graph(), {}, {"hidden": 3, "output": 2}, LAVA_DL.format("oxford"), "loihi2",
+    return Case("Oxford 200-256-200", layers.graph(), {}, {"hidden": 3, "output": 2},
+                LAVA_DL.format("oxford"), "loihi2",
                 note="its dense synapses took about 20 bits each; the rule has 16")
 
 
@@ -100,8 +103,8 @@ def nmnist() -> Case:
     layers = _Layers("input", (34 * 34 * 2,))
     layers.dense("hidden", 512)
     layers.dense("output", 10)
-    return Case("SLAYER N-MNIST on NxTF", layers.graph(), {"inputs": True}, {"input": 7, "hidden": 9, "output": 1},
-                NXTF, "loihi1", note="bits of its weights; 8 assumed")
+    return Case("SLAYER N-MNIST on NxTF", layers.graph(), {"inputs": True},
+                {"input": 7, "hidden": 9, "output": 1}, NXTF, "loihi1", note="bits of its weights; 8 assumed")
 
 
 def gesture() -> Case:
@@ -113,10 +116,11 @@ def gesture() -> Case:
     layers.pool("pool3", 2)
     layers.dense("dense1", 512)
     layers.dense("dense2", 11)
-    cores = {"input": 32, "pool1": 8, "conv1": 64, "pool2": 13, "conv2": 32, "pool3": 7, "dense1": 12, "dense2": 1}
+    cores = {"input": 32, "pool1": 8, "conv1": 64, "pool2": 13, "conv2": 32, "pool3": 7, "dense1": 12,
+             "dense2": 1}
     return Case("SLAYER gesture", layers.graph(), {"inputs": True}, cores, NXTF, "loihi1",
-                note="laid out by the authors' own script, 256 neurons a core in the convolutions; 8-bit weights "
-                     "assumed", by_hand=True)
+                note="laid out by the authors' own script, 256 neurons a core in the convolutions; 8-bit "
+                     "weights assumed", by_hand=True)
 
 
 class _Layers:
@@ -148,5 +152,6 @@ class _Layers:
         return weight
 
     def _add(self, name: str, synapse, shape: tuple[int, ...]) -> None:
+        shape = shape or synapse.output_shape(self.populations[-1].shape, ())
         self.synapses.append(synapse)
-        self.populations.append(Population(name, shape or synapse.output_shape(self.populations[-1].shape, ()), vth=1000))
+        self.populations.append(Population(name, shape, vth=1000))

@@ -8,9 +8,12 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..processes import whole_batch
+
 
 def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:
     """Loss of {modality: z [T, B, C, N]} (two modalities, the first one's rows) for labels [B]."""
-    first, second = (z.mean((0, 3)) for z in complement.values())
+    first, second = (whole_batch(z.mean((0, 3))) for z in complement.values())
+    labels = whole_batch(labels)
     same = (labels[:, None] == labels[None]).float()
     return -(same * F.log_softmax(first @ second.T / temperature, 1)).mean()

@@ -10,23 +10,31 @@ products of the two rates in M and batch norm, which is folded away, are not cou
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Attention, Layer
+from .model import Complementary
 
 
 class Counter:
-    """Counts what `model` computes inside the `with` block: `ac`, `mac`, `spikes`, over all samples."""
+    """Counts what `model` computes inside the `with` block: `ac`, `mac`, `spikes`, over all samples; and how much each
+    layer fires: `rates`, spikes per neuron and step."""
 
     def __init__(self, model: nn.Module):
         self.ac = self.mac = self.spikes = 0.0
         self.steps = model.config.steps
+        self.fired: dict[str, tuple[float, int]] = {}
         self.hooks = []
-        for module in model.modules():
+        for name, module in model.named_modules():
             if isinstance(module, Layer):
-                self.hooks.append(module.register_forward_hook(self._layer))
+                self.hooks += [module.register_forward_hook(self._layer),
+                               module.register_forward_hook(partial(self._output, name))]
+            elif isinstance(module, Complementary):
+                self.hooks.append(module.register_forward_hook(partial(self._output, f"{name}.complement")))
             elif isinstance(module, nn.Linear):
                 self.hooks.append(module.register_forward_hook(self._linear))
             elif isinstance(module, Attention):
@@ -53,7 +61,7 @@ class Counter:
         else:
             self.mac += operations
 
-    def _layer(self, layer: Layer, inputs, spikes: Tensor) -> None:
+    def _layer(self, layer: Layer, inputs, _out) -> None:
         x = inputs[0]
         active = (x != 0).float().flatten(0, 1)
         channels = layer.synapses.out_channels
@@ -65,13 +73,27 @@ class Counter:
             operations = float(active.sum(dtype=torch.float64)) * channels
         repeated = self.steps if len(x) == 1 else 1                     # a static frame is read at every step
         self.add(operations * repeated, x)
-        self.spikes += float(spikes.sum(dtype=torch.float64))
+
+    def _output(self, name: str, module: nn.Module, _inputs, out: Tensor) -> None:
+        total, places = self.fired.get(name, (0.0, 0))
+        fired = float(out.sum(dtype=torch.float64))
+        self.fired[name] = total + fired, places + out.numel()
+        if isinstance(module, Layer) or module.transform is not None:       # elsewhere z is a rate or counted already
+            self.spikes += fired
+
+    @property
+    def rates(self) -> dict[str, float]:
+        return {name: total / places for name, (total, places) in self.fired.items()}
 
     def _linear(self, layer: nn.Linear, inputs, _out) -> None:
         self.add(float((inputs[0] != 0).sum()) * layer.out_features, inputs[0])
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> None:
-        """q, k, v spikes [..., n, d]."""
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, scores: Tensor | None = None) -> None:
+        """q, k, v spikes [..., n, d]; scores in {0, 1}, where they are not the counts q k^T themselves."""
         self.ac += float((q.sum(-2) * k.sum(-2)).sum(dtype=torch.float64))
-        scores = (q @ k.transpose(-1, -2) != 0).float()
-        self.mac += float((scores.sum(-2) * v.sum(-1)).sum(dtype=torch.float64))
+        active = (q @ k.transpose(-1, -2) != 0).float() if scores is None else scores
+        operations = float((active.sum(-2) * v.sum(-1)).sum(dtype=torch.float64))
+        if scores is None:
+            self.mac += operations
+        else:
+            self.ac += operations

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .lif import lif
+from .. import rows
+from ..pooling import pool
+from .lif import lif, norm_lif
 
 HEADS = 16
 GAIN = 0.25                             # of attention, whatever the size of a head
-POOL = {"kernel_size": 3, "stride": 2, "padding": 1}
 STAGES = {"deep": (8, 4, 2, 1), "shallow": (2, 1)}
 
 
@@ -27,8 +28,11 @@ class Layer(nn.Module):
         self.norm = norm(channels)
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
-        drive = self.norm(self.synapses(x.flatten(0, 1)))
-        return lif(drive.view(*x.shape[:2], *drive.shape[1:]), steps)
+        if self.synapses.kernel_size[0] == 1:
+            y = F.linear(rows.of(x), self.synapses.weight[:, :, 0], self.synapses.bias)
+        else:
+            y = rows.of(self.synapses(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        return rows.back(norm_lif(y, self.norm, steps), x.shape[1], x.shape[3:])
 
 
 class PatchEmbedding(nn.Module):
@@ -42,17 +46,20 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
         for stage in self.stages:
-            y = stage(x, steps)
-            pooled = F.max_pool2d(y.flatten(0, 1), **POOL)
-            x = pooled.view(*y.shape[:2], *pooled.shape[1:])
+            x = pool(stage(x, steps))
         return (x + self.position(x, steps)).flatten(3)
+
+
+def tokens_of(shape: tuple[int, ...], form: str) -> int:
+    """Tokens N that an input (C, H, W) becomes: each pooling halves its sides, rounded up."""
+    shrink = 2 ** len(STAGES[form])
+    return -(-shape[1] // shrink) * -(-shape[2] // shrink)
 
 
 class Attention(nn.Module):
     """LIF(BN(W LIF(1/4 (q k^T) v))) over tokens (each step by itself) or over steps (each token by itself).
 
-    query [T, B, C, N] of one modality, source [T, B, C, N] of the other (or the same); no softmax, so the product is
-    taken as q (k^T v), linear in tokens.
+    query [T, B, C, N] of one modality, source [T, B, C, N] of the other (or the same).
     """
 
     def __init__(self, width: int, over: str):
@@ -65,17 +72,33 @@ class Attention(nn.Module):
     def _heads(self, x: Tensor) -> Tensor:
         """[T, B, C, N] -> [..., attended axis, d]."""
         split = x.unflatten(2, (HEADS, -1))                              # T B h d N
-        return split.permute(0, 1, 2, 4, 3) if self.over == "space" else split.permute(4, 1, 2, 0, 3)
+        return split.permute(0, 1, 2, 4, 3) if self.over == "space" else split.permute(1, 4, 2, 0, 3)
+
+    def _joined(self, heads: Tensor) -> Tensor:
+        """The inverse of `_heads`, as rows [T, B * N, C]."""
+        split = heads.permute(0, 1, 3, 2, 4) if self.over == "space" else heads.permute(3, 0, 1, 2, 4)
+        return split.flatten(3).flatten(1, 2)
 
     def forward(self, own: Tensor, source: Tensor) -> Tensor:
         steps = len(own)
         q, k, v = (self._heads(layer(x, steps))
                    for layer, x in ((self.query, own), (self.key, source), (self.value, source)))
+        spikes = lif(self._joined(GAIN * self.weighted(q, k, v)), steps)
+        if self.counter is not None:
+            self.counter.spikes += float(spikes.sum(dtype=torch.float64))
+        return self.project(rows.back(spikes, own.shape[1], own.shape[3:]), steps)
+
+    def weighted(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q k^T v of [..., N, d]."""
         if self.counter is not None:
             self.counter.attention(q, k, v)
-        out = GAIN * (q @ (k.transpose(-1, -2) @ v))
-        back = out.permute(0, 1, 2, 4, 3) if self.over == "space" else out.permute(3, 1, 2, 4, 0)
-        return self.project(lif(back.flatten(2, 3), steps), steps)
+        return product(q, k, v)
+
+
+def product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """q k^T v of [..., N, d]. Without a softmax both orders are the same counts: the shorter one is taken."""
+    tokens, size = q.shape[-2:]
+    return q @ (k.transpose(-1, -2) @ v) if tokens >= size else (q @ k.transpose(-1, -2)) @ v
 
 
 class MLP(nn.Module):

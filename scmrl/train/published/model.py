@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ..config import ModelConfig
-from .layers import HEADS, MLP, Attention, PatchEmbedding
+from .. import rows
+from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of
 from .lif import lif
 
 CCSSA = ("ccssa", "ccssa-spatial", "ccssa-temporal")
@@ -56,7 +57,7 @@ class Complementary(nn.Module):
             m = r if s is None else s
         if self.transform is None:
             return m
-        return lif(self.transform(m.transpose(2, 3)).transpose(2, 3).contiguous(), len(x))
+        return rows.back(lif(self.transform(rows.of(m)), len(x)), m.shape[1], m.shape[3:])
 
 
 class Weighting(nn.Module):
@@ -70,25 +71,29 @@ class Weighting(nn.Module):
         return self.second(self.first(torch.cat([x.mean(3), y.mean(3)], 2))).unsqueeze(3) * x
 
 
+class PositionedAttention(Attention):
+    """Spatial attention of SCA's visual side: a random relative-position matrix, drawn anew each time, is added to the
+    scores, which then pass through a LIF."""
+
+    def weighted(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        tokens = q.shape[-2]
+        table = torch.randn(2 * tokens - 1, device=q.device)
+        place = torch.arange(tokens, device=q.device)
+        scores = lif(q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1], len(q))
+        if self.counter is not None:
+            self.counter.attention(q, k, v, scores)
+        return scores @ v
+
+
 class SCA(nn.Module):
-    """Cross attention alone; on the visual side a random relative-position matrix, drawn anew each time, is added to
-    the scores, which then pass through a LIF."""
+    """Cross attention alone."""
 
     def __init__(self, width: int, positioned: bool):
         super().__init__()
-        self.attention, self.positioned = Attention(width, "space"), positioned
+        self.attention = (PositionedAttention if positioned else Attention)(width, "space")
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        if not self.positioned:
-            return self.attention(x, y)
-        a, steps = self.attention, len(x)
-        q, k, v = (a._heads(layer(s, steps)) for layer, s in ((a.query, x), (a.key, y), (a.value, y)))
-        tokens = q.shape[-2]
-        table = torch.randn(2 * tokens - 1, device=x.device)
-        place = torch.arange(tokens, device=x.device)
-        scores = q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1]
-        out = 0.25 * (lif(scores, steps) @ v)
-        return a.project(lif(out.permute(0, 1, 2, 4, 3).flatten(2, 3), steps), steps)
+        return self.attention(x, y)
 
 
 class CMCI(nn.Module):
@@ -99,8 +104,8 @@ class CMCI(nn.Module):
         self.own, self.other, self.mlp = nn.Linear(width, width), nn.Linear(width, width), MLP(width)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        mixed = self.own(x.transpose(2, 3)) + self.other(y.transpose(2, 3))
-        return self.mlp(lif(mixed.transpose(2, 3).contiguous(), len(x)))
+        mixed = self.own(rows.of(x)) + self.other(rows.of(y))
+        return self.mlp(rows.back(lif(mixed, len(x)), x.shape[1], x.shape[3:]))
 
 
 class AudioVisualSpikformer(nn.Module):
@@ -112,6 +117,14 @@ class AudioVisualSpikformer(nn.Module):
         if width % HEADS:
             raise UsageError("the published attention has 16 heads", where="model.width", limit="a multiple of 16",
                              value=width)
+        if len(shapes) > 2:
+            raise UsageError("the published model takes one or two modalities", where="model.modalities",
+                             value=", ".join(shapes), fix="--set model.attention=binary takes any number")
+        tokens = {m: tokens_of(shape, config.embedding) for m, shape in shapes.items()}
+        if len(set(tokens.values())) > 1 and config.attention not in ("late-float", "weight-attention"):
+            raise UsageError("the published attention needs equally many tokens of both", where="model.attention",
+                             value=", ".join(f"{m} {n}" for m, n in tokens.items()),
+                             fix="--set model.attention=binary takes any numbers")
         self.embedding = nn.ModuleDict({m: PatchEmbedding(shapes[m][0], width, config.embedding) for m in shapes})
         self.mlp = nn.ModuleDict({m: MLP(width) for m in shapes})
         if len(shapes) == 1:

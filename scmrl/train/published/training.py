@@ -5,6 +5,7 @@ A run leaves RUN/metrics.json in place of a bundle: products of rates and attent
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch.nn import functional as F
 from ...files import write_json
 from ...hw_profiles.precision import Precision
 from ...hw_profiles.profile import Profile
-from ..loop import Training, accuracy_of
+from .. import processes
+from ..loop import DEAD_RATE, Training, accuracy_of
 from .alignment import alignment
 from .cost import Counter
-from .model import AudioVisualSpikformer
+from .model import CCSSA, AudioVisualSpikformer
 
 
 class FloatTraining(Training):
@@ -47,7 +49,7 @@ class FloatTraining(Training):
         if settings.alignment and len(out.complement) == 2 and self.config.task == "name":
             part = alignment(out.complement, labels, settings.temperature)
         self.log_dict({"loss": loss + settings.alignment * part, "alignment": part}, on_step=False, on_epoch=True,
-                      batch_size=len(labels))
+                      batch_size=len(labels), sync_dist=processes.world() > 1)
         return loss + settings.alignment * part
 
     def validation_step(self, batch, _index):
@@ -56,8 +58,9 @@ class FloatTraining(Training):
         self._count += len(labels)
 
     def measure(self) -> dict:
-        """Accuracy on test and validation; operations and spikes per inference on the test set."""
-        model, result = self.model.eval(), {"dead": []}
+        """Accuracy on test and validation; on the test set operations, spikes and firing rates, and the accuracy with
+        the residual cut off (alpha = 0), which tells what cross-modal attention contributes."""
+        model, result = self.model.cpu().eval(), {}
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
             hits = []
             with torch.no_grad(), Counter(model) as counter:
@@ -66,7 +69,14 @@ class FloatTraining(Training):
             if hits:
                 result |= accuracy_of(name, np.concatenate(hits))
                 if name == "test":
-                    result |= counter.per_inference(len(batches.labels))
+                    result |= counter.per_inference(len(batches.labels)) | {"rates": counter.rates}
+        result["dead"] = sorted(layer for layer, rate in result["rates"].items() if rate < DEAD_RATE)
+        if self.config.model.attention in CCSSA and len(model.modalities) > 1:
+            model.config = replace(self.config.model, alpha=0.0)
+            with torch.no_grad():
+                hits = [(model(inputs).logits.argmax(1) == labels).float() for inputs, labels, _ in self.feed.test]
+            model.config = self.config.model
+            result["test_accuracy_alpha_0"] = float(torch.cat(hits).mean())
         return result
 
     def check(self, chip: Profile) -> None:

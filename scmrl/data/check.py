@@ -1,0 +1,162 @@
+"""`scmrl data check`: what of a dataset is there, what is missing or damaged, and what its samples look like."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..deploy.report import Report, _facts, _table, figure
+from ..errors import DataError, MissingDependency
+from ..files import whole_file
+from . import load
+from .pairs import SPLITS, Pairs
+
+COLUMNS = 6             # samples in the picture
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One modality of a split. shape: of a sample; density: part of its values that is not zero (events: spikes)."""
+
+    name: str
+    kind: str           # waveform, image, frames, events
+    shape: tuple[int, ...]
+    dtype: str
+    low: float
+    high: float
+    density: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split that was read whole, or what is wrong with it. classes: samples of each class."""
+
+    name: str
+    samples: int = 0
+    groups: int = 0
+    classes: tuple[int, ...] = ()
+    modalities: tuple[Modality, ...] = ()
+    seconds: float = 0.0
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class DataReport(Report):
+    """Both splits of a dataset."""
+
+    command = "data check"
+    dataset: str
+    data_dir: str
+    splits: tuple[Split, ...]
+    picture: str = ""
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return tuple(split.fault for split in self.splits if split.fault)
+
+    def _parts(self):
+        yield _facts({"dataset": self.dataset, "folder": self.data_dir or "embedded",
+                      "found": "; ".join(f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
+                                         for s in self.splits)})
+        whole = [split for split in self.splits if not split.fault]
+        for split in whole:
+            yield _facts({f"{split.name} classes": ", ".join(map(figure, split.classes)),
+                          f"{split.name} groups": figure(split.groups),
+                          f"{split.name} read in": f"{split.seconds:.1f} s"})
+        cells = [(s.name, m.name, m.kind, " x ".join(map(str, m.shape)), m.dtype, figure(m.low), figure(m.high),
+                  f"{100 * m.density:.1f} %") for s in whole for m in s.modalities]
+        if cells:
+            heads = ("split", "modality", "kind", "sample", "type", "lowest", "highest", "not zero")
+            yield _table(heads, cells, words=heads[:5])
+        for split in self.splits:
+            if split.fault:
+                yield f"{split.name}: {split.fault}"
+        if self.picture:
+            yield f"picture: {self.picture}"
+
+
+def check(name: str, data_dir: str | Path | None, picture: Path | None = None) -> DataReport:
+    """Read both splits of a dataset and describe them; what cannot be read is a fault of its split, not an error.
+
+    Raises UsageError for an unknown dataset, MissingDependency where a library that reads it is absent.
+    """
+    splits, shown = [], None
+    for split in SPLITS:
+        started = time.monotonic()
+        try:
+            pairs = load(name, split=split, data_dir=data_dir)
+        except DataError as error:
+            splits.append(Split(split, fault=str(error)))
+            continue
+        splits.append(_described(pairs, time.monotonic() - started))
+        shown = shown or pairs.take(_examples(pairs.label))
+    if picture is not None and shown is not None:
+        draw(shown, picture)
+    drawn = str(picture) if picture is not None and shown is not None else ""
+    return DataReport(name, "" if data_dir is None else str(data_dir), tuple(splits), drawn)
+
+
+def _described(pairs: Pairs, seconds: float) -> Split:
+    return Split(pairs.split, len(pairs), len(np.unique(pairs.group)),
+                 tuple(np.bincount(pairs.label, minlength=pairs.classes).tolist()),
+                 tuple(_modality(kind, name, x) for kind, name, x in _arrays(pairs)), seconds)
+
+
+def _modality(kind: str, name: str, x: np.ndarray) -> Modality:
+    return Modality(name, kind, x.shape[1:], str(x.dtype), float(x.min()), float(x.max()),
+                    np.count_nonzero(x) / max(x.size, 1))
+
+
+def _arrays(pairs: Pairs) -> list[tuple[str, str, np.ndarray]]:
+    """(kind, modality, array) of everything the rows hold."""
+    single = [("waveform", "audio", pairs.waveform), ("image", "visual", pairs.image)]
+    return ([entry for entry in single if entry[2] is not None]
+            + [("frames", name, x) for name, x in pairs.framed.items()]
+            + [("events", name, x) for name, x in pairs.recorded.items()])
+
+
+def _examples(label: np.ndarray) -> np.ndarray:
+    """The first row of each class, as many as the picture has columns."""
+    return np.unique(label, return_index=True)[1][:COLUMNS]
+
+
+def draw(pairs: Pairs, path: Path) -> None:
+    """One row for each modality, one column for each sample, to an SVG or PNG file."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise MissingDependency("matplotlib", enables="pictures", install="pip install 'scmrl[plot]'") from None
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "scmrl"       # the same picture for the same samples
+    from matplotlib import pyplot
+    arrays = _arrays(pairs)
+    figure_, grid = pyplot.subplots(len(arrays), len(pairs), squeeze=False, layout="constrained",
+                                    figsize=(1.6 * len(pairs) + 0.6, 1.7 * len(arrays)))
+    for (kind, name, x), row in zip(arrays, grid):
+        for sample, label, axes in zip(x, pairs.label, row):
+            _draw_sample(kind, sample, axes)
+            axes.set(xticks=[], yticks=[], title=f"class {label}")
+        row[0].set_ylabel(f"{name}\n{kind}")
+    with whole_file(path) as temporary:
+        figure_.savefig(temporary, format=Path(path).suffix[1:] or "png", dpi=120, metadata=_undated(path))
+    pyplot.close(figure_)
+
+
+def _undated(path: Path) -> dict | None:
+    return {"Date": None} if Path(path).suffix == ".svg" else None
+
+
+def _draw_sample(kind: str, x: np.ndarray, axes) -> None:
+    if kind == "waveform":
+        axes.plot(x, linewidth=0.4, color="#22303c")
+    elif kind == "image":
+        axes.imshow(x, cmap="gray", vmin=0, vmax=1)
+    elif kind == "events":              # how often each pixel fired, over all steps and polarities
+        axes.imshow(x.sum((0, 1)), cmap="gray")
+    elif len(x) == 3:
+        axes.imshow(x.transpose(1, 2, 0))
+    else:
+        axes.imshow(x[0], cmap="magma", aspect="auto", origin="lower")

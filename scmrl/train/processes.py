@@ -1,0 +1,65 @@
+"""Training in several processes, as `torchrun` starts them: the same run as in one, with a part of each batch each.
+
+A batch is cut in equal parts in order; batch norm takes its moments, and alignment its pairs, over the whole batch, and
+gradients are averaged: so a step is that of one process up to rounding. (On GPUs batch norm takes the moments of each
+part.) The first process alone measures, writes and speaks.
+
+    torchrun --nproc-per-node 2 -m scmrl train --dataset av-mnist --hard --out runs/two
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from torch import distributed
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+def world() -> int:
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _running() -> bool:
+    return world() > 1 and distributed.is_initialized()
+
+
+def sum_over(totals: np.ndarray) -> int:
+    """Adds up float64 `totals` over the processes, in place; returns how many they are."""
+    if not _running():
+        return 1
+    distributed.all_reduce(torch.from_numpy(totals))
+    return world()
+
+
+def whole_batch(part: torch.Tensor) -> torch.Tensor:
+    """[B / processes, ...] of each process -> [B, ...], with gradients to each."""
+    return _WholeBatch.apply(part) if _running() else part
+
+
+class _WholeBatch(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, part):
+        parts = [torch.empty_like(part) for _ in range(world())]
+        distributed.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, grad):
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total.chunk(world())[rank()]
+
+
+def trainer_options(accelerator: str) -> dict:
+    """What Lightning's Trainer needs to know."""
+    if world() == 1:
+        return {"devices": 1}
+    from lightning.pytorch.strategies import DDPStrategy
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+    strategy = DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else "nccl", broadcast_buffers=False)
+    return {"devices": local, "num_nodes": world() // local, "strategy": strategy}
