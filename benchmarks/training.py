@@ -176,8 +176,8 @@ def main() -> None:
                       "ratio_to_plain": statistics.median(p / t for p, t in zip(rounds["plain"], times))}
                for name, times in rounds.items()}
     print(f"training steps, batch {BATCH}, C {WIDTH}, T {STEPS}, {options.threads} thread(s), torch {torch.__version__}, "
-          f"{platform.machine()}, load {os.getloadavg()[0]:.1f}; loss of the first step {first['plain']:.6f} (plain), "
-          f"{first['ccssa']:.6f} (ccssa)")
+          f"{platform.machine()}, load {os.getloadavg()[0]:.1f}\n"
+          f"loss of the first step: {first['plain']:.6f} (plain), {first['ccssa']:.6f} (ccssa)")
     for name, row in figures.items():
         print(f"{name:8} {row['samples_per_s']:7.1f} samples/s   best {row['best_samples_per_s']:7.1f}   "
               f"x {row['ratio_to_plain']:.2f}")

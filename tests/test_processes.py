@@ -28,7 +28,6 @@ pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="torch wi
 
 def gradients(kind: str, rank: int, world: int) -> dict:
     """One step on this process's part of a fixed batch: averaged gradients, loss, running moments."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     config = dataclasses.replace(ModelConfig(), width=16, steps=2, attention=kind, embedding="deep")
     chip = kind == "binary"
@@ -53,6 +52,7 @@ def gradients(kind: str, rank: int, world: int) -> dict:
 
 def one_of_two(rank: int, folder: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2")
+    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     found = {kind: gradients(kind, rank, 2) for kind in ("binary", "ccssa")}
     if rank == 0:
@@ -71,13 +71,14 @@ def test_a_step_in_two_processes_is_a_step_in_one(tmp_path):
 
 def test_torchrun_leaves_one_run(tmp_path):
     run = tmp_path / "run"
-    words = ["--nproc-per-node", "2", "-m", "scmrl", "train", "--dataset", "digits-av", "--epochs", "1", "--out", str(run),
-             "--json", "--set=model.attention=ccssa", "--set=model.embedding=deep", "--set=model.width=16",
-             "--set=model.steps=2"]
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, text=True, timeout=400)
+    words = ["--nproc-per-node", "2", "-m", "scmrl", "train", "--dataset", "digits-av", "--epochs", "1",
+             "--out", str(run), "--json", "--set=model.attention=ccssa", "--set=model.embedding=deep",
+             "--set=model.width=16", "--set=model.steps=2"]
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, text=True,
+                          timeout=400)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["test_samples"] == json.loads((run / "metrics.json").read_text())["test_samples"]
     assert (run / "checkpoints" / "last.ckpt").is_file() and done.stderr.count("epoch 1/1") == 1
-    refused = subprocess.run([sys.executable, "-m", "scmrl", "train", "--out", str(tmp_path / "other"), "--set=train.batch=31"],
-                             capture_output=True, text=True, timeout=100, env={**os.environ, "WORLD_SIZE": "2"})
+    odd = [sys.executable, "-m", "scmrl", "train", "--out", str(tmp_path / "other"), "--set=train.batch=31"]
+    refused = subprocess.run(odd, capture_output=True, text=True, timeout=100, env={**os.environ, "WORLD_SIZE": "2"})
     assert refused.returncode == 2 and "equal parts" in refused.stderr and "Traceback" not in refused.stderr

@@ -234,7 +234,7 @@ def test_killed_training_resumes_to_the_same_model(small_run, tmp_path, how):
     if how == signal.SIGINT:
         assert process.returncode == 130 and "Traceback" not in said and "--resume" in said
     again = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(run)],
-                           capture_output=True, text=True)
+                           capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert again.returncode == 0, again.stderr
     one, other = bundle.load(whole), bundle.load(run)
     for a, b in zip(one.graph.synapses, other.graph.synapses):

@@ -27,7 +27,7 @@ from ..errors import DataError, UsageError
 from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
-from . import processes
+from . import memory, processes
 from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
 from .freeze import freeze, graph_of
@@ -69,6 +69,13 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         if self.folded:
             self.model.fold_norms()
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["threads"] = torch.get_num_threads()
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """A sum over a batch is rounded in the order of its threads: as many go on, wherever that is."""
+        _threads(checkpoint.get("threads", torch.get_num_threads()))
 
     def training_step(self, batch, _index):
         inputs, labels, digits = batch
@@ -243,8 +250,8 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
     model: measure to RUN/metrics.json). `tell` gets a line per epoch.
 
     One of several processes (`scmrl.train.processes`) trains its part of each batch; only the first one measures and
-    writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete; `resume` goes on from there and gives
-    the very model that an uninterrupted run gives.
+    writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete;
+    `resume` goes on from there and gives the very model that an uninterrupted run gives.
     """
     last = run / "checkpoints" / "last.ckpt"
     if resume and not last.is_file():
@@ -260,7 +267,8 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
         raise UsageError("no GPU that torch can use", where="train.accelerator", value="gpu", fix="leave it at cpu")
     first = processes.rank() == 0
     lightning.seed_everything(config.train.seed, verbose=False)
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))     # one setting for both
+    _threads(torch.get_num_threads())
+    memory.keep()
     module = _kind(config)(config, feed, Precision.of(chip))
     module.check(chip)
     if first:
@@ -286,6 +294,12 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
                 "samples_per_s": round(clock.samples_per_s, 1)}
     module.deliver(run, metrics, chip)
     return Outcome(run, metrics)
+
+
+def _threads(count: int) -> None:
+    """One setting for torch and the fused kernels."""
+    torch.set_num_threads(count)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
 def _kind(config: Config) -> type[Training]:

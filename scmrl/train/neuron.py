@@ -24,7 +24,7 @@ from ..fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 from . import rows
 
 UNIT = 1 << CURRENT_SHIFT               # a synaptic sum of 1 in membrane units
-I = np.int32
+i32 = np.int32
 EXACT = 1 << 24                         # beyond it float32 has no exact integers
 SURROGATE = "super"                     # SuperSpike (Zenke & Ganguli 2018): 1 / (|slope x| + 1)^2
 SLOPE = 2.0                             # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
@@ -36,12 +36,12 @@ def _charged(v, y, scale, shift, bias, limit, fine, keep):
 
     Every step of it is held to 32 bits (numba would go on in 64), so that sixteen run at a time.
     """
-    a = I(np.rint(min(max(y * scale + shift, -limit), limit) * fine))
-    size = I(abs(v))
-    leaked = I(I(I(size >> I(12)) * keep) + I(I(I(size & I(4095)) * keep) >> I(12)))
-    x = I(I((leaked if v >= I(0) else I(-leaked)) + I(a * I(UNIT))) + bias)
-    x = I(STATE_MAX) if x > I(STATE_MAX) else x
-    return I(-STATE_MAX) if x < I(-STATE_MAX) else x
+    a = i32(np.rint(min(max(y * scale + shift, -limit), limit) * fine))
+    size = i32(abs(v))
+    leaked = i32(i32(i32(size >> i32(12)) * keep) + i32(i32(i32(size & i32(4095)) * keep) >> i32(12)))
+    x = i32(i32((leaked if v >= i32(0) else i32(-leaked)) + i32(a * i32(UNIT))) + bias)
+    x = i32(STATE_MAX) if x > i32(STATE_MAX) else x
+    return i32(-STATE_MAX) if x < i32(-STATE_MAX) else x
 
 
 @numba.njit(parallel=True, cache=True)
@@ -49,7 +49,7 @@ def _scan(y, scale, shift, bias, limit, fine, keep, theta, steps):      # y [T o
     scale, shift, bias = rows.tile(scale), rows.tile(shift), rows.tile(bias)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
-    one, zero, rest = np.float32(1), np.float32(0), I(0)
+    one, zero, rest = np.float32(1), np.float32(0), i32(0)
     for block in numba.prange((n + length - 1) // length):
         first, last = block * length, min(block * length + length, n)
         v = np.zeros(length, np.int32)
@@ -70,7 +70,7 @@ def _scan_back(grad, y, scale, shift, bias, mean, limit, fine, keep, theta, widt
     n, length, once = y.shape[1], len(scale), y.shape[0] == 1 and steps > 1
     out = np.empty_like(y)
     sums = np.zeros((2, rows.CHUNKS, length), np.float64)
-    one, zero, rest = np.float32(1), np.float32(0), I(0)
+    one, zero, rest = np.float32(1), np.float32(0), i32(0)
     narrow, gain = one / width, np.float32(UNIT) / width
     blocks = (n + length - 1) // length
     for chunk in numba.prange(rows.CHUNKS):
@@ -85,7 +85,7 @@ def _scan_back(grad, y, scale, shift, bias, mean, limit, fine, keep, theta, widt
                 for i in range(last - first):
                     x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep)
                     v[i] = rest if x > theta else x
-                    d = abs(np.float32(I(x - theta)) * narrow) + one
+                    d = abs(np.float32(i32(x - theta)) * narrow) + one
                     inside = abs(drive[i] * scale[i] + shift[i]) <= limit
                     g[i] = given[i] * gain / (d * d) if inside else zero
                 for i in range(last - first):

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ..config import ModelConfig
 from .. import rows
+from ..config import ModelConfig
 from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of
 from .lif import lif
 
