@@ -11,14 +11,11 @@ spread (standard deviation over seeds), cross-modal retrieval by z, parameters, 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from runs import folder, spread, table, train_all
 
 from scmrl.bundle import load
 from scmrl.deploy.backends import open_backend
@@ -31,25 +28,9 @@ MODELS = {
     "late fusion": ["model.attention=none"],
     "full": [],
 }
-STEPS = "model.steps=6"                 # of all models here
+DATA = ("--dataset", "av-mnist", "--hard")
+COMMON = ("model.embedding=deep", "model.steps=6")      # of all models here
 COMPLEMENT = "*.attention.complement"
-
-
-def slug(name: str, seed: int) -> str:
-    return f"{name.replace(',', '').replace(' ', '-')}-{seed}"
-
-
-def train(name: str, seed: int, run: Path, data_dir: str, more: list[str]) -> None:
-    """One run in a process of its own, on one thread; its lines go to RUN.log."""
-    if (run / "bundle" / "bundle.json").is_file():
-        return
-    options = [f"--set={setting}" for setting in [STEPS, *MODELS[name], *more]]
-    command = [sys.executable, "-m", "scmrl", "train", "--dataset", "av-mnist", "--hard", "--data-dir", data_dir,
-               "--seed", str(seed), "--out", str(run), "--force", *options]
-    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    run.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{run}.log", "w", encoding="utf-8") as log:
-        subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **threads}, check=True)
 
 
 def retrieval(run: Path, data_dir: str) -> float:
@@ -74,23 +55,11 @@ def retrieval(run: Path, data_dir: str) -> float:
     return float(np.mean(labels[near.argmax(1)] == labels))
 
 
-def spread(values: list[float]) -> str:
-    return f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else \
-        f"{100 * values[0]:.2f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-
-
 def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
     """Markdown of both tables."""
     rows, rates, samples = [], {}, 0
     for name in MODELS:
-        runs = [out / slug(name, seed) for seed in seeds]
+        runs = [folder(out, name, seed) for seed in seeds]
         bundles = [load(run) for run in runs]
         reports = [evaluate(run, data_dir=data_dir) for run in runs]
         samples = reports[0].samples
@@ -133,10 +102,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="also write the tables here")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    jobs = [(name, seed) for seed in seeds for name in reversed(MODELS)]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: train(*job, options.out / slug(*job), options.data_dir,
-                                        options.settings), jobs))
+    train_all([(folder(options.out, name, seed), seed,
+                [*DATA, *(f"--set={s}" for s in [*COMMON, *MODELS[name], *options.settings])])
+               for seed in seeds for name in reversed(MODELS)], options.data_dir, options.jobs)
     text = "\n".join(summary(options.out, seeds, options.data_dir)) + "\n"
     print(text)
     if options.write:

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import click
 
-from . import __version__
+from . import __version__, progress
 from .errors import GraphError, MismatchError, ScmrlError, UsageError
+from .progress import Progress
 
 INTERRUPTED, TERMINATED = 130, 143
 BACKENDS = "reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, spikingjelly"
@@ -21,20 +21,6 @@ BACKENDS = "reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, 
 def tell(line: str) -> None:
     """Progress and hints go to standard error: standard output holds reports only."""
     click.echo(line, err=True)
-
-
-class Progress:
-    """One line on a terminal's standard error with count, rate and time left; silent where it is not a terminal."""
-
-    def __init__(self, what: str):
-        self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        if not self.live:
-            return
-        rate = done / max(time.monotonic() - self.started, 1e-9)
-        left = (total - done) / rate if rate else 0
-        click.echo(f"\r\033[K{self.what} {done}/{total}  {rate:.1f}/s  {left:.0f} s left", err=True, nl=done >= total)
 
 
 class Commands(click.Group):
@@ -65,6 +51,7 @@ def commands() -> None:
     scmrl place runs/a                        cores, chips, traffic between them
     scmrl energy runs/a                       per chip, per layer
     """
+    progress.show()
 
 
 def sample_options(command):

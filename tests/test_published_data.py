@@ -12,6 +12,7 @@ import pytest
 
 from scmrl.data import HARD, FrontEnd, Pairs, ave, crema_d, encoders, load, mnistdvs_ntidigits, urbansound8k_av
 from scmrl.data.aedat import read_aedat
+from scmrl.data.corruption import Corruption
 from scmrl.data.folders import files
 from scmrl.data.frontend import Quantiser
 from scmrl.errors import DataError, UsageError
@@ -356,13 +357,34 @@ def test_front_ends_of_old_bundles_are_read():
         FrontEnd(unit, unit).encode_pairs(frames(visual=np.zeros((2, 3, 4, 4), np.uint8)))
 
 
-def test_frames_that_do_not_fit_and_noise_on_them_are_refused():
+def test_frames_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match="mine.visual: wrong shape"):
         frames(visual=np.zeros((2, 4, 4), np.uint8))
-    with pytest.raises(UsageError, match="not for frames made ready"):
-        HARD.apply(frames(visual=np.zeros((2, 3, 4, 4), np.uint8)), 0)
     with pytest.raises(DataError, match="all samples are alike"):
         FrontEnd.fit(frames(visual=np.zeros((2, 3, 4, 4), np.uint8)))
+
+
+@pytest.mark.parametrize("snr_db", [-6.0, 0.0, 12.0])
+def test_noise_on_a_spectrogram_has_the_power_asked_for(snr_db):
+    random = np.random.default_rng(4)
+    signal = random.normal(0, 1, (3, 1, 128, 128)) + 1j * random.normal(0, 1, (3, 1, 128, 128))
+    signal[:, :, 40:] *= 0.01
+    clean = frames(audio=np.log(np.abs(signal)).astype(np.float32))
+    noisy, again = (Corruption(audio_snr_db=snr_db).apply(clean, 7).framed["audio"] for _ in range(2))
+    power, more = (np.exp(2 * x.astype(float)).mean((1, 2, 3)) for x in (clean.framed["audio"], noisy))
+    assert np.array_equal(noisy, again) and np.isfinite(noisy).all()
+    assert 10 * np.log10(power / (more - power)) == pytest.approx([snr_db] * 3, abs=0.4)
+
+
+def test_noise_on_pictures_keeps_whole_pixels_and_bytes():
+    clean = frames(visual=np.full((2, 3, 64, 64), 200, np.uint8))
+    kept = Corruption(pixel_keep=0.25).apply(clean, 0).framed["visual"]
+    assert set(np.unique(kept)) == {0, 200} and (kept.min(1) == kept.max(1)).all()
+    assert (kept > 0).mean() == pytest.approx(0.25, abs=0.02)
+    spread = Corruption(pixel_noise=0.1).apply(clean, 0).framed["visual"]
+    assert spread.std() == pytest.approx(25.5, rel=0.05) and clean.framed["visual"].std() == 0
+    assert np.array_equal(HARD.apply(clean, 0).take(np.array([1])).framed["visual"][0],
+                          HARD.apply(clean, 0).framed["visual"][1])
 
 
 def test_files_sorts_and_skips_hidden(tmp_path):
@@ -443,3 +465,33 @@ def test_only_training_pictures_are_cropped_anew_in_every_epoch(crema):
     test = load("crema-d", split="test", data_dir=crema)
     assert np.array_equal(feed.test.encoded["visual"], np.rint(test.framed["visual"] / 255 * 63))
     assert feed.test.batch == 16 and len(feed.validation.labels) == 5
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_noise_in_training_alone_has_the_published_power(crema, hard):
+    pytest.importorskip("torch", reason="the feed is training's")
+    from scmrl.train import config
+    from scmrl.train.feed import Feed
+    settings = {"dataset": "crema-d", "hard": hard, "train.shift": 0, "train.batch": 8, "train.validation": 0.3}
+    quiet, noisy = (Feed(config.read(None, {**settings, "train.image_noise": noise}), str(crema)) for noise in (0.0, 0.01))
+    (clean, labels, _), (frames_, same, _) = (next(iter(feed.epoch(0))) for feed in (quiet, noisy))
+    steps = frames_["visual"]
+    assert steps.shape == (4, *clean["visual"].shape[1:]) and np.array_equal(labels, same)
+    assert np.array_equal(clean["audio"], frames_["audio"]) and not np.array_equal(steps[0], steps[1])
+    assert steps.min() >= 0 and steps.max() <= 63 and np.array_equal(steps, steps.round())
+    middle = (clean["visual"] > 20) & (clean["visual"] < 43)        # far from where the range ends
+    added = (steps - clean["visual"])[:, middle[0]]
+    asked = 0.01 * float(clean["visual"].square().mean()) + 1 / 12  # and the rounding
+    assert float(added.square().mean()) == pytest.approx(asked, rel=0.1)
+    assert np.array_equal(quiet.test.encoded["visual"], noisy.test.encoded["visual"])
+    assert np.array_equal(next(iter(noisy.epoch(0)))[0]["visual"], steps)
+
+
+def test_noise_in_training_is_for_images():
+    pytest.importorskip("torch", reason="the feed is training's")
+    from scmrl.train import config
+    from scmrl.train.feed import Feed
+    with pytest.raises(UsageError, match="train.image_noise"):
+        Feed(config.read(None, {"train.image_noise": 0.1, "model.modalities": ["audio"]}), None)
+    with pytest.raises(UsageError, match="image_noise"):
+        config.read(None, {"train.image_noise": -0.1})

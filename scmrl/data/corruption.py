@@ -2,6 +2,8 @@
 
     audio:  x' = x + 10^(-SNR/20) n,   n ~ N(0, 1) over the whole window   (speech has unit RMS)
     image:  p' = clip(k p + e, 0, 1),  k ~ Bernoulli(keep),  e ~ N(0, noise^2)
+    spectrogram: e^x' = |e^x + n|,   n complex normal, E|n|^2 = 10^(-SNR/10) mean(e^2x): as white noise on the sound,
+            one bin without the others (its phase does not matter: that of n is uniform)
     events: s' = k + n,                k ~ Binomial(s, keep),  n ~ Bernoulli(noise / T) in each of T steps
 
 The stream behind n, k and e is seeded with (seed, split, row): one sample has one fixed corruption. An epoch,
@@ -25,8 +27,8 @@ SPOILS = ("all", "one")
 class Corruption:
     """How much noise. None leaves that part alone.
 
-    audio_snr_db: signal-to-noise ratio in dB;  pixel_keep: chance that a pixel survives;
-    pixel_noise: standard deviation of the noise on a pixel;  event_keep: chance that an event survives;
+    audio_snr_db: signal-to-noise ratio in dB;  pixel_keep: chance that a pixel survives (of all its colours);
+    pixel_noise: standard deviation of the noise on a pixel, white being 1;  event_keep: chance that an event survives;
     event_noise: events from nowhere, per pixel and polarity, in a recording.
     spoil: "all" modalities, or "one" of them, drawn for each row: which one is bad varies, the others are clean.
     Raises UsageError for a probability outside [0, 1] or a negative deviation.
@@ -54,21 +56,19 @@ class Corruption:
         """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""
         if self == CLEAN:
             return pairs
-        if pairs.framed:
-            raise UsageError("noise is for waveforms, 28x28 images and events, not for frames made ready", where=pairs.name,
-                             value=", ".join(pairs.framed), fix="train without --hard")
         waveform, image = (None if x is None else x.copy() for x in (pairs.waveform, pairs.image))
-        recorded = {name: x.copy() for name, x in pairs.recorded.items()}
+        recorded, framed = ({name: x.copy() for name, x in arrays.items()} for arrays in (pairs.recorded, pairs.framed))
         spoilers = {"audio": (waveform, self._add_noise), "visual": (image, self._spoil_pixels)}
         spoilers = {name: pair for name, pair in spoilers.items() if pair[0] is not None}
         spoilers |= {name: (x, self._spoil_events) for name, x in recorded.items()}
+        spoilers |= {name: (x, self._spoil_picture if x.dtype == np.uint8 else self._blur) for name, x in framed.items()}
         for i, row in enumerate(pairs.row):
             random = stream(seed, pairs.split, int(row), *(() if epoch is None else (epoch,)))
             bad = list(spoilers) if self.spoil == "all" else [list(spoilers)[random.integers(len(spoilers))]]
             for name in bad:
                 x, spoiler = spoilers[name]
                 spoiler(x[i], random)
-        return dataclasses.replace(pairs, waveform=waveform, image=image, recorded=recorded)
+        return dataclasses.replace(pairs, waveform=waveform, image=image, recorded=recorded, framed=framed)
 
     def _spoil_events(self, count: np.ndarray, random: np.random.Generator) -> None:
         if self.event_keep is not None:
@@ -82,6 +82,22 @@ class Corruption:
         if self.audio_snr_db is not None:
             noise = random.standard_normal(waveform.shape, np.float32)
             waveform += np.float32(10 ** (-self.audio_snr_db / 20)) * noise
+
+    def _blur(self, spectrogram: np.ndarray, random: np.random.Generator) -> None:
+        if self.audio_snr_db is not None:
+            magnitude = np.exp(spectrogram)
+            power = np.mean(np.square(magnitude), dtype=np.float64) * 10 ** (-self.audio_snr_db / 10)
+            noise = np.float32(np.sqrt(power / 2)) * random.standard_normal((2, *spectrogram.shape), np.float32)
+            spectrogram[:] = np.log(np.hypot(magnitude + noise[0], noise[1]))
+
+    def _spoil_picture(self, picture: np.ndarray, random: np.random.Generator) -> None:
+        """Of bytes [C, H, W]."""
+        x = picture.astype(np.float32) / 255
+        if self.pixel_keep is not None:
+            x *= random.random(x.shape[1:], np.float32) < self.pixel_keep
+        if self.pixel_noise is not None:
+            x += np.float32(self.pixel_noise) * random.standard_normal(x.shape, np.float32)
+        picture[:] = np.rint(255 * np.clip(x, 0, 1))
 
     def _spoil_pixels(self, image: np.ndarray, random: np.random.Generator) -> None:
         if self.pixel_keep is not None:

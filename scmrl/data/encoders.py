@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..progress import each
 from .frontend import WAV_RATES, resample
 from .library import library
 from .wav import read_wav
@@ -112,7 +113,7 @@ def bilinear(x: np.ndarray, side: int) -> np.ndarray:
 def encode_all(encode: Callable[[Path], np.ndarray], paths: list[Path], faults: list[str]) -> np.ndarray:
     """What `encode` makes of every file [S, ...], in one array; damaged files go to `faults`."""
     out, made = None, 0
-    for path in paths:
+    for path in each(paths, f"reading {paths[0].suffix[1:] if paths else ''} files"):
         try:
             frame = encode(path)
         except DataError as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..progress import each
 from .aedat import SENSOR_SIDE, read_aedat
 from .av_mnist import refuse
 from .folders import root_of, some
@@ -53,7 +54,7 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 16
         shuffled = np.random.default_rng((0, digit)).permutation(len(filmed[digit]))
         half = shuffled[:PER_SPLIT] if split == "train" else shuffled[PER_SPLIT:2 * PER_SPLIT]
         takes = np.arange(len(half)) % len(spoken[digit])
-        for row, take in zip(half, takes):
+        for row, take in each([*zip(half, takes)], f"reading {split} recordings of {digit}"):
             try:
                 seen.append(camera_frames(read_aedat(filmed[digit][row]), steps))
             except DataError as error:

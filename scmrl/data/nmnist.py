@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..progress import each
 from .events import frames, read_bs2
 
 INDEX = {"train": "train1K.txt", "test": "test100.txt"}
@@ -31,7 +32,7 @@ def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tup
         faults.append(f"{folder}: no recording of {INDEX[split]} is there")
     there = _completed(there["train"], there["test"])
     made, kept = [], []
-    for number, digit in there[split]:
+    for number, digit in each(there[split], f"reading {split} recordings"):
         path = folder / f"{number}.bs2"
         try:
             made.append(frames(read_bs2(path), steps, duration_us=DURATION_US, bits=8))

@@ -1,8 +1,8 @@
 """Test samples with noise on one sense, everything else clean.
 
-    audio:  white noise at the given SNR to speech of unit RMS
+    audio:  white noise at the given SNR to speech of unit RMS (or to a spectrogram, see `Corruption`)
     image:  white noise of power P / 10^(SNR / 10), P the mean square of the set's pixels (He et al. 2025, `--snr`),
-            clipped to [0, 1]; in their protocol it is in training, here at test time
+            clipped to [0, 1]; in their protocol it is in training (`train.image_noise`), here at test time
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def samples(bundle: Bundle, data_dir: str | Path | None, limit: int | None, repe
 
     clean, labels = encoded(Corruption(), 0)
     noisy: dict[str, dict[float, list[Inputs]]] = {}
-    if pairs.waveform is not None and "audio" in wanted:
+    if "audio" in wanted and (pairs.waveform is not None or "audio" in pairs.framed):
         noisy["audio SNR"] = {snr: [encoded(Corruption(audio_snr_db=snr), seed)[0] for seed in range(repeats)]
                               for snr in snrs}
-    if pairs.image is not None and "visual" in wanted:
-        power = float(np.mean(pairs.image.astype(np.float64) ** 2))
+    image = pairs.framed.get("visual", pairs.image)
+    if image is not None and "visual" in wanted:
+        power = float(np.mean(np.square(image, dtype=np.float64))) / (255 ** 2 if image.dtype == np.uint8 else 1)
         noisy["image SNR"] = {snr: [encoded(Corruption(pixel_noise=float(np.sqrt(power / 10 ** (snr / 10)))), seed)[0]
                                     for seed in range(repeats)] for snr in snrs}
     return clean, labels, noisy

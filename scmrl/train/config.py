@@ -58,6 +58,7 @@ class TrainConfig:
     held_out: int = 64                  # test samples stored in the bundle
     accelerator: str = "cpu"            # where training runs: cpu or gpu; what it gives is always measured on the CPU
     swap_partners: bool = True          # sounds and images of one class meet anew in every epoch, training only
+    image_noise: float = 0.0            # noise on the images in training alone: its power over theirs; published: 10^(-snr / 10)
     shift: int = 1                      # random shift of the image and of the spectrogram in pixels, training only
 
 
@@ -129,6 +130,8 @@ def from_dict(table: dict) -> Config:
     if not model.branches and len(model.modalities) > 1:
         raise UsageError("a network without branches takes one modality", where="branches",
                          value=list(model.modalities), fix="name one in modalities, or keep branches = true")
+    if train.image_noise < 0:
+        raise UsageError("a ratio of powers is not negative", where="image_noise", value=train.image_noise)
     if not 1 <= config.event_bits <= 8:
         raise UsageError("out of range", where="event_bits", limit="1..8", value=config.event_bits)
     if config.task != "name" and len(model.modalities) < 2:

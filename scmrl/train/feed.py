@@ -12,12 +12,33 @@ from torch import Tensor
 from ..data import CLEAN, FrontEnd, Pairs, load, tasks
 from ..data.corruption import Corruption, corruption
 from ..data.encoders import cropped
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from . import processes
 from .config import Config
 
-VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM = 1, 2, 3, 4, 5, 6
+VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM, SNR_STREAM = range(1, 8)
 BATCH_PIXELS = 256 * 32 * 32          # of one modality, in a batch of validation or test: bounds the memory
+
+
+@dataclass(frozen=True)
+class ImageNoise:
+    """White noise on the images of a training batch, anew in every step: variance 10^(-SNR / 10) P, P the mean square
+    of the batch; rounded and held to the input's range. The robustness protocol of He et al. 2025 (arXiv 2502.12488):
+    only in training, only on vision.
+    """
+
+    relative: float                     # 10^(-SNR / 10)
+    steps: int
+    bits: int
+    seed: tuple[int, ...]
+
+    def __call__(self, frames: Tensor, index: int) -> Tensor:
+        """[1 or T, B, C, H, W] integers -> [T, B, C, H, W]."""
+        random = np.random.default_rng((*self.seed, index))
+        deviation = (self.relative * frames.square().mean()).sqrt()
+        frames = frames.expand(self.steps, *frames.shape[1:])
+        noise = torch.from_numpy(random.standard_normal(frames.shape, np.float32))
+        return (frames + deviation * noise).round().clamp(0, 2 ** self.bits - 1)
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,7 @@ class Batches:
     batch: int
     drop_last: bool = False
     part: tuple[int, int] = (0, 1)      # which of how many processes: its equal part of each batch
+    noise: ImageNoise | None = None
 
     def __len__(self) -> int:
         return len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
@@ -38,8 +60,10 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for i in range(len(self)):
             rows = np.array_split(self.order[i * self.batch:(i + 1) * self.batch], self.part[1])[self.part[0]]
-            yield ({m: steps_first(x[rows]) for m, x in self.encoded.items()}, torch.from_numpy(self.labels[rows]),
-                   torch.from_numpy(self.digits[rows]))
+            frames = {m: steps_first(x[rows]) for m, x in self.encoded.items()}
+            if self.noise:
+                frames["visual"] = self.noise(frames["visual"], i)
+            yield frames, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.digits[rows])
 
 
 def steps_first(x: np.ndarray) -> Tensor:
@@ -67,6 +91,9 @@ class Feed:
         self.digit_classes = pairs.classes
         self.bits = {m: self.frontend.input_bits(pairs, m) for m in config.model.modalities}
         self._clean: dict[str, np.ndarray] | None = None
+        if config.train.image_noise and self.bits.get("visual", 1) == 1:
+            raise UsageError("noise is for images, and there are none", where="train.image_noise", fix="leave it out",
+                             value=f"{config.dataset}: {', '.join(config.model.modalities)}")
 
     def fixed(self, pairs: Pairs) -> Batches:
         """Pairs with their one fixed corruption and partners, in order; they do not depend on the run's seed."""
@@ -94,10 +121,11 @@ class Feed:
         if self.corruption == CLEAN:
             if self._clean is None:
                 self._clean = self._encode(self.train_pairs)
-            encoded = self._clean
+            pairs, encoded = self.train_pairs, self._clean
         else:
-            encoded = self._encode(self.corruption.apply(self.train_pairs, train.seed, epoch))
-        pictures = {m: x for m, x in self.train_pairs.framed.items() if m in encoded and x.dtype == np.uint8}
+            pairs = self.corruption.apply(self.train_pairs, train.seed, epoch)
+            encoded = self._encode(pairs)
+        pictures = {m: x for m, x in pairs.framed.items() if m in encoded and x.dtype == np.uint8}
         if pictures:                    # colour pictures: another part of each in every epoch
             random = np.random.default_rng((train.seed, CROP_STREAM, epoch))
             encoded = encoded | {m: self.frontend.encode_framed(m, cropped(x, random)) for m, x in pictures.items()}
@@ -112,8 +140,11 @@ class Feed:
         encoded, labels, digits = tasks.pose(self.config.task, encoded, label,
                                              np.random.default_rng((train.seed, TASK_STREAM, epoch)))
         order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(len(self.train_pairs))
-        part = (processes.rank(), processes.world())
-        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part)
+        part, noise = (processes.rank(), processes.world()), None
+        if train.image_noise:
+            noise = ImageNoise(train.image_noise, self.config.model.steps, self.bits["visual"],
+                               (train.seed, SNR_STREAM, epoch, part[0]))
+        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part, noise=noise)
 
 
 def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:

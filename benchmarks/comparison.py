@@ -1,0 +1,123 @@
+"""The published model, its baselines and ours side by side: the tables of docs/results.md.
+
+    python benchmarks/comparison.py TABLE [TABLE ...] --data-dir DIR [--out runs/comparison] [--seeds 42,43,44]
+                                    [--jobs 2] [--write FILE.md]
+
+Every model of a table trains with every seed on the same data for the same epochs (runs that are there are kept), and
+its epoch is chosen by a tenth of the training set. Ours are measured as deployed: the frozen, integer model on the
+simulator. The float ones follow He et al. 2025 (arXiv 2502.12488). Synaptic operations are non-zero inputs times
+fan-out; 45 nm is the arithmetic of these alone, the yardstick of papers: an accumulation where the input is a spike, a
+multiplication where it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from runs import folder, spread, table, train_all
+
+from scmrl.bundle import load
+from scmrl.deploy.jobs import energy, evaluate
+from scmrl.files import whole_file
+from scmrl.hw_profiles import profile
+
+PUBLISHED = ("model.embedding=deep", "model.fusion=add", "model.alpha=1.5", "train.temperature=0.07",
+             "train.alignment=1.0")
+LATE, BINARY = "model.attention=none", "model.attention=binary"
+SLIM = ("model.width=56",)               # ours, where a third of the published operations is asked for
+BASELINES = {"late fusion": "late-float", "WeightAttention": "weight-attention", "SCA": "sca", "CMCI": "cmci",
+             "CCSSA": "ccssa"}
+
+
+def alone(*modalities: str) -> str:
+    return f"model.modalities={json.dumps(modalities)}"
+
+
+def against_published(first: str, second: str) -> dict[str, tuple[str, ...]]:
+    """Every baseline, the published attention and ours on two modalities."""
+    return {f"{name}, published, float": (*PUBLISHED, f"model.attention={kind}", *only) for name, kind, only in [
+                (f"{first} only", "late-float", [alone(first)]), (f"{second} only", "late-float", [alone(second)]),
+                *((name, kind, []) for name, kind in BASELINES.items())]} | {
+        f"ours, {first} only": (*SLIM, LATE, alone(first)), f"ours, {second} only": (*SLIM, LATE, alone(second)),
+        "ours, late fusion": (*SLIM, LATE), "ours": (*SLIM, BINARY)}
+
+
+TASK = {"CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
+        "ours, late fusion": (LATE,), "ours": (BINARY,)}
+DIGITS = ("audio", "visual", "event")
+TABLES = {
+    "av-mnist-hard": (("--dataset=av-mnist", "--hard"), against_published("audio", "visual")),
+    "nmnist-fsdd": (("--dataset=nmnist-fsdd", "--epochs=10"), against_published("audio", "visual")),
+    "correspondence": (("--dataset=av-mnist", "--set=task=correspondence", "--set=train.auxiliary=1.0"), TASK),
+    "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
+    "triple-digits-hard": (("--dataset=triple-digits", "--hard"), {
+        " + ".join(m): (alone(*m),) for m in (*((a,) for a in DIGITS), DIGITS[:2], DIGITS[::2], DIGITS[1:], DIGITS)}),
+}
+
+
+def measured(run: Path, data_dir: str) -> dict[str, float]:
+    """Figures of one run, per inference; a deployed one's come from the simulator."""
+    yardstick = profile.load("generic-45nm").energy
+    if (run / "metrics.json").is_file() and not (run / "bundle").exists():
+        metrics = json.loads((run / "metrics.json").read_text())
+        values, spikes = metrics["mac_per_inference"], metrics["ac_per_inference"]
+        metrics |= {"accuracy": metrics["test_accuracy"]}
+    else:
+        metrics, report = load(run).metrics, evaluate(run, data_dir=data_dir)
+        if not report.equals_training:
+            raise SystemExit(f"{run}: the simulator's accuracy is not the one that training reported")
+        values = report.totals.graded_synops_per_inference
+        spikes = report.totals.synops_per_inference - values
+        chip, = energy(run, ["loihi2"]).profiles
+        metrics |= {"accuracy": report.accuracy, "spikes_per_inference": report.totals.spikes_per_inference,
+                    "loihi2_uj": chip.total_uj, "cores": chip.cores}
+    nj = spikes * yardstick["synop"].value * 1e-3 + values * yardstick["synop_graded"].value * 1e-3
+    return metrics | {"synops": spikes + values, "nj": nj}
+
+
+def rows(runs: dict[str, list[Path]], data_dir: str) -> Iterator[list[str]]:
+    for name, folders in runs.items():
+        figures = [measured(run, data_dir) for run in folders]
+
+        def mean(key: str, figures=figures) -> float | None:
+            values = [f.get(key) for f in figures]
+            return None if None in values else float(np.mean(values))
+
+        rate, chip, cores = mean("samples_per_s"), mean("loihi2_uj"), mean("cores")
+        yield [name, *(f"{100 * f['accuracy']:.2f}" for f in figures), f"**{spread([f['accuracy'] for f in figures])}**",
+               spread([f["validation_accuracy"] for f in figures]), f"{figures[0]['parameters']:,}",
+               f"{mean('spikes_per_inference'):,.0f}", f"{mean('synops') / 1e6:.3f} M", f"{mean('nj'):,.0f}",
+               "-" if chip is None else f"{chip:,.0f} ({cores:.0f})", "-" if rate is None else f"{rate:,.0f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", choices=list(TABLES))
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
+    parser.add_argument("--seeds", default="42,43,44")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--write", type=Path, help="also write the tables here")
+    options = parser.parse_args()
+    seeds, text = [int(seed) for seed in options.seeds.split(",")], []
+    for title in options.tables:
+        data, models = TABLES[title]
+        runs = {name: [folder(options.out / title, name, seed) for seed in seeds] for name in models}
+        train_all([(runs[name][i], seed, [*data, *(f"--set={s}" for s in models[name])])
+                   for i, seed in enumerate(seeds) for name in reversed(models)], options.data_dir, options.jobs)
+        head = ["model", *(f"seed {seed}" for seed in seeds), "test %", "validation %", "parameters", "spikes", "synops",
+                "nJ at 45 nm", "uJ on Loihi 2 (cores)", "samples/s in training"]
+        text += [f"### {title}", "", f"`scmrl train {' '.join(data)}`, per inference:", "",
+                 *table(head, rows(runs, options.data_dir)), ""]
+        print("\n".join(text[text.index(f"### {title}"):]), flush=True)
+    if options.write:
+        with whole_file(options.write) as temporary:
+            temporary.write_text("\n".join(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
