@@ -171,7 +171,9 @@ def test_compare_puts_what_changed_most_first(model, tmp_path):
     assert "synops" in result.changes[0]["name"] and len(result.changes) == 2 and not result.only_first
     same = compare(tmp_path / "a.json", tmp_path / "a.json")
     assert not same.changes and same.equal > 50
-    Tags(result.page())
+    page = result.page()
+    Tags(page)
+    assert "totals.synops_per_inference, first (% of the larger): 50 %" in page and "larger): 100 %" in same.page()
 
 
 def test_compare_refuses_what_does_not_go_together(model, tmp_path):

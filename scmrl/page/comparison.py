@@ -10,6 +10,7 @@ from ..deploy.report import Report, _facts, _table
 from ..errors import BundleError, DataError
 from ..files import read_json
 from .document import document, facts, section, table
+from .figures import stacked_bars
 from .pages import number
 
 SHOWN = 30
@@ -74,8 +75,18 @@ class ComparisonReport(Report):
         rows = [[_cells(row) for row in part] for part in (self.head, self.changes)]
         return document(f"scmrl compare: {self.reports}", section("Summary", facts([
             ("first", self.first), ("second", self.second), ("numbers", f"{self.equal} equal, {len(self.changes)} others differ")]),
-            table(heads, rows[0], caption="What is asked for first")),
+            _bars(self.head), table(heads, rows[0], caption="What is asked for first")),
             section("All that changed", table(heads, rows[1], caption="Most changed first", named=True)))
+
+
+def _bars(head: tuple[dict, ...]) -> str:
+    """Both reports' figures as a share of the larger of the two."""
+    rows = []
+    for row in head:
+        larger = max(abs(row["first"]), abs(row["second"])) / 100
+        if larger:
+            rows += [(row["name"] if side == "first" else "", {f"{side} (% of the larger)": abs(row[side]) / larger}) for side in ("first", "second")]
+    return stacked_bars(rows, "%", "The figures of both reports, in % of the larger of the two")
 
 
 def _cells(row: dict) -> tuple[str, ...]:
