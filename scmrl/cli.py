@@ -135,9 +135,9 @@ def _assignments(settings: tuple[str, ...]) -> dict[str, object]:
 
 
 @commands.command()
-@click.option("--dataset", metavar="NAME", help="digits-av (embedded) or av-mnist (FSDD + MNIST).")
-@click.option("--data-dir", metavar="DIR", help="Where the recordings of av-mnist lie.")
-@click.option("--hard", is_flag=True, default=None, help="Noise on both modalities (0 dB, a quarter of the pixels).")
+@click.option("--dataset", metavar="NAME", help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...: the readme names all.")
+@click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
+@click.option("--hard", is_flag=True, default=None, help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="The run directory.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings; flags come after it.")
 @click.option("--epochs", type=int, help="Short for --set train.epochs=N.")
