@@ -122,20 +122,8 @@ def render(report, json_: bool, *next_commands: str) -> None:
         tell(f"next: {command}")
 
 
-def _assignments(settings: tuple[str, ...]) -> dict[str, object]:
-    """--set key=value, the value as in TOML (a bare word is a string)."""
-    from .train.config import parse_value
-    values = {}
-    for setting in settings:
-        key, separator, text = setting.partition("=")
-        if not separator or not key:
-            raise UsageError("expected key=value", where="--set", value=setting, fix="for example train.epochs=10")
-        values[key] = parse_value(text)
-    return values
-
-
 @commands.command()
-@click.option("--dataset", metavar="NAME", help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...: the readme names all.")
+@click.option("--dataset", metavar="NAME", help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...")
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
 @click.option("--hard", is_flag=True, default=None, help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="The run directory.")
@@ -163,7 +151,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     require_train()
     from .train import config as config_module
     from .train.loop import train as run_training
-    chosen = config_module.read(settings_file if resume else config, {**overrides, **_assignments(settings)})
+    chosen = config_module.read(settings_file if resume else config, {**overrides, **config_module.assignments(settings)})
     try:
         outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, tell=tell)
     except KeyboardInterrupt:
@@ -234,7 +222,10 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     pictures = draw(wanted.parsed, rows, out, wanted.chip)
     report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)))
     best = report.best
-    render(report, json_, *([f"scmrl export {out}/trial-{best.number:04d} --target lava"] if best else []))
+    if best is None:
+        render(report, json_)
+        raise ScmrlError("every trial failed", where=out, value=rows[0].why if rows else "none ran")
+    render(report, json_, f"scmrl export {out}/trial-{best.number:04d} --target lava")
 
 
 def require_train() -> None:

@@ -94,7 +94,16 @@ def test_grid_over_a_limit_of_the_chip_and_a_trial_that_fails(tmp_path):
 
 def test_wrong_use_is_one_line(tmp_path):
     for options, said in ((["--space=a=1,2", "--resume"], "--resume goes on"), ([], "needs an axis"),
-                          (["--resume"], "nothing to resume")):
+                          (["--resume"], "nothing to resume"), (["--space=model.nope=1,2"], "unknown configuration key"),
+                          (["--space=model.width=3,5"], "multiple of 8"), (["--space=model.steps=1,2", "--set=x"], "key=value")):
         process = sweep(f"--out={tmp_path / 'x'}", *options)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 2 and said in err and "Traceback" not in err and err.count("\n") == 1
+        assert not (tmp_path / "x").exists()
+
+
+def test_a_sweep_whose_trials_all_fail_fails(tmp_path):
+    process = sweep(f"--out={tmp_path / 'x'}", "--space=model.steps=1,2", "--trials=2", "--set=dataset=av-mnist",
+                    "--data-dir=/nonexistent")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode not in (0, 130) and "every trial failed" in err and "Traceback" not in err

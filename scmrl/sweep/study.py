@@ -90,9 +90,10 @@ class Worker:
 
     def __init__(self, sweep: Sweep, out: Path, trials: int | None, tell: Callable[[str], None]):
         self.sweep, self.out, self.tell = sweep, out, tell
-        out.mkdir(parents=True, exist_ok=True)
-        self.optuna = _optuna()
         self.axes = sweep.parsed
+        self._check_axes()
+        self.optuna = _optuna()
+        out.mkdir(parents=True, exist_ok=True)
         self.directions = ["maximize", "minimize"] if sweep.chip else ["maximize"]
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.children: set[subprocess.Popen] = set()
@@ -103,6 +104,22 @@ class Worker:
                 study.enqueue_trial(parameters)
         self.trials = len(space.grid(self.axes)) if sweep.grid else trials or 0
         self.started, self.before = time.monotonic(), len(_complete(study))
+
+    def _check_axes(self) -> None:
+        """Refuse, before any trial, an axis none of whose values training takes."""
+        from ..train.config import assignments, read
+        file = Path(self.sweep.config) if self.sweep.config else None
+        for axis in self.axes:
+            refused, values = None, axis.choices or (axis.low, axis.high)
+            for value in () if axis.key.startswith("limits.") else values:
+                try:
+                    read(file, {**assignments(self.sweep.settings), axis.key: value})
+                    break
+                except UsageError as error:
+                    refused = error
+            else:
+                if refused:
+                    raise refused
 
     def _study(self):
         """The study, with a sampler that depends only on the seed and on how many trials are finished."""

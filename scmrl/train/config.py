@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,6 +184,17 @@ def parse_value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def assignments(settings: Iterable[str]) -> dict[str, object]:
+    """{key: value} of texts KEY=VALUE, the value as in TOML (a bare word is a string)."""
+    values = {}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key:
+            raise UsageError("expected key=value", where="--set", value=setting, fix="for example train.epochs=10")
+        values[key] = parse_value(text)
+    return values
 
 
 def _literal(value: object) -> str:
