@@ -83,8 +83,8 @@ def rows(runs: dict[str, list[Path]], data_dir: str) -> Iterator[list[str]]:
         figures = [measured(run, data_dir) for run in folders]
 
         def mean(key: str, figures=figures) -> float | None:
-            values = [f.get(key) for f in figures]
-            return None if None in values else float(np.mean(values))
+            values = [f[key] for f in figures if f.get(key) is not None]
+            return float(np.mean(values)) if values else None
 
         rate, chip, cores = mean("samples_per_s"), mean("loihi2_uj"), mean("cores")
         yield [name, *(f"{100 * f['accuracy']:.2f}" for f in figures), f"**{spread([f['accuracy'] for f in figures])}**",
