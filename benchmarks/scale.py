@@ -9,7 +9,6 @@ the neurons a step); everything else is the real code: check, placement, traffic
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import resource
 import time

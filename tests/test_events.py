@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scmrl import reference
-from scmrl.data import HARD, Corruption, FrontEnd, cochlea, events, load, tasks, triple_digits
+from scmrl.data import Corruption, FrontEnd, cochlea, events, load, tasks, triple_digits
 from scmrl.data.corruption import corruption
 from scmrl.data.pairs import WINDOW, Pairs
 from scmrl.errors import DataError, ScmrlError, UsageError
-
 
 RECORDED = Path(os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 needs_recordings = pytest.mark.skipif(not (RECORDED / "nmnist").is_dir(),

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 from scmrl import bundle, reference  # noqa: E402
 from scmrl.errors import UsageError  # noqa: E402
 from scmrl.fixed_point import lif_step  # noqa: E402
+from scmrl.hw_profiles.precision import Precision  # noqa: E402
 from scmrl.train import config as config_module  # noqa: E402
 from scmrl.train import loop, neuron  # noqa: E402
 from scmrl.train.config import ModelConfig  # noqa: E402
@@ -24,7 +25,6 @@ from scmrl.train.freeze import freeze  # noqa: E402
 from scmrl.train.layers import SpikingLayer, quantise_bias  # noqa: E402
 from scmrl.train.loss import alignment  # noqa: E402
 from scmrl.train.model import SCMRL  # noqa: E402
-from scmrl.hw_profiles.precision import Precision  # noqa: E402
 
 SMALL = {"train.epochs": 2, "model.width": 16, "train.held_out": 4, "model.steps": 2}
 

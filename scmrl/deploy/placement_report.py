@@ -6,7 +6,7 @@ Every number on the screen is in the JSON, there with each core as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
