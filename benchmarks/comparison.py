@@ -50,7 +50,7 @@ TASK = {"CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
 DIGITS = ("audio", "visual", "event")
 TABLES = {
     "av-mnist-hard": (("--dataset=av-mnist", "--hard"), against_published("audio", "visual")),
-    "nmnist-fsdd": (("--dataset=nmnist-fsdd", "--epochs=6"), against_published("audio", "visual")),
+    "nmnist-fsdd": (("--dataset=nmnist-fsdd", "--epochs=12"), against_published("audio", "visual")),
     "correspondence": (("--dataset=av-mnist", "--set=task=correspondence", "--set=train.auxiliary=1.0"), TASK),
     "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
     "triple-digits-hard": (("--dataset=triple-digits", "--hard"), {
@@ -87,9 +87,10 @@ def rows(runs: dict[str, list[Path]], data_dir: str) -> Iterator[list[str]]:
             return float(np.mean(values)) if values else None
 
         rate, chip, cores = mean("samples_per_s"), mean("loihi2_uj"), mean("cores")
-        yield [name, *(f"{100 * f['accuracy']:.2f}" for f in figures), f"**{spread([f['accuracy'] for f in figures])}**",
-               spread([f["validation_accuracy"] for f in figures]), f"{figures[0]['parameters']:,}",
-               f"{mean('spikes_per_inference'):,.0f}", f"{mean('synops') / 1e6:.3f} M", f"{mean('nj'):,.0f}",
+        yield [name, *(f"{100 * f['accuracy']:.2f}" for f in figures),
+               f"**{spread([f['accuracy'] for f in figures])}**", spread([f["validation_accuracy"] for f in figures]),
+               f"{figures[0]['parameters']:,}", f"{mean('spikes_per_inference'):,.0f}",
+               f"{mean('synops') / 1e6:.3f} M", f"{mean('nj'):,.0f}",
                "-" if chip is None else f"{chip:,.0f} ({cores:.0f})", "-" if rate is None else f"{rate:,.0f}"]
 
 
@@ -108,8 +109,8 @@ def main() -> None:
         runs = {name: [folder(options.out / title, name, seed) for seed in seeds] for name in models}
         train_all([(runs[name][i], seed, [*data, *(f"--set={s}" for s in models[name])])
                    for i, seed in enumerate(seeds) for name in reversed(models)], options.data_dir, options.jobs)
-        head = ["model", *(f"seed {seed}" for seed in seeds), "test %", "validation %", "parameters", "spikes", "synops",
-                "nJ at 45 nm", "uJ on Loihi 2 (cores)", "samples/s in training"]
+        head = ["model", *(f"seed {seed}" for seed in seeds), "test %", "validation %", "parameters", "spikes",
+                "synops", "nJ at 45 nm", "uJ on Loihi 2 (cores)", "samples/s in training"]
         text += [f"### {title}", "", f"`scmrl train {' '.join(data)}`, per inference:", "",
                  *table(head, rows(runs, options.data_dir)), ""]
         print("\n".join(text[text.index(f"### {title}"):]), flush=True)

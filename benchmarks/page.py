@@ -58,8 +58,9 @@ def main() -> None:
             dom = subprocess.run([browser, *FLAGS, f"--user-data-dir={folder}/profile{run}", "--dump-dom",
                                   page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
             times.append(json.loads(re.search(r"<title>(\{.*?\})</title>", dom.replace("&quot;", '"'))[1]))
-        print(f"{options.populations} populations, {page.stat().st_size / 1e6:.2f} MB, {times[0]['tall']:,.0f} pixels tall: laid out "
-              f"after {statistics.median(t['shown'] for t in times):.0f} ms (median of {options.runs})")
+        print(f"{options.populations} populations, {page.stat().st_size / 1e6:.2f} MB, {times[0]['tall']:,.0f} pixels "
+              f"tall: laid out after {statistics.median(t['shown'] for t in times):.0f} ms "
+              f"(median of {options.runs})")
 
 
 if __name__ == "__main__":

@@ -175,8 +175,8 @@ def main() -> None:
     figures = {name: {"samples_per_s": BATCH / statistics.median(times), "best_samples_per_s": BATCH / min(times),
                       "ratio_to_plain": statistics.median(p / t for p, t in zip(rounds["plain"], times))}
                for name, times in rounds.items()}
-    print(f"training steps, batch {BATCH}, C {WIDTH}, T {STEPS}, {options.threads} thread(s), torch {torch.__version__}, "
-          f"{platform.machine()}, load {os.getloadavg()[0]:.1f}\n"
+    print(f"training steps, batch {BATCH}, C {WIDTH}, T {STEPS}, {options.threads} thread(s), "
+          f"torch {torch.__version__}, {platform.machine()}, load {os.getloadavg()[0]:.1f}\n"
           f"loss of the first step: {first['plain']:.6f} (plain), {first['ccssa']:.6f} (ccssa)")
     for name, row in figures.items():
         print(f"{name:8} {row['samples_per_s']:7.1f} samples/s   best {row['best_samples_per_s']:7.1f}   "

@@ -74,8 +74,8 @@ def locate(path: str | Path) -> Path:
         if (candidate / "bundle.json").is_file():
             return candidate
     if (path / "metrics.json").is_file():
-        raise BundleError("a float model as published: it multiplies rates and reads future steps, which no spiking chip "
-                          "does", where=path, fix="its figures are in metrics.json; for a chip train with "
+        raise BundleError("a float model as published: it multiplies rates and reads future steps, which no spiking "
+                          "chip does", where=path, fix="its figures are in metrics.json; for a chip train with "
                           "--set model.attention=binary")
     raise BundleError("no frozen model here", where=path, limit="bundle.json",
                       fix="give a run directory, an export or a bundle; `scmrl train` makes one")

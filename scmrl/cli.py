@@ -15,7 +15,8 @@ from .errors import GraphError, MismatchError, ScmrlError, UsageError
 from .progress import Progress
 
 INTERRUPTED, TERMINATED = 130, 143
-BACKENDS = "reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, spikingjelly"
+BACKENDS = ("reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, "
+            "spikingjelly")
 
 
 def tell(line: str) -> None:
@@ -123,9 +124,11 @@ def render(report, json_: bool, *next_commands: str) -> None:
 
 
 @commands.command()
-@click.option("--dataset", metavar="NAME", help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...")
+@click.option("--dataset", metavar="NAME",
+              help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...")
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
-@click.option("--hard", is_flag=True, default=None, help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
+@click.option("--hard", is_flag=True, default=None,
+              help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="The run directory.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings; flags come after it.")
 @click.option("--epochs", type=int, help="Short for --set train.epochs=N.")
@@ -151,7 +154,8 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     require_train()
     from .train import config as config_module
     from .train.loop import train as run_training
-    chosen = config_module.read(settings_file if resume else config, {**overrides, **config_module.assignments(settings)})
+    chosen = config_module.read(settings_file if resume else config,
+                                {**overrides, **config_module.assignments(settings)})
     try:
         outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, tell=tell)
     except KeyboardInterrupt:
@@ -170,9 +174,9 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         return
     frozen = (out / "bundle").is_dir()
     click.echo(f"test accuracy {100 * metrics['test_accuracy']:.2f} % ({metrics['test_correct']} of "
-               f"{metrics['test_samples']}), {'integer' if frozen else 'float'} model; {metrics['parameters']} parameters, "
-               f"{metrics['train_seconds']:.0f} s; " + (f"frozen to {out / 'bundle'}" if frozen else
-                                                       f"figures in {out / 'metrics.json'}; not for a chip"))
+               f"{metrics['test_samples']}), {'integer' if frozen else 'float'} model; "
+               f"{metrics['parameters']} parameters, {metrics['train_seconds']:.0f} s; "
+               + (f"frozen to {out / 'bundle'}" if frozen else f"figures in {out / 'metrics.json'}; not for a chip"))
     if not frozen:
         return
     if metrics["dead"]:
@@ -185,9 +189,11 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the sweep lives.")
 @click.option("--space", "axes", multiple=True, metavar="KEY=VALUES",
               help="An axis: model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log, model.steps=2,4,6, limits.weight_bits=4,8.")
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Finished trials wanted.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, metavar="N",
+              help="Finished trials wanted.")
 @click.option("--grid", is_flag=True, help="Every combination of the listed values, once, instead of --trials.")
-@click.option("--energy", "chip", default="", metavar="PROFILE", help="Second objective: energy on this chip (estimate).")
+@click.option("--energy", "chip", default="", metavar="PROFILE",
+              help="Second objective: energy on this chip (estimate).")
 @click.option("--config", type=click.Path(), metavar="TOML", help="Settings of every trial.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of every trial.")
 @click.option("--data-dir", metavar="DIR", help="Where the recordings lie.")
@@ -204,7 +210,8 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     from .sweep.study import Sweep, Worker
     there = (out / "sweep.json").is_file()
     if resume and (axes or settings or config or grid):
-        raise UsageError("--resume goes on with what the sweep was asked for", fix="give --out, --trials and --jobs only")
+        raise UsageError("--resume goes on with what the sweep was asked for",
+                         fix="give --out, --trials and --jobs only")
     if resume and not there:
         raise UsageError("nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume")
     if there and not resume:

@@ -24,7 +24,8 @@ def small_bundle() -> Bundle:
 
     populations = (
         Population("audio", (1, 8, 8), "input", bits=6), Population("visual", (1, 8, 8), "input", bits=6),
-        Population("audio.conv", (3, 8, 8), vth=4000, dv=2048, bias_mant=np.array([[[50]], [[-20]], [[0]]]), bias_exp=6),
+        Population("audio.conv", (3, 8, 8), vth=4000, dv=2048, bias_mant=np.array([[[50]], [[-20]], [[0]]]),
+                   bias_exp=6),
         Population("visual.conv", (3, 8, 8), vth=3000, dv=1000),
         Population("audio.pool", (3, 4, 4), vth=0, memoryless=True),
         Population("visual.pool", (3, 4, 4), vth=0, memoryless=True),

@@ -1,4 +1,5 @@
-"""A frozen model on disk: what is written comes back, what is damaged is refused in one line, nothing is half-written."""
+"""A frozen model on disk: what is written comes back, what is damaged is refused in one line, nothing is half-written.
+"""
 
 import json
 import os

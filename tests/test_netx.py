@@ -121,7 +121,8 @@ def bundle(graph: Graph) -> Bundle:
     return Bundle(graph, samples(graph), np.zeros(5, np.int64))
 
 
-@pytest.mark.parametrize("options", [{}, {"embedding": "deep"}, {"embedding": "shallow"}, {"steps": 1}, {"fusion": "add"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"embedding": "deep"}, {"embedding": "shallow"}, {"steps": 1},
+                                     {"fusion": "add"}], ids=str)
 def test_chain_that_was_trained_is_frozen_to_its_own_spikes(options):
     b = frozen(*trained(**options))
     lower(b.graph)

@@ -21,10 +21,11 @@ from scmrl.page import figures, pages
 from scmrl.page.comparison import compare
 from scmrl.page.document import table
 
-BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome")
+                if (found := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--enable-logging=stderr")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr")
 HOSTILE = '<script>alert("x")</script>&\'é'
 
 
@@ -67,7 +68,8 @@ def wide_graph(populations: int, steps: int = 6) -> tuple[Graph, dict[str, np.nd
 @pytest.fixture(params=["deploy", "energy", "place", "verify"])
 def page_of(request, model, tmp_path):
     path = tmp_path / f"{request.param}.html"
-    call = {"deploy": lambda: jobs.deploy(model, "simulator", page=path), "energy": lambda: jobs.energy(model, ["loihi2"], page=path),
+    call = {"deploy": lambda: jobs.deploy(model, "simulator", page=path),
+            "energy": lambda: jobs.energy(model, ["loihi2"], page=path),
             "place": lambda: jobs.place(model, "loihi2", page=path),
             "verify": lambda: jobs.verify(model, ["simulator"], page=path)}[request.param]
     return call(), path
@@ -106,8 +108,8 @@ def test_hostile_names_stay_text(model, tmp_path):
     old = loaded.graph.of_kind("lif")[0].name
     new = HOSTILE
     populations = tuple(dataclasses.replace(p, name=new) if p.name == old else p for p in loaded.graph.populations)
-    synapses = tuple(dataclasses.replace(s, source=new if s.source == old else s.source, target=new if s.target == old else s.target)
-                     for s in loaded.graph.synapses)
+    synapses = tuple(dataclasses.replace(s, source=new if s.source == old else s.source,
+                                         target=new if s.target == old else s.target) for s in loaded.graph.synapses)
     graph = dataclasses.replace(loaded.graph, populations=populations, synapses=synapses)
     dataclasses.replace(loaded, graph=graph, trained=None).save(tmp_path / "hostile")
     jobs.deploy(tmp_path / "hostile", "simulator", page=tmp_path / "p.html")
@@ -180,7 +182,8 @@ def test_compare_refuses_what_does_not_go_together(model, tmp_path):
     (tmp_path / "e.json").write_text(json.dumps(jobs.energy(model, ["loihi2"]).to_json()))
     (tmp_path / "v.json").write_text(json.dumps(jobs.verify(model, ["simulator"]).to_json()))
     (tmp_path / "x.json").write_text("[1]")
-    for second, said in (("v.json", "different commands.*energy, verify"), ("x.json", "x.json"), ("none.json", "none.json")):
+    for second, said in (("v.json", "different commands.*energy, verify"), ("x.json", "x.json"),
+                         ("none.json", "none.json")):
         with pytest.raises(DataError, match=said):
             compare(tmp_path / "e.json", tmp_path / second)
 
@@ -188,7 +191,8 @@ def test_compare_refuses_what_does_not_go_together(model, tmp_path):
 # A real browser.
 
 def browse(path: Path, tmp_path: Path, script: str, width: int) -> tuple[str, str, set[str]]:
-    """(DOM, standard error, requests over the network but the browser's own) of a copy of the page with one more script."""
+    """(DOM, standard error, requests over the network but the browser's own) of a copy of the page with one more
+    script."""
     copy, log = tmp_path / "copy.html", tmp_path / "net.json"
     copy.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
     done = subprocess.run([BROWSER, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
@@ -200,8 +204,9 @@ def browse(path: Path, tmp_path: Path, script: str, width: int) -> tuple[str, st
     return done.stdout, done.stderr, {url for url in urls if url.startswith(("http", "ws")) and not own.match(url)}
 
 
-MEASURE = ("addEventListener('load',()=>{document.title=JSON.stringify({wide:document.documentElement.scrollWidth,view:innerWidth,"
-           "figures:document.querySelectorAll('figure svg').length,headings:document.querySelectorAll('h2').length})});")
+MEASURE = ("addEventListener('load',()=>{document.title=JSON.stringify({wide:document.documentElement.scrollWidth,"
+           "view:innerWidth,figures:document.querySelectorAll('figure svg').length,"
+           "headings:document.querySelectorAll('h2').length})});")
 
 
 @needs_browser

@@ -448,7 +448,8 @@ def test_layers_find_cores_wherever_some_order_does(cores, data):
     graph = Graph((Population("in", (1,), "input"), *hidden),
                   tuple(Dense("in", p.name, np.ones((p.neurons, 1), int)) for p in hidden))
     kernels, neurons = zip(*((2 ** (k - 1), 2 ** (n - 1)) for k, n in cores))
-    found = list(limits.RULES["layers"](graph, len(cores), kernel_words_per_core=kernels, neuron_words_per_core=neurons))
+    found = list(limits.RULES["layers"](graph, len(cores), kernel_words_per_core=kernels,
+                                        neuron_words_per_core=neurons))
     alone = [n for n in sizes if any(n <= k and n <= m for k, m in zip(kernels, neurons))]
     possible = any(all(n <= kernels[i] and n <= neurons[i] for n, i in zip(alone, order))
                    for order in permutations(range(len(cores)), len(alone)))

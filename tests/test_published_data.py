@@ -1,4 +1,5 @@
-"""The published datasets: files of their formats are read, split and encoded as described; damage is named precisely."""
+"""The published datasets: files of their formats are read, split and encoded as described; damage is named precisely.
+"""
 
 from __future__ import annotations
 
@@ -457,7 +458,8 @@ def test_only_training_pictures_are_cropped_anew_in_every_epoch(crema):
     pytest.importorskip("torch", reason="the feed is training's")
     from scmrl.train import config
     from scmrl.train.feed import Feed
-    chosen = config.read(None, {"dataset": "crema-d", "train.shift": 0, "train.swap_partners": False, "train.validation": 0.3})
+    chosen = config.read(None, {"dataset": "crema-d", "train.shift": 0, "train.swap_partners": False,
+                                "train.validation": 0.3})
     feed = Feed(chosen, str(crema))
     first, again, second = (feed.epoch(epoch).encoded for epoch in (0, 0, 1))
     assert np.array_equal(first["visual"], again["visual"]) and not np.array_equal(first["visual"], second["visual"])
@@ -473,7 +475,8 @@ def test_noise_in_training_alone_has_the_published_power(crema, hard):
     from scmrl.train import config
     from scmrl.train.feed import Feed
     settings = {"dataset": "crema-d", "hard": hard, "train.shift": 0, "train.batch": 8, "train.validation": 0.3}
-    quiet, noisy = (Feed(config.read(None, {**settings, "train.image_noise": noise}), str(crema)) for noise in (0.0, 0.01))
+    quiet, noisy = (Feed(config.read(None, {**settings, "train.image_noise": noise}), str(crema))
+                    for noise in (0.0, 0.01))
     (clean, labels, _), (frames_, same, _) = (next(iter(feed.epoch(0))) for feed in (quiet, noisy))
     steps = frames_["visual"]
     assert steps.shape == (4, *clean["visual"].shape[1:]) and np.array_equal(labels, same)

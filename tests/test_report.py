@@ -34,7 +34,8 @@ INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
 RUN = reference.run(GRAPH, INPUTS)
 COUNTS = count(GRAPH, INPUTS, RUN, count_updates(GRAPH, INPUTS, RUN))
 LABELS = np.array([0, 1, 2, 0, 1])
-ENERGY = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in ("loihi1", "loihi2", "generic-45nm")]
+ENERGY = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name))
+          for name in ("loihi1", "loihi2", "generic-45nm")]
 CHIPS = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in names()]
 WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
 
@@ -197,13 +198,15 @@ def test_energy_reports_exact_counts_beside_the_estimates():
     assert table["synop_share"] == totals["synops_per_inference"] / totals["dense_synops_per_inference"]
     assert table["active_share"] == totals["active_per_inference"] / totals["updates_per_inference"]
     assert totals["graded_synops_per_inference"] == COUNTS[1].synops_per_inference
-    assert table["neurobench"]["dense"] == 7 * (15 * 6 + 3 * 15) and table["dense_equivalent"]["macs"] == 15 * 6 + 3 * 15
+    assert (table["neurobench"]["dense"] == 7 * (15 * 6 + 3 * 15)
+            and table["dense_equivalent"]["macs"] == 15 * 6 + 3 * 15)
 
 
 def test_a_chip_with_two_published_sets_gets_the_band_between_them():
     table = REPORTS["energy on every chip"]().to_json()
     one, two = (table["profiles"][name]["core_dynamic_uj"] for name in ("loihi1", "loihi1-sanafe"))
-    assert [(b["chip"], b["low_uj"], b["high_uj"]) for b in table["bands"]] == [("Loihi 1", min(one, two), max(one, two))]
+    assert [(b["chip"], b["low_uj"], b["high_uj"]) for b in table["bands"]] == [
+        ("Loihi 1", min(one, two), max(one, two))]
     assert not REPORTS["energy"]().to_json()["bands"]
 
 

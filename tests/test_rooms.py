@@ -1,4 +1,6 @@
-"""The import law: data flows one way, heavy libraries live in their rooms, a deployment host needs neither torch nor Lava."""
+"""The import law: data flows one way, heavy libraries live in their rooms, a deployment host needs neither torch nor
+Lava.
+"""
 
 import ast
 import subprocess

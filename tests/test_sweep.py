@@ -1,4 +1,5 @@
-"""Sweeps: axes in words, a killed sweep that ends as an uninterrupted one, failed trials, limits of a chip as an axis."""
+"""Sweeps: axes in words, a killed sweep that ends as an uninterrupted one, failed trials, limits of a chip as an axis.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def figures(report: dict) -> list[tuple]:
 
 
 def test_killed_sweep_ends_as_an_uninterrupted_one(tmp_path):
-    options = ["--space=model.alpha=0.0..2.0", "--space=train.lr=1e-4..1e-2:log", "--trials=2", "--energy=loihi2", *TINY]
+    options = ["--space=model.alpha=0.0..2.0", "--space=train.lr=1e-4..1e-2:log", "--trials=2", "--energy=loihi2",
+               *TINY]
     whole = finished(sweep(f"--out={tmp_path / 'whole'}", *options, "--json"))
     killed = sweep(f"--out={tmp_path / 'killed'}", *options, start_new_session=True)
     deadline = time.monotonic() + 120
@@ -78,8 +80,8 @@ def test_killed_sweep_ends_as_an_uninterrupted_one(tmp_path):
 
 
 def test_grid_over_a_limit_of_the_chip_and_a_trial_that_fails(tmp_path):
-    report = finished(sweep(f"--out={tmp_path}", "--space=limits.weight_bits=4,8", "--space=model.width=12,16", "--grid",
-                            "--jobs=2", *TINY[1:], "--set=train.epochs=1", "--json"))
+    report = finished(sweep(f"--out={tmp_path}", "--space=limits.weight_bits=4,8", "--space=model.width=12,16",
+                            "--grid", "--jobs=2", *TINY[1:], "--set=train.epochs=1", "--json"))
     by = {(t["parameters"]["limits.weight_bits"], t["parameters"]["model.width"]): t for t in report["trials"]}
     assert {key: t["state"] for key, t in by.items()} == {
         (4, 12): "fail", (8, 12): "fail", (4, 16): "complete", (8, 16): "complete"}
@@ -94,8 +96,10 @@ def test_grid_over_a_limit_of_the_chip_and_a_trial_that_fails(tmp_path):
 
 def test_wrong_use_is_one_line(tmp_path):
     for options, said in ((["--space=a=1,2", "--resume"], "--resume goes on"), ([], "needs an axis"),
-                          (["--resume"], "nothing to resume"), (["--space=model.nope=1,2"], "unknown configuration key"),
-                          (["--space=model.width=3,5"], "multiple of 8"), (["--space=model.steps=1,2", "--set=x"], "key=value")):
+                          (["--resume"], "nothing to resume"),
+                          (["--space=model.nope=1,2"], "unknown configuration key"),
+                          (["--space=model.width=3,5"], "multiple of 8"),
+                          (["--space=model.steps=1,2", "--set=x"], "key=value")):
         process = sweep(f"--out={tmp_path / 'x'}", *options)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 2 and said in err and "Traceback" not in err and err.count("\n") == 1

@@ -2,7 +2,7 @@
 
     pairs = load("digits-av", split="train")
     front_end = FrontEnd.fit(pairs)
-    inputs = front_end.encode_pairs(pairs)          # {"audio": uint8 [S, 1, 32, 32], "visual": ...}; over time [S, T, ...]
+    inputs = front_end.encode_pairs(pairs)  # {"audio": uint8 [S, 1, 32, 32], "visual": ...}; over time [S, T, ...]
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """AEDAT recordings of a DVS128 camera, versions 2.0 (jAER; MNIST-DVS is published so) and 3.1 (cAER).
 
-    2.0   comment lines, then events of 8 bytes, big-endian: address, time in us       y 14..8, x 7..1, polarity 0
+    2.0   comment lines, then events of 8 bytes, big-endian: address, time in us  y 14..8, x 7..1, polarity 0
     3.1   comment lines up to "#!END-HEADER", then packets, little-endian: a header of 28 bytes (int16 type and source,
           int32 size, time offset, overflow, capacity, number, valid) and its events
-          polarity events (type 1): address, time in us                                x 31..17, y 16..2, polarity 1, valid 0
+          polarity events (type 1): address, time in us                           x 31..17, y 16..2, polarity 1, valid 0
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 The published archive holds videos; sound and frame are taken from each beforehand, in any rate and size, for example
     ffmpeg -i AVE/ID.mp4 -vn audio/ID.wav        ffmpeg -ss SECONDS -i AVE/ID.mp4 -frames:v 1 visual/ID.jpg
 with SECONDS the middle of its event. audio is a spectrogram [1, 128, 128], visual an RGB frame [3, 128, 128] (see
-`encoders`). Split: trainSet and valSet train (the feed holds its own validation out of them), testSet tests. Rows of one
-video are one group. The label is the row's category; the published task, to find the event in time, is another.
+`encoders`). Split: trainSet and valSet train (the feed holds its own validation out of them), testSet tests. Rows of
+one video are one group. The label is the row's category; the published task, to find the event in time, is another.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Corruption:
         spoilers = {"audio": (waveform, self._add_noise), "visual": (image, self._spoil_pixels)}
         spoilers = {name: pair for name, pair in spoilers.items() if pair[0] is not None}
         spoilers |= {name: (x, self._spoil_events) for name, x in recorded.items()}
-        spoilers |= {name: (x, self._spoil_picture if x.dtype == np.uint8 else self._blur) for name, x in framed.items()}
+        spoilers |= {name: (x, self._spoil_picture if x.dtype == np.uint8 else self._blur)
+                     for name, x in framed.items()}
         for i, row in enumerate(pairs.row):
             random = stream(seed, pairs.split, int(row), *(() if epoch is None else (epoch,)))
             bad = list(spoilers) if self.spoil == "all" else [list(spoilers)[random.integers(len(spoilers))]]

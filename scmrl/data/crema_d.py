@@ -2,9 +2,9 @@
 
     data_dir/processed_dataset/{train,test}/{audio,visual}/{ANG,DIS,FEA,HAP,NEU,SAD}/ID.{wav,jpg}
 
-audio is a spectrogram [1, 128, 128], visual an RGB frame [3, 128, 128] (see `encoders`). `crema-d` is the published split
-of 6,698 and 744 clips; all 91 actors are in both parts of it. `crema-d-speakers` pools them and gives every tenth actor
-(in the order of their numbers) to the test set, so that no one who is tested was heard in training.
+audio is a spectrogram [1, 128, 128], visual an RGB frame [3, 128, 128] (see `encoders`). `crema-d` is the published
+split of 6,698 and 744 clips; all 91 actors are in both parts of it. `crema-d-speakers` pools them and gives every
+tenth actor (in the order of their numbers) to the test set, so that no one who is tested was heard in training.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 
 mean and std are the training set's. What lies at or below `lo` standard deviations becomes q = 0, no spike:
 silence and a black background cost a chip nothing. The spectrum is computed in double precision, so that no
-sample's q depends on the batch it is in. Frames that a dataset brings ready (`Pairs.framed`) are quantised the same way:
-spectrograms (float) as sound, pictures (uint8) as images.
+sample's q depends on the batch it is in. Frames that a dataset brings ready (`Pairs.framed`) are quantised the same
+way: spectrograms (float) as sound, pictures (uint8) as images.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class FrontEnd:
     """Every setting between a recording or an image and the integers that enter the network.
 
     sample_rate in Hz, window, n_fft and hop in samples, fmin and fmax in Hz, log_floor in units of mel power
-    (speech has unit RMS), image_side and side in pixels. Sound, image and frames have `bits`, events `event_bits`: with one,
-    whether there was any. Raises DataError for settings that make no sense.
+    (speech has unit RMS), image_side and side in pixels. Sound, image and frames have `bits`, events `event_bits`: with
+    one, whether there was any. Raises DataError for settings that make no sense.
     """
 
     audio: Quantiser
@@ -203,7 +203,8 @@ class FrontEnd:
         _check_keys(cls, settings, "front-end")
         quantisers = {name: _quantiser(settings[name], f"front-end.{name}") for name in ("audio", "visual")}
         if not isinstance(settings["framed"], dict):
-            raise DataError("not a table of settings", where="front-end.framed", value=type(settings["framed"]).__name__)
+            raise DataError("not a table of settings", where="front-end.framed",
+                            value=type(settings["framed"]).__name__)
         framed = {name: _quantiser(table, f"front-end.framed.{name}") for name, table in settings["framed"].items()}
         return cls(**{**settings, **quantisers, "framed": framed})
 

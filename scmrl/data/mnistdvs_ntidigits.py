@@ -3,11 +3,11 @@
     data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat      1,000 recordings of each digit (zips unpacked)
     data_dir/DVS/**/n-tidigits.hdf5                                     {train,test}_{labels,addresses,timestamps}
 
-    visual  binary [T, 2, 28, 28]   did the pixel see an event of that polarity in that step? the middle 28 of 128 pixels
-    audio   binary [T, 1, 28, 28]   did the channel spike in that step? 64 channels as 8x8, pixels repeated
+    visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the middle 28 of 128 pixels
+    audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 channels as 8x8, pixels repeated
 
-As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's train and test parts are
-repeated or cut to 500 of each digit; both are paired by position. 'o' is zero and 'z' is left out. The shuffle is
+As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's train and test parts
+are repeated or cut to 500 of each digit; both are paired by position. 'o' is zero and 'z' is left out. The shuffle is
 drawn from a fixed stream, so the split is the same everywhere. A step is a T-th of each recording's own duration.
 Camera: Serrano-Gotarredona and Linares-Barranco 2015, 10.3389/fnins.2015.00481; cochlea: Anumula et al. 2018,
 10.3389/fnins.2018.00023. Published frames hold counts and are resized bilinearly; the network here takes spikes.

@@ -21,9 +21,9 @@ TEST_LEAST = 5                          # test recordings of a digit
 def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Event counts uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are there.
 
-    A damaged file goes to `faults`. The published set comes in parts: recordings that the index lists and the folder lacks
-    are left out. A digit with fewer than five test recordings takes the last of its training ones, which training then
-    does without.
+    A damaged file goes to `faults`. The published set comes in parts: recordings that the index lists and the folder
+    lacks are left out. A digit with fewer than five test recordings takes the last of its training ones, which training
+    then does without.
     """
     folder = Path(data_dir) / "nmnist"
     there = {name: [row for row in _index(folder / file, faults) if (folder / f"{row[0]}.bs2").exists()]

@@ -22,8 +22,8 @@ class Pairs:
     waveform: float32 [S, 8000], one second at 8 kHz, speech at unit RMS followed by zeros      -> "audio"
     cochlea_steps: 0: the waveform becomes a log-mel frame; T: spike trains of `cochlea` over T steps
     image:    float32 [S, 28, 28] in [0, 1], light strokes on black                             -> "visual"
-    framed:   {modality: [S, C, H, W]} at the size of the network's input: pictures as uint8, spectrograms as float32, the
-              natural logarithm of the magnitude
+    framed:   {modality: [S, C, H, W]} at the size of the network's input: pictures as uint8, spectrograms as float32,
+              the natural logarithm of the magnitude
     recorded: {modality: uint8 [S, T, C, H, W]}, how many events or spikes in each step
     label:    int64 [S], 0 <= label < classes
     row:      int64 [S], place of each pair in its full split; keeps its noise the same in every subset

@@ -2,9 +2,9 @@
 
     audio    8 kHz speech (FSDD)       visual   28x28 pixels (MNIST)       event    events [T, 2, 32, 32] (N-MNIST)
 
-N-MNIST filmed MNIST: the images that the recordings at hand show are never used, so no image and recording of a row show
-the same writing. Test images are MNIST's test images, test recordings those of `nmnist`. Rows with the same event recording
-are one group.
+N-MNIST filmed MNIST: the images that the recordings at hand show are never used, so no image and recording of a row
+show the same writing. Test images are MNIST's test images, test recordings those of `nmnist`. Rows with the same event
+recording are one group.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     data_dir/UrbanSound8K-AV/Dataset_v3_vision/CLASS/x.jpg      data_dir/UrbanSound8K-AV/Dataset_v3_sound/CLASS/x.wav
 
 The published split gives the first 70 % of every class to training, in the order in which the file system lists them.
-Here that order is the sorted one of the names, the same everywhere. Slices of one recording (the number before the first
-dash of an UrbanSound8K name) can be in both parts of it, as published; validation shares none with training.
+Here that order is the sorted one of the names, the same everywhere. Slices of one recording (the number before the
+first dash of an UrbanSound8K name) can be in both parts of it, as published; validation shares none with training.
 """
 
 from __future__ import annotations

@@ -239,8 +239,8 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
 
 def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, split: str) -> tuple[dict, np.ndarray,
                                                                                                     str]:
-    """Encoded samples {input: uint8 [S, C, H, W], over time [S, T, C, H, W]} and labels of a dataset, corrupted and related
-    as the model was trained."""
+    """Encoded samples {input: uint8 [S, C, H, W], over time [S, T, C, H, W]} and labels of a dataset, corrupted and
+    related as the model was trained."""
     name = dataset or bundle.training.get("dataset")
     if not isinstance(name, str):
         raise UsageError("the model does not say which dataset it was trained on", fix="give --dataset")

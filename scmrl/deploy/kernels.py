@@ -172,7 +172,8 @@ def decay(x, keep, word):
 def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
     """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v to out.
 
-    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow, and wide ones are slower.
+    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow, and wide ones are
+    slower.
     """
     word = u.dtype.type
     keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))

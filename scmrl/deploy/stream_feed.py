@@ -139,8 +139,8 @@ def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
 def sense_of(p: Population) -> str | None:
     """What an input takes: sound, images, events; None where it takes neither.
 
-    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of the cochlea; what has two
-    channels comes from an event camera; an image is one graded frame.
+    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of the cochlea; what has
+    two channels comes from an event camera; an image is one graded frame.
     """
     if p.name == "audio":
         return "sound"

@@ -14,8 +14,8 @@ from .figures import stacked_bars
 from .pages import number
 
 SHOWN = 30
-HEAD = ("accuracy", "spikes_per_inference", "synops_per_inference", "core_dynamic_uj", "core_static_uj", "total_uj", "latency_us",
-        "energy_delay_uj_ms", "cores", "chips", "neurons", "mismatches", "test_accuracy")
+HEAD = ("accuracy", "spikes_per_inference", "synops_per_inference", "core_dynamic_uj", "core_static_uj", "total_uj",
+        "latency_us", "energy_delay_uj_ms", "cores", "chips", "neurons", "mismatches", "test_accuracy")
 SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples")
 Numbers = dict[str, float]
 
@@ -67,14 +67,16 @@ class ComparisonReport(Report):
             yield f"{len(self.changes) - SHOWN} more with --json"
         for name, names in (("first", self.only_first), ("second", self.only_second)):
             if names:
-                yield f"only in the {name}: {', '.join(names[:10])}" + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+                yield (f"only in the {name}: {', '.join(names[:10])}"
+                       + (f" and {len(names) - 10} more" if len(names) > 10 else ""))
 
     def page(self) -> str:
         """The comparison as an HTML page."""
         heads = ("figure", "first", "second", "difference", "ratio")
         rows = [[_cells(row) for row in part] for part in (self.head, self.changes)]
         return document(f"scmrl compare: {self.reports}", section("Summary", facts([
-            ("first", self.first), ("second", self.second), ("numbers", f"{self.equal} equal, {len(self.changes)} others differ")]),
+            ("first", self.first), ("second", self.second),
+            ("numbers", f"{self.equal} equal, {len(self.changes)} others differ")]),
             _bars(self.head), table(heads, rows[0], caption="What is asked for first")),
             section("All that changed", table(heads, rows[1], caption="Most changed first", named=True)))
 
@@ -85,13 +87,15 @@ def _bars(head: tuple[dict, ...]) -> str:
     for row in head:
         larger = max(abs(row["first"]), abs(row["second"])) / 100
         if larger:
-            rows += [(row["name"] if side == "first" else "", {f"{side} (% of the larger)": abs(row[side]) / larger}) for side in ("first", "second")]
+            rows += [(row["name"] if side == "first" else "", {f"{side} (% of the larger)": abs(row[side]) / larger})
+                     for side in ("first", "second")]
     return stacked_bars(rows, "%", "The figures of both reports, in % of the larger of the two")
 
 
 def _cells(row: dict) -> tuple[str, ...]:
     return (row["name"], number(row["first"]), number(row["second"]),
-            ("+" if row["difference"] > 0 else "") + number(row["difference"]), "-" if row["ratio"] is None else f"{row['ratio']:.3g}x")
+            ("+" if row["difference"] > 0 else "") + number(row["difference"]),
+            "-" if row["ratio"] is None else f"{row['ratio']:.3g}x")
 
 
 def compare(first: Path, second: Path) -> ComparisonReport:
@@ -113,11 +117,12 @@ def compare(first: Path, second: Path) -> ComparisonReport:
                         value=", ".join(r["command"] for r in reports))
     a, b = (dict(_numbers(report)) for report in reports)
     changes = [Change(name, a[name], b[name]) for name in a if name in b]
-    head = [c for c in changes if c.name.split(".")[-1] in HEAD and "populations" not in c.name and "layers" not in c.name]
+    head = [c for c in changes
+            if c.name.split(".")[-1] in HEAD and "populations" not in c.name and "layers" not in c.name]
     rest = sorted((c for c in changes if c not in head and c.difference), key=lambda c: -c.weight)
-    return ComparisonReport(str(first), str(second), reports[0]["command"], tuple(map(_row, head)), tuple(map(_row, rest)),
-                            sum(not c.difference for c in changes), tuple(sorted(a.keys() - b.keys())),
-                            tuple(sorted(b.keys() - a.keys())))
+    return ComparisonReport(str(first), str(second), reports[0]["command"], tuple(map(_row, head)),
+                            tuple(map(_row, rest)), sum(not c.difference for c in changes),
+                            tuple(sorted(a.keys() - b.keys())), tuple(sorted(b.keys() - a.keys())))
 
 
 def _row(change: Change) -> dict:

@@ -45,20 +45,23 @@ def network(graph: Graph, rates: Mapping[str, float]) -> str:
         a, b, c, d = x1 + NODE_WIDTH / 2, y1 + NODE_HEIGHT, x2 + NODE_WIDTH / 2, y2
         bend = max(abs(d - b) / 2, 8)
         colour = "var(--warm)" if crossing else "var(--f)"
-        lines.append(f'<path d="M{a:.0f} {b:.0f}C{a:.0f} {b + bend:.0f} {c:.0f} {d - bend:.0f} {c:.0f} {d:.0f}" fill="none" '
-                     f'stroke="{colour}" stroke-width="{1.4 if crossing else 1}" opacity=".6"/>')
+        lines.append(f'<path d="M{a:.0f} {b:.0f}C{a:.0f} {b + bend:.0f} {c:.0f} {d - bend:.0f} {c:.0f} {d:.0f}" '
+                     f'fill="none" stroke="{colour}" stroke-width="{1.4 if crossing else 1}" opacity=".6"/>')
     top_rate = max([*rates.values(), 1e-9])
     nodes = []
     for name, (x, y) in place.items():
         p, rate = graph[name], rates.get(name)
-        words = f"{name}: {'x'.join(map(str, p.shape))} {p.kind}" + (f", {rate:.4f} spikes a neuron and step" if rate else "")
+        words = (f"{name}: {'x'.join(map(str, p.shape))} {p.kind}"
+                 + (f", {rate:.4f} spikes a neuron and step" if rate else ""))
         edge = {"input": "var(--c)", "readout": "var(--e)"}.get(p.kind, "var(--f)")
         short = name if len(name) <= 19 else "…" + name[-18:]
         ink = "var(--paper)" if (rate or 0) > 0.6 * top_rate else "var(--ink)"
         nodes.append(f'<g><title>{escape(words)}</title><rect x="{x:.0f}" y="{y + 1:.0f}" width="{NODE_WIDTH}" '
                      f'height="{NODE_HEIGHT}" rx="4" fill="{shade((rate or 0) / top_rate)}" stroke="{edge}"/>'
-                     f'<text x="{x + 5:.0f}" y="{y + 16:.0f}" style="font-size:10px;fill:{ink}">{escape(short)}</text></g>')
-    return svg(width, height, "".join(lines + nodes), f"network of {len(graph.populations)} populations", full=widest > 12)
+                     f'<text x="{x + 5:.0f}" y="{y + 16:.0f}" style="font-size:10px;fill:{ink}">{escape(short)}</text>'
+                     "</g>")
+    return svg(width, height, "".join(lines + nodes), f"network of {len(graph.populations)} populations",
+               full=widest > 12)
 
 
 def raster(spikes: np.ndarray, label: str, width: int = 240) -> str:
@@ -77,8 +80,8 @@ def raster(spikes: np.ndarray, label: str, width: int = 240) -> str:
             paths.append(f'<path d="{marks}" fill="var(--a)" opacity="{k / LEVELS:.2f}"/>')
     height = rows * tall
     every = max(1, steps // 8)
-    ticks = "".join(f'<text x="{(t + .5) * cell:.1f}" y="{height + 12:.1f}" text-anchor="middle" style="font-size:9px">{t + 1}</text>'
-                    for t in range(0, steps, every))
+    ticks = "".join(f'<text x="{(t + .5) * cell:.1f}" y="{height + 12:.1f}" text-anchor="middle" '
+                    f'style="font-size:9px">{t + 1}</text>' for t in range(0, steps, every))
     frame = f'<rect width="{width}" height="{height:.1f}" fill="var(--soft)"/>'
     return svg(width, height + 15, f'{frame}{"".join(paths)}{ticks}', label)
 
@@ -94,18 +97,19 @@ def stacked_bars(rows: Sequence[tuple[str, Mapping[str, float]]], unit: str, lab
     body = []
     for i, (name, parts) in enumerate(rows):
         x, y = float(left), 24 + i * step
-        body.append(f'<text x="{left - 6}" y="{y + 11}" text-anchor="end">{escape(name if len(name) < 34 else "…" + name[-32:])}</text>')
+        body.append(f'<text x="{left - 6}" y="{y + 11}" text-anchor="end">'
+                    f'{escape(name if len(name) < 34 else "…" + name[-32:])}</text>')
         for kind, value in parts.items():
             if value:
                 body.append(f'<rect x="{x:.1f}" y="{y}" width="{max(value * scale, .5):.1f}" height="13" '
-                            f'fill="var(--{COLOURS[kinds.index(kind) % 6]})"><title>{escape(f"{name}, {kind}: {value:.4g} {unit}")}'
-                            f"</title></rect>")
+                            f'fill="var(--{COLOURS[kinds.index(kind) % 6]})">'
+                            f'<title>{escape(f"{name}, {kind}: {value:.4g} {unit}")}</title></rect>')
                 x += value * scale
         body.append(f'<text x="{x + 4:.1f}" y="{y + 11}">{sum(parts.values()):.4g}</text>')
     legend, x = [], 0
     for i, kind in enumerate(kinds):
-        legend.append(f'<rect x="{x}" y="3" width="10" height="10" fill="var(--{COLOURS[i % 6]})"/><text x="{x + 14}" y="12">'
-                      f"{escape(kind)}</text>")
+        legend.append(f'<rect x="{x}" y="3" width="10" height="10" fill="var(--{COLOURS[i % 6]})"/>'
+                      f'<text x="{x + 14}" y="12">{escape(kind)}</text>')
         x += 26 + 7 * len(kind)
     return svg(max(width, x), 28 + len(rows) * step, "".join(legend + body), label, full=len(kinds) > 5)
 
@@ -114,7 +118,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], cell: int = 26) -> str
     """Counts [K, K]: rows are the labels, columns the answers."""
     k, margin = len(matrix), 44
     body = [f'<text x="{margin + k * cell / 2}" y="10" text-anchor="middle">answer</text>',
-            f'<text x="10" y="{margin + k * cell / 2}" text-anchor="middle" transform="rotate(-90 10 {margin + k * cell / 2})">label</text>']
+            f'<text x="10" y="{margin + k * cell / 2}" text-anchor="middle" '
+            f'transform="rotate(-90 10 {margin + k * cell / 2})">label</text>']
     totals = np.maximum(matrix.sum(1), 1)
     for i in range(k):
         for text, x, y, anchor in ((classes[i], margin - 5, margin + i * cell + 17, "end"),
@@ -124,14 +129,17 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], cell: int = 26) -> str
             part = matrix[i, j] / totals[i]
             ink = "var(--paper)" if part > 0.6 else "var(--ink)"
             body.append(f'<g><title>{escape(f"{classes[i]} answered as {classes[j]}: {matrix[i, j]}")}</title>'
-                        f'<rect x="{margin + j * cell}" y="{margin + i * cell}" width="{cell - 1}" height="{cell - 1}" fill="{shade(part)}"/>'
-                        + (f'<text x="{margin + j * cell + cell / 2}" y="{margin + i * cell + 17}" text-anchor="middle" '
-                           f'style="fill:{ink}">{matrix[i, j]}</text>' if matrix[i, j] else "") + "</g>")
+                        f'<rect x="{margin + j * cell}" y="{margin + i * cell}" width="{cell - 1}" '
+                        f'height="{cell - 1}" fill="{shade(part)}"/>'
+                        + (f'<text x="{margin + j * cell + cell / 2}" y="{margin + i * cell + 17}" '
+                           f'text-anchor="middle" style="fill:{ink}">{matrix[i, j]}</text>' if matrix[i, j] else "")
+                        + "</g>")
     return svg(margin + k * cell + 2, margin + k * cell + 2, "".join(body), "confusion matrix")
 
 
 def core_map(cores: Sequence[dict], value: str, label: str, cell: int = 20) -> str:
-    """Cores of the map of a `PlacementReport`, four a tile, chips side by side; fill is the share or activity `value`."""
+    """Cores of the map of a `PlacementReport`, four a tile, chips side by side; fill is the share or activity
+    `value`."""
     def amount(core: dict) -> float:
         return max(core["utilisation"].values()) if value == "utilisation" else core.get(value) or 0.0
 
@@ -146,19 +154,24 @@ def core_map(cores: Sequence[dict], value: str, label: str, cell: int = 20) -> s
         x = chips.index(core["chip"]) * (columns * tile + 20) + core["tile"][0] * tile + (k % 2) * cell
         y = 16 + core["tile"][1] * tile + (k // 2) * cell
         who = ", ".join(dict.fromkeys(piece["population"] for piece in core["pieces"]))
-        words = f"core {core['core']}: {who}; {core['neurons']} neurons, {core['binding']} at {100 * max(core['utilisation'].values()):.0f} %"
+        words = (f"core {core['core']}: {who}; {core['neurons']} neurons, {core['binding']} at "
+                 f"{100 * max(core['utilisation'].values()):.0f} %")
         if core.get("synops_per_step") is not None:
             words += f", {core['synops_per_step']:,.0f} synops a step"
-        body.append(f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" fill="{shade(amount(core) / largest)}" '
-                    f'stroke="var(--line)"><title>{escape(words)}</title></rect>')
-    empty = "".join(f'<rect x="{c * (columns * tile + 20) + i * tile + k % 2 * cell}" y="{16 + j * tile + k // 2 * cell}" '
+        body.append(f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" '
+                    f'fill="{shade(amount(core) / largest)}" stroke="var(--line)">'
+                    f'<title>{escape(words)}</title></rect>')
+    empty = "".join(f'<rect x="{c * (columns * tile + 20) + i * tile + k % 2 * cell}" '
+                    f'y="{16 + j * tile + k // 2 * cell}" '
                     f'width="{cell - 2}" height="{cell - 2}" fill="none" stroke="var(--line)"/>'
                     for c in range(len(chips)) for i in range(columns) for j in range(lines) for k in range(4))
-    names = empty + "".join(f'<text x="{i * (columns * tile + 20)}" y="11">chip {chip}</text>' for i, chip in enumerate(chips))
+    names = empty + "".join(f'<text x="{i * (columns * tile + 20)}" y="11">chip {chip}</text>'
+                            for i, chip in enumerate(chips))
     return svg(len(chips) * (columns * tile + 20), 20 + lines * tile, names + "".join(body), label, full=len(chips) > 2)
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str, unit: str, width: int = 420, height: int = 200) -> str:
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str, unit: str, width: int = 420,
+           height: int = 200) -> str:
     """Lines {name: [(x, y)]} on common axes."""
     points = [p for line in series.values() for p in line]
     if len(points) < 2:
@@ -170,9 +183,11 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str, unit
     for part in (0, 0.5, 1):
         y = y0 + part * (y1 - y0)
         body.append(f'<text x="{left - 5}" y="{top + h - part * h + 4:.1f}" text-anchor="end">{y:.3g}</text>')
-    body.append(f'<text x="{left}" y="{height - 10}">{x0:g}</text><text x="{left + w}" y="{height - 10}" text-anchor="end">{x1:g} epochs</text>')
+    body.append(f'<text x="{left}" y="{height - 10}">{x0:g}</text>'
+                f'<text x="{left + w}" y="{height - 10}" text-anchor="end">{x1:g} epochs</text>')
     for i, (name, line) in enumerate(series.items()):
-        path = " ".join(f"{left + w * (x - x0) / max(x1 - x0, 1e-9):.1f},{top + h - h * (y - y0) / max(y1 - y0, 1e-9):.1f}" for x, y in line)
+        path = " ".join(f"{left + w * (x - x0) / max(x1 - x0, 1e-9):.1f},"
+                        f"{top + h - h * (y - y0) / max(y1 - y0, 1e-9):.1f}" for x, y in line)
         body.append(f'<polyline points="{path}" fill="none" stroke="var(--{COLOURS[i % 6]})" stroke-width="2"/>'
                     f'<text x="{left + i * 150}" y="12" style="fill:var(--{COLOURS[i % 6]})">{escape(name)}</text>')
     return svg(width, height, "".join(body), f"{label} {unit}")

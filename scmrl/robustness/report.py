@@ -56,7 +56,8 @@ def picture(report: RobustnessReport, path: Path) -> None:
     from matplotlib import pyplot
     kinds = list(dict.fromkeys(p.kind for p in report.points if p.kind != "clean"))
     columns = min(4, len(kinds))
-    figure, axes = pyplot.subplots(-(-len(kinds) // columns), columns, figsize=(3.1 * columns, 2.9 * -(-len(kinds) // columns)),
+    figure, axes = pyplot.subplots(-(-len(kinds) // columns), columns,
+                                   figsize=(3.1 * columns, 2.9 * -(-len(kinds) // columns)),
                                    layout="constrained", squeeze=False, sharey=True)
     for ax in axes.flat[len(kinds):]:
         ax.set_axis_off()

@@ -59,7 +59,8 @@ class TrainConfig:
     held_out: int = 64                  # test samples stored in the bundle
     accelerator: str = "cpu"            # where training runs: cpu or gpu; what it gives is always measured on the CPU
     swap_partners: bool = True          # sounds and images of one class meet anew in every epoch, training only
-    image_noise: float = 0.0            # noise on the images in training alone: its power over theirs; published: 10^(-snr / 10)
+    image_noise: float = 0.0            # noise on the images in training alone: its power over theirs;
+                                        # published: 10^(-snr / 10)
     shift: int = 1                      # random shift of the image and of the spectrogram in pixels, training only
 
 

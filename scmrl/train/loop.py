@@ -1,8 +1,8 @@
 """Training a model: Lightning runs the epochs, this file says what one epoch is.
 
 A run directory holds config.toml, checkpoints/ (last.ckpt after every epoch, best.ckpt by validation), logs/
-(metrics.csv and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/.
-Validation runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
+(metrics.csv and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end,
+bundle/. Validation runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
 """
 
 from __future__ import annotations

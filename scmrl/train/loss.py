@@ -66,4 +66,5 @@ class Naming(nn.Module):
 
     def forward(self, rates: dict[str, Tensor], digits: Tensor) -> Tensor:
         """Sum of the cross-entropies for rates {modality: [B, C]} and digits [B, M] in the same order."""
-        return sum(F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i]) for i, (m, head) in enumerate(self.heads.items()))
+        return sum(F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i])
+                   for i, (m, head) in enumerate(self.heads.items()))

@@ -8,8 +8,8 @@ Backward: the distance to threshold before the reset, x = (v - 64 vth) / (64 sca
 derivative (Zenke & Ganguli 2018, as in norse); the membrane of the step before is a constant, as in S-CMRL (He et al.
 2025, arXiv 2502.12488), so that credit is local in time:  ds[t]/da[t] = 1 / (|slope x| + 1)^2 / scale.
 
-On a CPU all steps are one kernel on rows of channels (`scmrl.train.rows`), forward and backward, and the batch norm of a
-layer in training is part of it; elsewhere the same in torch operations, with norse's threshold.
+On a CPU all steps are one kernel on rows of channels (`scmrl.train.rows`), forward and backward, and the batch norm of
+a layer in training is part of it; elsewhere the same in torch operations, with norse's threshold.
 """
 
 from __future__ import annotations

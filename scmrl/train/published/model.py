@@ -1,8 +1,8 @@
 """AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488) as published, with the baselines in its shell.
 
     x_a, x_v = embedding(audio), embedding(visual)
-    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M + b) with alignment,
-             else z = M;   x' = x + alpha z.     ccssa-spatial: M = S;  ccssa-temporal: M = R
+    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M + b) with
+             alignment, else z = M;   x' = x + alpha z.     ccssa-spatial: M = S;  ccssa-temporal: M = R
     late-float: x' = x      weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
     cmci:    x' = MLP(LIF(W1 x + W2 y)); the audio branch classifies, plain features of both classify beside it
     logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b

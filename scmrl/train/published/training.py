@@ -1,6 +1,7 @@
 """Training the published model and its baselines: cross-entropy plus alignment as published, epochs by validation.
 
-A run leaves RUN/metrics.json in place of a bundle: products of rates and attention over future steps are not for a chip.
+A run leaves RUN/metrics.json in place of a bundle: products of rates and attention over future steps are not for a
+chip.
 """
 
 from __future__ import annotations
