@@ -53,7 +53,7 @@ TABLES = {
     "nmnist-fsdd": (("--dataset=nmnist-fsdd", "--epochs=12"), against_published("audio", "visual")),
     "correspondence": (("--dataset=av-mnist", "--set=task=correspondence", "--set=train.auxiliary=1.0"), TASK),
     "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
-    "triple-digits-hard": (("--dataset=triple-digits", "--hard"), {
+    "triple-digits-hard": (("--dataset=triple-digits", "--hard", "--set=train.temperature=0.1"), {
         " + ".join(m): (alone(*m),) for m in (*((a,) for a in DIGITS), DIGITS[:2], DIGITS[::2], DIGITS[1:], DIGITS)}),
 }
 

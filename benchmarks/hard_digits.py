@@ -29,7 +29,7 @@ MODELS = {
     "full": [],
 }
 DATA = ("--dataset", "av-mnist", "--hard")
-COMMON = ("model.embedding=deep", "model.steps=6")      # of all models here
+COMMON = ("model.embedding=deep", "model.steps=6", "train.temperature=0.1")      # of all models here
 COMPLEMENT = "*.attention.complement"
 
 

@@ -52,7 +52,7 @@ class TrainConfig:
     fold_fraction: float = 0.35
     alignment: float = 0.1              # weight of semantic alignment while the norm is live; of task name alone
     auxiliary: float = 0.0              # weight of naming each modality's digit from its tokens, in training only
-    temperature: float = 0.1            # of the semantic alignment loss
+    temperature: float = 0.3            # of the semantic alignment loss
     patience: int = 0                   # early stopping after that many epochs without a better validation; 0: off
     validation: float = 0.1             # part of the training set that chooses the epoch
     seed: int = 42
