@@ -1,6 +1,7 @@
 """Shared fixtures: a small frozen model that needs no training and no torch."""
 
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

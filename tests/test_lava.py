@@ -275,7 +275,11 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     segments = first.split()[1:]
     assert first.startswith("running /dev/shm/psm_"), first + process.stderr.read()
     send(process.pid, number)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert out == ""
     if number == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
