@@ -111,9 +111,10 @@ def main() -> None:
                    for i, seed in enumerate(seeds) for name in reversed(models)], options.data_dir, options.jobs)
         head = ["model", *(f"seed {seed}" for seed in seeds), "test %", "validation %", "parameters", "spikes",
                 "synops", "nJ at 45 nm", "uJ on Loihi 2 (cores)", "samples/s in training"]
-        text += [f"### {title}", "", f"`scmrl train {' '.join(data)}`, per inference:", "",
-                 *table(head, rows(runs, options.data_dir)), ""]
-        print("\n".join(text[text.index(f"### {title}"):]), flush=True)
+        section = [f"### {title}", "", f"`scmrl train {' '.join(data)}`, per inference:", "",
+                   *table(head, rows(runs, options.data_dir)), ""]
+        print("\n".join(section), flush=True)
+        text += section
     if options.write:
         with whole_file(options.write) as temporary:
             temporary.write_text("\n".join(text), encoding="utf-8")

@@ -2,7 +2,7 @@
 
     python benchmarks/throughput.py [--out runs/bench] [--threads N] [--lava-samples N]
 
-Two networks, both C = 64 and T = 4 on digits-av: the demo's (deep embedding) and a shallow one (64 tokens). Each is
+Two networks, both C = 64 and T = 4 on digits-av: the demo's (strided embedding) and a shallow one (64 tokens). Each is
 trained for a few batches (that is the training figure) and frozen; then simulator, torch's plain float forward of the
 same network and Lava take turns, and the best of several rounds counts. The dense bound is this machine's measured
 single-precision matrix rate over the multiply-accumulates that a dense evaluation of all T steps needs.

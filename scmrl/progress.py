@@ -20,6 +20,11 @@ def show() -> None:
     _shown = True
 
 
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 3:07."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 class Progress:
     """One line on a terminal's standard error with count, rate and time left; silent where it is not a terminal."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from scmrl import reference
+from scmrl import cli, reference
 from scmrl.bundle import Bundle
 from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
 
@@ -15,6 +15,18 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def scmrl(capsys):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+    def run(*arguments):
+        with pytest.raises(SystemExit) as leaving:
+            cli.main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return leaving.value.code, out, err
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -12,24 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scmrl import bundle, cli
+from scmrl import bundle
 from scmrl.convert import TARGETS
 from scmrl.errors import GraphError
 
 NEEDS = {"backend", "samples", "accuracy", "bit_exact", "populations"}
 POPULATION = {"name", "shape", "neurons", "spikes_per_inference", "synops_per_inference", "mismatches"}
-
-
-@pytest.fixture
-def scmrl(capsys):
-    """Run a command in this process: (exit code, stdout, stderr)."""
-    def run(*arguments):
-        with pytest.raises(SystemExit) as leaving:
-            cli.main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return leaving.value.code, out, err
-    return run
 
 
 def fails(outcome, code, *words):

@@ -197,21 +197,9 @@ def test_settings_that_make_no_sense(settings, word):
         Board(**settings)
 
 
-def test_board_settings_are_for_the_board(scmrl_cli, model):
-    code, error = scmrl_cli("deploy", str(model), "--board", "x")
+def test_board_settings_are_for_the_board(scmrl, model):
+    code, _, error = scmrl("deploy", model, "--board", "x")
     assert code == 2 and "loihi" in error
-
-
-@pytest.fixture
-def scmrl_cli(capsys):
-    from scmrl.cli import main
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        return left.value.code, capsys.readouterr().err
-
-    return run
 
 
 # ---- with the double -----------------------------------------------------------------------------

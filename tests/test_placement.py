@@ -9,7 +9,6 @@ from conformance.graphs import GRAPHS, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmrl import cli
 from scmrl.bundle import Bundle
 from scmrl.deploy.placement import DoesNotFit, place, placeable
 from scmrl.deploy.placement_report import capacity, placement_report
@@ -355,17 +354,6 @@ def test_systems_by_name():
 
 
 # The command.
-
-@pytest.fixture
-def scmrl(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as leaving:
-            cli.main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return leaving.value.code, out, err
-    return run
-
 
 def test_command_places_and_reports_the_same_in_json(scmrl, model, small_bundle):
     code, out, _ = scmrl("place", model, "--json")

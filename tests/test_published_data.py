@@ -488,6 +488,8 @@ def test_noise_in_training_alone_has_the_published_power(crema, hard):
     assert float(added.square().mean()) == pytest.approx(asked, rel=0.1)
     assert np.array_equal(quiet.test.encoded["visual"], noisy.test.encoded["visual"])
     assert np.array_equal(next(iter(noisy.epoch(0)))[0]["visual"], steps)
+    halves = [next(iter(dataclasses.replace(noisy.epoch(0), part=(rank, 2))))[0]["visual"] for rank in (0, 1)]
+    assert np.array_equal(np.concatenate(halves, 1), steps)             # two processes see what one does
 
 
 def test_noise_in_training_is_for_images():

@@ -16,7 +16,7 @@ from conformance.graphs import GRAPHS, LAVA_REFUSES, random_graph, random_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmrl import cli, reference
+from scmrl import reference
 from scmrl.activity import predictions
 from scmrl.bundle import Bundle
 from scmrl.data.cochlea import spikes
@@ -146,14 +146,8 @@ def test_a_windows_counts_are_those_of_the_report(name):
 # ---- the command ---------------------------------------------------------------------------------
 
 @pytest.fixture
-def scmrl(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as leaving:
-            cli.main(["deploy", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return leaving.value.code, out, err
-    return run
+def scmrl(scmrl):
+    return lambda *arguments: scmrl("deploy", *arguments)
 
 
 def lines_of(out):

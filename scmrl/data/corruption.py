@@ -94,15 +94,13 @@ class Corruption:
     def _spoil_picture(self, picture: np.ndarray, random: np.random.Generator) -> None:
         """Of bytes [C, H, W]."""
         x = picture.astype(np.float32) / 255
-        if self.pixel_keep is not None:
-            x *= random.random(x.shape[1:], np.float32) < self.pixel_keep
-        if self.pixel_noise is not None:
-            x += np.float32(self.pixel_noise) * random.standard_normal(x.shape, np.float32)
-        picture[:] = np.rint(255 * np.clip(x, 0, 1))
+        self._spoil_pixels(x, random)
+        picture[:] = np.rint(255 * x)
 
     def _spoil_pixels(self, image: np.ndarray, random: np.random.Generator) -> None:
+        """Of [..., H, W] in [0, 1]."""
         if self.pixel_keep is not None:
-            image *= random.random(image.shape, np.float32) < self.pixel_keep
+            image *= random.random(image.shape[-2:], np.float32) < self.pixel_keep
         if self.pixel_noise is not None:
             image += np.float32(self.pixel_noise) * random.standard_normal(image.shape, np.float32)
             np.clip(image, 0, 1, out=image)

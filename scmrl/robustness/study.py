@@ -19,6 +19,7 @@ import numpy as np
 from ..activity import Activity, predictions
 from ..deploy.backends import open_backend
 from ..graph import Graph
+from ..progress import clock
 from . import perturbation
 
 Inputs = dict[str, np.ndarray]
@@ -86,9 +87,9 @@ class Clock:
     def __call__(self, point: Point) -> Point:
         self.done += 1
         per_point = (time.monotonic() - self.started) / self.done
-        left = int(per_point * (self.total - self.done))
+        left = per_point * (self.total - self.done)
         self.tell(f"{point.kind} {point.level:g}: {100 * point.accuracy:.2f} %  [{self.done} of {self.total}, "
-                  f"{1 / per_point:.2f}/s, {left // 60}:{left % 60:02d} left]")
+                  f"{1 / per_point:.2f}/s, {clock(left)} left]")
         return point
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from ..errors import DataError, MissingDependency, ScmrlError, UsageError
 from ..files import read_json, whole_file, write_json
+from ..progress import clock
 from . import space
 
 STUDY = "scmrl"
@@ -53,6 +54,10 @@ class Sweep:
     chip: str = ""
     grid: bool = False
     seed: int = 42
+
+    @property
+    def file(self) -> Path | None:
+        return Path(self.config) if self.config else None
 
     @property
     def parsed(self) -> tuple[space.Axis, ...]:
@@ -108,12 +113,11 @@ class Worker:
     def _check_axes(self) -> None:
         """Refuse, before any trial, an axis none of whose values training takes."""
         from ..train.config import assignments, read
-        file = Path(self.sweep.config) if self.sweep.config else None
         for axis in self.axes:
             refused, values = None, axis.choices or (axis.low, axis.high)
             for value in () if axis.key.startswith("limits.") else values:
                 try:
-                    read(file, {**assignments(self.sweep.settings), axis.key: value})
+                    read(self.sweep.file, {**assignments(self.sweep.settings), axis.key: value})
                     break
                 except UsageError as error:
                     refused = error
@@ -235,9 +239,8 @@ class Worker:
     def _profile(self, run: Path, limits: dict[str, object]) -> Path:
         """A profile file of the trial: the base chip's with other limits, which training then keeps to."""
         from ..hw_profiles import profile
-        from ..train.config import read
-        settings = dict(s.split("=", 1) for s in self.sweep.settings if s.startswith("profile="))
-        base = settings.get("profile") or read(Path(self.sweep.config) if self.sweep.config else None, {}).profile
+        from ..train.config import assignments, read
+        base = read(self.sweep.file, assignments(self.sweep.settings)).profile
         known = profile.load(base).limits
         lines = []
         for key, value in limits.items():
@@ -257,7 +260,7 @@ class Worker:
         energy = f"  {figures['energy_uj']:.2f} uJ" if figures["energy_uj"] is not None else ""
         settings = "  ".join(f"{key}={_short(value)}" for key, value in parameters.items())
         self.tell(f"trial {number}: validation {100 * figures['validation_accuracy']:.2f} %{energy}  {settings}  "
-                  f"[{done} of {self.trials}, {60 * rate:.1f} a minute, {int(left) // 60}:{int(left) % 60:02d} left]")
+                  f"[{done} of {self.trials}, {60 * rate:.1f} a minute, {clock(left)} left]")
 
     def table(self) -> list[Trial]:
         """All trials, best validation accuracy first, failed ones last."""

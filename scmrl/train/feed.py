@@ -59,10 +59,12 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for i in range(len(self)):
-            rows = np.array_split(self.order[i * self.batch:(i + 1) * self.batch], self.part[1])[self.part[0]]
+            whole = self.order[i * self.batch:(i + 1) * self.batch]
+            own = np.array_split(np.arange(len(whole)), self.part[1])[self.part[0]]
+            rows = whole[own]
             frames = {m: steps_first(x[rows]) for m, x in self.encoded.items()}
-            if self.noise:
-                frames["visual"] = self.noise(frames["visual"], i)
+            if self.noise:              # drawn for the whole batch: the processes share it as they share the rows
+                frames["visual"] = self.noise(steps_first(self.encoded["visual"][whole]), i)[:, own]
             yield frames, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.digits[rows])
 
 
@@ -143,7 +145,7 @@ class Feed:
         part, noise = (processes.rank(), processes.world()), None
         if train.image_noise:
             noise = ImageNoise(train.image_noise, self.config.model.steps, self.bits["visual"],
-                               (train.seed, SNR_STREAM, epoch, part[0]))
+                               (train.seed, SNR_STREAM, epoch))
         return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part, noise=noise)
 
 

@@ -27,6 +27,7 @@ from ..errors import DataError, UsageError
 from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
+from ..progress import clock
 from . import memory, processes
 from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
@@ -216,7 +217,7 @@ class Progress(Callback):
                      if "validation_accuracy" in values else "")
                   + ("  integers" if module.folded and module.config.model.attention not in FLOAT else "")
                   + f"  {len(module.feed.train_pairs) / per_epoch:.0f} samples/s"
-                  + f"  {_clock((epochs - epoch) * per_epoch)} left")
+                  + f"  {clock((epochs - epoch) * per_epoch)} left")
         dead = {name for name, rate in module.rates.items() if rate < DEAD_RATE}
         if module.folded and dead - self.warned:
             self.warned |= dead
@@ -230,10 +231,6 @@ class StopEarly(EarlyStopping):
     def on_validation_end(self, trainer, module):
         if module.folded:
             super().on_validation_end(trainer, module)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 @dataclass(frozen=True)
