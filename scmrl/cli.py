@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from . import __version__, progress
-from .errors import GraphError, MismatchError, ScmrlError, UsageError
+from .errors import GraphError, MismatchError, ScmrlError, UsageError, quoted
 from .progress import Progress
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -159,8 +159,9 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     try:
         outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, tell=tell)
     except KeyboardInterrupt:
-        hint = f" --data-dir {data_dir}" if data_dir else ""
-        tell(f"interrupted; nothing is lost up to the last finished epoch: scmrl train --resume --out {out}{hint}")
+        hint = f" --data-dir {quoted(data_dir)}" if data_dir else ""
+        tell("interrupted; nothing is lost up to the last finished epoch: "
+             f"scmrl train --resume --out {quoted(out)}{hint}")
         raise
     if outcome is None:                 # one of several processes, not the first
         return
@@ -181,8 +182,8 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         return
     if metrics["dead"]:
         click.echo(f"dead populations: {', '.join(metrics['dead'])}")
-    tell(f"next: scmrl evaluate {out}")
-    tell(f"next: scmrl export {out} --target lava")
+    tell(f"next: scmrl evaluate {quoted(out)}")
+    tell(f"next: scmrl export {quoted(out)} --target lava")
 
 
 @commands.command()
@@ -224,7 +225,7 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     try:
         rows = worker.run(jobs)
     except KeyboardInterrupt:
-        tell(f"interrupted; go on with: scmrl sweep --resume --out {out} --trials {trials}")
+        tell(f"interrupted; go on with: scmrl sweep --resume --out {quoted(out)} --trials {trials}")
         raise
     pictures = draw(wanted.parsed, rows, out, wanted.chip)
     report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)))
@@ -232,7 +233,8 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     if best is None:
         render(report, json_)
         raise ScmrlError("every trial failed", where=out, value=rows[0].why if rows else "none ran")
-    render(report, json_, f"scmrl export {out}/trial-{best.number:04d} --target lava")
+    trial = out / f"trial-{best.number:04d}"
+    render(report, json_, f"scmrl export {quoted(trial)} --target lava")
 
 
 def require_train() -> None:
@@ -259,7 +261,7 @@ def evaluate(model, dataset, data_dir, split, silence, json_):
     from .deploy import jobs
     report = jobs.evaluate(model, dataset=dataset, data_dir=data_dir, split=split, silence=silence,
                            progress=Progress("samples"))
-    render(report, json_, f"scmrl export {model} --target lava", f"scmrl energy {model}")
+    render(report, json_, f"scmrl export {quoted(model)} --target lava", f"scmrl energy {quoted(model)}")
 
 
 @commands.command()
@@ -278,7 +280,7 @@ def export(model, target, out, samples, no_verify, json_):
     exporter(targets[0])                # refuses an unknown target before anything is read
     report = write(model, targets, out, verify=not no_verify, samples=samples)
     written = [row for row in report.targets if row.written]
-    render(report, json_, *(f"scmrl deploy {row.path} --backend {RUNS_ON[row.target]}" for row in written))
+    render(report, json_, *(f"scmrl deploy {quoted(row.path)} --backend {RUNS_ON[row.target]}" for row in written))
     wrong = [row.target for row in written if row.exact and row.bit_exact is False]
     if wrong:
         raise MismatchError(f"exported to {', '.join(wrong)}, which differs from the original",
@@ -304,7 +306,7 @@ def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, inp
     bundle, report = run_import(file, calibrate=calibrate, steps=steps, dt=dt, reset=reset, convention=convention,
                                 weight_bits=weight_bits, input_bits=input_bits)
     bundle.save(out)
-    render(report, json_, f"scmrl verify {out} --backends simulator,lava", f"scmrl energy {out}")
+    render(report, json_, f"scmrl verify {quoted(out)} --backends simulator,lava", f"scmrl energy {quoted(out)}")
 
 
 @commands.command()
@@ -333,7 +335,7 @@ def deploy(model, backend, samples, file, deadline, no_compare, board, partition
     from .deploy import jobs
     report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
                          compared=not no_compare, picture=picture, page=page, board=boards)
-    render(report, json_, f"scmrl verify {model} --backends simulator,lava", f"scmrl energy {model}")
+    render(report, json_, f"scmrl verify {quoted(model)} --backends simulator,lava", f"scmrl energy {quoted(model)}")
     if report.exact and report.bit_exact is False:
         raise MismatchError(f"{backend} differs from the reference", value=f"{report.mismatches} values",
                             fix="report this with the bundle")
@@ -380,7 +382,7 @@ def verify(model, backends, samples, file, deadline, page, json_):
     from .deploy import jobs
     report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
                          progress=Progress("samples"), page=page)
-    render(report, json_, f"scmrl energy {model}")
+    render(report, json_, f"scmrl energy {quoted(model)}")
     if report.bit_exact is False:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
                             fix="report this with the bundle")
@@ -420,7 +422,7 @@ def place(model, profile, system, chips, packed, inputs, order, samples, file, p
     from .deploy import jobs
     report = jobs.place(model, profile, system=system, chips=chips, packed=packed, inputs=inputs, order=order,
                         samples=samples, file=file, picture=picture, page=page)
-    render(report, json_, f"scmrl energy {model} --profile {profile}")
+    render(report, json_, f"scmrl energy {quoted(model)} --profile {quoted(profile)}")
     if not report.fits:
         raise GraphError(f"does not fit: {report.why()}", fix=report.remedy())
 

@@ -12,6 +12,7 @@ import click
 from .bundle import load
 from .convert import exporter
 from .deploy import jobs
+from .errors import quoted
 from .files import write_json
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
@@ -48,4 +49,4 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
                f"{deployed.mismatches} mismatching spikes on Lava in {samples} samples; "
                f"{time.monotonic() - started:.0f} s")
     tell(f"wrote {out}: bundle, lava, evaluate.json, deploy.json, verify.json, energy.json, deploy.png")
-    tell(f"next: scmrl deploy {export} --backend lava --picture spikes.png")
+    tell(f"next: scmrl deploy {quoted(export)} --backend lava --picture spikes.png")

@@ -7,6 +7,7 @@ Anything else that reaches a user is a bug.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -82,3 +83,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}known: {', '.join(known)}"
+
+
+def quoted(path: object) -> str:
+    """A path as a shell takes it: hints are there to be copied."""
+    return shlex.quote(str(path))
