@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...children import bound
 from ...errors import BundleError, MissingDependency
 from ...files import read_arrays
 from .hdf5 import NO_LIBRARY, REFUSED
@@ -60,7 +61,7 @@ def _arrays(path: Path, limit: int) -> dict[str, np.ndarray]:
         root = str(Path(__file__).resolve().parents[3])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=READ_SECONDS,
+            done = subprocess.run(bound(command), check=False, capture_output=True, text=True, timeout=READ_SECONDS,
                                   stdin=subprocess.DEVNULL,
                                   env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
         except subprocess.TimeoutExpired:
