@@ -63,6 +63,7 @@ def sample_options(command):
 
 
 as_json = click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+layers_option = click.option("--layers", is_flag=True, help="Show the tables by population too.")
 picture_option = click.option("--picture", type=click.Path(path_type=Path), metavar="FILE",
                               help="Write a picture (.png, .svg or .pdf).")
 
@@ -113,12 +114,14 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def render(report, json_: bool, *next_commands: str) -> None:
+def render(report, json_: bool, *next_commands: str, layers: bool = False) -> None:
     """Show a report, then name what to try next."""
     if json_:
         click.echo(json.dumps(report.to_json(), indent=1))
         return
-    report.show()
+    report.show(layers=layers)
+    if report.has_layers and not layers:
+        tell("by population: give --layers")
     for command in next_commands:
         tell(f"next: {command}")
 
@@ -255,13 +258,15 @@ def require_train() -> None:
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option("--silence", metavar="PATTERN",
               help="Cut these populations off; '*.attention.complement' is alpha = 0.")
+@layers_option
 @as_json
-def evaluate(model, dataset, data_dir, split, silence, json_):
+def evaluate(model, dataset, data_dir, split, silence, layers, json_):
     """Run a whole split on the simulator."""
     from .deploy import jobs
     report = jobs.evaluate(model, dataset=dataset, data_dir=data_dir, split=split, silence=silence,
                            progress=Progress("samples"))
-    render(report, json_, f"scmrl export {quoted(model)} --target lava", f"scmrl energy {quoted(model)}")
+    render(report, json_, f"scmrl export {quoted(model)} --target lava", f"scmrl energy {quoted(model)}",
+           layers=layers)
 
 
 @commands.command()
@@ -299,14 +304,16 @@ def export(model, target, out, samples, no_verify, json_):
               help="Whose reading of the equations: nir, norse, snntorch, spikingjelly, sinabs.")
 @click.option("--weight-bits", type=int, default=8, show_default=True)
 @click.option("--input-bits", type=int, default=8, show_default=True)
+@layers_option
 @as_json
-def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, json_):
+def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, layers, json_):
     """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
     from .convert.nir_import import run_import
     bundle, report = run_import(file, calibrate=calibrate, steps=steps, dt=dt, reset=reset, convention=convention,
                                 weight_bits=weight_bits, input_bits=input_bits)
     bundle.save(out)
-    render(report, json_, f"scmrl verify {quoted(out)} --backends simulator,lava", f"scmrl energy {quoted(out)}")
+    render(report, json_, f"scmrl verify {quoted(out)} --backends simulator,lava", f"scmrl energy {quoted(out)}",
+           layers=layers)
 
 
 @commands.command()
@@ -319,9 +326,11 @@ def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, inp
 @stream_options
 @picture_option
 @page_option
+@layers_option
 @as_json
 def deploy(model, backend, samples, file, deadline, no_compare, board, partition, host, generation, profile_energy,
-           profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, page, json_):
+           profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, page,
+           layers, json_):
     """Run a model or an export on a backend: spikes, accuracy, energy, comparison with training."""
     boards = given(board=board, partition=partition, host=host, generation=generation, energy=profile_energy,
                    activity=profile_activity)
@@ -335,7 +344,8 @@ def deploy(model, backend, samples, file, deadline, no_compare, board, partition
     from .deploy import jobs
     report = jobs.deploy(model, backend, samples=samples, file=file, deadline_s=deadline, progress=Progress("samples"),
                          compared=not no_compare, picture=picture, page=page, board=boards)
-    render(report, json_, f"scmrl verify {quoted(model)} --backends simulator,lava", f"scmrl energy {quoted(model)}")
+    render(report, json_, f"scmrl verify {quoted(model)} --backends simulator,lava", f"scmrl energy {quoted(model)}",
+           layers=layers)
     if report.exact and report.bit_exact is False:
         raise MismatchError(f"{backend} differs from the reference", value=f"{report.mismatches} values",
                             fix="report this with the bundle")
@@ -376,13 +386,15 @@ def stream(model, backend, asked, carry, compared, json_):
 @sample_options
 @deadline_option
 @page_option
+@layers_option
 @as_json
-def verify(model, backends, samples, file, deadline, page, json_):
+def verify(model, backends, samples, file, deadline, page, layers, json_):
     """Compare backends, and training's own spikes, with the reference: every population and step."""
     from .deploy import jobs
     report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
                          progress=Progress("samples"), page=page)
-    render(report, json_, f"scmrl energy {quoted(model)}")
+    render(report, json_, f"scmrl energy {quoted(model)}",
+           layers=layers)
     if report.bit_exact is False:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
                             fix="report this with the bundle")
@@ -395,13 +407,14 @@ def verify(model, backends, samples, file, deadline, page, json_):
 @sample_options
 @picture_option
 @page_option
+@layers_option
 @as_json
-def energy(model, names, samples, file, picture, page, json_):
+def energy(model, names, samples, file, picture, page, layers, json_):
     """Estimate energy and latency per inference, per chip and per layer."""
     from .deploy import jobs
     report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, page=page,
                          progress=Progress("chips"))
-    render(report, json_, "scmrl profiles loihi2")
+    render(report, json_, "scmrl profiles loihi2", layers=layers)
 
 
 @commands.command()
@@ -416,13 +429,15 @@ def energy(model, names, samples, file, picture, page, json_):
 @sample_options
 @picture_option
 @page_option
+@layers_option
 @as_json
-def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, page, json_):
+def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, page, layers, json_):
     """Place a model on cores and chips: what binds, what it would fit, and the traffic between cores."""
     from .deploy import jobs
     report = jobs.place(model, profile, system=system, chips=chips, packed=packed, inputs=inputs, order=order,
                         samples=samples, file=file, picture=picture, page=page)
-    render(report, json_, f"scmrl energy {quoted(model)} --profile {quoted(profile)}")
+    render(report, json_, f"scmrl energy {quoted(model)} --profile {quoted(profile)}",
+           layers=layers)
     if not report.fits:
         raise GraphError(f"does not fit: {report.why()}", fix=report.remedy())
 

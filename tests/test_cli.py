@@ -42,7 +42,8 @@ def test_deploy_reports_what_the_reference_counts(scmrl, model, small_bundle):
 
 def test_every_number_on_the_screen_is_in_the_json(scmrl, model):
     _, screen, hints = scmrl("deploy", model, "--samples", 3)
-    assert "audio.conv" in screen and "bit-exact" in screen and "next: scmrl verify" in hints
+    assert "bit-exact" in screen and "next: scmrl verify" in hints and "--layers" in hints
+    assert "audio.conv" not in screen and "audio.conv" in scmrl("deploy", model, "--samples", 3, "--layers")[1]
     _, out, _ = scmrl("deploy", model, "--samples", 3, "--json")
     assert json.loads(out)["samples"] == 3
 

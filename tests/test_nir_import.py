@@ -35,6 +35,13 @@ T, CLASSES = 24, 4
 # --- networks and samples -----------------------------------------------------------------------------------
 
 
+def shown(report) -> str:
+    """The report as it stands on a terminal, its lines joined."""
+    out = io.StringIO()
+    report.show(out, layers=True)
+    return " ".join(out.getvalue().split())
+
+
 def chain(*nodes, shape):
     """A sequential NIR graph, untyped, with Input and Output."""
     names = ["input", *(f"n{i}" for i in range(len(nodes))), "output"]
@@ -136,14 +143,14 @@ def assert_comes_in(graph, x, y, *, backends=("simulator", "lava-inprocess"), **
     """Calibrated on half of the samples it keeps the classes of the others; backends agree in every bit."""
     seen, held_out = x[:50], x[50:]
     integers, report = import_graph(graph, calibration=seen, **settings_)
-    assert all(0 < p.rate < 1 and p.overflow == 0 for p in spiking(report)), "\n".join(report.lines())
+    assert all(0 < p.rate < 1 and p.overflow == 0 for p in spiking(report)), shown(report)
     floats = network(graph, dt=report.dt, convention=settings_.get("convention", "nir"))
     wanted = run(floats, {n.name: held_out for n in floats.inputs}).classes(floats)
     assert (wanted == y[50:]).mean() > 0.8, "nothing to decide"
     inputs = {p.name: held_out.reshape(*held_out.shape[:2], *p.shape).astype(np.uint8)
               for p in integers.of_kind("input")}
     kept = (predictions(integers, reference.run(integers, inputs)) == wanted).mean()
-    assert kept >= 0.98 and report.class_agreement >= 0.98, "\n".join(report.lines())
+    assert kept >= 0.98 and report.class_agreement >= 0.98, shown(report)
     assert_backends_agree(integers, x, backends)
     return integers, report
 
@@ -762,16 +769,16 @@ def test_import_makes_a_bundle_that_every_job_takes(file, tmp_path):
     )
     import json
 
-    shown = "\n".join(report.lines())
+    text = shown(report)
     table = json.loads(json.dumps(report.to_json()))
-    assert table["command"] == "import" and f"{100 * table['class_agreement']:.2f} %" in shown
-    assert "closes a cycle" in shown and "dt = 0.0001 s (from r = tau / dt" in shown
+    assert table["command"] == "import" and f"{100 * table['class_agreement']:.2f} %" in text
+    assert "closes a cycle" in text and "dt = 0.0001 s (from r = tau / dt" in text
 
 
 def test_import_without_data_says_so(file):
     bundle, report = run_import(file, steps=5)
     assert bundle.graph.steps == 5 and not report.calibrated and bundle.graph["input"].bits == 1
-    assert "random spikes" in "\n".join(report.lines())
+    assert "random spikes" in shown(report)
     assert bundle.training["labels"] == "classes of the float network"
 
 

@@ -191,7 +191,7 @@ def test_carried_state_is_one_long_sample(scmrl, model, small_bundle, arrays):
 
 def test_a_person_sees_decisions_and_what_is_estimated(scmrl, model, arrays):
     code, out, _ = scmrl(model, "--stream", "--input", arrays)
-    assert code == 0 and out.count("(estimate)") == 6 and "18 steps" in out and "steps/s" in out
+    assert code == 0 and out.count("(estimate)") == 7 and "18 steps" in out and "steps/s" in out
 
 
 def test_a_lava_that_differs_is_a_mismatch(scmrl, model, arrays, monkeypatch):

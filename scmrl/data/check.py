@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..deploy.report import Report, _facts, _table, figure
 from ..errors import DataError, MissingDependency
 from ..files import whole_file
+from ..report import Report, figure, table
 from . import load
 from .pairs import SPLITS, Pairs
 
@@ -57,23 +58,22 @@ class DataReport(Report):
     def faults(self) -> tuple[str, ...]:
         return tuple(split.fault for split in self.splits if split.fault)
 
-    def _parts(self):
-        yield _facts({"dataset": self.dataset, "folder": self.data_dir or "embedded",
-                      "found": "; ".join(f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
-                                         for s in self.splits)})
+    def headline(self) -> dict[str, str]:
+        return {"found": "; ".join(f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
+                                   for s in self.splits),
+                "dataset": self.dataset, "folder": self.data_dir or "embedded",
+                **{f"{s.name} fault": s.fault for s in self.splits if s.fault}}
+
+    def details(self) -> Iterator[object]:
         whole = [split for split in self.splits if not split.fault]
         for split in whole:
-            yield _facts({f"{split.name} classes": ", ".join(map(figure, split.classes)),
-                          f"{split.name} groups": figure(split.groups),
-                          f"{split.name} read in": f"{split.seconds:.1f} s"})
+            yield {f"{split.name} classes": ", ".join(map(figure, split.classes)),
+                   f"{split.name} groups": figure(split.groups), f"{split.name} read in": f"{split.seconds:.1f} s"}
         cells = [(s.name, m.name, m.kind, " x ".join(map(str, m.shape)), m.dtype, figure(m.low), figure(m.high),
                   f"{100 * m.density:.1f} %") for s in whole for m in s.modalities]
         if cells:
             heads = ("split", "modality", "kind", "sample", "type", "lowest", "highest", "not zero")
-            yield _table(heads, cells, words=heads[:5])
-        for split in self.splits:
-            if split.fault:
-                yield f"{split.name}: {split.fault}"
+            yield table(heads, cells, words=heads[:5])
         if self.picture:
             yield f"picture: {self.picture}"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..activity import Activity
 from ..graph import Graph
+from ..report import figure, percent, span, table
 from .counts import PopulationCount
 from .dense_equivalent import DenseEquivalent, dense_equivalent
 from .energy import EnergyEstimate
@@ -20,15 +21,10 @@ from .report import (
     RunReport,
     _bases,
     _energy_table,
-    _facts,
+    _estimate,
     _profiles_json,
     _rows,
     _run,
-    _run_facts,
-    _span,
-    _table,
-    figure,
-    percent,
 )
 
 NARROW = 10                                     # characters of a column
@@ -71,11 +67,23 @@ class EnergyReport(RunReport):
     def to_json(self) -> dict:
         return super().to_json() | {"profiles": _profiles_json(self.profiles)}
 
-    def _parts(self):
-        yield _facts({**_run_facts(self), "accuracy": percent(self.accuracy), **self._counts(),
-                      "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"})
-        known = sorted(self.profiles, key=lambda e: (e.core_dynamic_uj is None, e.latency_us is None))
-        detailed = [e for e in known if e.core_dynamic_uj is not None][:DETAILED]
+    @property
+    def known(self) -> list[EnergyEstimate]:
+        """What can be said about a chip first."""
+        return sorted(self.profiles, key=lambda e: (e.core_dynamic_uj is None, e.latency_us is None))
+
+    @property
+    def detailed(self) -> list[EnergyEstimate]:
+        return [e for e in self.known if e.core_dynamic_uj is not None][:DETAILED]
+
+    def headline(self) -> dict[str, str]:
+        lines = {e.profile: _estimate(e) for e in self.detailed}
+        return lines | self.warnings() | {"accuracy": percent(self.accuracy), "samples": self.ran()["samples"]}
+
+    def details(self) -> Iterator[object]:
+        yield {"model": self.model, "backend": self.ran()["backend"], **self._counts(),
+               "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"}
+        known, detailed = self.known, self.detailed
         if len(known) > DETAILED:
             yield _chip_table(known)
         elif known:
@@ -83,16 +91,18 @@ class EnergyReport(RunReport):
         yield from (_band(band) for band in self.bands)
         if any(e.latency_us is not None for e in known):
             yield _time_table([e for e in known if e.latency_us is not None])
-        yield self._layer_table(detailed)
         dense = self.dense_equivalent
         yield (f"the same network without spikes, every layer run once: {figure(dense.macs)} multiplications "
                f"and {figure(dense.acs)} additions")
         yield _dense_table(dense)
-        yield _facts({"NeuroBench": _neurobench(self.neurobench)})
+        yield {"NeuroBench": _neurobench(self.neurobench)}
         yield from _remarks(known)
         yield from _bases(known if len(known) <= DETAILED else detailed)
         for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
             yield f"assumed: {text}"
+
+    def layers(self) -> Iterator[object]:
+        yield self._layer_table(self.detailed)
 
     def _counts(self) -> dict[str, str]:
         t = self.totals
@@ -115,7 +125,7 @@ class EnergyReport(RunReport):
                  *(f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown))
         heads = ("population", "spikes\n/inf", "synops\n/inf", "active\nupdates",
                  *(f"{_broken(e.profile)}\nuJ (cores)" for e in shown))
-        return _table(heads, cells, words=("population",), footer=total)
+        return table(heads, cells, words=("population",), footer=total)
 
 
 def energy_report(graph: Graph, labels: np.ndarray | None, inputs: dict[str, np.ndarray], activity: Activity,
@@ -150,7 +160,7 @@ def _chip_table(energy: Sequence[EnergyEstimate]):
               "not published" if e.core_dynamic_uj is None else figure(e.core_dynamic_uj),
               _cell(e, None if e.latency_us is None else e.total_uj),
               _cell(e, e.latency_us), _cell(e, e.energy_delay_uj_ms)) for e in energy]
-    return _table(("profile", "cores", "chips", "core dynamic\nuJ/inf", "total\nuJ/inf", "latency\nus",
+    return table(("profile", "cores", "chips", "core dynamic\nuJ/inf", "total\nuJ/inf", "latency\nus",
                    "energy-delay\nuJ ms"), cells, words=("profile",))
 
 
@@ -165,8 +175,8 @@ def _time_table(energy: Sequence[EnergyEstimate]):
     cells = [(f"{e.profile}\n", _two(e.us_per_step, e.bound_us_per_step), e.bottleneck.replace(" (", "\n("),
               _two(e.busiest.synops_per_step, e.busiest.updates_per_step), _two(*e.samples_per_s),
               _two(e.messages, e.hops),
-              f"{figure(e.energy_delay_uj_ms)}\n{_span(e.ranges['energy_delay_uj_ms'])}") for e in energy]
-    return _table(("profile", "us a step\nat least", "set by", "busiest core\nsynops, updates\na step",
+              f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}") for e in energy]
+    return table(("profile", "us a step\nat least", "set by", "busiest core\nsynops, updates\na step",
                    "samples/s\nalone\npipelined", "messages\nhops\n/inf", "energy-delay\nuJ ms"), cells,
                   words=("profile", "set by"))
 
@@ -177,7 +187,7 @@ def _two(upper: float | None, lower: float | None) -> str:
 
 def _dense_table(dense: DenseEquivalent):
     cells = [(e.profile, figure(e.dense_uj), figure(e.spiking_uj), figure(e.ratio)) for e in dense.energies]
-    return _table(("arithmetic of", "without spikes\nuJ/inf", "this network\nuJ/inf", "ratio"), cells,
+    return table(("arithmetic of", "without spikes\nuJ/inf", "this network\nuJ/inf", "ratio"), cells,
                   words=("arithmetic of",))
 
 

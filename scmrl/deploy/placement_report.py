@@ -5,7 +5,7 @@ Every number on the screen is in the JSON, there with each core as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from ..errors import UsageError, nearest
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from ..hw_profiles.profile import Profile
+from ..report import Report, figure, percent, table
 from .placement import SHARES, WORDS, DoesNotFit, Misfit, Placement, pack, place, placeable
-from .report import Report, _facts, _table, figure, percent
 from .traffic import Traffic, cost
 
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
@@ -134,17 +134,22 @@ class PlacementReport(Report):
             "reduce the fan-in (fewer channels or positions in the sources, or pool them first)"
             if self.misfits else "use fewer channels or positions in the largest populations"))
 
-    def _parts(self):
-        yield _facts(self._summary())
+    def headline(self) -> dict[str, str]:
+        return self._summary()
+
+    def details(self) -> Iterator[object]:
         for misfit in self.misfits:
             yield f"does not fit: {misfit}"
         if self.populations:
-            yield self._population_table()
             shares = [(WORDS[name], *map(percent, ends)) for name, ends in self.utilisation.items()]
-            yield _table(("", "mean over cores", "largest"), shares, words=("",))
+            yield table(("", "mean over cores", "largest"), shares, words=("",))
         if self.naive is not None:
             yield self._traffic_table()
         yield from (f"assumed: {line}" for line in self.assumptions)
+
+    def layers(self) -> Iterator[object]:
+        if self.populations:
+            yield self._population_table()
 
     def _summary(self) -> dict[str, str]:
         facts = {"model": self.model, "profile": f"{self.profile} ({self.chip})"}
@@ -172,14 +177,14 @@ class PlacementReport(Report):
                  "axons\nout", *(("messages\n/inf", "hops\n/inf") if self.naive else ()))
         sums = [_whole(_sum(getattr(r, name) for r in self.populations)) for name in ("messages", "hops")]
         total = ("total", figure(self.cores), *[""] * 6, *(sums if self.naive else ()))
-        return _table(heads, cells, words=("population",), footer=total)
+        return table(heads, cells, words=("population",), footer=total)
 
     def _traffic_table(self):
         orders = [(name, getattr(self, name)) for name in ("naive", "optimised") if getattr(self, name)]
         cells = [(name, _whole(t.messages), _whole(t.hops_ew), _whole(t.hops_ns), _whole(t.cost),
                   _whole(t.chip_crossings), _whole(t.busiest_link),
                   percent(self.gain) if name == "optimised" else "") for name, t in orders]
-        return _table(("order of cores", "messages\n/inf", "hops E-W", "hops N-S", "weighted\nhops",
+        return table(("order of cores", "messages\n/inf", "hops E-W", "hops N-S", "weighted\nhops",
                        "chip\ncrossings", "busiest\nlink", "saved"), cells, words=("order of cores",))
 
 

@@ -1,51 +1,27 @@
-"""What the commands tell: one dataclass each, shown on a terminal (`show`) or as one JSON object (`to_json`).
+"""What the commands on a model tell: one dataclass each; `scmrl.report` says how they are shown.
 
 Every number on the screen is in the JSON. `bit_exact` and `mismatches` are None where nothing was compared.
-
-To add a report: subclass `Report`, give it the fields of its JSON, and `_parts`, the blocks of the screen.
 """
 
 from __future__ import annotations
 
-import math
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TextIO
 
 import numpy as np
 
 from ..activity import Activity, predictions
 from ..doctor import Component
-from ..errors import MissingDependency
 from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
+from ..report import Report, Table, figure, first, percent, share, span, table
 from .comparison import Comparison, Difference
 from .counts import PopulationCount
 from .energy import EnergyEstimate
 from .measurement import Measurement
 
-PIPE_WIDTH = 110                                # columns where the output is no terminal
-UNLIMITED = 10_000                              # columns; to measure what a table needs
-
-
-class Report:
-    """A dataclass that can be shown and dumped."""
-
-    def to_json(self) -> dict:
-        """The report as a dict of JSON types, `command` first."""
-        return {"command": self.command} | asdict(self)
-
-    def show(self, file: TextIO | None = None) -> None:
-        """Print to `file` (standard output); colours on a terminal only, no number is ever cut."""
-        console = _console(file or sys.stdout)
-        for part in self._parts():
-            _print(console, part)
-
-    def _parts(self) -> Iterator[object]:
-        raise NotImplementedError
+SHOWN_CLASSES = 12                              # a matrix of more stands with the layers
 
 
 @dataclass(frozen=True)
@@ -98,6 +74,27 @@ class RunReport(Report):
     populations: tuple[PopulationRow, ...]
     totals: Totals
 
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """Populations that never fired on these samples."""
+        return tuple(row.name for row in self.populations if row.kind == "lif" and not row.spikes_per_inference)
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"dead": self.dead}
+
+    def warnings(self) -> dict[str, str]:
+        """What makes the numbers beside it worth little."""
+        firing = sum(row.kind == "lif" for row in self.populations)
+        return dead_warning(self.dead, firing)
+
+    def ran(self) -> dict[str, str]:
+        """Which samples ran where."""
+        return {"samples": f"{self.samples} ({self.selection}), {self.steps} steps each",
+                "backend": f"{self.backend} {self.version}"}
+
+    def layers(self) -> Iterator[object]:
+        yield _population_table(self.populations, self.totals)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeployReport(RunReport):
@@ -122,21 +119,20 @@ class DeployReport(RunReport):
         return super().to_json() | {"profiles": _profiles_json(self.profiles),
                                     "measured": self.measured and self.measured.to_json()}
 
-    def _parts(self):
-        yield _facts({
-            **_run_facts(self),
-            "accuracy": f"{percent(self.accuracy)} {self.backend}, "
-                        f"{percent(self.training_accuracy)} training, same class {percent(self.agreement)}",
-            "equality": _equality(self.bit_exact, self.compared_with, self.mismatches, self.first_difference)
-                        + ("" if self.exact else f"; float neurons: {share(self.spike_agreement)} equal"),
-            "overflow": _overflow(self.overflow),
-            "time": f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: "
-                    + ("host and board together" if self.backend == "loihi" else "this computer, no chip"),
-        })
-        yield _population_table(self.populations, self.totals)
+    def headline(self) -> dict[str, str]:
+        where = "host and board together" if self.backend == "loihi" else "this computer, no chip"
+        lines = _equality(self) | self.warnings()
+        lines["accuracy"] = (f"{percent(self.accuracy)} {self.backend}, {percent(self.training_accuracy)} training, "
+                             f"same class {percent(self.agreement)}")
+        lines |= self.ran()
+        lines["time"] = f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: {where}"
+        return lines | {e.profile: _estimate(e) for e in self.profiles[:2]}
+
+    def details(self) -> Iterator[object]:
+        yield {"model": self.model, "overflow": _overflow(self.overflow)}
         yield from self.notes
         if self.measured:
-            yield _facts(self.measured.facts())
+            yield self.measured.facts()
         if self.profiles:
             yield _energy_table(self.profiles)
             yield from _bases(self.profiles)
@@ -173,17 +169,27 @@ class VerifyReport(RunReport):
     def first_difference(self) -> Difference | None:
         return next((m.first_difference for m in self.backends if m.first_difference), None)
 
-    def _parts(self):
-        yield _facts({
-            **_run_facts(self) | {"backend": f"{self.backend} against reference {self.reference_version}"},
-            "accuracy": f"{percent(self.accuracy)} reference",
-            "overflow": _overflow(self.overflow),
-        })
-        yield _match_table(self.populations, self.backends)
+    def headline(self) -> dict[str, str]:
+        exact = [m.backend for m in self.backends if m.exact]
+        wrong = [m.backend for m in self.backends if m.exact and not m.bit_exact]
+        lines = {"result": f"DIFFER from the reference: {first(wrong)}" if wrong
+                 else f"bit-exact with the reference: {first(exact, 4)}" if exact else "nothing exact was compared"}
+        if self.first_difference and wrong:
+            lines["first"] = str(self.first_difference)
+        lines |= {m.backend: _result(m) for m in [m for m in self.backends if not m.exact][:3]}
+        lines |= self.warnings()
+        lines["accuracy"] = f"{percent(self.accuracy)} reference"
+        return lines | {"samples": self.ran()["samples"], "reference": self.reference_version}
+
+    def details(self) -> Iterator[object]:
+        yield {"model": self.model, "overflow": _overflow(self.overflow)}
         yield _backend_table(self.backends)
         for match in self.backends:
             if match.first_difference:
                 yield f"first difference of {match.backend}: {match.first_difference}"
+
+    def layers(self) -> Iterator[object]:
+        yield _match_table(self.populations, self.backends)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,14 +203,35 @@ class EvaluateReport(RunReport):
     confusion: tuple[tuple[int, ...], ...]      # [label][prediction]
     classes: tuple[str, ...]
 
-    def _parts(self):
-        same = {None: "training reported no figure for this split", True: "exactly what training reported",
-                False: f"DIFFERS from training's {self.training_correct}"}[self.equals_training]
-        yield _facts({**_run_facts(self),
-                      "accuracy": f"{percent(self.accuracy)} ({self.correct} of {self.samples}), {same}"})
-        yield _population_table(self.populations, self.totals)
-        yield _table(("label", *self.classes),
-                     [(name, *map(figure, row)) for name, row in zip(self.classes, self.confusion)], words=("label",))
+    def headline(self) -> dict[str, str]:
+        same = {None: {}, True: {"training": "reported exactly this"},
+                False: {"training": f"DIFFERS: {self.training_correct} were correct there"}}[self.equals_training]
+        lines = {"accuracy": f"{percent(self.accuracy)} ({self.correct} of {self.samples})", **same}
+        lines |= self.warnings()
+        if worst := self._confused():
+            lines["confused"] = worst
+        return lines | self.ran()
+
+    def details(self) -> Iterator[object]:
+        yield {"model": self.model}
+        if len(self.classes) <= SHOWN_CLASSES:
+            yield self._matrix()
+
+    def layers(self) -> Iterator[object]:
+        yield from super().layers()
+        if len(self.classes) > SHOWN_CLASSES:
+            yield self._matrix()
+
+    def _matrix(self) -> Table:
+        return table(("label \\ answer", *self.classes),
+                     [(name, *map(figure, row)) for name, row in zip(self.classes, self.confusion)],
+                     words=("label \\ answer",))
+
+    def _confused(self) -> str:
+        """The most frequent mistakes."""
+        wrong = sorted(((n, i, k) for i, row in enumerate(self.confusion) for k, n in enumerate(row)
+                        if n and i != k), key=lambda each: -each[0])
+        return ", ".join(f"{self.classes[i]} answered as {self.classes[k]}: {n}" for n, i, k in wrong[:3])
 
 
 @dataclass(frozen=True)
@@ -240,19 +267,31 @@ class ExportReport(Report):
     model: str
     targets: tuple[ExportRow, ...]
 
-    def _parts(self):
-        yield _table(("target", "seconds", "kB", "exported\nvs labels", "original\nvs labels", "exported vs\noriginal",
-                      "equal spikes"),
-                     [(r.target, figure(round(r.seconds, 2)) if r.written else "refused",
-                       figure(round(r.bytes / 1000, 1)) if r.written else "-", percent(r.exported_vs_labels),
-                       percent(r.original_vs_labels), percent(r.exported_vs_original),
-                       "bit-exact" if r.bit_exact else share(r.spike_agreement)) for r in self.targets],
-                     words=("target",))
+    def headline(self) -> dict[str, str]:
+        return {row.target: self._answer(row) for row in self.targets}
+
+    @staticmethod
+    def _answer(row: ExportRow) -> str:
+        if not row.written:
+            return f"refused: {row.why}"
+        equal = "bit-exact" if row.bit_exact else "not compared" if row.bit_exact is None else \
+            "DIFFERS" if row.exact else f"float, {share(row.spike_agreement)} equal"
+        ran = f" on {row.backend}, {row.samples} samples" if row.backend else ""
+        return f"{equal}{ran}; {figure(round(row.bytes / 1000, 1))} kB"
+
+    def details(self) -> Iterator[object]:
+        yield table(("target", "seconds", "kB", "exported\nvs labels", "original\nvs labels", "exported vs\noriginal",
+                     "equal spikes"),
+                    [(r.target, figure(round(r.seconds, 2)) if r.written else "refused",
+                      figure(round(r.bytes / 1000, 1)) if r.written else "-", percent(r.exported_vs_labels),
+                      percent(r.original_vs_labels), percent(r.exported_vs_original),
+                      "bit-exact" if r.bit_exact else share(r.spike_agreement)) for r in self.targets],
+                    words=("target",))
         for row in self.targets:
             if row.written:
                 ran = f"; verified on {row.backend} {row.version}, {row.samples} samples" if row.backend else ""
                 yield f"{row.target}: {row.path}{ran}"
-            yield f"{row.target}: {row.why}" if row.why else ""
+                yield f"{row.target}: {row.why}" if row.why else ""
             for fact, value in row.summary.items():
                 if value is not None and not isinstance(value, (list, dict)):
                     yield f"  {fact.replace('_', ' ')}: {value}"
@@ -268,23 +307,33 @@ class ProfilesReport(Report):
     profiles: tuple[Profile, ...]
 
     def to_json(self) -> dict:
-        return {"command": self.command,
+        return {"command": self.command, **self._counts(),
                 "profiles": {p.name: asdict(p) | {"can": abilities(p)} for p in self.profiles}}
 
-    def _parts(self):
-        if len(self.profiles) != 1:
-            heads = ("profile", "chip", "kind of evidence", "energy", "placement", "limits", "boards", "cases")
-            yield _table(heads, [(p.name, p.chip, *map(str, abilities(p).values())) for p in self.profiles],
-                         words=heads[:5])
-            yield ("evidence: of the energies, or else of what there is; headline: one figure with everything in "
-                   "it, prices no network; cases: published inferences; "
-                   "`scmrl profiles NAME` shows every number with its source")
+    def headline(self) -> dict[str, str]:
+        if len(self.profiles) == 1:
+            (profile,) = self.profiles
+            return {"profile": profile.name, "title": profile.title, "chip": profile.chip, "basis": profile.basis,
+                    "energies are": profile.energy_basis or "not published",
+                    "placement": abilities(profile)["placement"]}
+        counts = self._counts()
+        return {"profiles": f"{counts['count']}: {counts['priced']} with energies, {counts['placed']} with placement",
+                "more": "`scmrl profiles NAME` shows every number with its source"}
+
+    def _counts(self) -> dict[str, int]:
+        can = [abilities(p) for p in self.profiles]
+        return {"count": len(can), "priced": sum(a["energy"] != "-" for a in can),
+                "placed": sum(a["placement"] != "-" for a in can)}
+
+    def details(self) -> Iterator[object]:
+        if len(self.profiles) == 1:
+            yield from _quantity_table(self.profiles[0])
             return
-        (profile,) = self.profiles
-        yield _facts({"profile": profile.name, "title": profile.title, "chip": profile.chip,
-                      "basis": profile.basis, "energies are": profile.energy_basis or "not published",
-                      "placement": abilities(profile)["placement"]})
-        yield from _quantity_table(profile)
+        heads = ("profile", "chip", "kind of evidence", "energy", "placement", "limits", "boards", "cases")
+        yield table(heads, [(p.name, p.chip, *map(str, abilities(p).values())) for p in self.profiles],
+                    words=heads[:5])
+        yield ("evidence: of the energies, or else of what there is; headline: one figure with everything in "
+               "it, prices no network; cases: published inferences")
 
 
 @dataclass(frozen=True)
@@ -294,10 +343,23 @@ class DoctorReport(Report):
     command = "doctor"
     components: tuple[Component, ...]
 
-    def _parts(self):
-        yield _table(("component", "version", "state", "enables"),
-                     [(c.name, c.version or "-", c.state, c.enables) for c in self.components],
-                     words=("component", "version", "state", "enables"))
+    def to_json(self) -> dict:
+        return super().to_json() | {"installed": self._installed, "known": len(self.components)}
+
+    @property
+    def _installed(self) -> int:
+        return sum(c.state == "installed" for c in self.components)
+
+    def headline(self) -> dict[str, str]:
+        lines = {"installed": f"{self._installed} of {len(self.components)}"}
+        for state in ("missing", "too old", "untested"):
+            if names := [c.name for c in self.components if c.state == state]:
+                lines[state] = first(names, 6)
+        return lines
+
+    def details(self) -> Iterator[object]:
+        heads = ("component", "version", "state", "enables")
+        yield table(heads, [(c.name, c.version or "-", c.state, c.enables) for c in self.components], words=heads)
         for c in self.components:
             if c.state != "installed":
                 yield f"{c.name}: {c.install}"
@@ -428,40 +490,31 @@ def _profiles_json(profiles: Sequence[EnergyEstimate]) -> dict:
 
 # The terminal.
 
-def figure(x: float | None) -> str:
-    """A number in four significant digits, integers in full, never with an exponent; '-' for None."""
-    if x is None:
-        return "-"
-    if x == int(x):
-        return f"{int(x):,}"
-    return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
+def dead_warning(dead: Sequence[str], firing: int) -> dict[str, str]:
+    """That `dead` of the `firing` populations never fire, as a fact; nothing where all do."""
+    if not dead:
+        return {}
+    which = "no population fires at all: nothing here says anything about the network" if len(dead) == firing \
+        else f"{len(dead)} of {firing} populations never fire: {first(dead, 2)}"
+    return {"WARNING": which}
 
 
-def share(x: float | None) -> str:
-    """A share close to one, with as many digits as tell it from one."""
-    return "-" if x is None else f"{100 * x:.5f} %"
+def _equality(report: DeployReport) -> dict[str, str]:
+    if report.bit_exact is None:
+        return {"result": "not compared"}
+    if report.bit_exact:
+        return {"result": f"bit-exact with {report.compared_with}: every population, sample and step"}
+    if not report.exact:
+        return {"result": f"float neurons: {share(report.spike_agreement)} of values equal"}
+    return {"result": f"DIFFERS from {report.compared_with} in {figure(report.mismatches)} values",
+            "first": str(report.first_difference)}
 
 
-def percent(x: float | None) -> str:
-    return "-" if x is None else f"{100 * x:.2f} %"
-
-
-def _span(ends: tuple[float, float] | None, show: Callable[[float], str] = figure) -> str:
-    return "-" if ends is None else f"{show(ends[0])} .. {show(ends[1])}"
-
-
-def _run_facts(report: RunReport) -> dict[str, str]:
-    return {"model": report.model, "backend": f"{report.backend} {report.version}",
-            "samples": f"{report.samples} ({report.selection}), {report.steps} steps each"}
-
-
-def _equality(bit_exact: bool | None, expected: str | None, mismatches: int | None,
-              first: Difference | None) -> str:
-    if bit_exact is None:
-        return "not compared"
-    if bit_exact:
-        return f"bit-exact with {expected}: every population, sample and step"
-    return f"DIFFERS from {expected} in {figure(mismatches)} values; first at {first}"
+def _estimate(e: EnergyEstimate) -> str:
+    """A chip in one line."""
+    cores = f", {figure(e.cores)} cores" if e.cores else ""
+    return (f"estimate: {figure(e.core_dynamic_uj)} uJ ({span(e.ranges['core_dynamic_uj'])}) core dynamic, "
+            f"{figure(e.latency_us)} us{cores}")
 
 
 def _result(match: BackendMatch) -> str:
@@ -484,7 +537,7 @@ def _population_table(rows: Sequence[PopulationRow], totals: Totals):
               figure(r.synops_per_inference), figure(r.mismatches)) for r in rows]
     total = ("total", "", figure(totals.neurons), figure(totals.spikes_per_inference), "",
              figure(totals.synops_per_inference), figure(totals.mismatches))
-    return _table(("population", "shape", "neurons", "spikes/inf", "rate", "synops/inf", "mismatches"), cells,
+    return table(("population", "shape", "neurons", "spikes/inf", "rate", "synops/inf", "mismatches"), cells,
                   words=("population", "shape"), footer=total)
 
 
@@ -493,22 +546,22 @@ def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch])
               *(figure(m.populations.get(r.name)) for m in matches)) for r in rows]
     heads = ("population", "shape", "neurons", "spikes/inf", *(f"{m.backend}\nmismatches" for m in matches))
     total = ("total", "", "", "", *(figure(m.mismatches) for m in matches))
-    return _table(heads, cells, words=("population", "shape"), footer=total)
+    return table(heads, cells, words=("population", "shape"), footer=total)
 
 
 def _backend_table(matches: Sequence[BackendMatch]):
     cells = [(m.backend, m.version, _result(m), figure(m.mismatches),
               figure(m.compared), percent(m.accuracy), percent(m.agreement), figure(m.overflow),
               figure(m.seconds)) for m in matches]
-    return _table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",
+    return table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",
                    "overflow", "seconds"), cells, words=("backend", "version"))
 
 
 def _energy_table(profiles: Sequence[EnergyEstimate]):
     names = ("core_dynamic_uj", "core_static_uj", "host_uj", "total_uj", "latency_us")
-    cells = [(e.profile, *(f"{figure(getattr(e, name))}\n{_span(e.ranges[name])}" for name in names),
+    cells = [(e.profile, *(f"{figure(getattr(e, name))}\n{span(e.ranges[name])}" for name in names),
               figure(e.cores)) for e in profiles]
-    return _table(("profile", "core dynamic\nuJ/inf", "core static\nuJ/inf", "host\nuJ/inf", "total\nuJ/inf",
+    return table(("profile", "core dynamic\nuJ/inf", "core static\nuJ/inf", "host\nuJ/inf", "total\nuJ/inf",
                    "latency\nus", "cores"), cells, words=("profile",))
 
 
@@ -519,12 +572,12 @@ def _quantity_table(profile: Profile) -> Iterator[object]:
     letters = {source: _letter(i) for i, source in enumerate(sources)}
     for head, quantities in (("quantity", chip), ("board or published case", published)):
         if quantities:
-            yield _table((head, "value", "unit", "range", "kind", "source"),
-                         [(name, f"{q.value:,}", q.unit, _span(q.range, "{:,}".format), q.kind, letters[q.source])
+            yield table((head, "value", "unit", "range", "kind", "source"),
+                         [(name, f"{q.value:,}", q.unit, span(q.range, "{:,}".format), q.kind, letters[q.source])
                           for name, q in quantities.items()], words=(head, "unit", "kind", "source"))
-    yield _facts({f"{name} by core": " ".join(f"{value:,}" for value in q.each)
+    yield ({f"{name} by core": " ".join(f"{value:,}" for value in q.each)
                   for name, q in chip.items() if q.each})
-    yield _facts({letter: source for source, letter in letters.items()})
+    yield ({letter: source for source, letter in letters.items()})
 
 
 def abilities(profile: Profile) -> dict[str, str | int]:
@@ -547,53 +600,3 @@ def _letter(i: int) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _console(file: TextIO):
-    try:
-        from rich.console import Console
-    except ModuleNotFoundError:
-        raise MissingDependency("rich", enables="tables on the terminal (--json works without it)",
-                                install="pip install scmrl") from None
-    width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
-
-
-def _print(console, part: object) -> None:
-    """Print at the width of the terminal, or wider where a number would be cut; the terminal wraps that."""
-    from rich.measure import Measurement
-
-    if part:
-        needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), part).minimum
-        terminal, console.width = console.width, max(console.width, needed)
-        console.print(part, soft_wrap=False, crop=False)
-        console.width = terminal
-
-
-def _facts(facts: dict[str, str]):
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, text in facts.items():
-        grid.add_row(name, text)
-    return grid
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[str],
-           footer: Sequence[str] = ()):
-    """A table whose columns named in `words` hold words, which may wrap; the others numbers, never cut."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_footer=bool(footer), footer_style="bold", pad_edge=False)
-    for i, head in enumerate(heads):
-        column = [head, *(row[i] for row in rows), *footer[i:i + 1]]
-        widest = max(len(line) for cell in column for line in cell.split("\n"))
-        keep = head not in words or i == 0          # names stay whole, too
-        table.add_column(head, footer[i] if footer else "", justify="left" if head in words else "right",
-                         no_wrap=keep, min_width=widest if keep else None, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -17,7 +17,7 @@ from ..bundle import load
 from ..errors import UsageError, nearest
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
-from .report import Report
+from ..report import Report, figure
 from .stream import Meter, Stream, Tally, Values
 from .stream_feed import Asked, Feed, open_feed
 
@@ -82,18 +82,23 @@ class StreamReport(Report):
     def to_json(self) -> dict:
         return {"type": "summary"} | super().to_json()
 
-    def _parts(self):
-        yield (f"{self.windows} windows, {self.steps} steps of {self.source} on {self.backend} {self.version}"
-               + (", interrupted" if self.interrupted else ""))
-        speed = "" if self.real_time_factor is None else f", {self.real_time_factor:.3g} times real time"
-        rate = "" if self.steps_per_s is None else f", {self.steps_per_s:.3g} steps/s"
-        yield (f"{self.seconds:.3g} s{rate}{speed}; {self.startup_s:.3g} s to start; "
-               f"results {self.lag} steps late")
-        energy = ", ".join(f"{uj:.3g} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items())
-        yield f"{self.spikes} spikes, {self.synops} synaptic operations; {energy} ({ENERGY})"
+    def headline(self) -> dict[str, str]:
+        lines = {}
         if self.compared_with:
-            yield (f"bit-exact with the {self.compared_with} at every step" if not self.mismatches
-                   else f"{self.mismatches} values DIFFER from the {self.compared_with}")
+            lines["result"] = (f"bit-exact with the {self.compared_with} at every step" if not self.mismatches
+                               else f"{self.mismatches} values DIFFER from the {self.compared_with}")
+        ended = ", interrupted" if self.interrupted else ""
+        lines["stream"] = f"{self.windows} windows, {self.steps} steps of {self.source}{ended}"
+        lines["backend"] = f"{self.backend} {self.version}, results {self.lag} steps late"
+        speed = "" if self.real_time_factor is None else f", {figure(self.real_time_factor)} times real time"
+        rate = "" if self.steps_per_s is None else f", {figure(self.steps_per_s)} steps/s"
+        lines["time"] = f"{figure(self.seconds)} s{rate}{speed}; {figure(self.startup_s)} s to start"
+        lines["operations"] = f"{figure(self.spikes)} spikes, {figure(self.synops)} synaptic operations"
+        energy = ", ".join(f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items())
+        return lines | {"energy": f"{energy} (estimate)"}
+
+    def details(self) -> Iterator[object]:
+        yield ENERGY
 
 
 def open_stream(backend: str, graph: Graph, window: int | None):

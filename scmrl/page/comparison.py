@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..deploy.report import Report, _facts, _table
 from ..errors import BundleError, DataError
 from ..files import read_json
+from ..report import Report, first as named, table as block
 from .document import document, facts, section, table
 from .figures import stacked_bars
 from .pages import number
 
 SHOWN = 30
+FIRST = 6                                       # figures in the headline
 HEAD = ("accuracy", "spikes_per_inference", "synops_per_inference", "core_dynamic_uj", "core_static_uj", "total_uj",
         "latency_us", "energy_delay_uj_ms", "cores", "chips", "neurons", "mismatches", "test_accuracy")
 SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples")
@@ -56,19 +57,24 @@ class ComparisonReport(Report):
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
 
-    def _parts(self):
-        yield _facts({"first": self.first, "second": self.second, "reports": self.reports,
-                      "numbers": f"{self.equal} equal, {len(self.changes)} others differ"})
+    def headline(self) -> dict[str, str]:
+        lines = {"reports": f"{self.reports}: {self.equal} numbers equal, {len(self.changes)} others differ"}
+        for row in [row for row in self.head if row["difference"]][:FIRST]:
+            name, one, other, difference, ratio = _cells(row)
+            lines[name] = f"{one} -> {other} ({difference}, {ratio})"
+        return lines
+
+    def details(self) -> Iterator[object]:
+        yield {"first": self.first, "second": self.second}
         heads = ("figure", "first", "second", "difference", "ratio")
         for title, rows in (("", self.head), ("changed most", self.changes[:SHOWN])):
             if rows:
-                yield _table((title or heads[0], *heads[1:]), [_cells(row) for row in rows], words=(title or heads[0],))
+                yield block((title or heads[0], *heads[1:]), [_cells(row) for row in rows], words=(title or heads[0],))
         if len(self.changes) > SHOWN:
             yield f"{len(self.changes) - SHOWN} more with --json"
         for name, names in (("first", self.only_first), ("second", self.only_second)):
             if names:
-                yield (f"only in the {name}: {', '.join(names[:10])}"
-                       + (f" and {len(names) - 10} more" if len(names) > 10 else ""))
+                yield f"only in the {name}: {named(names, 10)}"
 
     def page(self) -> str:
         """The comparison as an HTML page."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..deploy.report import Report, _facts, _table, percent
 from ..errors import MissingDependency
 from ..files import whole_file
+from ..report import Report, percent, table
 from .study import UNITS, Point
 
+WORST = 6                                       # kinds of disturbance in the headline
 INK, LINE, GREY = "#22303c", "#1f6f8b", "#8fa3b0"
 
 
@@ -29,14 +31,23 @@ class RobustnessReport(Report):
     def clean(self) -> float:
         return next(p.accuracy for p in self.points if p.kind == "clean")
 
-    def _parts(self):
-        yield _facts({"model": self.model, "data": f"{self.data}: {self.samples} samples",
-                      "accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.classes)}",
-                      "figures": f"mean ± standard deviation over {self.repeats} draws, simulator, integer model"})
+    def headline(self) -> dict[str, str]:
+        lines = {"accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.classes)}"}
+        worst: dict[str, Point] = {}
+        for p in self.points:
+            if p.kind != "clean" and (p.kind not in worst or p.accuracy < worst[p.kind].accuracy):
+                worst[p.kind] = p
+        for p in sorted(worst.values(), key=lambda p: p.accuracy)[:WORST]:
+            lines[p.kind] = f"down to {percent(p.accuracy)} at {_level(p)}"
+        return lines | {"data": f"{self.data}: {self.samples} samples",
+                        "figures": f"mean ± standard deviation over {self.repeats} draws, integer model"}
+
+    def details(self) -> Iterator[object]:
+        yield {"model": self.model}
         for kind in dict.fromkeys(p.kind for p in self.points if p.kind != "clean"):
             rows = [(_level(p), f"{percent(p.accuracy)}" + (f" ± {100 * p.spread:.2f}" if p.repeats > 1 else ""),
                      f"{100 * (p.accuracy - self.clean):+.2f}") for p in self.points if p.kind == kind]
-            yield _table((kind, "accuracy", "change"), rows, words=(kind,))
+            yield table((kind, "accuracy", "change"), rows, words=(kind,))
 
 
 def _level(point: Point) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..deploy.report import Report, _facts, _table, figure, percent
+from ..report import Report, figure, percent, table
 from .study import Trial
 
 SHOWN = 20
+SETTINGS = 5                                    # of the best trial in the headline
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,24 @@ class SweepReport(Report):
     def best(self) -> Trial | None:
         return next((trial for trial in self.trials if trial.validation_accuracy is not None), None)
 
-    def _parts(self):
+    def headline(self) -> dict[str, str]:
         finished = sum(trial.validation_accuracy is not None for trial in self.trials)
-        yield _facts({"sweep": self.out, "trials": f"{finished} finished, {len(self.trials) - finished} not",
-                      "objective": "validation accuracy; test data choose nothing"
-                                   + (f"; core dynamic energy on {self.chip} (estimate)" if self.chip else "")})
+        lines = {"trials": f"{finished} finished, {len(self.trials) - finished} not"}
+        if self.best:
+            lines["best"] = f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
+            lines |= {key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]}
+        lines["objective"] = "validation accuracy; test data choose nothing"
+        if self.chip:
+            lines["second"] = f"core dynamic energy on {self.chip} (estimate)"
+        return lines
+
+    def details(self) -> Iterator[object]:
+        yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
         cells = [(str(t.number) + ("*" if t.pareto and self.chip else ""), t.state, percent(t.validation_accuracy),
                   *([figure(t.energy_uj)] if self.chip else []), figure(t.synops_per_inference),
                   *(_value(t.parameters.get(key)) for key in keys)) for t in self.trials[:SHOWN]]
-        yield _table(("trial", "state", "validation", *(["core dynamic\nuJ/inf"] if self.chip else []), "synops/inf",
+        yield table(("trial", "state", "validation", *(["core dynamic\nuJ/inf"] if self.chip else []), "synops/inf",
                       *(key.replace(".", ".\n", 1) for key in keys)), cells, words=("trial", "state"))
         if len(self.trials) > SHOWN:
             yield f"{len(self.trials) - SHOWN} more in {self.out}/trials.csv"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from ..deploy.report import Report, _facts, _table, figure
+from ..report import Report, figure, table
 from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
 from .lsnn import Run
 from .step_time import StepTime
 
+HEADLINE = ("ranges", "time of a step", "cores", "LSNN")
 GOAL = 0.8                                      # share of ranges that are to contain their measurement
 OWN = (DAVIES, LOIHI_2, "truenorth", "odin")    # coefficients that a user gets without asking for others
 KIND_TEXTS = {"complete": "all counts public", "bounded": "a count bounded", "floor": "a floor alone",
@@ -106,14 +107,17 @@ class ValidationReport(Report):
         lines["LSNN"] = self.lsnn_not_run or _chip(self.lsnn)
         return lines
 
-    def _parts(self) -> Iterator[object]:
-        yield _facts(self.summary())
+    def headline(self) -> dict[str, str]:
+        return {name: text for name, text in self.summary().items() if name in HEADLINE}
+
+    def details(self) -> Iterator[object]:
+        yield {name: text for name, text in self.summary().items() if name not in HEADLINE}
         for kind, text in KIND_TEXTS.items():
-            yield _table((text, "estimate", "range", "measured", "error %", "inside"),
+            yield table((text, "estimate", "range", "measured", "error %", "inside"),
                          [_short(c) for c in self.cases if c.kind == kind], words=(text,))
-        yield _table(("time of a step, us", "bound", "measured", "range", "bound holds", "inside"),
+        yield table(("time of a step, us", "bound", "measured", "range", "bound holds", "inside"),
                      [time_cells(t) for t in self.step_times], words=("time of a step, us",))
-        yield _table(("cores", "chip", "placed", "published", "furthest off", "within"),
+        yield table(("cores", "chip", "placed", "published", "furthest off", "within"),
                      [core_cells(c) for c in self.cores], words=("cores",))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass
-from typing import TextIO
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...report import Report, figure, percent, table
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class PopulationChange:
 
 
 @dataclass(frozen=True)
-class ImportReport:
+class ImportReport(Report):
     """The whole import; agreements are measured on `samples` samples, which are random spikes unless
     `calibrated`."""
 
+    command = "import"
     dt: float
     steps: int
     convention: str
@@ -50,42 +52,29 @@ class ImportReport:
     inputs: tuple[dict, ...]
     notes: tuple[str, ...]
 
-    command = "import"
-
-    def to_json(self) -> dict:
-        """The report as a dict of JSON types, `command` first."""
-        return {"command": self.command} | asdict(self)
-
-    def show(self, file: TextIO | None = None) -> None:
-        """Print every number as plain text."""
-        print("\n".join(self.lines()), file=file or sys.stdout)
-
-    def lines(self) -> list[str]:
-        """The report line by line."""
+    def headline(self) -> dict[str, str]:
         data = "calibration samples" if self.calibrated else "samples of random spikes, no calibration"
-        reset = "to zero" if self.reset == "zero" else "by subtraction"
-        out = [f"imported: dt {self.dt:g} s, {self.steps} steps, convention {self.convention}, reset {reset}"]
-        out += [f"input {i['name']}: {i['bits']} bits, one step {i['step']:g}, zero at {i['zero']}"
-                for i in self.inputs]
-        head = ("population", "kind", "shape", "scale", "vth", "alpha", "beta", "weight err", "spikes equal",
-                "rate float",
-                "rate int", "overflow")
-        rows = [head, *(self._row(p) for p in self.populations)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        out += ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
-        out.append(f"classes: integer and float network agree on {100 * self.class_agreement:.2f} % of "
-                   f"{self.samples} {data}")
+        lines = {"classes": f"integer and float network agree on {percent(self.class_agreement)} of "
+                            f"{self.samples} {data}"}
         if self.correct_float is not None:
-            out.append(f"labels: float network right on {self.correct_float}, integer network on "
-                       f"{self.correct_integer} of {self.samples}")
-        return out + [f"note: {note}" for note in self.notes]
+            lines["labels"] = (f"float network right on {self.correct_float}, integer network on "
+                               f"{self.correct_integer} of {self.samples}")
+        reset = "to zero" if self.reset == "zero" else "by subtraction"
+        lines["read as"] = (f"dt {self.dt:g} s, {self.steps} steps, convention {self.convention}, reset {reset}")
+        return lines
+
+    def details(self) -> Iterator[object]:
+        yield from (f"input {i['name']}: {i['bits']} bits, one step {i['step']:g}, zero at {i['zero']}"
+                    for i in self.inputs)
+        yield from (f"note: {note}" for note in self.notes)
+
+    def layers(self) -> Iterator[object]:
+        yield table(("population", "kind", "shape", "scale", "vth", "alpha", "beta", "weight\nerror",
+                     "spikes\nequal", "rate\nfloat", "rate\nint", "overflow"),
+                    [self._row(p) for p in self.populations], words=("population", "kind"))
 
     @staticmethod
     def _row(p: PopulationChange) -> tuple[str, ...]:
-        def part(x: float | None) -> str:
-            return "" if x is None else f"{100 * x:.3f} %"
-
-        return (p.name, p.kind, "x".join(map(str, p.shape)), f"{p.scale:.5g}", str(p.vth),
-                f"{p.alpha_float:.5f} -> {p.alpha:.5f}", f"{p.beta_float:.5f} -> {p.beta:.5f}",
-                part(p.weight_error),
-                part(p.agreement), part(p.rate_float), part(p.rate), str(p.overflow))
+        return (p.name, p.kind, "x".join(map(str, p.shape)), f"{p.scale:.5g}", figure(p.vth),
+                f"{p.alpha_float:.5f}\n-> {p.alpha:.5f}", f"{p.beta_float:.5f}\n-> {p.beta:.5f}",
+                *map(percent, (p.weight_error, p.agreement, p.rate_float, p.rate)), figure(p.overflow))
