@@ -17,7 +17,7 @@ from scmrl.data import CLEAN, HARD, Corruption, FrontEnd, Pairs, av_mnist, load
 from scmrl.data.digits_av import recordings, scans
 from scmrl.data.idx import read_idx
 from scmrl.data.pairs import unit_window
-from scmrl.data.wav import read_wav
+from scmrl.data.sound import read_sound
 from scmrl.errors import DataError, MissingDependency, UsageError
 
 pytest.importorskip("librosa", reason="needs the data extra: pip install 'scmrl[data]'")
@@ -277,7 +277,7 @@ def test_av_mnist_on_human_recordings():
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav_of_any_width_and_channels(tmp_path, width):
     write_wav(tmp_path / "a.wav", np.repeat(tone(1), 2), width=width, channels=2)
-    samples, rate = read_wav(tmp_path / "a.wav")
+    samples, rate = read_sound(tmp_path / "a.wav")
     assert rate == 8000 and samples.dtype == np.float32
     assert np.abs(samples - tone(1)).max() < 2.0 ** (2 - 8 * width) + 1e-6
 
@@ -312,7 +312,7 @@ def test_a_damaged_wav_gives_samples_or_a_data_error(tmp_path_factory, cut, flip
         content[flip] = value
     path.write_bytes(content)
     try:
-        samples, _ = read_wav(path)
+        samples, _ = read_sound(path)
         assert np.isfinite(samples).all()
     except DataError as error:
         assert "damaged.wav" in str(error)
@@ -477,16 +477,16 @@ def test_encode_files_names_the_file_at_fault(front_end, tmp_path):
     write_wav(wav, tone(1))
     Image.new("L", (28, 28), 9).save(png)
     text.write_text("neither a recording nor an image")
-    with pytest.raises(DataError, match="notes.txt: not a PCM WAV"):
+    with pytest.raises(DataError, match="notes.txt: not a WAV or FLAC"):
         front_end.encode_files(text, png)
-    with pytest.raises(DataError, match="notes.txt: not an image"):
+    with pytest.raises(DataError, match="notes.txt: not a whole image"):
         front_end.encode_files(wav, text)
     with pytest.raises(DataError, match="absent.wav: no such file"):
         front_end.encode_files(tmp_path / "absent.wav", png)
     with pytest.raises(DataError, match="absent.png: no such file"):
         front_end.encode_files(wav, tmp_path / "absent.png")
     png.write_bytes(png.read_bytes()[:50])
-    with pytest.raises(DataError, match="a.png: not an image"):
+    with pytest.raises(DataError, match="a.png: not a whole image"):
         front_end.encode_files(wav, png)
     write_wav(wav, np.zeros(800))
     with pytest.raises(DataError, match="a.wav: the recording is silent"):

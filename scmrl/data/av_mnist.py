@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DataError, UsageError
 from .idx import read_idx
 from .pairs import SAMPLE_RATE, SIDE, Pairs, stream, unit_window
-from .wav import read_wav
+from .sound import read_sound
 
 NAME = "av-mnist"
 CLASSES = 10
@@ -117,7 +117,7 @@ def draw(label: np.ndarray, wanted: np.ndarray, random: np.random.Generator) -> 
 
 
 def _one_second(path: Path) -> np.ndarray:
-    samples, rate = read_wav(path)
+    samples, rate = read_sound(path)
     if rate != SAMPLE_RATE:
         raise DataError("wrong sample rate", where=path, limit=f"{SAMPLE_RATE} Hz", value=f"{rate} Hz")
     return unit_window(samples, where=path)

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..errors import DataError
 from ..progress import each
-from .frontend import WAV_RATES, resample
 from .library import library
-from .wav import read_wav
+from .picture import read_picture
+from .sound import read_sound, resample
 
 RATE = 22_050           # Hz
 N_FFT, HOP = 512, 353   # samples
@@ -35,44 +35,15 @@ CROP_RATIO = (3 / 4, 4 / 3)
 def spectrogram(path: Path) -> np.ndarray:
     """float32 [1, 128, 128] of the recording at `path`. Raises DataError for one that is missing or damaged."""
     librosa = library("librosa", "librosa", enables="spectrograms")
-    samples, rate = read_sound(path)
-    if rate not in WAV_RATES:
-        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz",
-                        limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
-    if not np.isfinite(samples).all():
-        raise DataError("not finite", where=path)
-    sound = np.clip(resample(samples, rate, RATE), -1, 1)
+    sound = np.clip(resample(*read_sound(path), RATE), -1, 1)
     spectrum = librosa.stft(sound, n_fft=N_FFT, hop_length=HOP, window="hann", center=True, pad_mode="constant")
     return bilinear(np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR), SIDE).astype(np.float32)[None]
-
-
-def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """Samples float32 [n], channels averaged, and the rate: integer PCM, or what soundfile reads (float WAV)."""
-    try:
-        return read_wav(path)
-    except DataError as error:
-        if not error.what.startswith("not a PCM WAV"):
-            raise
-        soundfile = library("soundfile", "soundfile", enables="WAV files that are not integer PCM")
-        try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (RuntimeError, OSError):
-            raise error from None
-        if not len(samples):
-            raise DataError("the recording is empty", where=path) from None
-        return samples.mean(axis=1), rate
 
 
 def rgb(path: Path) -> np.ndarray:
     """uint8 [3, 128, 128] of the picture at `path`. Raises DataError for one that is missing or damaged."""
     Image = library("PIL.Image", "pillow", enables="image files")
-    try:
-        with Image.open(path) as picture:
-            colour = picture.convert("RGB")
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"not a whole image: {error}", where=path, fix="fetch the file again") from None
+    colour = read_picture(path).convert("RGB")
     scale = RESIZED / min(colour.size)
     width, height = (max(RESIZED, int(side * scale)) for side in colour.size)
     colour = colour.resize((width, height), Image.Resampling.BILINEAR)

@@ -24,10 +24,10 @@ from ..errors import DataError, nearest
 from . import cochlea
 from .library import library
 from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs, unit_window
-from .wav import read_wav
+from .picture import grey
+from .sound import read_sound, resample
 
 AUDIO_RANGE = (0.0, 2.5)            # standard deviations: quieter than the mean is silence
-WAV_RATES = range(1000, 384_001)    # Hz, what a user's recording may have
 CHUNK = 128                         # waveforms whose spectra are in memory at once
 
 
@@ -174,19 +174,15 @@ class FrontEnd:
             q[i:i + CHUNK] = quantiser.levels(frames[i:i + CHUNK].astype(np.float64), self.bits)
         return q
 
-    def encode_files(self, wav_path: str | Path, image_path: str | Path) -> dict[str, np.ndarray]:
-        """`encode` of one PCM WAV file and one image file, S = 1.
+    def encode_files(self, sound_path: str | Path, image_path: str | Path) -> dict[str, np.ndarray]:
+        """`encode` of one recording (see `sound`) and one picture (see `picture`), S = 1.
 
-        The recording's first second counts, whatever its sample rate; the image, light strokes on black, is
-        turned grey and resized. Raises DataError for a file that is missing or not what it should be.
+        The recording's first second counts, whatever its sample rate. Raises DataError for a file that is missing or
+        not what it should be.
         """
-        samples, rate = read_wav(Path(wav_path))
-        if rate not in WAV_RATES:
-            raise DataError("sample rate out of range", where=wav_path, value=f"{rate} Hz",
-                            limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
-        waveform = unit_window(resample(samples[:rate], rate, self.sample_rate), where=wav_path)
-        image = read_image(Path(image_path), self.image_side)
-        return self.encode(waveform[None], image[None])
+        samples, rate = read_sound(sound_path)
+        waveform = unit_window(resample(samples[:rate], rate, self.sample_rate), where=sound_path)
+        return self.encode(waveform[None], grey(image_path, self.image_side)[None])
 
     def to_dict(self) -> dict:
         """Every setting as plain JSON types."""
@@ -272,25 +268,3 @@ def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if not np.isfinite(array).all():
         raise DataError("not finite", where=name)
 
-
-def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """Samples [n] at `rate` Hz, at `target` Hz."""
-    if rate == target:
-        return samples
-    librosa = library("librosa", "librosa", enables=f"recordings at {rate} Hz")
-    return librosa.resample(samples, orig_sr=rate, target_sr=target)
-
-
-def read_image(path: Path, side: int) -> np.ndarray:
-    """The image at `path`, grey, float32 [side, side] in [0, 1]."""
-    Image = library("PIL.Image", "pillow", enables="image files")
-    try:
-        with Image.open(path) as picture:
-            grey = picture.convert("L")
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"not an image: {error}", where=path, fix="use a PNG or JPEG file") from None
-    if grey.size != (side, side):
-        grey = grey.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(grey, np.float32) / 255

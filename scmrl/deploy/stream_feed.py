@@ -17,18 +17,24 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..data import cochlea
+from ..data import mnistdvs_ntidigits as mnistdvs
+from ..data.aedat import read_aedat
 from ..data.events import frames, read_bs2
-from ..data.frontend import WAV_RATES, FrontEnd, read_image, resample
+from ..data.frontend import FrontEnd
 from ..data.library import library
 from ..data.nmnist import DURATION_US
 from ..data.pairs import SAMPLE_RATE, WINDOW, unit_window
-from ..data.wav import read_wav
+from ..data.picture import grey, square
+from ..data.sound import read_sound, resample
 from ..errors import BundleError, DataError, MissingDependency, UsageError
 from ..files import read_arrays
 from ..graph import Graph, Population
 from .stream import Values
 
 POLARITIES = 2
+SIDE = 32                   # pixels of a frame of N-MNIST's events
+HOPS_S = (0.001, 3600.0)    # between windows
+CAMERAS = 64
 SENSES = {"sound": ("wav", "microphone"), "images": ("image", "camera"), "events": ("events",)}
 
 
@@ -92,6 +98,10 @@ def from_arrays(graph: Graph, path: Path) -> Feed:
     inputs = graph.of_kind("input")
     if set(arrays) == {"x"} and len(inputs) == 1:
         arrays = {inputs[0].name: arrays["x"]}
+    for name in arrays:
+        if name not in {p.name for p in inputs}:
+            raise DataError("no such input", where=f"{path}: {name}",
+                            fix=f"the network takes: {', '.join(p.name for p in inputs)}")
     series = {}
     for p in inputs:
         if p.name not in arrays:
@@ -101,6 +111,8 @@ def from_arrays(graph: Graph, path: Path) -> Feed:
         if x.shape[-len(p.shape):] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
             raise DataError("input has the wrong shape", where=f"{path}: {p.name}",
                             limit=f"[T, {', '.join(map(str, p.shape))}]", value=list(x.shape))
+        if not x.size:
+            raise DataError("input is empty", where=f"{path}: {p.name}", value=list(x.shape))
         series[p.name] = x.reshape(-1, *p.shape)
     lengths = {name: len(x) for name, x in series.items()}
     if len(set(lengths.values())) != 1:
@@ -111,8 +123,11 @@ def from_arrays(graph: Graph, path: Path) -> Feed:
 
 def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
     """Sound, images and events for the inputs that take them."""
-    if not asked.hop > 0:
-        raise UsageError("windows begin some time apart", where="--hop", limit="> 0 s", value=asked.hop)
+    if not HOPS_S[0] <= asked.hop <= HOPS_S[1]:
+        raise UsageError("windows begin some time apart", where="--hop", value=asked.hop,
+                         limit=f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s")
+    if asked.camera is not None and not 0 <= asked.camera < CAMERAS:
+        raise UsageError("no such camera", where="--camera", limit=f"0 to {CAMERAS - 1}", value=asked.camera)
     inputs = bundle.graph.of_kind("input")
     wanted = {sense_of(p): p for p in inputs}
     if None in wanted or len(wanted) < len(inputs):
@@ -127,13 +142,19 @@ def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
             takes, give = ("takes", "give") if sense in wanted else ("does not take", "leave out")
             raise UsageError(f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}")
     steps = bundle.graph.steps
-    window_s = asked.hop if {"sound", "images"} & wanted.keys() else DURATION_US * 1e-6
-    feed = Feed(iter(()), " and ".join(asked.what), window_s / steps)
+    feed = Feed(iter(()), " and ".join(asked.what), _step_s(asked, wanted, steps))
     still = "images" in wanted and len(wanted) == 1 and asked.camera is None
     open_parts = {"sound": _sounds, "images": _images, "events": _events}
     parts = {p.name: open_parts[sense](asked, p, bundle, feed.waits) for sense, p in wanted.items()}
     feed.frames = islice(_shown(parts, steps), steps if still else None)       # one image is shown once
     return feed
+
+
+def _step_s(asked: Asked, wanted: dict[str | None, Population], steps: int) -> float | None:
+    """Recorded seconds in a step; None where it is a part of each recording's own duration (MNIST-DVS)."""
+    if {"sound", "images"} & wanted.keys():
+        return asked.hop / steps
+    return None if wanted["events"].shape[-1] == mnistdvs.SIDE else DURATION_US * 1e-6 / steps
 
 
 def sense_of(p: Population) -> str | None:
@@ -156,7 +177,8 @@ def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> 
             return cochlea.spikes(sound, bundle.graph.steps)
     else:
         encode = FrontEnd.from_dict(bundle.frontend).encode_audio
-    encode(np.zeros((1, WINDOW), np.float32))               # loads libraries before time counts
+    if encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape:     # and libraries load before time counts
+        raise _other_frames(p)
     sounds = microphone(asked.hop, waits) if asked.microphone else wav_windows(asked.wav, asked.hop)
     return (encode(sound[None])[0] for sound in sounds)
 
@@ -164,34 +186,54 @@ def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> 
 def _images(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
     """Images [C, H, W] of a camera; one from a file stays."""
     front_end = FrontEnd.from_dict(bundle.frontend)
+    if p.shape != (1, front_end.side, front_end.side):
+        raise _other_frames(p)
     if asked.camera is not None:
         return (front_end.encode_visual(image[None])[0]
                 for image in camera(asked.camera, front_end.image_side, waits))
-    return repeat(front_end.encode_visual(read_image(Path(asked.image), front_end.image_side)[None])[0])
+    return repeat(front_end.encode_visual(grey(asked.image, front_end.image_side)[None])[0])
 
 
 def _events(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
     """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
-    windows = event_windows(asked.events, bundle.graph.steps, side=p.shape[1], bits=p.bits)
-    if not asked.wav and not asked.microphone:
-        return iter(windows)
-    return chain(windows, repeat(windows[-1]))
+    steps = bundle.graph.steps
+    if p.shape[1:] == (mnistdvs.SIDE, mnistdvs.SIDE) and p.bits == 1:
+        windows = iter([mnistdvs.camera_frames(read_aedat(asked.events), steps)])
+    elif p.shape[1:] == (SIDE, SIDE):
+        windows = event_windows(asked.events, steps, bits=p.bits)
+    else:
+        raise _other_frames(p)
+    return windows if not asked.wav and not asked.microphone else _kept(windows)
 
 
-def event_windows(path: Path, steps: int, *, side: int, bits: int = 1) -> list[np.ndarray]:
-    """Frames of events uint8 [steps, 2, side, side] of each 0.3 s of a recording in N-MNIST's format.
+def _kept(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The windows, and the last of them without end."""
+    for window in windows:
+        yield window
+    while True:
+        yield window
+
+
+def _other_frames(p: Population) -> UsageError:
+    return UsageError("the model takes other frames than a stream makes", where=p.name,
+                      value=f"{list(p.shape)} of {p.bits} bits", fix="give --input NPZ")
+
+
+def event_windows(path: Path, steps: int, *, bits: int = 1) -> Iterator[np.ndarray]:
+    """Frames of events uint8 [steps, 2, 32, 32] of each 0.3 s of a recording in N-MNIST's format, from its first event.
 
     What is left over at the end, if less than a window, belongs to the last step, as in training.
     """
     events = read_bs2(Path(path))
-    windows = max(1, int(events["t"].max()) // DURATION_US)
-    number = np.minimum(events["t"] // DURATION_US, windows - 1)
-    out = []
-    for i in range(windows):
-        part = events[number == i]
+    windows = max(1, int(events["t"][-1]) // DURATION_US)
+    starts = np.searchsorted(events["t"], np.arange(windows) * DURATION_US)
+
+    def window(i: int) -> np.ndarray:
+        part = events[starts[i]:starts[i + 1] if i + 1 < windows else None].copy()
         part["t"] -= i * DURATION_US
-        out.append(frames(part, steps, duration_us=DURATION_US, side=side, bits=bits))
-    return out
+        return frames(part, steps, duration_us=DURATION_US, side=SIDE, bits=bits)
+
+    return map(window, range(windows))
 
 
 def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Values]:
@@ -203,11 +245,7 @@ def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Value
 
 def wav_windows(path: Path, hop: float) -> Iterator[np.ndarray]:
     """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there is."""
-    samples, rate = read_wav(Path(path))
-    if rate not in WAV_RATES:
-        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz",
-                        limit=f"{WAV_RATES.start} to {WAV_RATES.stop - 1} Hz")
-    samples = resample(samples, rate, SAMPLE_RATE)
+    samples = resample(*read_sound(path), SAMPLE_RATE)
     stride = max(1, round(hop * SAMPLE_RATE))
     starts = range(0, max(len(samples) - WINDOW, 0) + 1, stride)
     return (level(samples[start:start + WINDOW]) for start in starts)
@@ -255,6 +293,7 @@ def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
     except MissingDependency:
         raise MissingDependency("opencv-python", enables="a live camera",
                                 install="pip install opencv-python-headless") from None
+    Image = library("PIL.Image", "pillow", enables="a live camera")
     device = cv2.VideoCapture(number)
 
     def images() -> Iterator[np.ndarray]:
@@ -265,12 +304,7 @@ def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
                 waits.append(time.monotonic() - started)
                 if not there:
                     raise DataError("the camera gives no picture", where="--camera", value=number)
-                grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-                height, width = grey.shape
-                edge = min(height, width)
-                top, left = (height - edge) // 2, (width - edge) // 2
-                square = grey[top:top + edge, left:left + edge]
-                yield cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+                yield square(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), side)
         finally:
             device.release()
 
