@@ -20,6 +20,12 @@ def show() -> None:
     _shown = True
 
 
+def say(line: str) -> None:
+    """A line on standard error about something odd in the data, where the command line listens."""
+    if _shown:
+        click.echo(line, err=True)
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds: 3:07."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

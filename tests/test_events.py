@@ -29,12 +29,15 @@ def packed(rows) -> bytes:
     return b"".join(bytes([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255]) for t, x, y, p in rows)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**23 - 1), st.integers(0, 33), st.integers(0, 33), st.integers(0, 1)),
-                min_size=1, max_size=50))
-def test_events_come_back_as_they_were_written(tmp_path_factory, rows):
+@given(st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 33), st.integers(0, 33), st.integers(0, 1)),
+                min_size=1, max_size=50), st.integers(0, 2**23 - 1))
+def test_events_come_back_as_they_were_written(tmp_path_factory, rows, origin):
+    """From wherever the camera's clock began, across its wrap too: times are those from the first event."""
     path = tmp_path_factory.mktemp("bs2") / "1.bs2"
-    path.write_bytes(packed(rows))
-    assert [tuple(int(v) for v in e) for e in events.read_bs2(path)] == rows
+    times = np.cumsum([t for t, *_ in rows])
+    path.write_bytes(packed([((origin + int(t)) % 2**23, *row[1:]) for t, row in zip(times, rows)]))
+    expected = [(int(t - times[0]), *row[1:]) for t, row in zip(times, rows)]
+    assert [tuple(int(v) for v in e) for e in events.read_bs2(path)] == expected
 
 
 @given(st.binary(max_size=60))
@@ -56,8 +59,40 @@ def test_damaged_recordings_are_named(tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(DataError, match=f"{name}.*{said}"):
             events.read_bs2(tmp_path / name)
-    with pytest.raises(DataError, match="nothing.*No such file"):
+    with pytest.raises(DataError, match="nothing: no such file"):
         events.read_bs2(tmp_path / "nothing")
+
+
+def test_events_out_of_order_are_put_in_order_and_a_jump_back_is_refused(tmp_path):
+    path = tmp_path / "1.bs2"
+    path.write_bytes(packed([(500, 1, 1, 0), (20_000, 2, 2, 1), (10_000, 3, 3, 0), (400, 4, 4, 1)][:3]))
+    assert [tuple(map(int, e)) for e in events.read_bs2(path)] == [(0, 1, 1, 0), (9_500, 3, 3, 0), (19_500, 2, 2, 1)]
+    path.write_bytes(packed([(500, 1, 1, 0), (20_000, 2, 2, 1), (9_999, 3, 3, 0), (30_000, 3, 3, 0)]))
+    with pytest.raises(DataError, match="1.bs2: time jumps back .limit 10 ms, got 10.001 ms at event 3 of 4"):
+        events.read_bs2(path)
+    path.write_bytes(packed([(0, 1, 1, 0), (2**22, 2, 2, 1)]))      # half the counter: on or back, nobody knows
+    with pytest.raises(DataError, match="time jumps back"):
+        events.read_bs2(path)
+
+
+def test_a_first_event_that_comes_late_is_where_time_begins(tmp_path):
+    path = tmp_path / "1.bs2"
+    path.write_bytes(packed([(3_000, 1, 1, 0), (0, 2, 2, 1), (4_000, 3, 3, 0)]))
+    assert events.read_bs2(path)["t"].tolist() == [0, 3_000, 4_000]
+
+
+def test_a_pause_is_told_and_an_hour_is_the_most(tmp_path, capsys, monkeypatch):
+    from scmrl import progress
+    monkeypatch.setattr(progress, "_shown", True)
+    path = tmp_path / "1.bs2"
+    path.write_bytes(packed([(0, 1, 1, 0), (999_999, 2, 2, 1)]))
+    assert len(events.read_bs2(path)) == 2 and not capsys.readouterr().err
+    path.write_bytes(packed([(7, 1, 1, 0), (100, 1, 1, 0), (1_500_100, 2, 2, 1)]))
+    assert len(events.read_bs2(path)) == 3
+    assert "1.bs2: no event for 1.5 s, 9.3e-05 s after the first" in capsys.readouterr().err
+    path.write_bytes(packed([(i * 4_000_000 % 2**23, 1, 1, 0) for i in range(902)]))
+    with pytest.raises(DataError, match="too long.*3600 s, got 3604 s"):
+        events.read_bs2(path)
 
 
 def test_frames_hold_each_event_in_its_step_pixel_and_polarity():

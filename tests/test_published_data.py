@@ -16,6 +16,7 @@ from scmrl.data.aedat import read_aedat
 from scmrl.data.corruption import Corruption
 from scmrl.data.folders import files
 from scmrl.data.frontend import Quantiser
+from scmrl.data.sound import read_sound
 from scmrl.errors import DataError, UsageError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need pillow")
@@ -64,9 +65,9 @@ def street(tmp_path):
 
 
 def aedat2(rows) -> bytes:
-    """(t, x, y, p) as jAER writes them."""
+    """(t, x, y, p) as jAER writes them: columns and rows from the other end, 0 for an event that became brighter."""
     head = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n"
-    return head + b"".join(struct.pack(">II", y << 8 | x << 1 | p, t) for t, x, y, p in rows)
+    return head + b"".join(struct.pack(">II", 127 - y << 8 | 127 - x << 1 | 1 - p, t) for t, x, y, p in rows)
 
 
 def aedat3(rows) -> bytes:
@@ -146,7 +147,7 @@ def damage(kind, folder):
 @pytest.mark.parametrize("kind, split, said", [
     ("missing", "train", "1 without a sound: 1001_DFA_ANG_XX.*2 train clips of ANG, published are 3"),
     ("cut wav", "train", "1001_DFA_ANG_XX.wav: the recording is truncated"),
-    ("not wav", "train", "1001_DFA_ANG_XX.wav: not a PCM WAV file"),
+    ("not wav", "train", "1001_DFA_ANG_XX.wav: not a WAV or FLAC file"),
     ("rate", "train", "1001_DFA_ANG_XX.wav: sample rate out of range"),
     ("cut jpg", "test", "1010_DFA_SAD_XX.jpg: not a whole image"),
     ("case", "train", "audio/ANG: no such folder .there is 'Ang'"),
@@ -204,7 +205,8 @@ def test_events_are_where_tonic_sees_them(tmp_path):
     version, start, _ = tonic.read_aedat_header_from_file(file)
     theirs = tonic.get_aer_events_from_file(file, version, start)
     address = theirs["address"].astype(np.int64)
-    assert (address >> 8).tolist() == ours["y"].tolist() and (address >> 1 & 127).tolist() == ours["x"].tolist()
+    assert (127 - (address >> 8)).tolist() == ours["y"].tolist()
+    assert (127 - (address >> 1 & 127)).tolist() == ours["x"].tolist()
     assert (theirs["timeStamp"].astype(np.int64) - 1000).tolist() == ours["t"].tolist()
 
 
@@ -308,7 +310,7 @@ def test_spectrogram_is_that_of_the_equation(tmp_path):
 def test_float_wav_is_read_too(tmp_path):
     soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "f.wav", np.linspace(-0.5, 0.5, 4000, dtype=np.float32), 22050, subtype="FLOAT")
-    samples, rate = encoders.read_sound(tmp_path / "f.wav")
+    samples, rate = read_sound(tmp_path / "f.wav")
     assert rate == 22050 and np.allclose(samples, np.linspace(-0.5, 0.5, 4000), atol=1e-6)
 
 

@@ -392,7 +392,7 @@ def test_events_and_sound_enter_as_the_dataset_makes_them(sensor, tmp_path, tone
 def test_a_long_recording_is_several_windows(tmp_path):
     t = np.sort(np.random.default_rng(1).integers(0, 950_000, 4000))
     whole = read_bs2(write_bs2(tmp_path / "e.bs2", t))
-    windows = event_windows(tmp_path / "e.bs2", 5, side=32)
+    windows = list(event_windows(tmp_path / "e.bs2", 5))
     assert len(windows) == 3 and all(w.shape == (5, 2, 32, 32) and w.any() for w in windows)
     middle = whole[(whole["t"] >= 300_000) & (whole["t"] < 600_000)]
     middle["t"] -= 300_000
