@@ -1,18 +1,31 @@
-# make demo   set everything up and run the main job on embedded data (a second run reuses the environment)
-# make test   set everything up and pass the tests
+# make demo         set everything up and run the main job on embedded data (a second run reuses the environment)
+# make test         set everything up and pass the tests
+# make test-newest  the tests with the newest versions of everything that pyproject.toml admits, in .venv-newest
+# make lock         write locks/ anew: the versions that demo and test use; PYTHONS names the Pythons
+# make bench        measure throughput
 # make validation   recompute the published measurements and write docs/validation.md; DATA has MNIST and the LSNN
 PYTHON ?= python3
+PYTHONS ?= $(PYTHON)
 VENV ?= .venv
 DATA ?= ../shared/data
+# Two test files run at a time; within a file the tests keep their order and share their fixtures.
+PYTEST := -m pytest -n 2 --dist loadfile
 READY := $(VENV)/.ready
+NEWEST := .venv-newest/.ready
 
-.PHONY: demo test bench validation clean
+.PHONY: demo test test-newest lock bench validation clean
 
 demo: $(READY)
 	$(VENV)/bin/scmrl demo --out runs/demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python $(PYTEST)
+
+test-newest: $(NEWEST)
+	.venv-newest/bin/python $(PYTEST)
+
+lock:
+	$(PYTHON) scripts/lock.py $(PYTHONS)
 
 bench: $(READY)
 	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench
@@ -20,9 +33,14 @@ bench: $(READY)
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md
 
-$(READY): pyproject.toml scripts/setup.sh
+$(READY): pyproject.toml scripts/setup.sh $(wildcard locks/*.txt)
 	sh scripts/setup.sh "$(PYTHON)" "$(VENV)"
 	touch $(READY)
 
+$(NEWEST): pyproject.toml scripts/setup.sh
+	rm -rf .venv-newest
+	sh scripts/setup.sh "$(PYTHON)" .venv-newest newest
+	touch $(NEWEST)
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) .venv-newest runs build *.egg-info
