@@ -16,7 +16,7 @@ NEWEST := .venv-newest/.ready
 .PHONY: demo test test-newest lock bench validation clean
 
 demo: $(READY)
-	$(VENV)/bin/scmrl demo --out runs/demo
+	$(VENV)/bin/scmrl demo --out runs/demo --force
 
 test: $(READY)
 	$(VENV)/bin/python $(PYTEST)
@@ -31,7 +31,7 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench
 
 validation: $(READY)
-	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md
+	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force
 
 $(READY): pyproject.toml scripts/setup.sh $(wildcard locks/*.txt)
 	sh scripts/setup.sh "$(PYTHON)" "$(VENV)"

@@ -11,7 +11,10 @@ A run directory holds its bundle as `RUN/bundle`; an export is a bundle with fil
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,10 @@ import numpy as np
 from . import __version__
 from .activity import Activity, check_inputs
 from .errors import BundleError, ScmrlError
-from .files import read_arrays, read_json, sha256, whole_directory, write_arrays, write_json
+from .files import put_arrays, put_json, read_arrays, read_json, sha256, whole_directory
 from .graph import Graph, from_tables, to_tables
+from .storage import clear
+from .targets import real
 
 SCHEMA = 1
 FILES = ("graph.json", "tensors.npz", "samples.npz")
@@ -43,24 +48,38 @@ class Bundle:
     def samples(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def hash(self) -> str:
+        """What tells this network with its samples from any other, on every machine: sha256 over
+        the graph, its arrays, the samples, training's spikes for them, the front-end and the chip.
+        Figures and settings of training do not count, nor how the files are packed."""
+        table, arrays = to_tables(self.graph)
+        said = json.dumps([table, self.frontend, self.profile], sort_keys=True)
+        digest = hashlib.sha256(said.encode())
+        for name, array in sorted((arrays | self._sample_arrays()).items()):
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def save(self, path: Path) -> None:
-        with whole_directory(path) as directory:
+        """Write the bundle `path`, whole; a former one is replaced. Raises as `whole_directory`."""
+        with whole_directory(path, "bundle") as directory:
             self.write(directory)
 
     def write(self, directory: Path) -> None:
         """Write the files into an existing directory (an exporter adds its own beside them)."""
         table, arrays = to_tables(self.graph)
-        write_json(directory / "graph.json", table)
-        write_arrays(directory / "tensors.npz", arrays)
-        write_arrays(directory / "samples.npz", self._sample_arrays())
-        write_json(directory / "bundle.json", {
-            "schema": SCHEMA, "scmrl": __version__, "profile": self.profile, "frontend": self.frontend,
-            "metrics": self.metrics, "training": self.training,
+        put_json(directory / "graph.json", table)
+        put_arrays(directory / "tensors.npz", arrays)
+        put_arrays(directory / "samples.npz", self._sample_arrays())
+        put_json(directory / "bundle.json", {
+            "schema": SCHEMA, "scmrl": __version__, "hash": self.hash, "profile": self.profile,
+            "frontend": self.frontend, "metrics": self.metrics, "training": self.training,
             "trained_by": None if self.trained is None else [self.trained.backend, self.trained.version],
             "sha256": {name: sha256(directory / name) for name in FILES}})
 
     def _sample_arrays(self) -> dict[str, np.ndarray]:
-        arrays = {f"x/{name}": x for name, x in self.inputs.items()} | {"y": self.labels}
+        arrays = {f"x/{name}": x for name, x in self.inputs.items()} | {"y": np.asarray(self.labels, np.int64)}
         if self.trained is not None:
             arrays |= {f"s/{name}": np.packbits(s) for name, s in self.trained.spikes.items()}
             arrays |= {f"v/{name}": v for name, v in self.trained.membrane.items()}
@@ -70,6 +89,8 @@ class Bundle:
 def locate(path: str | Path) -> Path:
     """The bundle of a run directory, an export, or the bundle itself. Raises `BundleError` with what was looked for."""
     path = Path(path)
+    for place in (path, path / "bundle"):               # what a killed write put aside comes back
+        clear(real(place).parent)
     for candidate in (path, path / "bundle"):
         if (candidate / "bundle.json").is_file():
             return candidate
@@ -79,6 +100,58 @@ def locate(path: str | Path) -> Path:
                           "--set model.attention=binary")
     raise BundleError("no frozen model here", where=path, limit="bundle.json",
                       fix="give a run directory, an export or a bundle; `scmrl train` makes one")
+
+
+def origin(path: str | Path) -> Path | None:
+    """The bundle of the run (or of the import) that an export lies in, or None where it lies in none."""
+    directory = locate(path)
+    for candidate in (directory.parent / "bundle", directory.parent):
+        if (candidate / "bundle.json").is_file() and candidate.resolve() != directory.resolve():
+            return candidate
+    return None
+
+
+def is_stale(path: str | Path) -> bool:
+    """Whether an export was made from another bundle than the run that it lies in has now."""
+    source = origin(path)
+    return source is not None and not same(locate(path), source)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two directories hold the same network and samples, by what they recorded."""
+    tables = [read_json(directory / "bundle.json") for directory in (one, other)]
+    hashes = [table.get("hash") for table in tables]
+    if None not in hashes:
+        return hashes[0] == hashes[1]
+    return tables[0].get("sha256") == tables[1].get("sha256")           # scmrl 0.1 recorded those alone
+
+
+def stale(run: Path) -> list[Path]:
+    """The exports and saved JSON reports in a run that come from another bundle than its own now.
+
+    Raises `BundleError` where the run has no bundle.
+    """
+    source = locate(run)
+    now = read_json(source / "bundle.json").get("hash")
+    return [path for path in sorted(Path(run).iterdir()) if path.resolve() != source.resolve()
+            and (_stale_export(path, source) if path.is_dir() else _stale_report(path, now))]
+
+
+def _stale_export(path: Path, source: Path) -> bool:
+    try:
+        return (path / "bundle.json").is_file() and not same(path, source)
+    except BundleError:                                 # damaged: not the run's, in any case
+        return True
+
+
+def _stale_report(path: Path, now: str | None) -> bool:
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    try:
+        made_from = read_json(path).get("bundle")
+    except BundleError:                                 # no report
+        return False
+    return isinstance(made_from, str) and made_from != now
 
 
 def load(path: str | Path) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -62,21 +63,61 @@ def sample_options(command):
     return click.option("--samples", type=int, metavar="N", help="How many samples (default: all there are).")(command)
 
 
-as_json = click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
-layers_option = click.option("--layers", is_flag=True, help="Show the tables by population too.")
-picture_option = click.option("--picture", type=click.Path(path_type=Path), metavar="FILE",
-                              help="Write a picture (.png, .svg or .pdf).")
+class Target(click.Path):
+    """A file or directory to write: refused, before any work, where it would replace what it may not.
+
+    `kind`: see `scmrl.targets`. `asks`: something of scmrl's own is replaced with --force alone.
+    """
+
+    def __init__(self, kind: str, *, asks: bool = True):
+        super().__init__(path_type=Path)
+        self.kind, self.asks = kind, asks
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if os.environ.get("RANK", "0") == "0":          # of several processes the first one writes
+            may_write(path, self.kind, asks=self.asks)
+        return path
 
 
-def _page_file(_context, _option, path: Path | None) -> Path | None:
-    from .page.document import check_name
-    check_name(path)
+def may_write(path: Path, kind: str, *, asks: bool = True) -> None:
+    """Refuse a target that may not be written; say what is not scmrl's and stays there."""
+    from . import targets
+    targets.check(path, kind, force=forced() or not asks)
+    if kind in targets.REPLACED_WHOLE and (kept := targets.strangers(path)):
+        tell(f"kept in {path}, since scmrl did not write it: {', '.join(kept)}")
+
+
+def _force(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta["force"] = given
+
+
+def forced() -> bool:
+    """Whether --force was given."""
+    return click.get_current_context().meta.get("force", False)
+
+
+def _model(_context: click.Context, _argument: click.Parameter, path: Path) -> Path:
+    from .bundle import is_stale, locate, origin
+    from .errors import BundleError
+    from .targets import kind_of
+    with contextlib.suppress(BundleError):              # the command itself says what is wrong
+        if is_stale(path):
+            source = origin(path)
+            tell(f"warning: {path} was made from another bundle than {source}; make it anew with: scmrl export "
+                 f"{quoted(source)} --target {kind_of(locate(path))} --out {quoted(path)} --force")
     return path
 
 
-page_option = click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", callback=_page_file,
+as_json = click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+layers_option = click.option("--layers", is_flag=True, help="Show the tables by population too.")
+force_option = click.option("--force", is_flag=True, is_eager=True, expose_value=False, callback=_force,
+                            help="Replace what scmrl wrote there before; never anything else.")
+picture_option = click.option("--picture", type=Target("picture"), metavar="FILE",
+                              help="Write a picture (.png, .svg or .pdf).")
+page_option = click.option("--html", "page", type=Target("page"), metavar="FILE",
                            help="Write the report as one self-contained HTML page.")
-model_argument = click.argument("model", type=click.Path(path_type=Path))
+model_argument = click.argument("model", type=click.Path(path_type=Path), callback=_model)
 deadline_option = click.option("--deadline", type=float, metavar="SECONDS", help="Stop a Lava run after that time.")
 
 
@@ -132,18 +173,19 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
 @click.option("--hard", is_flag=True, default=None,
               help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="The run directory.")
+@click.option("--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings; flags come after it.")
 @click.option("--epochs", type=int, help="Short for --set train.epochs=N.")
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
 @click.option("--profile", metavar="NAME", help="Chip whose integer limits training keeps to.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. model.alpha=1.0.")
 @click.option("--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml.")
-@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@force_option
 @page_option
 @as_json
-def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, force, page, json_):
+def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, page, json_):
     """Train a model and freeze it to RUN/bundle."""
+    from . import targets
     overrides = {"dataset": dataset, "hard": hard, "profile": profile, "train.epochs": epochs, "train.seed": seed}
     overrides = {key: value for key, value in overrides.items() if value is not None}
     settings_file = out / "config.toml"
@@ -152,7 +194,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
             raise UsageError("--resume goes on with the settings of the run", fix="give --out and --data-dir only")
         if not settings_file.is_file():
             raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
-    elif settings_file.exists() and not force and os.environ.get("RANK", "0") == "0":
+    elif targets.listed(out) and not forced() and os.environ.get("RANK", "0") == "0":
         raise UsageError("a run is there already", where=out, fix="give --resume, --force or another --out")
     require_train()
     from .train import config as config_module
@@ -190,7 +232,8 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
 
 
 @commands.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the sweep lives.")
+@click.option("--out", type=Target("sweep", asks=False), required=True, metavar="DIR",
+              help="Where the sweep lives.")
 @click.option("--space", "axes", multiple=True, metavar="KEY=VALUES",
               help="An axis: model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log, model.steps=2,4,6, limits.weight_bits=4,8.")
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, metavar="N",
@@ -272,17 +315,25 @@ def evaluate(model, dataset, data_dir, split, silence, layers, json_):
 @commands.command()
 @model_argument
 @click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava, nir, onnx, netx, or all.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: MODEL/TARGET.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Default: MODEL/TARGET; of several targets: DIR/TARGET.")
 @click.option("--samples", type=int, metavar="N", help="How many held-out samples to verify on (default: all).")
 @click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
+@force_option
 @as_json
 def export(model, target, out, samples, no_verify, json_):
     """Write a frozen model for a target, and verify it there on held-out samples."""
     from .convert import TARGETS, exporter
-    from .exchange import RUNS_ON
+    from .bundle import locate
+    from .exchange import RUNS_ON, place
     from .exchange import export as write
+    from .targets import apart
     targets = list(TARGETS) if target == "all" else [target]
     exporter(targets[0])                # refuses an unknown target before anything is read
+    for name in targets:
+        path = place(model, name, targets, out)
+        apart(path, model, locate(model))
+        may_write(path, name)
     report = write(model, targets, out, verify=not no_verify, samples=samples)
     written = [row for row in report.targets if row.written]
     render(report, json_, *(f"scmrl deploy {quoted(row.path)} --backend {RUNS_ON[row.target]}" for row in written))
@@ -294,7 +345,7 @@ def export(model, target, out, samples, no_verify, json_):
 
 @commands.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="BUNDLE", help="The bundle to write.")
+@click.option("--out", type=Target("bundle"), required=True, metavar="BUNDLE", help="The bundle to write.")
 @click.option("--calibrate", type=click.Path(path_type=Path), metavar="NPZ",
               help="Samples that set the scales: x [S, T, ...] or an array per input, optional labels y.")
 @click.option("--steps", type=int, metavar="T", help="Steps of a sample (default: those of the samples).")
@@ -305,6 +356,7 @@ def export(model, target, out, samples, no_verify, json_):
 @click.option("--weight-bits", type=int, default=8, show_default=True)
 @click.option("--input-bits", type=int, default=8, show_default=True)
 @layers_option
+@force_option
 @as_json
 def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, layers, json_):
     """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
@@ -327,6 +379,7 @@ def import_(file, out, calibrate, steps, dt, reset, convention, weight_bits, inp
 @picture_option
 @page_option
 @layers_option
+@force_option
 @as_json
 def deploy(model, backend, samples, file, deadline, no_compare, board, partition, host, generation, profile_energy,
            profile_activity, streaming, wav, image, events, microphone, camera, hop, carry, picture, page,
@@ -387,6 +440,7 @@ def stream(model, backend, asked, carry, compared, json_):
 @deadline_option
 @page_option
 @layers_option
+@force_option
 @as_json
 def verify(model, backends, samples, file, deadline, page, layers, json_):
     """Compare backends, and training's own spikes, with the reference: every population and step."""
@@ -408,6 +462,7 @@ def verify(model, backends, samples, file, deadline, page, layers, json_):
 @picture_option
 @page_option
 @layers_option
+@force_option
 @as_json
 def energy(model, names, samples, file, picture, page, layers, json_):
     """Estimate energy and latency per inference, per chip and per layer."""
@@ -430,6 +485,7 @@ def energy(model, names, samples, file, picture, page, layers, json_):
 @picture_option
 @page_option
 @layers_option
+@force_option
 @as_json
 def place(model, profile, system, chips, packed, inputs, order, samples, file, picture, page, layers, json_):
     """Place a model on cores and chips: what binds, what it would fit, and the traffic between cores."""
@@ -445,15 +501,16 @@ def place(model, profile, system, chips, packed, inputs, order, samples, file, p
 @commands.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder with lsnn/*.npy and mnist/t10k-*.gz: runs the LSNN too.")
-@click.option("--write", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--write", type=Target("table"), metavar="FILE",
               help="Write the findings as a page, and its picture beside it (docs/validation.md).")
+@force_option
 @as_json
 def validate(data_dir, write, json_):
     """Recompute published measurements of chips: energy, time and cores, estimate against measurement."""
     from .validation import page as pages
     from .validation.study import validate as recompute
     if write:
-        pages.check_page(write)
+        may_write(pages.picture_of(write), "picture")
     report = recompute(data_dir, progress=Progress("LSNN images"))
     for path in pages.write_page(report, write) if write else ():
         tell(f"wrote {path}")
@@ -469,6 +526,7 @@ def validate(data_dir, write, json_):
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="How many test samples (default: all).")
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True, help="Draws of each perturbation.")
 @picture_option
+@force_option
 @as_json
 def robustness(model, data_dir, samples, repeats, picture, json_):
     """Accuracy under noise, without a modality, and with faults of the chip: bit flips, dead neurons, lost spikes."""
@@ -490,6 +548,7 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @page_option
+@force_option
 @as_json
 def compare(first, second, page, json_):
     """Set two saved JSON reports of one command side by side: what changed, and by how much."""
@@ -520,7 +579,8 @@ def data_group():
 @data_group.command("check")
 @click.argument("name")
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw samples (SVG or PNG).")
+@picture_option
+@force_option
 @as_json
 def data_check(name, data_dir, picture, json_):
     """What of a dataset is there, what is missing or damaged (exit code 3), and what its samples are."""
@@ -542,8 +602,9 @@ def doctor(json_):
 
 
 @commands.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True, metavar="RUN")
+@click.option("--out", type=Target("run"), default=Path("runs/demo"), show_default=True, metavar="RUN")
 @click.option("--samples", type=int, default=24, show_default=True, metavar="N", help="Samples on Lava.")
+@force_option
 def demo(out, samples):
     """The whole way on embedded data: train, evaluate, export, deploy on Lava, verify, energy."""
     require_train()

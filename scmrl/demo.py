@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from . import targets
 from .bundle import load
 from .convert import exporter
 from .deploy import jobs
@@ -17,6 +17,7 @@ from .files import write_json
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
 PROFILES = ("loihi1", "loihi2")
+REPORTS = ("evaluate", "deploy", "verify", "energy")
 
 
 def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable) -> None:
@@ -24,8 +25,10 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
     from .train import config
     from .train.loop import train
     started = time.monotonic()
-    if (out / "config.toml").exists():
-        shutil.rmtree(out)
+    targets.check(out / "lava", "lava", force=True)         # before any training: what will be written at its end
+    targets.check(out / "deploy.png", "picture", force=True)
+    for name in REPORTS:
+        targets.check(out / f"{name}.json", "report", force=True)
     tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
     train(config.read(None, RECIPE), out, tell=tell)
     tell("2/6 evaluate: the whole test set, integer model on the simulator")
@@ -43,8 +46,8 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
     tell("6/6 energy")
     estimated = jobs.energy(out, PROFILES)
     estimated.show()
-    for name, report in (("evaluate", whole), ("deploy", deployed), ("verify", verified), ("energy", estimated)):
-        write_json(out / f"{name}.json", report.to_json())
+    for name, report in zip(REPORTS, (whole, deployed, verified, estimated), strict=True):
+        write_json(out / f"{name}.json", report.to_json(), "report")
     click.echo(f"test accuracy {100 * whole.accuracy:.2f} % ({whole.samples} samples, integer model); "
                f"{deployed.mismatches} mismatching spikes on Lava in {samples} samples; "
                f"{time.monotonic() - started:.0f} s")

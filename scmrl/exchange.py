@@ -29,7 +29,7 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
     bundle = load(model)
     rows = []
     for target in targets:
-        path = out if out is not None and len(targets) == 1 else (out or Path(model)) / target
+        path = place(model, target, targets, out)
         try:
             rows.append(_export(bundle, target, path, verify, samples))
         except (GraphError, MissingDependency) as error:
@@ -38,6 +38,13 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
             rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, None, None, None, False, None, None,
                                   str(error), {}))
     return ExportReport(str(model), tuple(rows))
+
+
+def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:
+    """Where an export for `target`, one of `targets`, is written."""
+    if out is not None and len(targets) == 1:
+        return out
+    return (out or Path(model)) / target
 
 
 def _export(bundle: Bundle, target: str, path: Path, verify: bool, samples: int | None) -> ExportRow:

@@ -1,91 +1,35 @@
-"""Files that are never half-written and never read past a limit."""
+"""JSON and arrays: written whole (`scmrl.storage`), never read past a limit."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
 import json
-import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from .errors import BundleError, ScmrlError
+from .errors import BundleError
+from .storage import sha256, whole_directory, whole_file
+
+__all__ = ["JSON_LIMIT_BYTES", "READ_LIMIT_BYTES", "put_arrays", "put_hdf5", "put_json", "read_arrays", "read_json",
+           "sha256", "whole_directory", "whole_file", "write_json"]
 
 READ_LIMIT_BYTES = 4 << 30              # what one archive may unpack to
 JSON_LIMIT_BYTES = 64 << 20
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name only when the block ends without an error."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise ScmrlError("cannot write", where=path, value=error.strerror) from None
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ScmrlError("cannot write", where=path, value=error.strerror,
-                         fix="free some space or choose another place") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_json(path: Path, table: object, kind: str | None = None) -> None:
+    """Write a table whole; `kind` as in `whole_file`."""
+    with whole_file(path, kind) as temporary:
+        put_json(temporary, table)
 
 
-@contextlib.contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
-    """A temporary directory beside `path` that replaces it only when the block ends without an error."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise ScmrlError("cannot write", where=path, value=error.strerror) from None
-    try:
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
-        if path.exists():
-            old = temporary.with_name(temporary.name + ".old")
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, path)
-    except OSError as error:
-        raise ScmrlError("cannot write", where=path, value=error.strerror,
-                         fix="free some space or choose another place") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_json(path: Path, table: object) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+def put_json(path: Path, table: object) -> None:
+    """Write a table into what becomes whole as a whole: a `whole_file` or `whole_directory`."""
+    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict:
@@ -103,9 +47,16 @@ def read_json(path: Path) -> dict:
     return table
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with whole_file(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+def put_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an npz into what becomes whole as a whole."""
+    np.savez_compressed(path, **arrays)
+
+
+def put_hdf5(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write the HDF5 file that `fill` makes in memory: on a full disk HDF5 itself ends the process."""
+    file = io.BytesIO()
+    fill(file)
+    path.write_bytes(file.getbuffer())
 
 
 def read_arrays(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> dict[str, np.ndarray]:

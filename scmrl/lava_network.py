@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import BundleError, GraphError
-from .files import read_arrays, read_json, sha256, write_arrays, write_json
+from .files import put_arrays, put_json, read_arrays, read_json, sha256
 from .graph import Graph
 
 SCHEMA = 1
@@ -208,10 +208,10 @@ def write(network: LavaNetwork, directory: Path, belongs_to: Path) -> None:
         if isinstance(value, tuple):
             value = [_entry(part, f"{field.name}/{i}", arrays) for i, part in enumerate(value)]
         table[field.name] = value
-    write_arrays(directory / "network.npz", arrays)
+    put_arrays(directory / "network.npz", arrays)
     table["sha256"] = {"network.npz": sha256(directory / "network.npz")} \
         | {name: sha256(belongs_to / name) for name in BELONGS_TO}
-    write_json(directory / "network.json", table)
+    put_json(directory / "network.json", table)
 
 
 def _entry(part: Place | Neurons | Weights, prefix: str, arrays: dict[str, np.ndarray]) -> dict:

@@ -18,10 +18,12 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import numpy as np
 
 from .errors import BundleError, GraphError, MissingDependency
+from .files import put_hdf5
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window, require_no_joins
 from .lava_network import MANTISSA, NEVER
@@ -224,10 +226,15 @@ def load_h5py() -> ModuleType:
 
 
 def write(network: NetxNetwork, path: Path) -> None:
-    """Write the HDF5 file; it is closed afterwards. Raises `MissingDependency`."""
-    with load_h5py().File(path, "w") as file:
-        for name, value in network.datasets.items():
-            file[name] = value
+    """Write the HDF5 file. Raises `MissingDependency`."""
+    h5py = load_h5py()
+
+    def fill(memory: BinaryIO) -> None:
+        with h5py.File(memory, "w") as file:
+            for name, value in network.datasets.items():
+                file[name] = value
+
+    put_hdf5(path, fill)
 
 
 def check_file(network: NetxNetwork, path: Path) -> None:

@@ -128,7 +128,7 @@ def test_export_to_all_targets_is_one_report(scmrl, model):
     for target in ("lava", "onnx", "nir"):
         assert rows[target]["written"] and (model / target / target).is_dir(), rows[target]["why"]
     assert rows["onnx"]["bit_exact"] is True
-    code, out, _ = scmrl("export", model, "--target", "onnx", "--no-verify")
+    code, out, _ = scmrl("export", model, "--target", "onnx", "--no-verify", "--force")
     assert code == 0 and "--no-verify" in out
 
 
@@ -198,9 +198,9 @@ def test_silenced_populations_are_cut_off(small_bundle):
         small_bundle.graph.silenced("visual.convv")
 
 
-def test_a_run_is_not_replaced_by_accident(scmrl, tmp_path):
-    (tmp_path / "config.toml").write_text("")
-    fails(scmrl("train", "--out", tmp_path), 2, "--force")
+def test_a_run_is_not_replaced_by_accident(scmrl, model):
+    fails(scmrl("train", "--out", model), 2, "--force")
+    fails(scmrl("demo", "--out", model), 2, "--force")
 
 
 def test_corrupt_bundle_is_one_line(scmrl, model):

@@ -15,7 +15,7 @@ import pytest
 
 from scmrl import bundle
 from scmrl.deploy import jobs
-from scmrl.errors import DataError
+from scmrl.errors import DataError, UsageError
 from scmrl.graph import Dense, Graph, Population
 from scmrl.page import figures, pages
 from scmrl.page.comparison import compare
@@ -119,7 +119,7 @@ def test_hostile_names_stay_text(model, tmp_path):
 
 
 def test_page_needs_the_ending_of_one(model, tmp_path):
-    with pytest.raises(DataError, match="page.pdf.*html"):
+    with pytest.raises(UsageError, match="page.pdf.*html"):
         jobs.deploy(model, "simulator", page=tmp_path / "page.pdf")
     assert not (tmp_path / "page.pdf").exists()
 

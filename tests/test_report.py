@@ -266,7 +266,7 @@ def test_same_run_same_picture(tmp_path):
 
 def test_wrong_ending_sample_and_counts_are_refused_and_leave_no_file(tmp_path):
     pytest.importorskip("matplotlib")
-    with pytest.raises(UsageError, match=r"unknown kind of picture .*limit \.png or \.svg"):
+    with pytest.raises(UsageError, match=r"unknown kind of picture .*limit \.svg or \.png or \.pdf"):
         spike_raster(GRAPH, RUN, 0, tmp_path / "run.gif")
     with pytest.raises(UsageError, match=r"no such sample \(limit 0..4, got 5\)"):
         spike_raster(GRAPH, RUN, 5, tmp_path / "run.png")

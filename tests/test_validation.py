@@ -140,7 +140,7 @@ def test_page_and_picture_are_written_together(found, tmp_path):
     for case in found.cases:
         assert case.name in text
     assert all(name in text for name in found.not_computable)
-    with pytest.raises(UsageError, match="ending in .md"):
+    with pytest.raises(UsageError, match="unknown kind of table.*limit .md"):
         page.write_page(found, tmp_path / "validation.svg")
 
 

@@ -36,7 +36,7 @@ Samples of {steps} steps{streaming}; the deepest population is {depth} steps beh
 def export(bundle: Bundle, path: Path) -> dict:
     """Write the export to directory `path`; returns its summary. Raises `GraphError` as `lower` does."""
     network = lower(bundle.graph)
-    with whole_directory(path) as directory:
+    with whole_directory(path, "lava") as directory:
         bundle.write(directory)
         write(network, directory / "lava", directory)
         (directory / "README.txt").write_text(readme(network), encoding="utf-8")

@@ -48,7 +48,7 @@ def export(bundle: Bundle, path: Path) -> dict:
     Raises `GraphError` as `lower` does, `MissingDependency` without h5py.
     """
     network = lower(bundle.graph)
-    with whole_directory(path) as directory:
+    with whole_directory(path, "netx") as directory:
         bundle.write(directory)
         (directory / MODEL).parent.mkdir()
         write(network, directory / MODEL)

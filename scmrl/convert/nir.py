@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__, reference
 from ..activity import Activity
 from ..bundle import Bundle
-from ..files import sha256, whole_directory, write_json
+from ..files import put_hdf5, put_json, sha256, whole_directory
 from ..graph import Graph
 from ..nir_lowering import (
     DT,
@@ -62,19 +62,19 @@ def export(bundle: Bundle, path: Path) -> dict:
     `MissingDependency` without nir.
     """
     nir = load_nir()
-    with whole_directory(path) as directory:
+    with whole_directory(path, "nir") as directory:
         bundle.write(directory)
         network = lower(bundle.graph, _provenance(bundle, directory))
         exact = reference.run(bundle.graph, bundle.inputs)
         effects, floats = measure(bundle.graph, network, bundle.inputs, exact)
         (directory / "nir").mkdir()
-        nir.write(directory / MODEL, network)
+        put_hdf5(directory / MODEL, lambda file: nir.write(file, network))
         golden = recordings(bundle.graph, bundle.inputs, exact, GOLDEN)
-        nir.write_data(directory / "nir" / "spikes.nir", golden)
+        put_hdf5(directory / "nir" / "spikes.nir", lambda file: nir.write_data(file, golden))
         summary = _summary(bundle, network, effects, exact, floats)
         summary["file_bytes"] = (directory / MODEL).stat().st_size
         summary["sha256"] = {name: sha256(directory / name) for name in HASHED}
-        write_json(directory / EFFECT, summary)
+        put_json(directory / EFFECT, summary)
         (directory / "README.txt").write_text(_readme(bundle, summary), encoding="utf-8")
     return summary
 

@@ -52,7 +52,7 @@ def export(bundle: Bundle, path: Path) -> dict:
 
     Raises `GraphError` where the graph is not legal, `MissingDependency` without onnx.
     """
-    with whole_directory(path) as directory:
+    with whole_directory(path, "onnx") as directory:
         bundle.write(directory)
         metadata = onnx_graph.metadata(bundle, directory)
         models = {"model.seq.onnx": onnx_graph.sequence_model(bundle.graph, metadata),

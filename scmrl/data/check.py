@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError, MissingDependency
 from ..files import whole_file
 from ..report import Report, figure, table
+from ..targets import check_ending, metadata
 from . import load
 from .pairs import SPLITS, Pairs
 
@@ -124,7 +125,9 @@ def _examples(label: np.ndarray) -> np.ndarray:
 
 
 def draw(pairs: Pairs, path: Path) -> None:
-    """One row for each modality, one column for each sample, to an SVG or PNG file."""
+    """One row for each modality, one column for each sample, to an SVG, PNG or PDF file."""
+    path = Path(path)
+    check_ending(path, "picture")
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -140,13 +143,9 @@ def draw(pairs: Pairs, path: Path) -> None:
             _draw_sample(kind, sample, axes)
             axes.set(xticks=[], yticks=[], title=f"class {label}")
         row[0].set_ylabel(f"{name}\n{kind}")
-    with whole_file(path) as temporary:
-        figure_.savefig(temporary, format=Path(path).suffix[1:] or "png", dpi=120, metadata=_undated(path))
+    with whole_file(path, "picture") as temporary:
+        figure_.savefig(temporary, format=path.suffix[1:].lower(), dpi=120, metadata=metadata(path))
     pyplot.close(figure_)
-
-
-def _undated(path: Path) -> dict | None:
-    return {"Date": None} if Path(path).suffix == ".svg" else None
 
 
 def _draw_sample(kind: str, x: np.ndarray, axes) -> None:

@@ -1,6 +1,6 @@
 """Pictures of a run: spikes of every population over time; its spikes, synaptic operations and energy.
 
-One row a population, in the graph's order, the same in all pictures; PNG or SVG by the file's ending.
+One row a population, in the graph's order, the same in all pictures; PNG, SVG or PDF by the file's ending.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..activity import Activity, predictions
 from ..errors import DataError, MissingDependency, UsageError
 from ..files import whole_file
 from ..graph import Graph, Population
+from ..targets import check_ending, metadata
 from .counts import PopulationCount
 from .energy import EnergyEstimate
 from .report import figure as number
 
-ENDINGS = (".png", ".svg")
 DPI = 150
 ROW = 0.5                                       # height of a population, inches
 MARGINS = 1.6                                   # title, axis and legend above and below the rows, inches
@@ -99,9 +99,7 @@ def _page(path: Path, rows: int, widths: Sequence[float]) -> Iterator[tuple]:
 def drawing(path: Path, size: tuple[float, float]) -> Iterator:
     """An empty figure of that size (inches) in our style, written to `path` at the end."""
     path = Path(path)
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError("unknown kind of picture", where=path, limit=" or ".join(ENDINGS),
-                         value=path.suffix or "no ending")
+    check_ending(path, "picture")
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -113,9 +111,8 @@ def drawing(path: Path, size: tuple[float, float]) -> Iterator:
     with matplotlib.rc_context(style):
         page = Figure(figsize=size, layout="constrained", facecolor="white")
         yield page
-        with whole_file(path) as temporary:
-            kind = path.suffix[1:].lower()
-            page.savefig(temporary, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
+        with whole_file(path, "picture") as temporary:
+            page.savefig(temporary, format=path.suffix[1:].lower(), dpi=DPI, metadata=metadata(path))
 
 
 def _label_rows(axis, populations: Sequence[Population | PopulationCount]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..errors import DataError
 from ..files import whole_file
+from ..targets import GENERATOR, check_ending
 
 STYLE = """
 :root{--ink:#1c2730;--paper:#fff;--soft:#f1f4f6;--line:#d5dce1;--grey:#5b6873;--accent:#1f6f8b;--warm:#c8553d;
@@ -97,19 +97,15 @@ def section(title: str, *parts: str) -> str:
 def document(title: str, *sections: str) -> str:
     return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f'<meta name="generator" content="{escape(GENERATOR)}">'
             f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title>'
             f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>'
             f'{"".join(sections)}</main><footer>scmrl {escape(__version__)}. One file, nothing is fetched.</footer>'
             f"<script>{SCRIPT}</script></body></html>\n")
 
 
-def check_name(path: Path | None) -> None:
-    """Refuse, before any work, a file that is not named as a page."""
-    if path is not None and Path(path).suffix not in (".html", ".htm"):
-        raise DataError("a page is an HTML file", where=path, fix="name it something.html")
-
-
 def write(path: Path, text: str) -> None:
-    check_name(path)
-    with whole_file(Path(path)) as temporary:
+    """Write a page, whole. Raises `UsageError` where its name is that of no page, or of something else."""
+    check_ending(Path(path), "page")
+    with whole_file(Path(path), "page") as temporary:
         temporary.write_text(text, encoding="utf-8")

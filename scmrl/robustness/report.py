@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import MissingDependency
 from ..files import whole_file
 from ..report import Report, percent, table
+from ..targets import check_ending, metadata
 from .study import UNITS, Point
 
 WORST = 6                                       # kinds of disturbance in the headline
@@ -58,6 +59,7 @@ def _level(point: Point) -> str:
 
 def picture(report: RobustnessReport, path: Path) -> None:
     """One panel per perturbation: accuracy over its level, a band of one standard deviation, chance and clean."""
+    check_ending(path, "picture")
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -77,9 +79,8 @@ def picture(report: RobustnessReport, path: Path) -> None:
     for row in axes:
         row[0].set_ylabel("accuracy, %")
     figure.suptitle(f"{report.data}: integer model, {report.samples} samples", fontsize=10, color=INK)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:] or "png", dpi=150,
-                       metadata={"Date": None} if path.suffix == ".svg" else {})
+    with whole_file(path, "picture") as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150, metadata=metadata(path))
     pyplot.close(figure)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import MissingDependency
 from ..files import whole_file
+from ..targets import metadata
 from .space import Axis
 from .study import Trial
 
@@ -44,7 +45,7 @@ def _figure():
 
 def _save(pyplot, figure, path: Path) -> Path:
     with whole_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], metadata={"Date": None})
+        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata(path))
     pyplot.close(figure)
     return path
 

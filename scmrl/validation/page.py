@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..errors import UsageError
 from ..files import whole_file
 from ..hw_profiles import profile as profiles
+from ..targets import check_ending
 from .cases import CORE, DAVIES
 from .core_counts import NOT_PUBLIC
 from .lsnn import CHIP_CORRECT
@@ -77,19 +77,17 @@ MISSING = "## What cannot be computed\n"
 INPUTS = "## Published inputs\n"
 
 
-def check_page(path: Path) -> None:
-    """Raise `UsageError` where the page would have the name of its picture or of no page."""
-    if path.suffix != ".md":
-        raise UsageError("the page is Markdown, its picture lies beside it", where="--write",
-                         limit="a name ending in .md", value=path)
+def picture_of(page: Path) -> Path:
+    """The picture that lies beside a page."""
+    return page.with_suffix(".svg")
 
 
 def write_page(report: ValidationReport, path: Path) -> list[Path]:
-    """Write the page and, with the ending .svg, its picture; returns both paths. Raises as `check_page`."""
-    check_page(path)
-    picture = path.with_suffix(".svg")
+    """Write the page and, with the ending .svg, its picture; returns both paths."""
+    check_ending(path, "table")
+    picture = picture_of(path)
     draw(report, picture)
-    with whole_file(path) as temporary:
+    with whole_file(path, "table") as temporary:
         Path(temporary).write_text("\n".join(page(report, path.as_posix(), picture.name)), encoding="utf-8")
     return [path, picture]
 
