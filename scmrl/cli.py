@@ -465,11 +465,16 @@ def verify(model, backends, samples, file, deadline, page, layers, json_):
 @force_option
 @as_json
 def energy(model, names, samples, file, picture, page, layers, json_):
-    """Estimate energy and latency per inference, per chip and per layer."""
+    """Estimate energy and latency per inference, per chip and per layer.
+
+    Exit code 5 where none of the chips asked for holds the network; where some do, the others are rows that
+    say so, without a total.
+    """
     from .deploy import jobs
     report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, page=page,
                          progress=Progress("chips"))
     render(report, json_, "scmrl profiles loihi2", layers=layers)
+    report.require_a_chip()
 
 
 @commands.command()

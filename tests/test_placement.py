@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scmrl.bundle import Bundle
+from scmrl.deploy.fit import Room, capacity, fit
 from scmrl.deploy.placement import DoesNotFit, place, placeable
-from scmrl.deploy.placement_report import capacity, placement_report
+from scmrl.deploy.placement_report import placement_report
 from scmrl.deploy.synapse_memory import weight_bits
 from scmrl.deploy.traffic import cost, fired, improve, rerouted, traffic
 from scmrl.errors import DataError, UsageError
@@ -317,8 +318,9 @@ def test_a_fan_in_beyond_a_core_is_named_with_what_holds_it():
     graph = chain(5000, 10)
     with pytest.raises(DoesNotFit, match="layer1: .* Loihi 1 .* input axons .*limit 4096, got 5000") as caught:
         place(graph, profile.load("loihi1"))
-    report = placement_report(graph, None, profile.load("loihi1"), model="m", misfits=caught.value.misfits)
-    assert not report.fits and "one neuron of layer1 needs 5,000 input axons" in report.why()
+    report = placement_report(graph, fit(graph, profile.load("loihi1")), model="m")
+    assert not report.fits and report.misfits == caught.value.misfits
+    assert "breaks axons_in_per_core at layer1 (limit 4096 axons, got 5000)" in report.why()
     assert [a.chip for a in report.alternatives] == ["Loihi 2"] and "Loihi 2: 2 cores = 1 chip" in report.remedy()
 
 
@@ -328,14 +330,12 @@ def test_ten_times_too_large_for_a_chip_says_what_and_what_instead():
     graph = Graph((Population("x", (1, 144, 144), "input"), Population("large", (64, 144, 144), vth=9)),
                   (Conv2d("x", "large", weight, padding=(1, 1)),)).check()
     chip = profile.load("loihi1")
-    asked, cores = capacity(chip, None, 1)
-    report = placement_report(graph, place(graph, chip), chip, model="m", asked=asked, capacity=cores)
+    report = placement_report(graph, fit(graph, chip, room=capacity(chip, None, 1)), model="m")
     assert not report.fits and report.cores >= 10 * 128 and report.chips >= 11
     assert f"needs {report.cores:,} cores = {report.chips} chips of Loihi 1, 10" in report.why()
     assert "large" in report.why() and "neurons" in report.why()
     assert "Nahuku" in report.remedy() and "Loihi 2" in report.remedy()
-    asked, cores = capacity(chip, "nahuku", None)
-    assert placement_report(graph, place(graph, chip), chip, model="m", asked=asked, capacity=cores).fits
+    assert placement_report(graph, fit(graph, chip, room=capacity(chip, "nahuku")), model="m").fits
 
 
 def test_a_profile_without_cores_places_nothing():
@@ -346,7 +346,7 @@ def test_a_profile_without_cores_places_nothing():
 
 def test_systems_by_name():
     chip = profile.load("loihi2")
-    assert capacity(chip, "kapoho point", None) == ("Kapoho Point", 960)
+    assert capacity(chip, "kapoho point", None) == Room("Kapoho Point", 960, 8)
     with pytest.raises(UsageError, match="no such system of Loihi 2 .*known: Hala Point"):
         capacity(chip, "Kapoho", None)
     with pytest.raises(UsageError, match="at least one chip"):
@@ -365,7 +365,7 @@ def test_command_places_and_reports_the_same_in_json(scmrl, model, small_bundle)
                                                                small_bundle.graph.populations]
     assert report["optimised"]["cost"] <= report["naive"]["cost"]
     assert report["optimised"]["messages"] == report["naive"]["messages"] > 0
-    code, shown, _ = scmrl("place", model)
+    code, shown, _ = scmrl("place", model, "--layers")
     assert code == 0
     for row in report["populations"]:
         assert row["name"] in shown

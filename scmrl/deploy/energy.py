@@ -9,9 +9,10 @@
     interval     = T * step                     between samples that follow each other through the pipeline
 
 The energies are kept apart, since on small networks static and host power hide the rest. All are estimates;
-the profile says on what evidence, and each comes with a range. What nobody has published is None, never 0,
-and left out of the total; `not_published` names it. Where the energies of a chip hold all its power
-(`all_in`), no power is added. Sources: the terms, Davies et al. 2018 (doi 10.1109/MM.2018.112130359) and
+the profile says on what evidence, and each comes with a range. What nobody has published is None, never 0;
+`not_published` names it, and there is then no total: `known` names the parts that there are. Nor is there one
+where the chip does not hold the network. Where the energies of a chip hold all its power (`all_in`), no power
+is added. Sources: the terms, Davies et al. 2018 (doi 10.1109/MM.2018.112130359) and
 Boyle et al. 2025 (doi 10.1109/TCAD.2025.3537971); the numbers, the profiles.
 """
 
@@ -24,19 +25,22 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Graph
-from ..hw_profiles import limits
+from ..hw_profiles.limits import Violation
 from ..hw_profiles.profile import Profile
 from .counts import PopulationCount, is_graded
+from .fit import Fit, fit, judged
 from .latency import Busiest, Step, step
 from .operations import Operations, operations, priced, total, unpriced
-from .placement import DoesNotFit, Placement, place, placeable
+from .placement import Placement
 from .traffic import Traffic, traffic
 
 US_TO_S = 1e-6
 US_TO_MS = 1e-3
 NJ_TO_UJ = 1e-3                             # mW times us is nJ
 ENDS = ("low", "value", "high")             # of a quantity's range
-POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
+POWERS = {"core_static_uj": "static", "chip_fixed_uj": "fixed", "host_uj": "host"}
+KIND_WORDS = {"synapses": "synops", "updates": "updates", "messages": "messages", "hops": "hops"}
+NOT_PLACED = "no placement was asked for"
 Range = tuple[float, float] | None
 Ends = dict[str, float | None]              # by `ENDS`
 
@@ -74,7 +78,9 @@ class LayerEnergy:
 class EnergyEstimate:
     """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
 
-    `broken` names the limits of the chip that the network breaks; `unplaced` says why it was not placed.
+    `fits`: whether the chip holds the network, None where the profile has no limits; `violations` are the
+    limits that it breaks, `broken` their names, `unplaced` says why it was not placed. `known` names the
+    parts of the energy that are there where the total is not.
     """
 
     profile: str
@@ -86,7 +92,9 @@ class EnergyEstimate:
     chips: int | None
     system: str | None                      # the smallest that has the cores
     unplaced: str | None
+    fits: bool | None
     broken: tuple[str, ...]
+    violations: tuple[Violation, ...]
     barriers: int                           # steps of the whole chip: T + depth
     messages: float
     hops: float | None
@@ -99,6 +107,8 @@ class EnergyEstimate:
     chip_fixed_uj: float | None
     host_uj: float | None
     total_uj: float | None
+    known: tuple[str, ...]
+    known_uj: float | None                  # their sum
     latency_us: float | None                # of one sample alone
     interval_us: float | None               # between samples in the pipeline
     energy_delay_uj_ms: float | None        # total energy * latency
@@ -132,25 +142,22 @@ def dynamic_uj(profile: Profile, *, synops: float | Mapping[str, float], active:
 def on_chip(graph: Graph, counts: Sequence[PopulationCount], fired: Mapping[str, np.ndarray],
             profile: Profile) -> EnergyEstimate:
     """`estimate` of a network placed on the chip, where the chip can hold it; `fired` as for `traffic`."""
-    if not placeable(profile):
-        return estimate(graph, counts, profile, unplaced="the profile does not say what a core holds")
-    try:
-        placement = place(graph, profile)
-    except DoesNotFit as error:
-        return estimate(graph, counts, profile, unplaced=str(error))
-    return estimate(graph, counts, profile, placement, traffic(graph, placement, fired))
+    found = fit(graph, profile)
+    flow = found.placement and traffic(graph, found.placement, fired)
+    return estimate(graph, counts, profile, found.placement, flow, fit=found)
 
 
 def estimate(graph: Graph, counts: Sequence[PopulationCount], profile: Profile,
              placement: Placement | None = None, traffic: Traffic | None = None, *,
-             unplaced: str = "no placement was asked for") -> EnergyEstimate:
+             fit: Fit | None = None) -> EnergyEstimate:
     """Energy and latency of one inference of `graph` with those mean counts, active updates among them.
 
-    A placement comes with its traffic; `unplaced` says why there is none. Raises `DataError` for counts whose
-    active updates were not followed.
+    A placement comes with its traffic; `fit` is what found it, or says why there is none. Raises `DataError`
+    for counts whose active updates were not followed.
     """
     if not counts:
         raise DataError("there are no counts to estimate energy from")
+    fit = fit or judged(graph, profile, placement, unplaced=None if placement else NOT_PLACED)
     done = operations(graph, counts, profile, placement, traffic)
     steps, depth = counts[0].steps, max(graph.depths().values())
     every, neurons = total(done.values()), {c.name: c.neurons for c in counts}
@@ -158,17 +165,20 @@ def estimate(graph: Graph, counts: Sequence[PopulationCount], profile: Profile,
              for end in ENDS}
     mean: Step | None = timed["value"]
     us = {end: t and t.us for end, t in timed.items()}
-    parts = _parts(profile, every, placement, us, steps, depth)
+    missing = _not_published(profile, every)
+    parts = _parts(profile, every, placement, us, steps, depth, whole=fit.fits is not False and not missing)
+    known, known_uj = _known(profile, every, parts)
     alone, apart = (parts[name]["value"] for name in ("latency_us", "interval_us"))
     return EnergyEstimate(
         profile.name, profile.title, profile.chip, steps, depth, placement and len(placement.cores),
-        placement and placement.chips, placement and placement.system, None if placement else unplaced,
-        tuple(dict.fromkeys(violation.rule for violation in limits.check(graph, profile))), steps + depth,
+        placement and placement.chips, placement and placement.system, fit.unplaced, fit.fits,
+        tuple(dict.fromkeys(violation.rule for violation in fit.violations)), fit.violations, steps + depth,
         every.messages, _hops(every, traffic), mean and mean.busiest, mean and mean.bound_us, us["value"],
         mean and mean.bottleneck, **{name: part["value"] for name, part in parts.items()},
+        known=known, known_uj=known_uj,
         samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone else None,
         kinds=priced(profile, every), ranges={name: _range(part) for name, part in parts.items()},
-        coefficient_range=_coefficient_range(profile, every), not_published=_not_published(profile, every),
+        coefficient_range=_coefficient_range(profile, every), not_published=missing,
         basis=_basis(profile), assumptions=_assumptions(graph, profile, placement),
         coefficients=profile.quantities(),
         layers=tuple(_layer(c, done[c.name], profile, placement, traffic, mean) for c in counts))
@@ -185,8 +195,8 @@ def _layer(count: PopulationCount, done: Operations, profile: Profile, placement
 
 
 def _parts(profile: Profile, done: Operations, placement: Placement | None, us_per_step: Ends, steps: int,
-           depth: int) -> dict[str, Ends]:
-    """The energies and times of an estimate by end."""
+           depth: int, *, whole: bool) -> dict[str, Ends]:
+    """The energies and times of an estimate by end; with a total where the parts are the `whole`."""
     latency, interval = ({end: None if us is None else us * n for end, us in us_per_step.items()}
                          for n in (steps + depth, steps))
     power = {} if profile.energy_basis == "all_in" else profile.power
@@ -200,10 +210,10 @@ def _parts(profile: Profile, done: Operations, placement: Placement | None, us_p
     parts = {"core_dynamic_uj": _dynamic(profile, done)} | {
         field: {end: energy(*of, end) for end in ENDS}
         for field, of in zip(POWERS, (static, ("chip_fixed", chips), ("host", chips)))}
-    whole = {end: _whole(parts, end) for end in ENDS}
-    delay = {end: None if None in (whole[end], latency[end]) else US_TO_MS * whole[end] * latency[end]
+    all_ = {end: _together(parts, end) if whole else None for end in ENDS}
+    delay = {end: None if None in (all_[end], latency[end]) else US_TO_MS * all_[end] * latency[end]
              for end in ENDS}
-    return parts | {"total_uj": whole, "latency_us": latency, "interval_us": interval,
+    return parts | {"total_uj": all_, "latency_us": latency, "interval_us": interval,
                     "energy_delay_uj_ms": delay}
 
 
@@ -223,12 +233,21 @@ def _coefficient_range(profile: Profile, done: Operations) -> Range:
     return None if low == high else (low, high)
 
 
-def _whole(parts: dict[str, Ends], end: str) -> float | None:
-    """All energies that are known; None without the dynamic one."""
-    if parts["core_dynamic_uj"]["value"] is None:
-        return None
+def _together(parts: dict[str, Ends], end: str) -> float:
+    """All energies that are known."""
     return sum(part["value"] if part[end] is None else part[end] for part in parts.values()
                if part["value"] is not None)
+
+
+def _known(profile: Profile, done: Operations, parts: dict[str, Ends]) -> tuple[tuple[str, ...], float | None]:
+    """The parts of the energy that there are, by name, and their sum: core dynamic, or those of its kinds that
+    are priced where not all are; then static, fixed and host."""
+    kinds = priced(profile, done)
+    dynamic = () if kinds is None else ("core dynamic",) if not unpriced(profile, done) else tuple(
+        KIND_WORDS[kind] for kind, uj in kinds.items() if uj or kind == "synapses")
+    powers = tuple(word for field, word in POWERS.items() if parts[field]["value"] is not None)
+    names = (*dynamic, *powers)
+    return names, _together({field: parts[field] for field in ("core_dynamic_uj", *POWERS)}, "value") if names else None
 
 
 def _not_published(profile: Profile, done: Operations) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..activity import Activity
 from ..graph import Graph
+from ..hw_profiles.limits import refusal
 from ..report import figure, percent, span, table
 from .counts import PopulationCount
 from .dense_equivalent import DenseEquivalent, dense_equivalent
@@ -66,6 +67,13 @@ class EnergyReport(RunReport):
 
     def to_json(self) -> dict:
         return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+
+    def require_a_chip(self) -> None:
+        """Raise `GraphError` where no chip of the report holds the network."""
+        answers = [e.fits for e in self.profiles]
+        if False in answers and True not in answers:
+            first = next(e for e in self.profiles if e.fits is False)
+            raise refusal(first.violations, first.chip)
 
     @property
     def known(self) -> list[EnergyEstimate]:

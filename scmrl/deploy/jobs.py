@@ -21,13 +21,14 @@ from ..files import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from . import energy as energy_model
-from . import placement
 from . import traffic as traffic_model
 from .backends import Progress, backend_class, open_backend
 from .comparison import compare
 from .counts import PopulationCount, count
 from .energy_report import EnergyReport, energy_report
-from .placement_report import PlacementReport, capacity, placement_report
+from .fit import capacity, fit
+from .placement import require_cores
+from .placement_report import PlacementReport, placement_report
 from .report import (
     DeployReport,
     EvaluateReport,
@@ -208,20 +209,17 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
           inputs: bool = False, order: str = "optimised", samples: int | None = None, file: Path | None = None,
           picture: Path | None = None, page: Path | None = None) -> PlacementReport:
     """Place a model on the cores of a chip, with its traffic on samples, and say whether it fits a `system` or a number
-    of `chips` (default: the largest system of the profile). Where it does not fit, nothing is run."""
+    of `chips` (default: the largest system of the profile). Where there are too few cores, nothing is run."""
     bundle = load(model)
     graph, chip = bundle.graph, profiles.load(profile_name)
     if system is not None and chips is not None:
         raise UsageError("a system says how many chips it has", where="--chips", fix="give --system or --chips")
+    require_cores(chip)
     fields = {"model": str(model), "packed": packed, "inputs": inputs}
-    try:
-        placed = placement.place(graph, chip, packed=packed, inputs=inputs)
-    except placement.DoesNotFit as error:
-        return _paged(placement_report(graph, None, chip, misfits=error.misfits, **fields), page)
-    asked, cores = capacity(chip, system, chips)
-    fields |= {"asked": asked, "capacity": cores}
-    if cores is not None and len(placed.cores) > cores:
-        return _paged(placement_report(graph, placed, chip, **fields), page)
+    found = fit(graph, chip, packed=packed, inputs=inputs, room=capacity(chip, system, chips))
+    placed = found.placement
+    if placed is None or any(v.rule == "cores" for v in found.violations):
+        return _paged(placement_report(graph, found, **fields), page)
     chosen = choose(bundle, samples, file)
     activity = run(model, graph, "simulator", chosen.inputs)
     naive = (placed, traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)))
@@ -233,7 +231,7 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
         from .core_map import core_map
         best = optimised or naive
         core_map(graph, best[0], picture, traffic=best[1])
-    report = placement_report(graph, placed, chip, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
+    report = placement_report(graph, found, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
     return _paged(report, page, graph, chosen, activity)
 
 

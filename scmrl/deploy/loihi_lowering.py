@@ -22,10 +22,10 @@ import numpy as np
 from ..errors import GraphError
 from ..fixed_point import CURRENT_SHIFT, DECAY_ONE
 from ..graph import Graph, Population
-from ..hw_profiles import limits
 from ..hw_profiles import profile as profiles
 from ..lava_lowering import lower as lower_for_lava
 from ..lava_network import FULL_LEAK, NEVER, LavaNetwork, Neurons
+from . import fit
 
 PROFILE = "loihi2"
 HIGHEST_THRESHOLD = (1 << 17) - 1
@@ -72,7 +72,7 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
     Raises `GraphError`, naming the population or synapse, where a limit of the chip is broken: `scmrl
     profiles loihi2` lists them.
     """
-    limits.require(graph, profiles.load(PROFILE))
+    fit.require(graph, profiles.load(PROFILE))
     network = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
     for w in network.weights:
         if w.exponent - 1 > HIGHEST_EXPONENT:       # built as twice the mantissa, half the scale

@@ -163,6 +163,21 @@ def placeable(profile: Profile) -> bool:
     return set(NEEDED) <= profile.limits.keys()
 
 
+def require_cores(profile: Profile) -> None:
+    """Raise `UsageError` where a profile says nothing of cores."""
+    if not placeable(profile):
+        raise UsageError("this profile does not say what a core holds, so nothing can be placed",
+                         where=profile.name, limit=", ".join(NEEDED),
+                         fix="choose a profile of a chip with cores, such as loihi2")
+
+
+def systems(profile: Profile) -> dict[str, int]:
+    """Cores of every system of a chip with cores."""
+    per_chip = int(profile.limits["cores"].value)
+    return {name: int(q["cores"].value if "cores" in q else q["chips"].value * per_chip)
+            for name, q in profile.systems.items()}
+
+
 def place(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool = False) -> Placement:
     """Place a graph on as many cores as it takes, in the order of its populations; no samples are needed.
 
@@ -170,10 +185,7 @@ def place(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool 
     populations too. Raises `UsageError` where the profile says nothing of cores, `DoesNotFit` where a single
     neuron exceeds a limit.
     """
-    if not placeable(profile):
-        raise UsageError("this profile does not say what a core holds, so nothing can be placed",
-                         where=profile.name, limit=", ".join(NEEDED),
-                         fix="choose a profile of a chip with cores, such as loihi2")
+    require_cores(profile)
     placer = _Placer(graph, profile, inputs)
     groups = placer.cut()
     return placer.placement(placer.pack(groups) if packed else groups, packed)
@@ -220,11 +232,10 @@ class _Placer:
         out = self._axons_out(pieces)
         cores = tuple(_in_slot(Core(i, tuple(group), int(out[i]), i, 0, None, self.limits), i, per_chip, mesh)
                       for i, group in enumerate(pieces))
-        systems = {name: int(q["cores"].value) if "cores" in q else int(q["chips"].value) * per_chip
-                   for name, q in self.profile.systems.items()}
-        fitting = [name for name in sorted(systems, key=systems.get) if systems[name] >= len(cores)]
+        sizes = systems(self.profile)
+        fitting = [name for name in sorted(sizes, key=sizes.get) if sizes[name] >= len(cores)]
         return Placement(self.profile.name, self.profile.chip, cores, chips, fitting[0] if fitting else None,
-                         systems, per_chip, mesh, self._formats(pieces), packed, self.inputs)
+                         sizes, per_chip, mesh, self._formats(pieces), packed, self.inputs)
 
     def _formats(self, groups: list[list[Piece]]) -> tuple[str, ...]:
         """Format of each synapse on the first core that it reaches; sparse where its target takes no core."""
@@ -263,11 +274,15 @@ class _Placer:
         groups = [[Piece(p.name, box, _size(box), 0, 0, frozenset()) for p in self.units[name]]
                   for name in boxes for box in boxes[name]]
         worst: dict[str, int] = {}
+        single: dict[str, int] = {}                 # of cores with one neuron, which nothing can cut
         for group, out in zip(groups, self._axons_out(groups)):
             name = group[0].population
             worst[name] = max(worst.get(name, 0), int(out))
             if out > limit and group[0].neurons == 1:
-                raise DoesNotFit(self.profile.chip, (Misfit(name, "axons_out", limit, int(out)),))
+                single[name] = max(single.get(name, 0), int(out))
+        if single:
+            raise DoesNotFit(self.profile.chip, tuple(Misfit(name, "axons_out", limit, out)
+                                                      for name, out in single.items()))
         now = {name: len(boxes[name]) for name, out in worst.items() if out > limit}
         return {name: min(max(cores + 1, cores * worst[name] // limit), self.graph[name].neurons)
                 for name, cores in now.items()}

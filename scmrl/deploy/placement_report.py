@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UsageError, nearest
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
+from ..hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
 from ..hw_profiles.profile import Profile
 from ..report import Report, figure, percent, table
-from .placement import SHARES, WORDS, DoesNotFit, Misfit, Placement, pack, place, placeable
+from .fit import Fit, capacity, fit, judged
+from .placement import SHARES, WORDS, Misfit, Placement, pack, placeable
 from .traffic import Traffic, cost
 
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
@@ -76,7 +77,8 @@ class Alternative:
 
 @dataclass(frozen=True)
 class PlacementReport(Report):
-    """A placement, or why there is none. Traffic is None where nothing was run."""
+    """A placement, or why there is none. `violations` are all limits that the network breaks, `misfits` the
+    populations among them that no core holds. Traffic is None where nothing was run."""
 
     command = "place"
     model: str
@@ -98,6 +100,7 @@ class PlacementReport(Report):
     samples: str | None
     naive: TrafficTotals | None
     optimised: TrafficTotals | None
+    violations: tuple[Violation, ...]
     misfits: tuple[Misfit, ...]
     alternatives: tuple[Alternative, ...]
     assumptions: tuple[str, ...]
@@ -115,8 +118,11 @@ class PlacementReport(Report):
 
     def why(self) -> str:
         """Why it does not fit, in one line."""
-        if self.misfits:
-            return f"no number of cores of {self.chip} holds it: {self.misfits[0]}"
+        first, more = self.violations[0], len(self.violations) - 1
+        few = any(v.rule == "cores" for v in self.violations)
+        if not few or first.rule not in ("cores", *OF_ALL_CHIPS):
+            text = f"{self.chip} breaks {first.rule} at {first.where} (limit {first.limit}, got {first.value})"
+            return text + (f" and {more} more limit{'s' * (more > 1)}" if more else "")
         largest = sorted((row for row in self.populations if row.cores), key=lambda row: -row.cores)[:LARGEST]
         names = ", ".join(f"{row.name} {row.cores:,} (bound by {WORDS[row.binding]})" for row in largest)
         times, room = self.cores / self.capacity, self.asked or "the largest system"
@@ -130,16 +136,13 @@ class PlacementReport(Report):
                    for a in self.alternatives]
         if fitting:
             return "what holds it: " + "; ".join(fitting)
-        return ("no chip with a known rule holds it: " + (
-            "reduce the fan-in (fewer channels or positions in the sources, or pool them first)"
-            if self.misfits else "use fewer channels or positions in the largest populations"))
+        return f"no other chip whose cores are known holds it: {sentence(self.violations[0].remedy)}"
 
     def headline(self) -> dict[str, str]:
         return self._summary()
 
     def details(self) -> Iterator[object]:
-        for misfit in self.misfits:
-            yield f"does not fit: {misfit}"
+        yield from self._violation_lines()
         if self.populations:
             shares = [(WORDS[name], *map(percent, ends)) for name, ends in self.utilisation.items()]
             yield table(("", "mean over cores", "largest"), shares, words=("",))
@@ -169,6 +172,13 @@ class PlacementReport(Report):
             facts["traffic"] = f"from {self.samples}; order of the cores: {self.order}"
         return facts
 
+    def _violation_lines(self):
+        """Every broken limit, then what one neuron needs where no core holds it."""
+        for v in self.violations:
+            yield f"breaks {v.rule} at {v.where}: limit {v.limit}, got {v.value}; {sentence(v.remedy)}"
+        for misfit in self.misfits:
+            yield f"does not fit: {misfit}"
+
     def _population_table(self):
         cells = [(r.name, figure(r.cores), SHORT.get(r.binding, "-"), _tenth(r.utilisation_mean),
                   _tenth(r.utilisation_max), figure(r.synapse_words), figure(r.axons_in), figure(r.axons_out),
@@ -188,78 +198,48 @@ class PlacementReport(Report):
                        "chip\ncrossings", "busiest\nlink", "saved"), cells, words=("order of cores",))
 
 
-def placement_report(graph: Graph, placement: Placement | None, profile: Profile, *, model: str,
-                     asked: str | None = None, capacity: int | None = None,
-                     naive: tuple[Placement, Traffic] | None = None,
+def placement_report(graph: Graph, found: Fit, *, model: str, naive: tuple[Placement, Traffic] | None = None,
                      optimised: tuple[Placement, Traffic] | None = None, samples: str | None = None,
-                     misfits: Sequence[Misfit] = (), packed: bool = False,
-                     inputs: bool = False) -> PlacementReport:
-    """Report of a placement that has to fit `capacity` cores (None: no limit), with its traffic if there is
-    any; or of the `misfits` where there is no placement."""
-    shown = optimised or naive
+                     packed: bool = False, inputs: bool = False) -> PlacementReport:
+    """Report of what `fit` found, with the traffic of its placement if there is any."""
+    shown, placement, profile = optimised or naive, found.placement, found.profile
     cores = shown[0].cores if shown else placement.cores if placement else ()
-    fits = placement is not None and (capacity is None or len(cores) <= capacity)
     totals = {name: None if pair is None else _totals(*pair)
               for name, pair in (("naive", naive), ("optimised", optimised))}
     sent = {} if shown is None else {p.name: p for p in shown[1].populations}
     rows = () if placement is None else tuple(_row(p, placement, sent.get(p.name)) for p in graph.populations)
     return PlacementReport(
         model=model, profile=profile.name, chip=profile.chip, packed=packed, inputs=inputs,
-        order="optimised" if optimised else "naive", asked=asked, capacity=capacity,
-        systems=placement.systems if placement else {}, fits=fits,
+        order="optimised" if optimised else "naive", asked=found.room.asked, capacity=found.room.cores,
+        systems=placement.systems if placement else {}, fits=bool(found.fits),
         cores=len(cores) if placement else None, chips=placement.chips if placement else None,
         system=placement.system if placement else None,
         neurons=sum(p.neurons for p in graph.populations if inputs or p.kind != "input"),
-        utilisation=_utilisation(cores), populations=rows, samples=samples, **totals, misfits=tuple(misfits),
-        alternatives=() if fits else alternatives(graph, profile, placement, capacity, packed=packed,
-                                                  inputs=inputs),
+        utilisation=_utilisation(cores), populations=rows, samples=samples, **totals,
+        violations=found.violations, misfits=found.misfits,
+        alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
         assumptions=(ASSUMPTIONS[profile.mapping],),
         map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores))
 
 
-def capacity(profile: Profile, system: str | None, chips: int | None) -> tuple[str | None, int | None]:
-    """What the placement was asked to fit, in words, and its cores: a system, or a number of chips; None and
-    the cores of the largest system where nothing was asked. Raises `UsageError` for an unknown system."""
-    per_chip = int(profile.limits["cores"].value)
-    sizes = {name: int(q["cores"].value if "cores" in q else q["chips"].value * per_chip)
-             for name, q in profile.systems.items()}
-    if system is not None:
-        found = {name.lower(): name for name in sizes}.get(system.lower())
-        if found is None:
-            raise UsageError(f"no such system of {profile.chip}", where="--system", value=system,
-                             fix=nearest(system, sizes))
-        return found, sizes[found]
-    if chips is not None:
-        if chips < 1:
-            raise UsageError("at least one chip is needed", where="--chips", value=chips)
-        return f"{chips} chip{'s' * (chips > 1)} of {profile.chip}", chips * per_chip
-    return None, max(sizes.values(), default=None)
-
-
-def alternatives(graph: Graph, profile: Profile, placement: Placement | None, cores: int | None, *,
-                 packed: bool, inputs: bool) -> tuple[Alternative, ...]:
+def alternatives(graph: Graph, found: Fit, *, packed: bool, inputs: bool) -> tuple[Alternative, ...]:
     """What holds the graph: a larger system of this chip, this chip packed, and the other chips whose storage
     rule is known."""
+    placement, chip = found.placement, found.profile
     here = [] if placement is None else [placement]     # without one, a neuron does not fit: nor when packed
     if here and not packed:
-        together = pack(graph, profile, placement)
+        together = pack(graph, chip, placement)
         here += [together] if len(together.cores) < len(placement.cores) else []
-    found = [_alternative(p) for p in here if p.system or (cores is not None and len(p.cores) <= cores)]
-    seen = {profile.chip}
+    rooms = (found.room, capacity(chip))
+    answers = [_alternative(p) for p in here if any(judged(graph, chip, p, room=room).fits for room in rooms)]
+    seen = {chip.chip}
     for other in map(profiles.load, profiles.names()):
         if other.mapping and placeable(other) and other.chip not in seen:
             seen.add(other.chip)
-            placement = _try(graph, other, packed, inputs)
-            if placement and placement.system:
-                found.append(_alternative(placement))
-    return tuple(found)
-
-
-def _try(graph: Graph, profile: Profile, packed: bool, inputs: bool) -> Placement | None:
-    try:
-        return place(graph, profile, packed=packed, inputs=inputs)
-    except DoesNotFit:
-        return None
+            there = fit(graph, other, packed=packed, inputs=inputs)
+            if there.fits and there.placement.system:
+                answers.append(_alternative(there.placement))
+    return tuple(answers)
 
 
 def _alternative(placement: Placement) -> Alternative:

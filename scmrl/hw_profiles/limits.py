@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -377,10 +377,11 @@ RULES: dict[str, Callable[..., Offences]] = {rule.__name__: rule for rule in (
     state_reset, threshold_bits, bias_mantissa_bits, bias_exponent, input_bits, delay_steps, state_bits,
     inputs, hidden_neurons, readouts, neurons_per_chip, synapses_per_chip, fan_out, axons_in_per_core,
     axons_out_per_core, synapse_words_per_core, synapse_memory_per_core, *layer_limits.RULES)}
+OF_ALL_CHIPS = ("neurons_per_chip", "synapses_per_chip")    # several chips together hold as many times more
 
 
-def check(graph: Graph, profile: Profile) -> list[Violation]:
-    """Every place where `graph` exceeds a limit of `profile`; an empty list where it fits."""
+def check(graph: Graph, profile: Profile, *, chips: int = 1) -> list[Violation]:
+    """Every place where `graph` exceeds a limit of `profile` on that many chips; an empty list where it fits."""
     violations = []
     for name, rule in RULES.items():
         limit = profile.limits.get(name)
@@ -388,6 +389,8 @@ def check(graph: Graph, profile: Profile) -> list[Violation]:
             continue
         doc = inspect.getdoc(rule) or f"{name} Remedy: stay within it"      # python -OO drops docstrings
         text, remedy = (" ".join(part.split()) for part in doc.split("Remedy:"))
+        if name in OF_ALL_CHIPS:
+            limit = replace(limit, value=limit.value * chips)
         allowed = "not on this chip" if limit.unit == "1" else f"{int(limit.value)} {limit.unit}"
         also = {other: _whole(profile.limits[other]) for other in _further(rule) if other in profile.limits}
         violations += [Violation(name, text.rstrip("."), where, allowed, str(value), remedy.rstrip("."))
@@ -408,9 +411,18 @@ def _whole(limit: Quantity) -> int | tuple[int, ...]:
 def require(graph: Graph, profile: Profile) -> None:
     """Raise `GraphError` for the first violation, saying how many there are."""
     violations = check(graph, profile)
-    if not violations:
-        return
+    if violations:
+        raise refusal(violations, profile.chip)
+
+
+def refusal(violations: Sequence[Violation], chip: str) -> GraphError:
+    """The error that names the first broken rule, where, its limit and the value, and how many more there are."""
     first, more = violations[0], len(violations) - 1
     also = f" (and {more} more broken limit{'s' * (more > 1)})" if more else ""
-    raise GraphError(f"does not fit {profile.chip}{also}: {first.text[0].lower()}{first.text[1:]}",
-                     where=first.where, limit=first.limit, value=first.value, fix=first.remedy)
+    return GraphError(f"does not fit {chip}, it breaks {first.rule}{also}: {sentence(first.text)}",
+                      where=first.where, limit=first.limit, value=first.value, fix=sentence(first.remedy))
+
+
+def sentence(text: str) -> str:
+    """Within a sentence: without its capital letter."""
+    return text[0].lower() + text[1:]

@@ -105,13 +105,14 @@ def _energy(profiles: list[dict]) -> str:
         return number(p.get(name)) + (f"  ({number(ends[0])} to {number(ends[1])})"
                                       if ends and p.get(name) is not None else "")
 
-    heads = ("chip", "core dynamic uJ", "core static uJ", "fixed uJ", "host uJ", "total uJ", "latency us", "cores",
+    heads = ("chip", "fits", "core dynamic uJ", "core static uJ", "fixed uJ", "host uJ", "total uJ", "latency us", "cores",
              "EDP uJ ms")
-    rows = [(p["title"], *(span(p, n) for n in (*ENERGY_PARTS, "total_uj", "latency_us")), number(p.get("cores")),
-             number(p.get("energy_delay_uj_ms"))) for p in profiles]
-    complete = [p for p in profiles if p.get("total_uj") is not None and p.get("core_static_uj") is not None]
+    whole = [p for p in profiles if p.get("total_uj") is not None]
+    rows = [(p["title"], _fits(p), *(span(p, n) for n in (*ENERGY_PARTS, "total_uj", "latency_us")), number(p.get("cores")),
+             number(p.get("energy_delay_uj_ms")))
+            for p in (*whole, *(p for p in profiles if p not in whole))]
     bars = figures.stacked_bars(
-        [(p["profile"], {word: p[n] for n, word in ENERGY_PARTS.items() if p.get(n) is not None}) for p in complete],
+        [(p["profile"], {word: p[n] for n, word in ENERGY_PARTS.items() if p.get(n) is not None}) for p in whole],
         "uJ", "energy by part")
     layers = ""
     known = next((p for p in profiles if p.get("core_dynamic_uj") is not None and p.get("layers")), None)
@@ -124,9 +125,21 @@ def _energy(profiles: list[dict]) -> str:
     kinds = [(p["profile"], p["kinds"]) for p in profiles if p.get("kinds")]
     by_kind = figure(figures.stacked_bars(kinds, "uJ", "energy by kind"),
                      "Core dynamic energy by kind of operation (estimate).")
-    return section("Energy and time per inference", table(heads, rows, caption="Estimates, in brackets their ranges"),
-                   figure(bars, "Energy an inference by part (estimate), of chips whose static power is published. "
+    return section("Energy and time per inference", table(heads, rows, words=("fits",),
+                         caption="Estimates, in brackets their ranges; no total where a part is not published or the "
+                                 "network does not fit"),
+                   figure(bars, "Energy an inference by part (estimate), of the chips with a total. "
                                 "Core dynamic is what the counts decide."), by_kind, layers)
+
+
+def _spaced(value: str) -> str:
+    """A whole number with its thousands apart; other words as they are."""
+    return f"{int(value):,}" if value.removeprefix("-").isdecimal() else value
+
+
+def _fits(p: dict) -> str:
+    """Yes, no with the broken limits, or nothing where the profile has no limits."""
+    return {True: "yes", False: f"no: {', '.join(p.get('broken', ()))}", None: "-"}[p.get("fits")]
 
 
 def _equality(r: dict) -> str:
@@ -156,9 +169,10 @@ def _classes(r: dict, evidence: Evidence | None) -> str:
 def _placement(r: dict) -> str:
     if r["command"] != "place":
         return ""
-    misfits = r.get("misfits") or ()
-    problems = table(tuple(misfits[0]), [tuple(map(number, m.values())) for m in misfits],
-                     caption="What does not fit") if misfits else ""
+    broken = r.get("violations") or ()
+    problems = table(("limit", "where", "allowed", "found", "rule", "remedy"),
+                     [(v["rule"], v["where"], v["limit"], _spaced(v["value"]), v["text"], v["remedy"]) for v in broken],
+                     words=("where", "allowed", "found", "rule", "remedy"), caption="What does not fit") if broken else ""
     problems += table(tuple(r["alternatives"][0]), [tuple(map(number, a.values())) for a in r["alternatives"]],
                       caption="What would hold it") \
         if r.get("alternatives") and isinstance(r["alternatives"][0], dict) else ""
