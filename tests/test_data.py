@@ -1,5 +1,6 @@
 """Datasets, corruption and the front-end: what training and deployment rely on."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -13,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scmrl.data import CLEAN, HARD, Corruption, FrontEnd, Pairs, av_mnist, load
+from scmrl.data import CLEAN, HARD, Corruption, FrontEnd, Pairs, av_mnist, idx, load
 from scmrl.data.digits_av import recordings, scans
 from scmrl.data.idx import read_idx
-from scmrl.data.pairs import unit_window
+from scmrl.data.pairs import stream, unit_window
 from scmrl.data.sound import read_sound
 from scmrl.errors import DataError, MissingDependency, UsageError
 
@@ -175,6 +176,9 @@ def test_load_refuses_what_it_does_not_know():
         load("digits-av", split="validation")
     with pytest.raises(UsageError, match="seed"):
         load("digits-av", split="train", seed=-1)
+    for steps in (0, -1, 4097):
+        with pytest.raises(UsageError, match=f"steps.*1 to 4096, got {steps}"):
+            load("digits-av", split="train", steps=steps)
     with pytest.raises(UsageError, match="leave data_dir out"):
         load("digits-av", split="train", data_dir="anywhere")
     with pytest.raises(DataError, match="data_dir.*fsdd/recordings"):
@@ -290,6 +294,15 @@ def test_idx_reads_what_was_written(tmp_path):
         read_idx(tmp_path / "a.gz", axes=1)
 
 
+def test_an_idx_file_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(idx, "BYTES", 8 + 100)
+    write_idx(tmp_path / "a.gz", np.zeros(100))
+    assert len(read_idx(tmp_path / "a.gz", axes=1)) == 100
+    write_idx(tmp_path / "a.gz", np.zeros(101))
+    with pytest.raises(DataError, match="a.gz: unpacks to too much .limit 108 bytes"):
+        read_idx(tmp_path / "a.gz", axes=1)
+
+
 @settings(max_examples=150, deadline=None)
 @given(content=st.binary(max_size=60), packed=st.booleans())
 @example(content=bytes([0, 0, 8, 3]) + b"\xff" * 12, packed=True)
@@ -316,6 +329,40 @@ def test_a_damaged_wav_gives_samples_or_a_data_error(tmp_path_factory, cut, flip
         assert np.isfinite(samples).all()
     except DataError as error:
         assert "damaged.wav" in str(error)
+
+
+# What is taken of a recording
+
+def test_of_a_long_recording_the_first_second_counts():
+    """At unit RMS over that second; what is shorter is padded."""
+    second = np.sin(np.arange(8000) / 7)
+    long = np.concatenate([second, np.full(8000, 9.0), 5 * second])
+    got = unit_window(long)
+    assert got.dtype == np.float32 and np.abs(got - second / np.sqrt(np.mean(second**2))).max() < 1e-6
+    short = unit_window(second[:100])
+    assert np.sqrt(np.mean(short[:100].astype(float)**2)) == pytest.approx(1, abs=1e-6) and not short[100:].any()
+    for silent in (np.zeros(9000), np.concatenate([np.zeros(8000), second]), np.zeros(0), np.full(9, np.nan)):
+        with pytest.raises(DataError, match="silent in its first second, or not finite"):
+            unit_window(silent)
+
+
+@pytest.mark.parametrize("other", [{"split": "train"}, {"seed": 6}, {"path": (8,)}, {"path": (7, 1)}, {"path": ()}])
+def test_no_two_streams_are_alike(other):
+    """Of another split, seed or path, each by itself: train and test share no noise."""
+    where = {"seed": 5, "split": "test", "path": (7,)}
+    first, again, second = (stream(w["seed"], w["split"], *w["path"]).standard_normal(20)
+                            for w in (where, where, {**where, **other}))
+    assert np.array_equal(first, again) and not np.isin(first, second).any()
+
+
+def test_the_splits_share_no_noise(test):
+    """Rows of the same number get other noise in training than in the test."""
+    some = test.take(np.arange(4))
+    as_train = dataclasses.replace(some, split="train")
+    ours, theirs = (HARD.apply(pairs, 0) for pairs in (some, as_train))
+    for a, b in zip(ours.waveform - some.waveform, theirs.waveform - some.waveform):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.1
+    assert (ours.image != theirs.image).any((1, 2)).all()
 
 
 # Corruption
@@ -359,7 +406,9 @@ def test_corruption_is_fixed_per_sample_and_fresh_per_epoch(train):
 
 
 def test_corruption_refuses_impossible_settings(test):
-    for wrong in ({"pixel_keep": 1.5}, {"pixel_keep": -0.1}, {"pixel_noise": -1.0}, {"pixel_noise": np.nan}):
+    for wrong in ({"pixel_keep": 1.5}, {"pixel_keep": -0.1}, {"pixel_keep": np.nan}, {"pixel_noise": -1.0},
+                  {"pixel_noise": np.nan}, {"pixel_noise": np.inf}, {"event_noise": np.inf}, {"event_keep": np.nan},
+                  {"audio_snr_db": np.nan}, {"audio_snr_db": -np.inf}, {"audio_snr_db": 301.0}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             Corruption(**wrong)
     with pytest.raises(UsageError, match="seed"):

@@ -30,15 +30,20 @@ DATASETS = {
     "ave": "scmrl.data.ave:load",
 }
 
+STEPS_MOST = 4096
+
 
 def load(name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0,
          steps: int = 4) -> Pairs:
     """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which image, `steps` into
     how many frames an event recording is cut.
 
-    Raises UsageError for an unknown name or split, DataError for data that are missing or damaged.
+    Raises UsageError for an unknown name or split, or steps out of range, DataError for data that are missing or
+    damaged.
     """
     if name not in DATASETS:
         raise UsageError("unknown dataset", value=name, fix=nearest(name, DATASETS))
+    if not 1 <= steps <= STEPS_MOST:
+        raise UsageError("a recording is cut into steps", where="steps", limit=f"1 to {STEPS_MOST}", value=steps)
     module, attribute = DATASETS[name].split(":")
     return getattr(import_module(module), attribute)(split, data_dir, seed, steps)

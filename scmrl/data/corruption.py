@@ -21,6 +21,7 @@ from ..errors import UsageError, nearest
 from .pairs import Pairs, stream
 
 SPOILS = ("all", "one")
+DB_MOST, NOISE_MOST = 300, 1000
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Corruption:
     pixel_noise: standard deviation of the noise on a pixel, white being 1;  event_keep: chance that an event survives;
     event_noise: events from nowhere, per pixel and polarity, in a recording.
     spoil: "all" modalities, or "one" of them, drawn for each row: which one is bad varies, the others are clean.
-    Raises UsageError for a probability outside [0, 1] or a negative deviation.
+    Raises UsageError for a probability outside [0, 1], a deviation that is negative, and numbers out of any sense.
     """
 
     audio_snr_db: float | None = None
@@ -44,13 +45,15 @@ class Corruption:
     def __post_init__(self):
         if self.spoil not in SPOILS:
             raise UsageError("unknown choice", where="spoil", value=self.spoil, fix=nearest(self.spoil, SPOILS))
+        if self.audio_snr_db is not None and not abs(self.audio_snr_db) <= DB_MOST:
+            raise UsageError("audio_snr_db is a ratio in dB", limit=f"{-DB_MOST} to {DB_MOST}", value=self.audio_snr_db)
         for name in ("pixel_keep", "event_keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a probability", limit="0 to 1", value=getattr(self, name))
-        if self.event_noise is not None and not self.event_noise >= 0:
-            raise UsageError("event_noise is a number of events", limit="0 or more", value=self.event_noise)
-        if self.pixel_noise is not None and not self.pixel_noise >= 0:
-            raise UsageError("pixel_noise is a standard deviation", limit="0 or more", value=self.pixel_noise)
+        for name, what in (("event_noise", "a number of events"), ("pixel_noise", "a standard deviation")):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= NOISE_MOST:
+                raise UsageError(f"{name} is {what}", limit=f"0 to {NOISE_MOST}", value=value)
 
     def apply(self, pairs: Pairs, seed: int, epoch: int | None = None) -> Pairs:
         """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""

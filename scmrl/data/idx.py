@@ -10,19 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .regular import size_of
+
+BYTES = 256 << 20       # unpacked; MNIST's largest has 47 MB
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
     """The uint8 array with `axes` axes in a gzip-ed idx file.
 
-    Raises DataError for a file that is missing, not gzip-ed, not idx, truncated, or too long.
+    Raises DataError for a file that is missing, not gzip-ed, not idx, truncated, or too large.
     """
     try:
-        content = gzip.decompress(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
+        size_of(path, BYTES)
+        with gzip.open(path) as file:
+            content = file.read(BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", where=path, fix="fetch it again") from None
+    if len(content) > BYTES:
+        raise DataError("unpacks to too much", where=path, limit=f"{BYTES} bytes")
     start = 4 + 4 * axes
     if len(content) < start or content[:4] != bytes([0, 0, 8, axes]):
         raise DataError(f"not an idx file of uint8 with {axes} axes", where=path, value=content[:4].hex(" "))

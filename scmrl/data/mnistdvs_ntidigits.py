@@ -3,12 +3,15 @@
     data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat      1,000 recordings of each digit (zips unpacked)
     data_dir/DVS/**/n-tidigits.hdf5                                     {train,test}_{labels,addresses,timestamps}
 
-    visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the middle 28 of 128 pixels
+    visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the middle 28 of 128 pixels,
+                                   upright; polarity 1 became brighter
     audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 channels as 8x8, pixels repeated
 
 As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's train and test parts
-are repeated or cut to 500 of each digit; both are paired by position. 'o' is zero and 'z' is left out. The shuffle is
-drawn from a fixed stream, so the split is the same everywhere. A step is a T-th of each recording's own duration.
+are repeated or cut to 500 of each digit; both are paired by position. Unlike there, 'o' is zero and 'z' is left out. The
+shuffle is drawn from a fixed stream, so the split is the same everywhere. A step is a T-th of each recording's own
+duration. The published size, 28, cuts off some 10 % of the events at this scale (19 % in the worst step); 34 pixels
+would lose 4.6 %.
 Camera: Serrano-Gotarredona and Linares-Barranco 2015, 10.3389/fnins.2015.00481; cochlea: Anumula et al. 2018,
 10.3389/fnins.2018.00023. Published frames hold counts and are resized bilinearly; the network here takes spikes.
 """
@@ -32,6 +35,8 @@ NAME = "mnistdvs-ntidigits"
 CLASSES = 10
 SIDE = 28               # pixels
 CHANNELS = 64
+SPIKES = 1 << 20        # of a spoken recording at most
+LABELS = 1 << 17        # of a part at most
 RECORDED = 1000         # camera recordings of a digit at one scale
 PER_SPLIT = 500
 SCALE = "04"
@@ -98,8 +103,12 @@ def _filmed(folder: Path, faults: list[str]) -> dict[int, list[Path]]:
         return {}
     for path in sorted(folder.rglob("*.aedat")):
         match = FILMED.fullmatch(path.stem)
-        if match:
-            found[int(match[1])][int(match[2])] = path
+        if not match:
+            continue
+        there, number = found[int(match[1])], int(match[2])
+        if number in there:
+            faults.append(f"{path}: {there[number].relative_to(folder)} is the same recording; keep one of them")
+        there[number] = path
     zipped = sorted(path.name for path in folder.rglob("*.zip"))
     for digit, there in found.items():
         if len(there) != RECORDED:
@@ -117,19 +126,14 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
     spoken: dict[int, list[np.ndarray]] = {digit: [] for digit in range(CLASSES)}
     try:
         with h5py.File(path, "r") as file:
-            absent = [key for kind in ("labels", "addresses", "timestamps") if (key := f"{split}_{kind}") not in file]
-            if absent:
-                faults.append(f"{path}: no {', '.join(absent)}")
-                return {}
-            for label in file[f"{split}_labels"][()]:
-                name = label.decode() if isinstance(label, bytes) else str(label)
+            for name in _names(file, split, path, faults):
                 word = name.rsplit("-", 1)[-1]
                 if word not in SPOKEN or len(spoken[SPOKEN.index(word)]) >= PER_SPLIT:
                     continue
                 frames = _recording(file, split, name, steps, path, faults)
                 if frames is not None:
                     spoken[SPOKEN.index(word)].append(frames)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:   # what h5py makes of damaged bytes
         faults.append(f"{path}: damaged or truncated HDF5 file ({' '.join(str(error).split())[:80]})")
         return {}
     silent = [SPOKEN[digit] for digit, takes in spoken.items() if not takes]
@@ -138,14 +142,33 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
     return spoken
 
 
+def _names(file, split: str, path: Path, faults: list[str]) -> list[str]:
+    """The recordings of a part: gender-speaker-take-word."""
+    absent = [key for kind in ("labels", "addresses", "timestamps") if (key := f"{split}_{kind}") not in file]
+    if absent:
+        faults.append(f"{path}: no {', '.join(absent)}")
+        return []
+    labels = file[f"{split}_labels"]
+    if len(getattr(labels, "shape", ())) != 1 or labels.size > LABELS:
+        faults.append(f"{path}: {split}_labels is not a list of at most {LABELS} names")
+        return []
+    return [label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label) for label in labels[()]]
+
+
 def _recording(file, split: str, name: str, steps: int, path: Path, faults: list[str]) -> np.ndarray | None:
-    part = f"{split}_addresses/{name}", f"{split}_timestamps/{name}"
-    if any(key not in file for key in part):
+    parts = [file.get(f"{split}_{kind}/{name}") for kind in ("addresses", "timestamps")]
+    if None in parts:
         faults.append(f"{path}: {name} is in {split}_labels but has no addresses or timestamps")
         return None
-    channels, times = (np.asarray(file[key]) for key in part)
-    channels = channels.astype(np.int64)
-    if not len(times) or len(times) != len(channels) or channels.min() < 0 or channels.max() >= CHANNELS:
+    if any(len(getattr(part, "shape", ())) != 1 or part.size > SPIKES or part.dtype.kind not in "iuf"
+           for part in parts):
+        faults.append(f"{path}: {name} is not a list of at most {SPIKES} spikes")
+        return None
+    channels, times = np.asarray(parts[0]), np.asarray(parts[1], np.float64)
+    if not len(times) or len(times) != len(channels) or not 0 <= channels.min() <= channels.max() < CHANNELS:
         faults.append(f"{path}: {name} has {len(channels)} addresses, {len(times)} timestamps, or a channel past 63")
         return None
-    return cochlea_frames(times.astype(np.float64), channels, steps)
+    if not np.isfinite(times).all():
+        faults.append(f"{path}: {name} has a timestamp that is not finite")
+        return None
+    return cochlea_frames(times, channels.astype(np.int64), steps)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import UsageError, nearest
+from ..errors import DataError, UsageError, nearest
+from ..graph import Graph
+from .pairs import Pairs
 
 TASKS = ("name", "correspondence", "sum")
 
@@ -26,6 +28,16 @@ def class_names(task: str, digits: int) -> tuple[str, ...]:
     if task == "correspondence":
         return ("differ", "agree")
     return tuple(str(k) for k in range(2 * digits - 1 if task == "sum" else digits))
+
+
+def check_classes(task: str, pairs: Pairs, graph: Graph) -> None:
+    """DataError where a task on `pairs` has other classes than the readout of `graph`; UsageError for no task."""
+    check(task)
+    classes = len(class_names(task, pairs.classes))
+    neurons = graph.readout.neurons if graph.readout else 0
+    if classes != neurons:
+        raise DataError("the dataset has other classes than the model", where=pairs.name, limit=f"{neurons} classes",
+                        value=classes, fix="give the dataset that the model was made for")
 
 
 def relate(task: str, digit: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

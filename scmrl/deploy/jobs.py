@@ -250,6 +250,7 @@ def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, s
     missing = sorted(set(wanted) - set(encoded))
     if missing:
         raise DataError("the dataset lacks a modality of the model", where=name, value=missing)
+    tasks.check_classes(task, pairs, bundle.graph)
     encoded, labels, _ = tasks.pose(task, {n: encoded[n] for n in wanted}, pairs.label, tasks.fixed())
     words = [name, *(["--hard"] if hard else []), *([f"task {task}"] if task != "name" else [])]
     return encoded, labels, f"{' '.join(words)}, {split} split"

@@ -32,6 +32,7 @@ def samples(bundle: Bundle, data_dir: str | Path | None, limit: int | None, repe
         pairs = pairs.take(np.sort(rows))
     front_end = FrontEnd.from_dict(bundle.frontend)
     task, wanted = bundle.training.get("task", "name"), [p.name for p in bundle.graph.of_kind("input")]
+    tasks.check_classes(task, pairs, bundle.graph)
 
     def encoded(corruption: Corruption, seed: int) -> tuple[Inputs, np.ndarray]:
         made = front_end.encode_pairs(corruption.apply(pairs, seed))
