@@ -198,6 +198,79 @@ def test_events_come_back_as_written(tmp_path, write):
     assert [tuple(int(v) for v in e) for e in read_aedat(tmp_path / "a.aedat")] == [(t - 1000, *r) for t, *r in ROWS]
 
 
+def test_both_versions_show_one_scene_upright(tmp_path):
+    """A stroke of light that moves right and down: bits of 2.0 are turned by 180 degrees, and 0 is brighter."""
+    scene = [(10 * i, 52 + i, 60 + i // 2, 1) for i in range(20)]
+    frames_ = []
+    for name, write in (("2.aedat", aedat2), ("3.aedat", aedat3)):
+        (tmp_path / name).write_bytes(write(scene))
+        frames_.append(mnistdvs_ntidigits.camera_frames(read_aedat(tmp_path / name), 2))
+    assert np.array_equal(*frames_) and not frames_[0][:, 0].any() and frames_[0].sum() == 20
+    assert frames_[0][0, 1, 10, 2] == frames_[0][1, 1, 19, 21] == 1         # from (52, 60) to (71, 69), less 50
+    (tmp_path / "raw").write_bytes(b"#!AER-DAT2.0\r\n" + struct.pack(">4I", 127 << 8 | 127 << 1, 5, 1 << 8 | 1, 9))
+    assert [tuple(map(int, e)) for e in read_aedat(tmp_path / "raw")] == [(0, 0, 0, 1), (4, 127, 126, 0)]
+
+
+def test_time_goes_on_where_the_clock_of_32_bits_wraps(tmp_path):
+    times = [0, 700_000, 1_999_999]
+    read = []
+    for origin in (0, 123_456, 2**32 - 1_000_000):
+        (tmp_path / "a").write_bytes(aedat2([((t + origin) % 2**32, 60, 60, 1) for t in times]))
+        read.append(read_aedat(tmp_path / "a")["t"].tolist())
+    assert read == [times] * 3
+    packet = struct.pack("<hh6i", 1, 1, 8, 4, 0, 1, 1, 1), struct.pack("<hh6i", 1, 1, 8, 4, 1, 1, 1, 1)
+    event = [struct.pack("<II", 60 << 17 | 60 << 2 | 3, t) for t in (2**31 - 5, 7)]
+    (tmp_path / "b").write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet[0] + event[0] + packet[1] + event[1])
+    assert read_aedat(tmp_path / "b")["t"].tolist() == [0, 12]              # 3.1 counts its wraps in each packet
+    (tmp_path / "a").write_bytes(aedat2([(5, 60, 60, 1), (50_000, 60, 60, 1), (6, 60, 60, 1)]))
+    with pytest.raises(DataError, match="a: time jumps back .* at event 3 of 3"):
+        read_aedat(tmp_path / "a")
+
+
+def test_events_without_a_pixel_are_left_out(tmp_path):
+    head, body = b"#!AER-DAT2.0\r\n", struct.pack(">6I", 1 << 15, 1, 60 << 8 | 60 << 1, 100, 1 << 15 | 5, 900)
+    (tmp_path / "a").write_bytes(head + body)
+    assert [tuple(map(int, e)) for e in read_aedat(tmp_path / "a")] == [(0, 67, 67, 1)]
+    (tmp_path / "a").write_bytes(head + body[:8])
+    with pytest.raises(DataError, match="a: the recording has no events"):
+        read_aedat(tmp_path / "a")
+
+
+@pytest.mark.parametrize("head, address, said", [
+    (b"", 1 << 16 | 5, "address bits of another camera, such as a DAVIS .limit 16 bits of a DVS128, got 0x00010005"),
+    (b"", 1 << 31, "address bits of another camera"),
+    (b"# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n", 5, "recorded by another camera .*got Davis346blue"),
+    (b"# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n", 5, ""),
+    (b"# AEChip: ch.unizh.ini.jaer.chip.retina.Tmpdiff128\r\n", 5, "")])
+def test_other_cameras_are_refused_by_name(tmp_path, head, address, said):
+    (tmp_path / "a").write_bytes(b"#!AER-DAT2.0\r\n" + head + struct.pack(">2I", address, 9))
+    if not said:
+        assert len(read_aedat(tmp_path / "a")) == 1
+        return
+    with pytest.raises(DataError, match=f"a: {said}"):
+        read_aedat(tmp_path / "a")
+
+
+def test_another_camera_of_version_3_is_refused(tmp_path):
+    for source, said in (("DVS128", ""), ("DAVIS240C", "another camera .limit DVS128, got DAVIS240C")):
+        data = aedat3(ROWS).replace(b"#Format: RAW", b"#Format: RAW\r\n#Source 1: " + source.encode())
+        (tmp_path / "a").write_bytes(data)
+        if said:
+            with pytest.raises(DataError, match=said):
+                read_aedat(tmp_path / "a")
+        else:
+            assert len(read_aedat(tmp_path / "a")) == len(ROWS)
+
+
+def test_two_recordings_of_one_name_are_refused(digits):
+    twin = digits / "DVS/MNIST_DVS/processed_data7/scale04/mnist_7_scale04_0002.aedat"
+    twin.parent.mkdir(parents=True)
+    twin.write_bytes(aedat2(ROWS))
+    with pytest.raises(DataError, match="processed_data7/scale04/mnist_7_scale04_0002.aedat: "
+                                        "grabbed_data7/scale04/mnist_7_scale04_0002.aedat is the same recording; keep"):
+        load("mnistdvs-ntidigits", split="train", data_dir=digits)
+
+
 def test_events_are_where_tonic_sees_them(tmp_path):
     tonic = pytest.importorskip("tonic.io", reason="tonic is not installed")
     (tmp_path / "a.aedat").write_bytes(aedat2(ROWS))
@@ -257,6 +330,25 @@ def test_damaged_digits_are_named(digits):
     (digits / "DVS/n-tidigits.hdf5").write_bytes(whole[:len(whole) // 2])
     with pytest.raises(DataError, match="n-tidigits.hdf5: damaged or truncated HDF5"):
         load("mnistdvs-ntidigits", split="train", data_dir=digits)
+    (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
+    odd = {"not finite": ("timestamps", np.array([0.1, np.nan])), "past 63": ("addresses", np.array([5, 64])),
+           "or a channel": ("addresses", np.array([-1, 5])), "1 addresses, 20 timestamps": ("addresses", np.array([5])),
+           "0 addresses, 0 timestamps": ("both", np.zeros(0)), "not a list of at most": ("timestamps", np.zeros((2, 2)))}
+    for said, (part, values) in odd.items():
+        (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
+        with h5py.File(digits / "DVS/n-tidigits.hdf5", "a") as file:
+            for kind in ("addresses", "timestamps"):
+                if part in (kind, "both") or (len(values) == 2 and values.ndim == 1):
+                    del file[f"test_{kind}/man-ae-a-3"]
+                    file[f"test_{kind}/man-ae-a-3"] = values if part in (kind, "both") else np.arange(2)
+        with pytest.raises(DataError, match=f"man-ae-a-3 .*{said}"):
+            load("mnistdvs-ntidigits", split="test", data_dir=digits)
+    (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
+    with h5py.File(digits / "DVS/n-tidigits.hdf5", "a") as file:
+        del file["test_labels"]
+        file["test_labels/a"] = 1
+    with pytest.raises(DataError, match="test_labels is not a list of at most"):
+        load("mnistdvs-ntidigits", split="test", data_dir=digits)
     (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
     with h5py.File(digits / "DVS/n-tidigits.hdf5", "a") as file:
         del file["test_timestamps"]

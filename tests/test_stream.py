@@ -234,6 +234,12 @@ def test_interrupted_it_sums_up_and_leaves_with_130(model, small_bundle, tmp_pat
     (("--stream", "--wav", "x.wav"), 2, "--image or --camera"),
     (("--stream", "--wav", "x.wav", "--microphone", "--image", "i.png"), 2, "two sources"),
     (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "0"), 2, "--hop"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "-1"), 2, "0.001 to 3600 s"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "nan"), 2, "0.001 to 3600 s"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "inf"), 2, "0.001 to 3600 s"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "1e-9"), 2, "0.001 to 3600 s"),
+    (("--stream", "--wav", "x.wav", "--camera", "-1"), 2, "no such camera"),
+    (("--stream", "--wav", "x.wav", "--camera", "64"), 2, "limit 0 to 63"),
 ])
 def test_what_does_not_go_together_is_one_line(scmrl, model, arguments, code, words):
     got, _, err = scmrl(model, *arguments)
@@ -251,6 +257,8 @@ def test_a_backend_that_cannot_stream(scmrl, model, arrays):
     (lambda x: x | {"visual": x["visual"][..., :-1]}, "wrong shape"),
     (lambda x: x | {"visual": x["visual"].astype(float)}, "integers"),
     (lambda x: x | {"visual": x["visual"] + np.uint8(64)}, "out of range"),
+    (lambda x: x | {"sound": x["visual"]}, "no such input"),
+    (lambda x: {name: part[:0] for name, part in x.items()}, "empty"),
 ])
 def test_wrong_arrays_are_named(scmrl, model, arrays, tmp_path, change, words):
     np.savez(tmp_path / "wrong.npz", **change(dict(np.load(arrays))))
@@ -335,6 +343,16 @@ def test_a_stream_of_sound_and_image_keeps_time(listener, tmp_path, tone, pictur
     assert report.windows == 4 and report.recorded_s == pytest.approx(2.0)
     assert report.real_time_factor == pytest.approx(report.recorded_s / report.seconds)
     assert report.spikes > 0 and report.lag == 0
+
+
+@pytest.mark.parametrize("name, shape", [("audio", (1, 128, 128)), ("visual", (3, 128, 128)), ("visual", (1, 28, 28)),
+                                         ("visual", (2, 34, 34))])
+def test_a_model_of_other_frames_is_refused(listener, tmp_path, tone, picture, name, shape):
+    given = {"audio": {"wav": write_wav(tmp_path / "t.wav", tone)},
+             "visual": {"events": picture} if shape[0] == 2 else {"image": picture}}[name]
+    graph = Graph((Population(name, shape, "input", bits=6), Population("readout", (4,), "readout")), (), 3, tuple("abcd"))
+    with pytest.raises(UsageError, match=f"{name}: the model takes other frames.*{shape[1]}.*give --input"):
+        open_feed(dataclasses.replace(listener, graph=graph), Asked(**given))
 
 
 def test_an_image_alone_is_shown_once(listener, picture):
@@ -423,6 +441,58 @@ def test_an_event_file_streams_to_the_same_decision_as_a_batch(scmrl, sensor, tm
     assert summary["mismatches"] == (None if backend == "simulator" else 0)
 
 
+def test_a_stream_counts_time_from_the_first_event_as_training_does(scmrl, sensor, tmp_path):
+    """From 0, from a second on, and across the wrap of the camera's clock: the same spikes."""
+    graph = dataclasses.replace(sensor.graph, populations=sensor.graph.populations[1:],
+                                synapses=sensor.graph.synapses[1:])
+    dataclasses.replace(sensor, graph=graph, inputs={"visual": sensor.inputs["visual"]}).save(tmp_path / "bundle")
+    t = np.sort(np.random.default_rng(1).integers(0, 299_000, 800))
+    streamed = []
+    for origin in (0, 1_000_000, 2**23 - 150_000):
+        path = write_bs2(tmp_path / "e.bs2", (t + origin) % 2**23)
+        code, out, err = scmrl(tmp_path / "bundle", "--stream", "--events", path, "--json")
+        assert code == 0, err
+        streamed.append([m["membrane"] for m in lines_of(out)[:-1]])
+        inputs = {"visual": frames_of(read_bs2(path), 4, duration_us=300_000)[None]}
+        assert streamed[-1] == reference.run(graph, inputs).membrane["readout"][0].tolist()
+    assert streamed[0] == streamed[1] == streamed[2] and np.any(streamed[0])
+    write_bs2(path, [5, 200_000, 100_000])
+    code, _, err = scmrl(tmp_path / "bundle", "--stream", "--events", path)
+    assert code == 3 and "time jumps back" in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_dvs128_recording_streams_as_its_dataset_makes_it(scmrl, tmp_path):
+    """Of MNIST-DVS: a step is a T-th of the recording's own duration."""
+    from scmrl.data.aedat import read_aedat
+    from scmrl.data.mnistdvs_ntidigits import camera_frames
+    random = np.random.default_rng(4)
+    graph = Graph((Population("visual", (2, 28, 28), "input"), Population("readout", (10,), "readout")),
+                  (Dense("visual", "readout", random.integers(-20, 30, (10, 1568))),), 4, tuple("0123456789")).check()
+    Bundle(graph, {"visual": np.zeros((1, 4, 2, 28, 28), np.uint8)}, np.zeros(1, int), None).save(tmp_path / "bundle")
+    t = np.sort(random.integers(0, 2_000_000, 3000)) + 2**32 - 1_000_000
+    x, y, p = (random.integers(0, high, 3000) for high in (128, 128, 2))
+    words = np.stack([y << 8 | x << 1 | p, t % 2**32], 1).astype(">u4")
+    (tmp_path / "a.aedat").write_bytes(b"#!AER-DAT2.0\r\n" + words.tobytes())
+    code, out, err = scmrl(tmp_path / "bundle", "--stream", "--events", tmp_path / "a.aedat", "--json")
+    assert code == 0, err
+    *moments, summary = lines_of(out)
+    frames_ = camera_frames(read_aedat(tmp_path / "a.aedat"), 4)
+    assert [m["membrane"] for m in moments] == reference.run(graph, {"visual": frames_[None]}).membrane[
+        "readout"][0].tolist()
+    assert frames_.any((1, 2, 3)).all() and summary["recorded_s"] is None
+    code, _, err = scmrl(tmp_path / "bundle", "--stream", "--events", write_bs2(tmp_path / "e.bs2", [1, 2, 3]))
+    assert code == 3 and "not an AEDAT file" in err
+
+
+def test_beside_sound_the_last_window_of_events_stays(sensor, tmp_path, tone):
+    pytest.importorskip("librosa", reason="librosa is not installed")
+    path = write_bs2(tmp_path / "e.bs2", np.sort(np.random.default_rng(1).integers(0, 650_000, 3000)))
+    feed = open_feed(sensor, Asked(wav=write_wav(tmp_path / "t.wav", tone), events=path, hop=0.5))
+    seen = np.stack([frame["visual"] for frame in feed.frames]).reshape(4, 4, 2, 32, 32)
+    first, last = event_windows(path, 4)
+    assert np.array_equal(seen, [first, last, last, last]) and not np.array_equal(first, last)
+
+
 def test_events_alone_are_their_own_stream(sensor, tmp_path):
     graph = dataclasses.replace(sensor.graph, populations=sensor.graph.populations[1:],
                                 synapses=sensor.graph.synapses[1:])
@@ -455,6 +525,26 @@ def test_without_the_libraries_one_error_says_what_to_install(monkeypatch):
         microphone(1.0, [])
     with pytest.raises(MissingDependency, match="pip install opencv-python-headless"):
         camera(0, 28, [])
+
+
+def test_a_camera_gives_the_middle_square_as_a_file_does(monkeypatch, tmp_path):
+    """OpenCV's device is stood in for: two pictures, blue first, then none."""
+    image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
+    from scmrl.data.picture import grey
+    shot = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
+    shots, released = [shot[..., ::-1], shot[..., ::-1]], []
+    device = types.SimpleNamespace(read=lambda: (bool(shots), shots.pop() if shots else None),
+                                   release=lambda: released.append(True))
+    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(
+        VideoCapture=lambda number: device, COLOR_BGR2RGB=4, cvtColor=lambda x, code: {4: x[..., ::-1]}[code]))
+    waits = []
+    images = camera(3, 28, waits)
+    first, second = next(images), next(images)
+    image.fromarray(shot).save(tmp_path / "a.png")
+    assert np.array_equal(first, grey(tmp_path / "a.png", 28)) and np.array_equal(first, second) and len(waits) == 2
+    with pytest.raises(DataError, match="--camera: the camera gives no picture .got 3"):
+        next(images)
+    assert released == [True]
 
 
 def test_the_microphone_gives_its_last_second(monkeypatch):
