@@ -3,7 +3,7 @@
     bundle.json   schema version, hashes of the other files, front-end, metrics, training settings, profile
     graph.json    populations and synapses
     tensors.npz   their arrays
-    samples.npz   held-out inputs `x/<input>` uint [S, T, *shape], labels `y` [S], and the spikes that training's own
+    samples.npz   inputs `x/<input>` uint [S, T, *shape], labels `y` [S], and the spikes that training's own
                   quantised forward gave for them: bits `s/<population>` (np.packbits) and membranes `v/<readout>`
 
 A run directory holds its bundle as `RUN/bundle`; an export is a bundle with files of its target beside it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from .activity import Activity, check_inputs
 from .errors import BundleError, ScmrlError
 from .files import put_arrays, put_json, read_arrays, read_json, sha256, whole_directory
 from .graph import Graph, from_tables, to_tables
+from .samples import KINDS, LABELS, Origin, origin_of
 from .storage import clear
 from .targets import real
 
@@ -33,7 +34,7 @@ FILES = ("graph.json", "tensors.npz", "samples.npz")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A graph with its held-out samples, training's spikes for them, and what is known about it."""
+    """A graph with samples of an `origin`, training's spikes for them, and what is known about it."""
 
     graph: Graph
     inputs: dict[str, np.ndarray]               # {input: uint [S, T, *shape]}
@@ -43,6 +44,7 @@ class Bundle:
     metrics: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     profile: str = "loihi2"
+    origin: Origin = Origin()
 
     @property
     def samples(self) -> int:
@@ -75,6 +77,7 @@ class Bundle:
         put_json(directory / "bundle.json", {
             "schema": SCHEMA, "scmrl": __version__, "hash": self.hash, "profile": self.profile,
             "frontend": self.frontend, "metrics": self.metrics, "training": self.training,
+            "origin": asdict(self.origin),
             "trained_by": None if self.trained is None else [self.trained.backend, self.trained.version],
             "sha256": {name: sha256(directory / name) for name in FILES}})
 
@@ -184,7 +187,18 @@ def load(path: str | Path) -> Bundle:
     except ScmrlError as error:
         raise BundleError(str(error), where=directory / "samples.npz") from None
     return Bundle(graph, inputs, labels, trained, table["frontend"], table["metrics"], table["training"],
-                  table["profile"])
+                  table["profile"], _origin(table, directory))
+
+
+def _origin(table: dict, directory: Path) -> Origin:
+    if "origin" not in table:
+        return origin_of(table["training"])
+    said = table["origin"]
+    if isinstance(said, dict) and said.keys() == {"samples", "labels"} and all(
+            isinstance(word, str) for word in said.values()) and Origin(**said).known:
+        return Origin(**said)
+    raise BundleError("'origin' does not say what the samples are", where=directory / "bundle.json", value=said,
+                      limit=f"samples: {', '.join(KINDS)}; labels: {', '.join(LABELS)}")
 
 
 def _trained(graph: Graph, arrays: dict[str, np.ndarray], by: list | None, count: int, steps: int) -> Activity | None:

@@ -16,6 +16,7 @@ from .deploy.backends import backend_class
 from .deploy.comparison import compare
 from .deploy.report import ExportReport, ExportRow
 from .errors import GraphError, MissingDependency
+from .samples import NETWORK
 
 RUNS_ON = {"lava": "lava-inprocess", "nir": "norse", "onnx": "onnx", "netx": "netx"}     # what verifies a target
 
@@ -35,9 +36,9 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
         except (GraphError, MissingDependency) as error:
             if len(targets) == 1:
                 raise
-            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, None, None, None, False, None, None,
+            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, None, None,
                                   str(error), {}))
-    return ExportReport(str(model), tuple(rows))
+    return ExportReport(str(model), bundle.origin, tuple(rows))
 
 
 def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:
@@ -54,7 +55,8 @@ def _export(bundle: Bundle, target: str, path: Path, verify: bool, samples: int 
     size = sum(file.stat().st_size for file in (path / target).rglob("*") if file.is_file())
     backend, why = RUNS_ON[target], ""
     verified = {"backend": None, "version": None, "samples": 0, "exported_vs_labels": None,
-                "original_vs_labels": None, "exported_vs_original": None, "bit_exact": None, "spike_agreement": None}
+                "original_vs_labels": None, "exported_vs_float": None, "original_vs_float": None,
+                "exported_vs_original": None, "bit_exact": None, "spike_agreement": None}
     exact = False
     if verify:
         try:
@@ -76,11 +78,13 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
     named = bundle.graph.readout is not None
     classes = [predictions(bundle.graph, activity) if named else None for activity in (original, exported)]
 
+    against = "float" if chosen.origin.labels == NETWORK else "labels"
+
     def agree(a, b) -> float | None:
         return None if a is None or b is None else float(np.mean(a == b))
 
     return {"backend": exported.backend, "version": exported.version, "samples": len(chosen.labels),
-            "exported_vs_labels": agree(classes[1], chosen.labels),
-            "original_vs_labels": agree(classes[0], chosen.labels),
+            **{f"{who}_vs_{whose}": agree(found, chosen.labels if whose == against else None)
+               for who, found in (("exported", classes[1]), ("original", classes[0])) for whose in ("labels", "float")},
             "exported_vs_original": agree(classes[1], classes[0]), "bit_exact": comparison.bit_exact,
             "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1)}

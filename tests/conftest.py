@@ -10,6 +10,7 @@ from hypothesis import settings
 from scmrl import cli, reference
 from scmrl.bundle import Bundle
 from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
+from scmrl.samples import HELD_OUT, TRUE, Origin
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
@@ -59,7 +60,8 @@ def small_bundle() -> Bundle:
               for name in ("audio", "visual")}
     trained = dataclasses.replace(reference.run(graph, inputs), backend="training")
     return Bundle(graph, inputs, np.array([0, 1, 2, 3, 0, 1]), trained,
-                  metrics={"test_accuracy": 0.5, "test_correct": 3}, training={"dataset": "digits-av"})
+                  metrics={"test_accuracy": 0.5, "test_correct": 3}, training={"dataset": "digits-av"},
+                  origin=Origin(HELD_OUT, TRUE))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from ..activity import Activity
 from ..graph import Graph
 from ..hw_profiles.limits import refusal
 from ..report import figure, percent, span, table
+from ..samples import Origin
 from .counts import PopulationCount
 from .dense_equivalent import DenseEquivalent, dense_equivalent
 from .energy import EnergyEstimate
@@ -86,7 +87,7 @@ class EnergyReport(RunReport):
 
     def headline(self) -> dict[str, str]:
         lines = {e.profile: _estimate(e) for e in self.detailed}
-        return lines | self.warnings() | {"accuracy": percent(self.accuracy), "samples": self.ran()["samples"]}
+        return lines | self.warnings() | self.right | {"samples": self.ran()["samples"]}
 
     def details(self) -> Iterator[object]:
         yield {"model": self.model, "backend": self.ran()["backend"], **self._counts(),
@@ -138,10 +139,10 @@ class EnergyReport(RunReport):
 
 def energy_report(graph: Graph, labels: np.ndarray | None, inputs: dict[str, np.ndarray], activity: Activity,
                   counts: Sequence[PopulationCount], energy: Sequence[EnergyEstimate], *, model: str,
-                  selection: str) -> EnergyReport:
+                  selection: str, origin: Origin = Origin()) -> EnergyReport:
     """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
     rows = _rows(counts, None, activity.overflow)
-    run = _run(graph, labels, activity, rows, model=model, selection=selection, comparison=None)
+    run = _run(graph, labels, activity, rows, model=model, selection=selection, origin=origin, comparison=None)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
     t = run["totals"]
     return EnergyReport(**run, synop_share=_share(t.synops_per_inference, t.dense_synops_per_inference),

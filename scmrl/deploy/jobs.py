@@ -20,6 +20,7 @@ from ..errors import BundleError, DataError, UsageError
 from ..files import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
+from ..samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
 from . import energy as energy_model
 from . import traffic as traffic_model
 from .backends import Progress, backend_class, open_backend
@@ -46,12 +47,14 @@ CHUNK = 256                             # samples that the whole-set evaluation 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs {name: int [S, T, *shape]}, labels int64 [S] or None, training's spikes for them or None, and which."""
+    """Inputs {name: int [S, T, *shape]}, labels int64 [S] or None, training's spikes for them or None, which they are
+    in words, and where they come from."""
 
     inputs: dict[str, np.ndarray]
     labels: np.ndarray | None
     trained: Activity | None
     selection: str
+    origin: Origin
 
 
 def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
@@ -70,7 +73,7 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
             {name: v[:n] for name, v in bundle.trained.membrane.items()},
             bundle.trained.backend, bundle.trained.version)
         return Samples({name: x[:n] for name, x in bundle.inputs.items()}, bundle.labels[:n], trained,
-                       f"held-out samples 1 to {n} of {available}")
+                       f"{bundle.origin.adjective} samples 1 to {n} of {available}", bundle.origin)
     try:
         arrays = read_arrays(Path(file))
     except BundleError as error:
@@ -86,7 +89,19 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
             raise DataError("labels must be integers, one for each sample", where=f"{file}: y",
                             limit=f"[{total}]", value=f"{labels.dtype} {list(labels.shape)}")
         labels = labels[:total].astype(np.int64)
-    return Samples(inputs, labels, None, f"samples 1 to {total} of {Path(file).name}")
+        check_labels(bundle.graph, labels, f"{file}: y")
+    return Samples(inputs, labels, None, f"given samples 1 to {total} of {Path(file).name}",
+                   Origin(GIVEN, NONE if labels is None else TRUE))
+
+
+def check_labels(graph: Graph, labels: np.ndarray, where: str) -> None:
+    """Raise `DataError` where a label is not a class of the network."""
+    if graph.readout is None or not len(labels):
+        return
+    low, high, classes = int(labels.min()), int(labels.max()), graph.readout.neurons
+    if low < 0 or high >= classes:
+        raise DataError("labels are not classes of this network", where=where, limit=f"0..{classes - 1}",
+                        value=f"{low}..{high}")
 
 
 def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], *, deadline_s: float | None = None,
@@ -127,7 +142,8 @@ def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path 
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = deploy_report(bundle.graph, chosen.labels, activity, counts, model=str(model),
-                           selection=chosen.selection, trained=chosen.trained, comparison=comparison,
+                           selection=chosen.selection, origin=chosen.origin, trained=chosen.trained,
+                           comparison=comparison,
                            exact=backend_class(backend).exact, energy=estimates,
                            measured=getattr(activity, "measured", None))
     return _paged(report, page, bundle.graph, chosen, activity)
@@ -173,7 +189,7 @@ def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, 
         runs.append((activity, compare(bundle.graph, reference, activity)))
     counts = count(bundle.graph, chosen.inputs, reference)
     report = verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
-                           selection=chosen.selection,
+                           selection=chosen.selection, origin=chosen.origin,
                            float_backends=[name for name in backends if not backend_class(name).exact])
     return _paged(report, page, bundle.graph, chosen, reference)
 
@@ -192,7 +208,7 @@ def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = N
     drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
     _draw(bundle.graph, chosen, activity, counts, drawn, picture)
     report = energy_report(bundle.graph, chosen.labels, chosen.inputs, activity, counts, estimates, model=str(model),
-                           selection=chosen.selection)
+                           selection=chosen.selection, origin=chosen.origin)
     return _paged(report, page, bundle.graph, chosen, activity)
 
 
@@ -261,6 +277,16 @@ def over_steps(x: np.ndarray, steps: int) -> np.ndarray:
     return np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) if x.ndim == 4 else x
 
 
+def _tested_by_training(bundle: Bundle, encoded: dict[str, np.ndarray], labels: np.ndarray,
+                        data_dir: str | None) -> bool:
+    """Whether these are the very samples of training's test. A bundle of scmrl 0.1 does not hold their hash: there,
+    as many samples from the place that training would look in are taken for the same."""
+    metrics = bundle.metrics
+    if "test_sha256" in metrics:
+        return metrics["test_sha256"] == fingerprint(encoded, labels)
+    return data_dir is None and metrics.get("test_samples", len(labels)) == len(labels)
+
+
 def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = None, split: str = "test",
              silence: str | None = None, progress: Progress | None = None) -> EvaluateReport:
     """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model.
@@ -270,6 +296,7 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
     bundle = load(model)
     graph = bundle.graph.silenced(silence) if silence else bundle.graph
     encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
+    check_labels(graph, labels, which)
     steps, found, parts, weights = graph.steps, [], [], []
     with open_backend("simulator", graph) as simulator:
         for start in range(0, len(labels), CHUNK):
@@ -281,7 +308,9 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
             weights.append(len(found[-1]))
             if progress:
                 progress(start + weights[-1], len(labels))
-    same = dataset in (None, bundle.training.get("dataset")) and split == "test" and not silence
+    own = dataset in (None, bundle.training.get("dataset"))
+    same = own and split == "test" and not silence and _tested_by_training(bundle, encoded, labels, data_dir)
+    origin = Origin(OTHER if not own else HELD_OUT if split == "test" else TRAINING, TRUE)
     return evaluate_report(graph, labels, np.concatenate(found), parts, weights, model=str(model),
                            selection=which + (f", {silence} silenced" if silence else ""), version=activity.version,
-                           training_correct=bundle.metrics.get("test_correct") if same else None)
+                           origin=origin, training_correct=bundle.metrics.get("test_correct") if same else None)

@@ -16,6 +16,7 @@ from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
 from ..report import Report, Table, figure, first, percent, share, span, table
+from ..samples import NETWORK, TRUE, UNKNOWN, Origin
 from .comparison import Comparison, Difference
 from .counts import PopulationCount
 from .energy import EnergyEstimate
@@ -68,8 +69,10 @@ class RunReport(Report):
     version: str
     samples: int
     selection: str                              # which samples, in words
+    origin: Origin                              # what kind of samples and labels
     steps: int
-    accuracy: float | None
+    accuracy: float | None                      # None where the labels are the network's own
+    float_agreement: float | None               # share of the float network's own classes, where those are the labels
     bit_exact: bool | None
     populations: tuple[PopulationRow, ...]
     totals: Totals
@@ -81,6 +84,11 @@ class RunReport(Report):
 
     def to_json(self) -> dict:
         return super().to_json() | {"dead": self.dead}
+
+    @property
+    def right(self) -> dict[str, str]:
+        """Accuracy and on what, or what stands in its place."""
+        return right(self.accuracy, self.float_agreement, self.samples, self.origin)
 
     def warnings(self) -> dict[str, str]:
         """What makes the numbers beside it worth little."""
@@ -122,8 +130,9 @@ class DeployReport(RunReport):
     def headline(self) -> dict[str, str]:
         where = "host and board together" if self.backend == "loihi" else "this computer, no chip"
         lines = _equality(self) | self.warnings()
-        lines["accuracy"] = (f"{percent(self.accuracy)} {self.backend}, {percent(self.training_accuracy)} training, "
-                             f"same class {percent(self.agreement)}")
+        lines |= self.right
+        if self.agreement is not None:
+            lines["training"] = f"{percent(self.training_accuracy)}, same class {percent(self.agreement)}"
         lines |= self.ran()
         lines["time"] = f"{figure(self.seconds)} s run, {figure(self.startup_s)} s start: {where}"
         return lines | {e.profile: _estimate(e) for e in self.profiles[:2]}
@@ -150,6 +159,7 @@ class BackendMatch:
     mismatches: int
     first_difference: Difference | None
     accuracy: float | None
+    float_agreement: float | None
     agreement: float | None
     overflow: int | None
     seconds: float
@@ -178,8 +188,7 @@ class VerifyReport(RunReport):
             lines["first"] = str(self.first_difference)
         lines |= {m.backend: _result(m) for m in [m for m in self.backends if not m.exact][:3]}
         lines |= self.warnings()
-        lines["accuracy"] = f"{percent(self.accuracy)} reference"
-        return lines | {"samples": self.ran()["samples"], "reference": self.reference_version}
+        return lines | self.right | {"samples": self.ran()["samples"], "reference": self.reference_version}
 
     def details(self) -> Iterator[object]:
         yield {"model": self.model, "overflow": _overflow(self.overflow)}
@@ -198,15 +207,16 @@ class EvaluateReport(RunReport):
 
     command = "evaluate"
     correct: int
-    training_correct: int | None
-    equals_training: bool | None
+    training_correct: int | None                # of its whole test split
+    equals_training: bool | None                # None where these are other samples
     confusion: tuple[tuple[int, ...], ...]      # [label][prediction]
     classes: tuple[str, ...]
 
     def headline(self) -> dict[str, str]:
-        same = {None: {}, True: {"training": "reported exactly this"},
-                False: {"training": f"DIFFERS: {self.training_correct} were correct there"}}[self.equals_training]
-        lines = {"accuracy": f"{percent(self.accuracy)} ({self.correct} of {self.samples})", **same}
+        lines = self.right | {"correct": f"{self.correct} of {self.samples}"}
+        if self.equals_training is not None:
+            lines["training"] = "reported exactly this for the very same samples" if self.equals_training else \
+                f"DIFFERS: {self.training_correct} of the very same samples were correct there"
         lines |= self.warnings()
         if worst := self._confused():
             lines["confused"] = worst
@@ -236,7 +246,8 @@ class EvaluateReport(RunReport):
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One target: what was written, and how the exported model does on held-out samples, by class.
+    """One target: what was written, and how the exported model does on the model's samples, by class: against true
+    labels, or against the float network's classes where those are the labels.
 
     `why` says why a target was refused or not verified. Shares are None where nothing was run.
     """
@@ -251,6 +262,8 @@ class ExportRow:
     samples: int
     exported_vs_labels: float | None
     original_vs_labels: float | None
+    exported_vs_float: float | None
+    original_vs_float: float | None
     exported_vs_original: float | None
     exact: bool
     bit_exact: bool | None
@@ -265,10 +278,16 @@ class ExportReport(Report):
 
     command = "export"
     model: str
+    origin: Origin                              # of the samples that verify it
     targets: tuple[ExportRow, ...]
 
     def headline(self) -> dict[str, str]:
-        return {row.target: self._answer(row) for row in self.targets}
+        lines = {row.target: self._answer(row) for row in self.targets}
+        for row in self.targets:
+            if row.backend:
+                lines |= right(row.original_vs_labels, row.original_vs_float, row.samples, self.origin)
+                break
+        return lines
 
     @staticmethod
     def _answer(row: ExportRow) -> str:
@@ -276,15 +295,18 @@ class ExportReport(Report):
             return f"refused: {row.why}"
         equal = "bit-exact" if row.bit_exact else "not compared" if row.bit_exact is None else \
             "DIFFERS" if row.exact else f"float, {share(row.spike_agreement)} equal"
-        ran = f" on {row.backend}, {row.samples} samples" if row.backend else ""
+        ran = f" on {row.backend}" if row.backend else ""
         return f"{equal}{ran}; {figure(round(row.bytes / 1000, 1))} kB"
 
     def details(self) -> Iterator[object]:
-        yield table(("target", "seconds", "kB", "exported\nvs labels", "original\nvs labels", "exported vs\noriginal",
-                     "equal spikes"),
+        own = self.origin.labels == NETWORK
+        against = "float net" if own else "labels"
+        yield table(("target", "seconds", "kB", f"exported\nvs {against}", f"original\nvs {against}",
+                     "exported vs\noriginal", "equal spikes"),
                     [(r.target, figure(round(r.seconds, 2)) if r.written else "refused",
-                      figure(round(r.bytes / 1000, 1)) if r.written else "-", percent(r.exported_vs_labels),
-                      percent(r.original_vs_labels), percent(r.exported_vs_original),
+                      figure(round(r.bytes / 1000, 1)) if r.written else "-",
+                      percent(r.exported_vs_float if own else r.exported_vs_labels),
+                      percent(r.original_vs_float if own else r.original_vs_labels), percent(r.exported_vs_original),
                       "bit-exact" if r.bit_exact else share(r.spike_agreement)) for r in self.targets],
                     words=("target",))
         for row in self.targets:
@@ -366,7 +388,7 @@ class DoctorReport(Report):
 
 
 def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, counts: Sequence[PopulationCount], *,
-                  model: str, selection: str, trained: Activity | None = None,
+                  model: str, selection: str, origin: Origin = Origin(), trained: Activity | None = None,
                   comparison: Comparison | None = None, exact: bool = True,
                   energy: Sequence[EnergyEstimate] = (), measured: Measurement | None = None) -> DeployReport:
     """Report of `activity` on samples with `labels` [S] (None: unknown).
@@ -375,8 +397,8 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
     """
     rows = _rows(counts, comparison, activity.overflow)
     return DeployReport(
-        **_run(graph, labels, activity, rows, model=model, selection=selection, comparison=comparison),
-        training_accuracy=_accuracy(graph, labels, trained), agreement=_agreement(graph, activity, trained),
+        **_run(graph, labels, activity, rows, model=model, selection=selection, origin=origin, comparison=comparison),
+        training_accuracy=_scores(graph, labels, origin, trained)[0], agreement=_agreement(graph, activity, trained),
         compared_with=comparison and comparison.expected, exact=exact,
         spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1),
         mismatches=comparison and comparison.mismatches,
@@ -387,16 +409,17 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
 
 def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, counts: Sequence[PopulationCount],
                   runs: Sequence[tuple[Activity, Comparison]], *, model: str, selection: str,
-                  float_backends: Sequence[str] = ()) -> VerifyReport:
+                  origin: Origin = Origin(), float_backends: Sequence[str] = ()) -> VerifyReport:
     """Report of `runs` (backends, and training's stored spikes), each with its comparison to `reference`.
 
     `bit_exact` speaks of all but `float_backends`, which are compared and not held to the reference.
     """
-    matches = tuple(_backend_match(graph, labels, reference, run, comparison, run.backend not in float_backends)
+    matches = tuple(_backend_match(graph, labels, origin, reference, run, comparison, run.backend not in float_backends)
                     for run, comparison in runs)
     rows = tuple(replace(row, mismatches=_mismatches(row.name, matches))
                  for row in _rows(counts, None, reference.overflow))
-    fields = _run(graph, labels, reference, rows, model=model, selection=selection, comparison=None) | {
+    fields = _run(graph, labels, reference, rows, model=model, selection=selection, origin=origin,
+                  comparison=None) | {
         "backend": ", ".join(m.backend for m in matches), "version": ", ".join(m.version for m in matches),
         "bit_exact": all(m.bit_exact for m in matches if m.exact) if any(m.exact for m in matches) else None}
     return VerifyReport(**fields, reference_version=reference.version, overflow=_sum(reference.overflow),
@@ -404,9 +427,10 @@ def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, 
 
 
 def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: Sequence[Sequence[PopulationCount]],
-                    sizes: Sequence[int], *, model: str, selection: str, version: str,
-                    training_correct: int | None) -> EvaluateReport:
-    """Report of predictions `found` [S] for `labels` [S]; `parts` are the counts of chunks of `sizes` samples."""
+                    sizes: Sequence[int], *, model: str, selection: str, version: str, training_correct: int | None,
+                    origin: Origin = Origin(labels=TRUE)) -> EvaluateReport:
+    """Report of predictions `found` [S] for true `labels` [S]; `parts` are the counts of chunks of `sizes` samples,
+    `training_correct` what training had right of these very samples, or None."""
     means = [replace(chunks[0], **{name: float(np.average([getattr(c, name) for c in chunks], weights=sizes))
                                    for name in ("spikes_per_inference", "synops_per_inference", "rate",
                                                 "graded_synops_per_inference")})
@@ -418,18 +442,20 @@ def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: 
     correct = int(np.sum(found == labels))
     return EvaluateReport(
         model=model, backend="simulator", version=version, samples=len(labels), selection=selection,
-        steps=graph.steps, accuracy=correct / len(labels), bit_exact=None, populations=rows, totals=_totals(rows),
+        origin=origin, steps=graph.steps, accuracy=correct / len(labels), float_agreement=None, bit_exact=None,
+        populations=rows, totals=_totals(rows),
         correct=correct, training_correct=training_correct,
         equals_training=None if training_correct is None else correct == training_correct,
         confusion=tuple(tuple(map(int, row)) for row in confusion), classes=names)
 
 
 def _run(graph: Graph, labels: np.ndarray | None, activity: Activity, rows: tuple[PopulationRow, ...], *, model: str,
-         selection: str, comparison: Comparison | None) -> dict:
+         selection: str, origin: Origin, comparison: Comparison | None) -> dict:
+    accuracy, float_agreement = _scores(graph, labels, origin, activity)
     values = next(iter((activity.spikes | activity.membrane).values()))
     return {"model": model, "backend": activity.backend, "version": activity.version, "samples": len(values),
-            "selection": selection, "steps": int(values.shape[1]),
-            "accuracy": _accuracy(graph, labels, activity), "bit_exact": comparison and comparison.bit_exact,
+            "selection": selection, "origin": origin, "steps": int(values.shape[1]),
+            "accuracy": accuracy, "float_agreement": float_agreement, "bit_exact": comparison and comparison.bit_exact,
             "populations": rows, "totals": _totals(rows)}
 
 
@@ -454,10 +480,13 @@ def _totals(rows: Sequence[PopulationRow]) -> Totals:
                   mismatches=sum(compared) if compared else None)
 
 
-def _accuracy(graph: Graph, labels: np.ndarray | None, activity: Activity | None) -> float | None:
+def _scores(graph: Graph, labels: np.ndarray | None, origin: Origin,
+            activity: Activity | None) -> tuple[float | None, float | None]:
+    """Accuracy, and agreement with the float network: one of the two, by what the labels are."""
     if labels is None or activity is None or graph.readout is None:
-        return None
-    return float(np.mean(predictions(graph, activity) == labels))
+        return None, None
+    equal = float(np.mean(predictions(graph, activity) == labels))
+    return (None, equal) if origin.labels == NETWORK else (equal, None)
 
 
 def _agreement(graph: Graph, one: Activity, other: Activity | None) -> float | None:
@@ -466,11 +495,11 @@ def _agreement(graph: Graph, one: Activity, other: Activity | None) -> float | N
     return float(np.mean(predictions(graph, one) == predictions(graph, other)))
 
 
-def _backend_match(graph: Graph, labels: np.ndarray | None, reference: Activity, run: Activity,
+def _backend_match(graph: Graph, labels: np.ndarray | None, origin: Origin, reference: Activity, run: Activity,
                    comparison: Comparison, exact: bool) -> BackendMatch:
     return BackendMatch(
         run.backend, run.version, exact, comparison.bit_exact, comparison.compared, comparison.mismatches,
-        comparison.first, _accuracy(graph, labels, run), _agreement(graph, run, reference),
+        comparison.first, *_scores(graph, labels, origin, run), _agreement(graph, run, reference),
         _sum(run.overflow), run.seconds, {match.name: match.mismatches for match in comparison.populations})
 
 
@@ -489,6 +518,19 @@ def _profiles_json(profiles: Sequence[EnergyEstimate]) -> dict:
 
 
 # The terminal.
+
+def right(accuracy: float | None, float_agreement: float | None, samples: int,
+          origin: Origin) -> dict[str, str]:
+    """How many answers were right, on what; never an accuracy against labels that the network gave itself."""
+    kind = "samples of unknown kind" if origin.samples == UNKNOWN else f"{origin.adjective} samples"
+    what = f"{samples} {kind}"
+    if float_agreement is not None:
+        return {"agreement": f"{percent(float_agreement)} of classes as in the float network, {what}; no true labels"}
+    if accuracy is None:
+        return {"accuracy": f"not known: no labels, {what}"}
+    doubt = ", labels of unknown kind" if origin.labels == UNKNOWN else ""
+    return {"accuracy": f"{percent(accuracy)} on {what}{doubt}"}
+
 
 def dead_warning(dead: Sequence[str], firing: int) -> dict[str, str]:
     """That `dead` of the `firing` populations never fire, as a fact; nothing where all do."""
@@ -550,11 +592,12 @@ def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch])
 
 
 def _backend_table(matches: Sequence[BackendMatch]):
-    cells = [(m.backend, m.version, _result(m), figure(m.mismatches),
-              figure(m.compared), percent(m.accuracy), percent(m.agreement), figure(m.overflow),
+    own = any(m.float_agreement is not None for m in matches)
+    cells = [(m.backend, m.version, _result(m), figure(m.mismatches), figure(m.compared),
+              percent(m.float_agreement if own else m.accuracy), percent(m.agreement), figure(m.overflow),
               figure(m.seconds)) for m in matches]
-    return table(("backend", "version", "result", "mismatches", "of values", "accuracy", "same class",
-                   "overflow", "seconds"), cells, words=("backend", "version"))
+    return table(("backend", "version", "result", "mismatches", "of values", "as float\nnetwork" if own else "accuracy",
+                  "same class", "overflow", "seconds"), cells, words=("backend", "version", "result"))
 
 
 def _energy_table(profiles: Sequence[EnergyEstimate]):

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..activity import Activity, predictions
+from ..deploy.report import right
 from ..graph import Graph
+from ..samples import NETWORK, Origin
 from . import figures
 from .document import document, facts, figure, section, table, write
 
@@ -80,7 +82,7 @@ def _summary(r: dict, profiles: list[dict]) -> str:
         ("backend", f"{r['backend']} {r['version']}" if "backend" in r and r["command"] != "verify" else None),
         ("samples", f"{r['samples']} ({r['selection']}), {r['steps']} steps each" if "selection" in r
          else r.get("samples")),
-        ("accuracy", percent(r["accuracy"]) if r.get("accuracy") is not None else None),
+        *_right(r).items(),
         ("training", percent(r["training_accuracy"]) if r.get("training_accuracy") is not None else None),
         ("equality", None if r.get("bit_exact") is None else ("bit-exact" if r["bit_exact"] else "DIFFERS")),
         ("spikes an inference", number(totals["spikes_per_inference"]) if totals else None),
@@ -89,6 +91,13 @@ def _summary(r: dict, profiles: list[dict]) -> str:
         ("cores", f"{number(r['cores'])} on {number(r['chips'])} chip(s), {r['system'] or 'no known system'}"
          if r["command"] == "place" and r.get("cores") is not None else None),
         ("fits", number(r["fits"]) if "fits" in r else None)]))
+
+
+def _right(r: dict) -> dict[str, str]:
+    """As the report says it."""
+    if "origin" not in r or "accuracy" not in r:
+        return {}
+    return right(r["accuracy"], r["float_agreement"], r["samples"], Origin(**r["origin"]))
 
 
 def _escaped(text: str) -> str:
@@ -145,11 +154,13 @@ def _fits(p: dict) -> str:
 def _equality(r: dict) -> str:
     rows = [(b["backend"], b["version"],
              "bit-exact" if b["bit_exact"] else ("DIFFERS" if b["exact"] else "float neurons"),
-             number(b["mismatches"]), number(b["compared"]), percent(b["accuracy"]), percent(b["agreement"]),
+             number(b["mismatches"]), number(b["compared"]),
+             percent(b["accuracy"] if b["float_agreement"] is None else b["float_agreement"]), percent(b["agreement"]),
              number(b["seconds"])) for b in r.get("backends", ()) if isinstance(b, dict)]
+    own = any(b["float_agreement"] is not None for b in r.get("backends", ()) if isinstance(b, dict))
     return section("Agreement with the reference", table(
-        ("backend", "version", "result", "mismatches", "of values", "accuracy", "same class", "seconds"), rows,
-        words=("version", "result"), caption="Every population, sample and step"))
+        ("backend", "version", "result", "mismatches", "of values", "as float network" if own else "accuracy",
+         "same class", "seconds"), rows, words=("version", "result"), caption="Every population, sample and step"))
 
 
 def _classes(r: dict, evidence: Evidence | None) -> str:
@@ -162,8 +173,9 @@ def _classes(r: dict, evidence: Evidence | None) -> str:
     names = evidence.graph.classes or tuple(map(str, range(k)))
     if k > 40:
         return ""
+    labels = "classes of the float network" if r.get("origin", {}).get("labels") == NETWORK else "labels"
     return section("Classes", figure(figures.confusion(matrix, names),
-                                     f"{inside.sum()} samples; rows are labels, columns answers."))
+                                     f"{inside.sum()} samples; rows are {labels}, columns answers."))
 
 
 def _placement(r: dict) -> str:

@@ -15,6 +15,7 @@ from ..activity import Activity
 from ..bundle import Bundle
 from ..errors import ScmrlError
 from ..graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Synapse, Window
+from ..samples import HELD_OUT, TRUE, Origin
 from .attention import BinaryAttention
 from .feed import steps_first
 from .layers import Readout, SpikingLayer
@@ -180,11 +181,12 @@ def activity_of(forward: Forward) -> Activity:
 
 def freeze(model: SCMRL, encoded: dict[str, np.ndarray], labels: np.ndarray, classes: tuple[str, ...], *,
            frontend: dict, metrics: dict, training: dict, profile: str) -> Bundle:
-    """Bundle of the model with held-out samples: encoded {modality: uint8 [S, C, H, W], over
-    time [S, T, C, H, W]}, labels [S]."""
+    """Bundle of the model with samples that training never saw: encoded {modality: uint8 [S, C, H, W], over
+    time [S, T, C, H, W]}, their true labels [S]."""
     graph = graph_of(model, classes)
     model.eval()
     with torch.no_grad():
         trained = activity_of(model({m: steps_first(x) for m, x in encoded.items()}))
     inputs = {m: np.repeat(x[:, None], model.config.steps, 1) if x.ndim == 4 else x for m, x in encoded.items()}
-    return Bundle(graph, inputs, np.asarray(labels, np.int64), trained, frontend, metrics, training, profile)
+    return Bundle(graph, inputs, np.asarray(labels, np.int64), trained, frontend, metrics, training, profile,
+                  Origin(HELD_OUT, TRUE))

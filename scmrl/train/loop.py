@@ -28,6 +28,7 @@ from ..files import whole_file
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
 from ..progress import clock
+from ..samples import fingerprint
 from . import memory, processes
 from .config import FLOAT, Config, to_dict, to_toml
 from .feed import Feed
@@ -124,6 +125,7 @@ class Training(lightning.LightningModule):
                 result |= accuracy_of(name, np.concatenate(hits))
                 if name == "test":
                     result["rates"] = {population: total / len(batches.labels) for population, total in rates.items()}
+        result["test_sha256"] = fingerprint(self.feed.test.encoded, self.feed.test.labels)
         result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
         return result
 

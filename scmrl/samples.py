@@ -1,0 +1,64 @@
+"""Where the samples of a run and their labels come from: what an accuracy on them is worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+HELD_OUT, TRAINING, CALIBRATION, MADE_UP = "held out", "training", "calibration", "made up"
+GIVEN, OTHER, UNKNOWN = "given", "other data", "unknown"
+KINDS = {                                       # kind: as an adjective, and what it means
+    HELD_OUT: ("held-out", "not trained on"),
+    TRAINING: ("training", "trained on"),
+    CALIBRATION: ("calibration", "the scales were chosen on them"),
+    MADE_UP: ("made-up", "random spikes"),
+    GIVEN: ("given", "by the user"),
+    OTHER: ("other", "of another data set than the one trained on"),
+    UNKNOWN: ("unknown", "the file does not say what they are"),
+}
+TRUE, NETWORK, NONE = "true", "float network", "none"
+LABELS = (TRUE, NETWORK, NONE, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Kind of the samples (`KINDS`) and of their labels (`LABELS`).
+
+    Labels of the kind "float network" are the classes that the network itself gave before it was quantised: to equal
+    them is agreement, and no accuracy.
+    """
+
+    samples: str = UNKNOWN
+    labels: str = UNKNOWN
+
+    @property
+    def known(self) -> bool:
+        return self.samples in KINDS and self.labels in LABELS
+
+    @property
+    def adjective(self) -> str:
+        return KINDS[self.samples][0]
+
+    @property
+    def meaning(self) -> str:
+        return KINDS[self.samples][1]
+
+
+def origin_of(training: dict) -> Origin:
+    """That of a bundle which does not say it (scmrl 0.1), from its training settings: where they leave no doubt."""
+    if "imported" in training:
+        labels = {"given": TRUE, "classes of the float network": NETWORK}.get(training.get("labels"), UNKNOWN)
+        return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)   # only calibration data bring labels
+    return Origin(HELD_OUT, TRUE) if "dataset" in training else Origin()
+
+
+def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
+    """Hash of encoded samples {name: [S, ...]} and their labels [S]: equal where they are the very same samples."""
+    digest = hashlib.sha256()
+    for name, x in (*sorted(inputs.items()), ("y", np.asarray(labels, np.int64))):
+        digest.update(f"{name} {x.dtype} {x.shape}".encode())
+        digest.update(np.ascontiguousarray(x))
+    return digest.hexdigest()
