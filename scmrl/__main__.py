@@ -1,6 +1,19 @@
-"""`python -m scmrl` is the `scmrl` command."""
+"""`python -m scmrl`, and the `scmrl` command: signals are taken care of before anything is imported."""
 
-from .cli import main
+from . import interrupts
+
+
+def main() -> None:
+    """The command in a process of its own; the exit code is that of `scmrl.cli.main`."""
+    interrupts.take()
+    try:
+        from .cli import main as command
+        command()
+    except KeyboardInterrupt:               # outside the command: while it was imported, or when it was done
+        raise SystemExit(interrupts.INTERRUPTED) from None
+    finally:
+        interrupts.last()
+
 
 if __name__ == "__main__":
     main()

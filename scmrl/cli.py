@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
 import click
 
-from . import __version__, progress
+from . import __version__, interrupts, progress
 from .errors import GraphError, MismatchError, ScmrlError, UsageError, quoted
 from .progress import Progress
 
-INTERRUPTED, TERMINATED = 130, 143
 BACKENDS = ("reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, "
             "spikingjelly")
 
@@ -620,7 +618,11 @@ def demo(out, samples):
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 well, 1 mismatch or failure, 2 usage, 3 data, 4 model file, 5 network does not fit,
     6 library missing, 7 backend failed, 130 interrupted, 143 terminated."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))       # so that children and files are cleaned up
+    with interrupts.taken():
+        _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         code = commands.main(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -630,7 +632,9 @@ def main(arguments: list[str] | None = None) -> None:
         where = f"; see `{error.ctx.command_path} --help`" if getattr(error, "ctx", None) else ""
         _leave(f"error: {error.format_message()}{where}", 2)
     except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted", INTERRUPTED)
+        _leave("interrupted", interrupts.INTERRUPTED)
+    except interrupts.Terminated:
+        _leave("terminated", interrupts.TERMINATED)
     except BrokenPipeError:                 # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

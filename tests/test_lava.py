@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmrl import reference
+from scmrl import memory, reference
 from scmrl.errors import BackendError, DataError, GraphError
 from scmrl.graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Window
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 
-from scmrl.deploy import lava_compat  # noqa: E402
+from scmrl.deploy import lava, lava_compat, lava_session, stream_lava  # noqa: E402
 from scmrl.deploy.lava import LavaInProcess, LavaRuntime  # noqa: E402
 
 BACKENDS = (LavaInProcess, LavaRuntime)
@@ -72,8 +73,8 @@ def inputs(graph: Graph, samples: int, steps: int | None = None, seed: int = 0) 
 
 def assert_equals_definition(backend: type, graph: Graph, x: dict[str, np.ndarray]) -> None:
     want = reference.run(graph, x)
-    with backend(graph) as lava:
-        got = lava.run(x)
+    with backend(graph) as there:
+        got = there.run(x)
     for p in (*graph.of_kind("lif"), *graph.of_kind("readout")):
         np.testing.assert_array_equal(got.values(p.name), want.values(p.name), err_msg=p.name)
         assert got.values(p.name).dtype == want.values(p.name).dtype
@@ -175,6 +176,7 @@ def relay_graph() -> Graph:
 @pytest.fixture
 def leaves_nothing():
     """No child, no thread and no shared memory of this test's outlives it."""
+    lava_compat.load()
     from lava.magma.core.process.process import ProcessServer
 
     threads, registered = threading.active_count(), len(ProcessServer().processes)
@@ -221,8 +223,107 @@ def test_killed_lava_process_ends_the_run():
     def kill_one(done, total):
         next(c for c in multiprocessing.active_children() if type(c).__name__ == "SystemProcess").kill()
 
-    with pytest.raises(BackendError, match="exit code -9"):
+    with pytest.raises(BackendError, match="was killed by SIGKILL .exit code -9., as .* where memory runs out"):
         LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 300), progress=kill_one)
+
+
+def children() -> list:
+    """Lava's processes of this one, the runtime service last."""
+    return sorted(multiprocessing.active_children(), key=lambda child: child.pid)
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """Stops some of a run's processes; from then on the run has half a second."""
+    sessions = []
+
+    class Session(lava_session.ProcessSession):
+        def __enter__(self):
+            sessions.append(self)
+            return super().__enter__()
+
+    def stop_some(which: slice) -> None:
+        for child in children()[which]:
+            os.kill(child.pid, signal.SIGSTOP)
+        sessions[-1].end = time.monotonic() + 0.5
+
+    monkeypatch.setattr(lava, "ProcessSession", Session)
+    return stop_some
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+@pytest.mark.parametrize("which", [slice(0, 1), slice(-1, None), slice(None)], ids=["one", "service", "all"])
+def test_deadline_holds_for_stopped_processes(which, stop):
+    with pytest.raises(BackendError, match=r"did not end in time \(limit 60 s, got 1 of 300 samples"):
+        LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 300), lambda *_: stop(which))
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_deadline_holds_where_a_bias_is_set_in_a_stopped_process(stop, monkeypatch):
+    def stop_first(self, name, mantissa):
+        stop(slice(-1, None))
+        set_bias(self, name, mantissa)
+
+    set_bias = lava_session.ProcessSession.set_bias
+    monkeypatch.setattr(lava_session.ProcessSession, "set_bias", stop_first)
+    with pytest.raises(BackendError, match="did not end in time"):
+        LavaRuntime(recurrent_graph(), deadline_s=60).run(inputs(recurrent_graph(), 1))
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_deadline_holds_for_a_start_that_hangs(monkeypatch):
+    from lava.proc.lif import models
+
+    monkeypatch.setattr(models.PyLifResetModelBitAcc, "__init__", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    with pytest.raises(BackendError, match="did not end in time .limit 2 s, got 0 of 2 samples"):
+        LavaRuntime(relay_graph(), deadline_s=2).run(inputs(relay_graph(), 2))
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_a_stream_ends_where_a_process_is_stopped(monkeypatch):
+    def frames():
+        for step in range(8):
+            if step == 3:
+                monkeypatch.setattr(stream_lava, "STEP_LIMIT_S", 0.5)
+                os.kill(children()[0].pid, signal.SIGSTOP)
+            yield {"x": np.ones(2, int)}
+
+    seen = []
+    with pytest.raises(BackendError, match="a step did not end .limit 0.5 s"):
+        seen.extend(stream_lava.LavaStream(relay_graph(), own_processes=True).run(frames()))
+    assert len(seen) == 1
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_deadline_holds_within_a_long_sample_in_process():
+    graph = dataclasses.replace(relay_graph(), steps=200_000)
+    started = time.monotonic()
+    with pytest.raises(BackendError, match="did not end in time .limit 0.2 s, got 0 of 1 samples"):
+        LavaInProcess(graph, deadline_s=0.2).run(inputs(graph, 1))
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_what_a_process_says_before_it_ends_stays_off_the_terminal(monkeypatch, capfd):
+    from lava.proc.lif import models
+
+    def crash(self):
+        os.write(1, b"noise on 1\n")
+        os.write(2, b"noise on 2\n")
+        os._exit(3)
+
+    monkeypatch.setattr(models.PyLifResetModelBitAcc, "run_spk", crash)
+    with pytest.raises(BackendError, match="ended with exit code 3") as failure:
+        LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 2))
+    assert "noise on 1\nnoise on 2\n" in failure.value.child_traceback
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+def test_too_little_memory_is_told_before_the_start(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 2000)
+    with pytest.raises(BackendError, match=r"not enough memory .*limit 2.0 kB available, got \d+\.\d kB.; .*lava-in"):
+        LavaRuntime(relay_graph()).run(inputs(relay_graph(), 2))
 
 
 SCRIPT = """
@@ -258,39 +359,62 @@ def running(group: int) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux only")
 @pytest.mark.parametrize("number, send", [
     (signal.SIGINT, os.killpg), (signal.SIGINT, os.kill), (signal.SIGTERM, os.killpg),
-    (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill)])
+    (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill), (signal.SIGKILL, os.killpg)])
 def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
+    names = set(os.listdir("/dev/shm"))
     script = python("""
+        import multiprocessing
         from scmrl.deploy.lava import LavaRuntime
         def progress(done, total):
             if done == 3:
-                segments = {line.split()[5] for line in open("/proc/self/maps") if "/dev/shm/psm_" in line}
-                print("running", *segments, file=sys.stderr, flush=True)
+                processes = multiprocessing.active_children()
+                maps = [open(f"/proc/{child.pid}/maps").read() for child in processes]
+                print("running", len(processes), "".join(maps).count("/dev/shm"), file=sys.stderr, flush=True)
         LavaRuntime(graph).run(x, progress)
     """, samples=100_000)
     process = subprocess.Popen(script, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                start_new_session=True)
-    first = process.stderr.readline()
-    segments = first.split()[1:]
-    assert first.startswith("running /dev/shm/psm_"), first + process.stderr.read()
-    send(process.pid, number)
     try:
+        first = process.stderr.readline()
+        send(process.pid, number)
         out, err = process.communicate(timeout=20)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+    assert first == "running 8 0\n", first + err
     assert out == ""
     if number == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
 
     def left() -> list[str]:
-        return running(process.pid) + [segment for segment in segments if os.path.exists(segment)]
+        return running(process.pid) + sorted(set(os.listdir("/dev/shm")) - names)
 
     end = time.monotonic() + 10
     while left() and time.monotonic() < end:
         time.sleep(0.05)
     assert left() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system over /dev/shm")
+def test_runs_where_dev_shm_is_full():
+    """A container's is small, or another program has filled it; in a mount namespace of its own."""
+    script = python("""
+        from scmrl.deploy.lava import LavaRuntime
+        assert sum(os.stat(f"/dev/shm/{name}").st_size for name in os.listdir("/dev/shm")) == 8192
+        try:
+            multiprocessing.Semaphore(0)
+        except OSError as error:
+            print(error.strerror)
+        print(LavaRuntime(graph).run(x).spikes["a"].sum())
+    """.replace("from", "import multiprocessing, os\n        from", 1))
+    fill = ('mount -t tmpfs -o size=8k tmpfs /dev/shm && head -c 8192 /dev/zero > /dev/shm/full && exec "$@"')
+    namespace = ["unshare", "--mount", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*namespace, "sh", "-c", fill, "sh", "true"],
+                                                         capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace may be made here")
+    out = subprocess.run([*namespace, "sh", "-c", fill, "sh", *script], capture_output=True, text=True, timeout=60)
+    assert (out.returncode, out.stdout) == (0, "No space left on device\n16\n"), out.stderr
 
 
 def test_works_without_torch_and_writes_nothing_to_stdout():

@@ -202,4 +202,4 @@ class LavaInProcess(LavaBackend):
 
     def _session(self, network, inputs, clock):
         processes = build(network, inputs, own_processes=False)
-        return processes, InProcessSession(processes)
+        return processes, InProcessSession(processes, clock.end)

@@ -1,10 +1,11 @@
 """Lava imported on Python 3.10 to 3.13, once, and only when a Lava backend asks for it.
 
-lava-nc 0.10.0 (the last release) was written for Python 3.10. Two things need care:
+lava-nc 0.10.0 (the last release) was written for Python 3.10. Three things need care:
 
 1. `var_model.py` has instances of an unhashable dataclass as field defaults, refused since Python 3.11. That
    one module is compiled from a corrected copy of its source; nothing on disk changes.
 2. `multiprocessing.py` sets the start method to fork at import, which raises where it is already set.
+3. Its channels have names in the file system, which outlive a killed run (`lava_channels`).
 
 Lava's other troubles with numpy 2 are in reshaping ports and in the Conv process; scmrl uses neither.
 """
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 
 from ..errors import BackendError, MissingDependency
 from ..lava_network import LAVA_INSTALL, LAVA_VERSION
+from . import lava_channels
 
 NEEDS = ("numpy", "scipy", "networkx", "asteval")
 
@@ -44,6 +46,7 @@ def load() -> str:
             importlib.import_module("lava.magma.compiler.var_model")
             importlib.import_module("lava.magma.runtime.message_infrastructure.multiprocessing")
             importlib.import_module("lava.magma.runtime.runtime")
+        lava_channels.install()
         version = importlib.metadata.version("lava-nc")
     except ImportError:
         raise MissingDependency("lava-nc", enables="the Lava backends", install=LAVA_INSTALL) from None

@@ -7,6 +7,7 @@ there: cycles are fine.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 import numpy as np
@@ -15,12 +16,15 @@ from .lava_processes import LavaProcesses
 
 
 class InProcessSession:
-    """Lava's models of `processes`, as a context manager with the methods of `ProcessSession`."""
+    """Lava's models of `processes`, as a context manager with the methods of `ProcessSession`.
 
-    def __init__(self, processes: LavaProcesses):
+    At `end` (in `time.monotonic`) it must be done.
+    """
+
+    def __init__(self, processes: LavaProcesses, end: float):
         from lava.magma.core.run_configs import Loihi2SimCfg
 
-        self.processes = processes
+        self.processes, self.end = processes, end
         executable = processes.source.compile(Loihi2SimCfg(select_tag="fixed_pt"))
         builders = executable.proc_builders
         for channel in executable.channel_builders:
@@ -40,7 +44,10 @@ class InProcessSession:
         self._models.clear()
 
     def advance(self, steps: int) -> None:
+        """Run `steps` hardware steps. Raises `TimeoutError` at the deadline."""
         for _ in range(steps):
+            if time.monotonic() > self.end:
+                raise TimeoutError
             for synapse in self._synapses:
                 synapse.a_out.send(synapse.a_buff)
             for model in self._order:

@@ -101,7 +101,7 @@ class LoihiSim(LoihiLayout):
 
     def _session(self, network, inputs, clock):
         processes = build(self.loihi(network.steps), inputs, adapters=Direct(), own_processes=False)
-        return processes, InProcessSession(processes)
+        return processes, InProcessSession(processes, clock.end)
 
 
 class Loihi(LoihiLayout):

@@ -133,6 +133,10 @@ class BoardSession(ProcessSession):
                                    fix="use the lava-loihi that belongs to this lava-nc")
         return executable
 
+    def _build_infrastructure(self):
+        """Lava's own: channels to the board may ask for shared memory by its name."""
+        self._runtime._build_message_infrastructure()
+
     def __exit__(self, *error: object) -> None:
         try:
             if error[0] is None:
@@ -143,6 +147,7 @@ class BoardSession(ProcessSession):
     def _stop(self) -> None:
         """Lava's stop, in which probes hand in what they measured; it can hang, and so has a deadline."""
         failure: list[BaseException] = []
+        self._release_ports()           # processes that end now are no failure
 
         def stop() -> None:
             try:

@@ -68,7 +68,7 @@ class LavaStream:
 
             values = shared_zeros((self._network.source_count,), np.int32)
             processes = join(self._network, LiveSource(values=values), 1, own_processes=self._own)
-            session = ProcessSession(processes, clock.end) if self._own else InProcessSession(processes)
+            session = (ProcessSession if self._own else InProcessSession)(processes, clock.end)
             with session:
                 yield from self._steps(frames, values, processes, session)
 
@@ -85,8 +85,7 @@ class LavaStream:
                 frame, count = self._checked(frame), count + 1
             given.append(frame)
             self._present(given, step, values)
-            self._switch_biases(session, step)
-            self._advance(session)
+            self._advance(session, step)
             seen.append(_frames(processes))
             if step >= self.lag:
                 yield self._values(seen)
@@ -112,9 +111,10 @@ class LavaStream:
                 if neurons.bias_mant.any():
                     session.set_bias(neurons.name, bias_at(self._network, neurons, step))
 
-    def _advance(self, session) -> None:
+    def _advance(self, session, step: int) -> None:
         session.end = time.monotonic() + STEP_LIMIT_S
         try:
+            self._switch_biases(session, step)
             session.advance(1)
         except TimeoutError:
             raise BackendError("a step did not end", where=self.backend,
