@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, ScmrlError
 from .graph import Graph
+from .reading import check_bound
+
+RUN_VALUES = 1 << 30                    # samples x steps x neurons of one run: a byte each
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,20 @@ def check_inputs(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.nd
         checked[p.name], counts[p.name] = x, x.shape[:2]
     if len(set(counts.values())) > 1:
         raise DataError("inputs differ in samples or steps", value={k: list(v) for k, v in counts.items()})
+    values = math.prod(next(iter(counts.values()))) * sum(p.neurons for p in graph.populations)
+    check_bound("too much to run at once; give fewer samples (--samples)", values, RUN_VALUES, where="inputs",
+                error=DataError, unit="samples x steps x neurons")
     return checked
+
+
+def check_labels(graph: Graph, labels: np.ndarray, samples: int, *, where: object,
+                 error: type[ScmrlError] = DataError) -> np.ndarray:
+    """Labels int64 [S] of `samples` samples, each one of the readout's neurons. Raises `error`."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != samples:
+        raise error("labels must be integers, one for each sample", where=where, limit=f"[{samples}]",
+                    value=f"{labels.dtype} {list(labels.shape)}")
+    if graph.readout is not None and samples:
+        low, high, top = int(labels.min()), int(labels.max()), graph.readout.neurons - 1
+        if low < 0 or high > top:
+            raise error("labels are not classes of this network", where=where, limit=f"0..{top}", value=f"{low}..{high}")
+    return labels.astype(np.int64)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,16 +21,34 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .activity import Activity, check_inputs
-from .errors import BundleError, ScmrlError
-from .files import put_arrays, put_json, read_arrays, read_json, sha256, whole_directory
-from .graph import Graph, from_tables, to_tables
+from .activity import Activity, check_inputs, check_labels
+from .errors import BundleError, DataError
+from .files import put_arrays, put_json, whole_directory
+from .graph import Graph
+from .graph_tables import from_tables, to_tables
+from .reading import read_arrays, read_json, sha256
 from .samples import KINDS, LABELS, Origin, origin_of
+from .schema import Anything, Choice, Flag, Integer, List, Map, Maybe, Number, Table, Text
 from .storage import clear
 from .targets import real
 
 SCHEMA = 1
 FILES = ("graph.json", "tensors.npz", "samples.npz")
+SHARE, COUNT, SECONDS = Number(0, 1), Integer(0), Number(0)
+METRICS = Table({}, {
+    "test_accuracy": SHARE, "validation_accuracy": SHARE, "last_test_accuracy": SHARE, "class_agreement": SHARE,
+    "test_correct": COUNT, "test_samples": COUNT, "validation_correct": COUNT, "validation_samples": COUNT,
+    "import_samples": COUNT, "parameters": COUNT, "train_seconds": SECONDS, "samples_per_s": SECONDS,
+    "rates": Map(Number(0)), "dead": List(Text())}, open=True)
+TRAINING = Table({}, {
+    "dataset": Text(), "hard": Flag(), "spoil": Text(), "task": Text(), "profile": Text(), "model": Map(Anything()),
+    "train": Map(Anything()), "event_bits": Integer(1, 8), "imported": Text(), "format": Text(), "dt": SECONDS,
+    "convention": Text(), "reset": Text(), "labels": Text(), "inputs": Map(Map(Anything()))}, open=True)
+BUNDLE = Table({
+    "schema": Integer(SCHEMA, SCHEMA), "profile": Text(), "frontend": Map(Anything()), "metrics": METRICS,
+    "training": TRAINING, "sha256": Table({name: Text() for name in FILES})},
+    {"scmrl": Text(), "hash": Text(), "trained_by": Maybe(List(Text(), 2, 2)),
+     "origin": Table({"samples": Choice(tuple(KINDS)), "labels": Choice(tuple(LABELS))})}, open=True)
 
 
 @dataclass(frozen=True)
@@ -160,53 +179,57 @@ def _stale_report(path: Path, now: str | None) -> bool:
 def load(path: str | Path) -> Bundle:
     """Read and verify a bundle: schema, hashes, graph, samples. Raises `BundleError` or `GraphError`."""
     directory = locate(path)
-    table = read_json(directory / "bundle.json")
+    file = directory / "bundle.json"
+    table = read_json(file)
     if table.get("schema") != SCHEMA:
         raise BundleError("bundle has another schema", where=directory, limit=SCHEMA, value=table.get("schema"),
                           fix="use the scmrl version that wrote it, or freeze the model again")
-    for key, kind in (("sha256", dict), ("frontend", dict), ("metrics", dict), ("training", dict), ("profile", str)):
-        if not isinstance(table.get(key), kind):
-            raise BundleError(f"'{key}' is missing or of the wrong type", where=directory / "bundle.json")
+    BUNDLE.check(table, str(file), BundleError)
     for name in FILES:
         if not (directory / name).is_file():
             raise BundleError("file is missing", where=directory / name)
         if sha256(directory / name) != table["sha256"].get(name):
             raise BundleError("file is corrupt: its hash is not the one recorded", where=directory / name,
                               fix="copy the bundle again, or freeze the model again")
-    graph = from_tables(read_json(directory / "graph.json"), read_arrays(directory / "tensors.npz"))
-    arrays = read_arrays(directory / "samples.npz")
+    graph = from_tables(read_json(directory / "graph.json"), read_arrays(directory / "tensors.npz"),
+                        str(directory / "graph.json"), BundleError)
+    file = directory / "samples.npz"
+    arrays = read_arrays(file)
     try:
-        inputs = check_inputs(graph, {k[2:]: a for k, a in arrays.items() if k.startswith("x/")})
-        labels = np.asarray(arrays["y"], np.int64)
-        count, steps = next(iter(inputs.values())).shape[:2]
-        if labels.shape != (count,):
-            raise BundleError("labels and samples differ in number", where=directory, value=labels.shape, limit=count)
-        trained = _trained(graph, arrays, table.get("trained_by"), count, steps)
-    except (KeyError, ValueError, TypeError) as error:
-        raise BundleError("samples.npz does not belong to this graph", where=directory, value=error) from None
-    except ScmrlError as error:
-        raise BundleError(str(error), where=directory / "samples.npz") from None
+        inputs = check_inputs(graph, {k[2:]: arrays.pop(k) for k in list(arrays) if k.startswith("x/")})
+    except DataError as error:
+        raise BundleError(error.what, where=f"{file}: {error.where}", limit=error.limit, value=error.value,
+                          fix=error.fix) from None
+    count, steps = next(iter(inputs.values())).shape[:2]
+    labels = check_labels(graph, _taken(arrays, "y", file), count, where=f"{file}: y", error=BundleError)
+    by = table.get("trained_by")
+    trained = None if by is None else _trained(graph, arrays, by, (count, steps), file)
+    if arrays:
+        raise BundleError("array belongs to no population", where=file, value=next(iter(arrays)))
     return Bundle(graph, inputs, labels, trained, table["frontend"], table["metrics"], table["training"],
-                  table["profile"], _origin(table, directory))
+                  table["profile"], Origin(**table["origin"]) if "origin" in table else origin_of(table["training"]))
 
 
-def _origin(table: dict, directory: Path) -> Origin:
-    if "origin" not in table:
-        return origin_of(table["training"])
-    said = table["origin"]
-    if isinstance(said, dict) and said.keys() == {"samples", "labels"} and all(
-            isinstance(word, str) for word in said.values()) and Origin(**said).known:
-        return Origin(**said)
-    raise BundleError("'origin' does not say what the samples are", where=directory / "bundle.json", value=said,
-                      limit=f"samples: {', '.join(KINDS)}; labels: {', '.join(LABELS)}")
+def _taken(arrays: dict[str, np.ndarray], name: str, file: Path) -> np.ndarray:
+    if name not in arrays:
+        raise BundleError("array is missing", where=file, value=name)
+    return arrays.pop(name)
 
 
-def _trained(graph: Graph, arrays: dict[str, np.ndarray], by: list | None, count: int, steps: int) -> Activity | None:
-    if by is None:
-        return None
-    spikes = {}
+def _trained(graph: Graph, arrays: dict[str, np.ndarray], by: list[str], size: tuple[int, int],
+             file: Path) -> Activity:
+    """Training's spikes and membranes of [S, T] = `size`, taken out of `arrays`."""
+    spikes, membrane = {}, {}
     for p in graph.of_kind("lif"):
-        size = count * steps * p.neurons
-        spikes[p.name] = np.unpackbits(arrays[f"s/{p.name}"], count=size).reshape(count, steps, *p.shape)
-    membrane = {p.name: arrays[f"v/{p.name}"].reshape(count, steps, *p.shape) for p in graph.of_kind("readout")}
-    return Activity(spikes, membrane, backend=str(by[0]), version=str(by[1]))
+        bits, count = _taken(arrays, f"s/{p.name}", file), math.prod(size) * p.neurons
+        if bits.dtype != np.uint8 or bits.shape != (-(-count // 8),):
+            raise BundleError("spikes do not fit the population", where=f"{file}: s/{p.name}",
+                              limit=f"uint8 [{-(-count // 8)}]", value=f"{bits.dtype} {list(bits.shape)}")
+        spikes[p.name] = np.unpackbits(bits, count=count).reshape(*size, *p.shape)
+    for p in graph.of_kind("readout"):
+        v, shape = _taken(arrays, f"v/{p.name}", file), (*size, *p.shape)
+        if v.dtype.kind != "i" or v.shape != shape:
+            raise BundleError("membrane does not fit the readout", where=f"{file}: v/{p.name}",
+                              limit=f"integers {list(shape)}", value=f"{v.dtype} {list(v.shape)}")
+        membrane[p.name] = v.astype(np.int64)
+    return Activity(spikes, membrane, backend=by[0], version=by[1])

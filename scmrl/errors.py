@@ -7,8 +7,11 @@ Anything else that reaches a user is a bug.
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable
+
+LONGEST = 400                           # characters of one fact in a message
 
 
 class ScmrlError(Exception):
@@ -22,13 +25,30 @@ class ScmrlError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        text = self.what if self.where is None else f"{self.where}: {self.what}"
-        facts = [f"{name} {fact}" for name, fact in (("limit", self.limit), ("got", self.value)) if fact is not None]
+        text = self.what if self.where is None else f"{visible(str(self.where), LONGEST)}: {self.what}"
+        facts = [f"{name} {one_line(str(fact), LONGEST)}" for name, fact in (("limit", self.limit), ("got", self.value))
+                 if fact is not None]
         if facts:
             text += f" ({', '.join(facts)})"
         if self.fix:
             text += f"; {self.fix}"
-        return " ".join(text.split())
+        return one_line(text)
+
+
+def visible(text: str, longest: int | None = None) -> str:
+    """`text` with every character that a terminal would not print as itself written out, \\x1b, \\u202e, \\udc80:
+    control characters, turns of direction, lone surrogates, line ends. What others wrote can then neither move the
+    cursor nor pass for another line. Of more than `longest` characters the middle is left out."""
+    if longest is not None and len(text) > longest:
+        text = f"{text[:longest // 2]} ... {text[-longest // 2:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str, longest: int = 10 * LONGEST) -> str:
+    """`text` on one line: runs of blanks and line ends as one blank, the rest as in `visible`."""
+    return visible(re.sub(r"[ \t\r\n]+", " ", text).strip(" "), longest)
 
 
 class MismatchError(ScmrlError):
@@ -79,7 +99,7 @@ class MissingDependency(ScmrlError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """'did you mean X?' for a misspelt `word`, followed by the known words."""
-    known = sorted(known)
+    known, word = sorted(known), word[:LONGEST]
     close = difflib.get_close_matches(word, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}known: {', '.join(known)}"

@@ -15,17 +15,24 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Iterator
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .errors import GraphError, nearest
 from .fixed_point import ACTIVATION_LIMIT, STATE_LIMIT
+from .reading import check_bound
 
 KINDS = ("input", "lif", "readout")
 NO_CURRENT_MEMORY = 4095                # du = 4095: u = a << 6
 ROWS = 1 << 24                          # weights of a dense synapse that are looked at together
+NEURONS = 1 << 21                       # of a graph, and of one population with its padding
+WEIGHTS = 1 << 28                       # of all synapses, shared ones counted at every place
+VALUES = 1 << 27                        # neurons x steps: what one sample gives
+PARTS = 20_000                          # populations and synapses, those written down
 
 Box = tuple[tuple[int, int], ...]       # (start, stop) along each axis of a population
 
@@ -55,7 +62,7 @@ class Population:
 
     @property
     def neurons(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def fires(self) -> bool:
@@ -90,6 +97,10 @@ class Synapse:
 
     def output_shape(self, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, ...]:
         """Shape this synapse gives on a source of that shape, given the target's (needed where it sets the size)."""
+        raise NotImplementedError
+
+    def count(self, source: tuple[int, ...], target: tuple[int, ...]) -> int:
+        """How many weights there are, zeros included, shared ones at every place; nothing is allocated for it."""
         raise NotImplementedError
 
     def apply(self, s: np.ndarray, target: tuple[int, ...]) -> np.ndarray:
@@ -155,11 +166,13 @@ class Dense(Synapse):
     weight: np.ndarray
 
     def output_shape(self, source, target):
-        rows, columns = self.weight.shape
-        if columns != np.prod(source) or rows != np.prod(target):
+        if self.weight.shape != (math.prod(target), math.prod(source)):
             raise GraphError("dense weight does not fit", where=self.name, value=self.weight.shape,
-                             limit=(int(np.prod(target)), int(np.prod(source))))
+                             limit=(math.prod(target), math.prod(source)))
         return target
+
+    def count(self, source, target):
+        return self.weight.size
 
     def apply(self, s, target):
         flat = s.reshape(len(s), -1) @ _integer_array(self.weight, self.name).T
@@ -202,13 +215,19 @@ class Conv2d(Synapse):
 
     def _size(self, source: tuple[int, ...]) -> tuple[int, int]:
         kernel = self.weight.shape[2:]
+        padded = source[0] * math.prod(n + 2 * p for n, p in zip(source[1:], self.padding))
+        check_bound("padded source is too large", padded, NEURONS, where=self.name, error=GraphError, unit="values")
         return tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(source[1:], self.padding, kernel, self.stride))
 
     def output_shape(self, source, target):
-        out, per_group = self.weight.shape[:2]
-        if len(source) != 3 or source[0] != per_group * self.groups or out % self.groups:
-            raise GraphError("conv2d weight does not fit", where=self.name, value=self.weight.shape, limit=source)
-        return (out, *self._size(source))
+        shape = self.weight.shape
+        if len(shape) != 4 or min(shape) < 1 or len(source) != 3 or source[0] != shape[1] * self.groups \
+                or shape[0] % self.groups:
+            raise GraphError("conv2d weight does not fit", where=self.name, value=shape, limit=source)
+        return (shape[0], *self._size(source))
+
+    def count(self, source, target):
+        return self.weight.size * math.prod(target[1:])
 
     def _taps(self, source: tuple[int, ...]) -> Iterator[tuple[int, int, slice, slice]]:
         """Kernel positions (i, j) with the padded rows and columns each one reads."""
@@ -299,6 +318,9 @@ class Pointwise(Synapse):
             raise GraphError("pointwise weight does not fit", where=self.name, value=self.weight.shape, limit=source)
         return (self.weight.shape[0], *source[1:])
 
+    def count(self, source, target):
+        return self.weight.size * math.prod(source[1:])
+
     def apply(self, s, target):
         flat = s.reshape(len(s), s.shape[1], -1)
         return np.einsum("oc,scn->son", _integer_array(self.weight, self.name), flat).reshape(len(s), *target)
@@ -323,9 +345,12 @@ class OneToOne(Synapse):
     weight: int
 
     def output_shape(self, source, target):
-        if np.prod(source) != np.prod(target):
+        if math.prod(source) != math.prod(target):
             raise GraphError("one-to-one needs equal counts", where=self.name, value=source, limit=target)
         return target
+
+    def count(self, source, target):
+        return math.prod(source)
 
     def apply(self, s, target):
         return self.weight * s.reshape(len(s), *target)
@@ -353,6 +378,9 @@ class SumTokens(Synapse):
 
     def output_shape(self, source, target):
         return (source[0],)
+
+    def count(self, source, target):
+        return math.prod(source)
 
     def apply(self, s, target):
         return self.weight * s.reshape(len(s), s.shape[1], -1).sum(2)
@@ -382,6 +410,9 @@ class Broadcast(Synapse):
                              limit=target)
         return target
 
+    def count(self, source, target):
+        return math.prod(target)
+
     def apply(self, s, target):
         return np.broadcast_to(self.weight * s.reshape(len(s), target[0], *(1,) * (len(target) - 1)),
                                (len(s), *target))
@@ -408,11 +439,14 @@ class Window(Synapse):
     padding: tuple[int, int] = (0, 0)
 
     def _conv(self, channels: int) -> Conv2d:
-        weight = np.full((channels, 1, *self.kernel), self.weight, np.int64)
+        weight = np.broadcast_to(np.int64(self.weight), (channels, 1, *self.kernel))
         return Conv2d(self.source, self.target, weight, self.stride, self.padding, groups=channels)
 
     def output_shape(self, source, target):
         return self._conv(source[0]).output_shape(source, target)
+
+    def count(self, source, target):
+        return math.prod(self.kernel) * math.prod(target)
 
     def apply(self, s, target):
         return self._conv(s.shape[1]).apply(s, target)
@@ -430,6 +464,13 @@ class Window(Synapse):
 SYNAPSES = {kind.__name__: kind for kind in (Dense, Conv2d, Pointwise, OneToOne, SumTokens, Broadcast, Window)}
 
 
+def _grouped(pairs: Iterable[tuple[str, object]]) -> dict[str, tuple]:
+    groups: dict[str, list] = {}
+    for name, part in pairs:
+        groups.setdefault(name, []).append(part)
+    return {name: tuple(parts) for name, parts in groups.items()}
+
+
 @dataclass(frozen=True)
 class Graph:
     """Populations by name and the synapses between them. `classes` names the readout's neurons, if it has names."""
@@ -439,10 +480,25 @@ class Graph:
     steps: int = 1
     classes: tuple[str, ...] = ()
 
+    @functools.cached_property
+    def _named(self) -> dict[str, Population]:
+        return {p.name: p for p in reversed(self.populations)}
+
+    @functools.cached_property
+    def _into(self) -> dict[str, tuple[Synapse, ...]]:
+        return _grouped((s.target, s) for s in self.synapses)
+
+    @functools.cached_property
+    def _from(self) -> dict[str, tuple[Synapse, ...]]:
+        return _grouped((s.source, s) for s in self.synapses)
+
+    @functools.cached_property
+    def _joined(self) -> dict[str, tuple[str, ...]]:
+        return _grouped((p.adds, p.name) for p in self.populations if p.adds)
+
     def __getitem__(self, name: str) -> Population:
-        for population in self.populations:
-            if population.name == name:
-                return population
+        if name in self._named:
+            return self._named[name]
         raise GraphError("no such population", where=name, fix=nearest(name, [p.name for p in self.populations]))
 
     def of_kind(self, kind: str) -> tuple[Population, ...]:
@@ -454,14 +510,14 @@ class Graph:
         return readouts[0] if readouts else None
 
     def incoming(self, name: str) -> tuple[Synapse, ...]:
-        return tuple(s for s in self.synapses if s.target == name)
+        return self._into.get(name, ())
 
     def outgoing(self, name: str) -> tuple[Synapse, ...]:
-        return tuple(s for s in self.synapses if s.source == name)
+        return self._from.get(name, ())
 
     def joined_to(self, name: str) -> tuple[str, ...]:
         """Populations that add the membrane of this one."""
-        return tuple(p.name for p in self.populations if p.adds == name)
+        return self._joined.get(name, ())
 
     def order(self) -> tuple[Population, ...]:
         """Populations so that every zero-delay synapse and every join goes forward. Raises where those form a cycle."""
@@ -512,8 +568,22 @@ class Graph:
             bound += sums * (largest << int(synapse.exponent))
         return int(bound.max(initial=0))
 
+    def _check_neurons(self) -> None:
+        for p in self.populations:
+            for n in p.shape:
+                _check_integer("shape", n, 1, (1 << 31) - 1, p.name)
+        neurons = sum(p.neurons for p in self.populations)
+        largest = max(self.populations, key=lambda p: p.neurons).name
+        check_bound("graph has too many neurons", neurons, NEURONS, where=f"graph, most of them {largest}",
+                    error=GraphError, unit="neurons")
+        check_bound("graph has too many neurons for its steps", neurons * self.steps, VALUES, where="graph",
+                    error=GraphError, unit="neurons x steps")
+
     def check(self) -> Graph:
-        """Raise `GraphError` where the graph has no meaning; chip limits are the profile's (`hw_profiles.limits`)."""
+        """Raise `GraphError` where the graph has no meaning, or is larger than its bounds, before anything of its size
+        is allocated; chip limits are the profile's (`hw_profiles.limits`)."""
+        check_bound("graph has too many parts", len(self.populations) + len(self.synapses), PARTS, where="graph",
+                    error=GraphError, unit="populations and synapses")
         names = [p.name for p in self.populations if isinstance(p.name, str)]
         if len(set(names)) != len(names):
             raise GraphError("population names repeat", value=sorted({n for n in names if names.count(n) > 1}))
@@ -522,10 +592,14 @@ class Graph:
         if len(self.of_kind("readout")) > 1:
             raise GraphError("the graph has more than one readout", value=[p.name for p in self.of_kind("readout")])
         _check_integer("steps", self.steps, 1, (1 << 31) - 1, "graph")
+        self._check_neurons()
         for population in self.populations:
             _check_population(population, self)
         for synapse in self.synapses:
             _check_synapse(synapse, self)
+        weights = sum(s.count(self[s.source].shape, self[s.target].shape) for s in self.synapses)
+        check_bound("graph has too many synapses", weights, WEIGHTS, where="graph", error=GraphError, unit="synapses")
+        _check_classes(self)
         self.depths()
         for population in self.populations:
             worst = self.worst_activation(population.name)
@@ -552,7 +626,7 @@ def _check_population(p: Population, graph: Graph) -> None:
         raise GraphError("a population's name must be printable text", value=ascii(p.name))
     if p.kind not in KINDS:
         raise GraphError("unknown kind of population", where=p.name, value=p.kind, fix=nearest(p.kind, KINDS))
-    if not p.shape or min(p.shape) < 1:
+    if not p.shape:
         raise GraphError("a population needs at least one neuron", where=p.name, value=p.shape)
     for name, low, high in POPULATION_RANGES:
         _check_integer(name, getattr(p, name), low, high, p.name)
@@ -570,6 +644,18 @@ def _check_population(p: Population, graph: Graph) -> None:
     if p.kind == "input" and graph.incoming(p.name):
         raise GraphError("an input takes no synapses", where=p.name)
     _check_join(p, graph)
+
+
+def _check_classes(graph: Graph) -> None:
+    """Names of the readout's neurons: all of them or none."""
+    readout = graph.readout
+    for i, name in enumerate(graph.classes):
+        if not isinstance(name, str):
+            raise GraphError("a class's name must be text", where=f"classes.{i}",
+                             value=f"{type(name).__name__} {name!r}")
+    if graph.classes and len(graph.classes) != (readout.neurons if readout else 0):
+        raise GraphError("classes and readout neurons differ in number", where="classes",
+                         limit=readout.neurons if readout else "no readout", value=len(graph.classes))
 
 
 def _check_join(p: Population, graph: Graph) -> None:
@@ -610,69 +696,3 @@ def _check_synapse(s: Synapse, graph: Graph) -> None:
     got = s.output_shape(source.shape, target.shape)
     if tuple(got) != tuple(target.shape):
         raise GraphError("synapse and target differ in shape", where=s.name, limit=target.shape, value=tuple(got))
-
-
-def to_tables(graph: Graph) -> tuple[dict, dict[str, np.ndarray]]:
-    """The graph as a JSON-able dict and named arrays; `from_tables` is its inverse."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def entry(part: object, prefix: str) -> dict:
-        out = {}
-        for f in dataclasses.fields(part):
-            value = getattr(part, f.name)
-            if f.name == "adds" and not value:          # files of graphs without joins stay as they were
-                continue
-            if isinstance(value, np.ndarray):
-                key = f"{prefix}.{f.name}"
-                arrays[key] = value
-                value = {"array": key}
-            out[f.name] = int(value) if isinstance(value, np.integer) else value
-        return out
-
-    table = {
-        "steps": graph.steps,
-        "classes": list(graph.classes),
-        "populations": [entry(p, f"population/{p.name}") for p in graph.populations],
-        "synapses": [{"kind": type(s).__name__, **entry(s, f"synapse/{i}")} for i, s in enumerate(graph.synapses)],
-    }
-    return table, arrays
-
-
-def from_tables(table: dict, arrays: dict[str, np.ndarray]) -> Graph:
-    """Rebuild and check a graph; raises `GraphError` on unknown kinds, unknown keys and missing arrays."""
-
-    def build(kind: type, entry: dict):
-        if not isinstance(entry, dict):
-            raise GraphError("expected a table", where=kind.__name__, value=type(entry).__name__)
-        known = {f.name for f in dataclasses.fields(kind)}
-        for key in entry:
-            if key not in known:
-                raise GraphError("unknown key", where=kind.__name__, value=key, fix=nearest(key, known))
-        values = {}
-        for key, value in entry.items():
-            if isinstance(value, dict):
-                name = value.get("array")
-                if name not in arrays:
-                    raise GraphError("array is missing", where=kind.__name__, value=name)
-                value = arrays[name]
-            values[key] = tuple(value) if isinstance(value, list) else value
-        try:
-            return kind(**values)
-        except TypeError as error:
-            raise GraphError(str(error), where=kind.__name__) from None
-
-    try:
-        synapses = []
-        for entry in table["synapses"]:
-            kind = entry["kind"]
-            if kind not in SYNAPSES:
-                raise GraphError("unknown kind of synapse", value=kind, fix=nearest(str(kind), SYNAPSES))
-            synapses.append(build(SYNAPSES[kind], {k: v for k, v in entry.items() if k != "kind"}))
-        populations = tuple(build(Population, entry) for entry in table["populations"])
-        graph = Graph(populations, tuple(synapses), table["steps"], tuple(table["classes"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise GraphError("not a graph table", value=f"{type(error).__name__} {error}") from None
-    try:
-        return graph.check()
-    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise GraphError("graph table has a value of the wrong type or shape", value=str(error)) from None

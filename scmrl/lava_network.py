@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from .errors import BundleError, GraphError
-from .files import put_arrays, put_json, read_arrays, read_json, sha256
+from .files import put_arrays, put_json
 from .graph import Graph
+from .reading import read_arrays, read_json, sha256
 
 SCHEMA = 1
 LAVA_VERSION = "0.10.0"                 # the last release: Lava is archived

@@ -36,7 +36,6 @@ import numpy as np
 from . import __version__
 from .bundle import Bundle
 from .errors import BundleError, GraphError, MissingDependency
-from .files import sha256
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX
 from .graph import (
     NO_CURRENT_MEMORY,
@@ -51,8 +50,9 @@ from .graph import (
     Synapse,
     Window,
     require_no_joins,
-    to_tables,
 )
+from .graph_tables import to_tables
+from .reading import read_bytes, sha256
 
 OPSET, IR = 21, 10
 BELONGS_TO = ("graph.json", "tensors.npz")
@@ -454,17 +454,9 @@ def read(path: Path, expected: bytes) -> bytes:
     Raises `BundleError` saying what is wrong: missing, too long, corrupt, external data, another graph's or
     version's.
     """
-    limit = len(expected) + SLACK_BYTES
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BundleError("cannot read", where=path, value=error.strerror) from None
+    data = read_bytes(path, len(expected) + SLACK_BYTES)
     if data == expected:
         return data
-    if len(data) > limit:
-        raise BundleError("model is too long to be this graph's", where=path, limit=f"{len(expected)} bytes",
-                          fix="export the model again")
     raise BundleError(_difference(data, expected), where=path, fix="export the model again")
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import hashlib
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from . import __version__, lock, targets
 from .errors import ScmrlError, UsageError
+from .reading import sha256
 
 STAGE = re.compile(re.escape(targets.LEFTOVER) + "[0-9a-f]{12}")
 STAGED = {"new", "old", lock.NAME}
@@ -235,12 +235,3 @@ def _make_parents(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         sync(folder.parent)
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

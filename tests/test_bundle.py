@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from scmrl import bundle
 from scmrl.errors import BundleError, GraphError, ScmrlError
-from scmrl.files import put_arrays, read_arrays, sha256
-from scmrl.graph import from_tables, to_tables
+from scmrl.files import put_arrays
+from scmrl.graph_tables import from_tables, to_tables
+from scmrl.reading import read_arrays, sha256
 
 
 def test_bundle_comes_back_whole(small_bundle, model):
@@ -113,7 +114,7 @@ def test_archive_that_unpacks_to_too_much_is_refused(tmp_path):
     put_arrays(tmp_path / "bomb.npz", {"x": np.zeros(10**6, np.int64)})
     assert (tmp_path / "bomb.npz").stat().st_size < 10**5
     with pytest.raises(BundleError, match="unpacks to too much"):
-        read_arrays(tmp_path / "bomb.npz", limit_bytes=10**6)
+        read_arrays(tmp_path / "bomb.npz", limit=10**6)
 
 
 def test_pickles_are_never_read(tmp_path):

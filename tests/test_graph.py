@@ -21,9 +21,8 @@ from scmrl.graph import (
     Population,
     SumTokens,
     Window,
-    from_tables,
-    to_tables,
 )
+from scmrl.graph_tables import from_tables, to_tables
 
 
 def matrix(synapse, source, target):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scmrl import reference
 from scmrl.bundle import Bundle, load
 from scmrl.errors import BackendError, BundleError, GraphError, MissingDependency
-from scmrl.files import sha256
+from scmrl.reading import sha256
 from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
 
 nir = pytest.importorskip("nir", reason="nir is not installed")

@@ -305,7 +305,7 @@ def damaged(data: bytes, how: str) -> bytes:
 
 @both_backends
 @pytest.mark.parametrize("how, match", [
-    ("truncated", "corrupt|changed"), ("empty", "not"), ("long", "too long"),
+    ("truncated", "corrupt|changed"), ("empty", "not"), ("long", "too large"),
     ("foreign", "not written by scmrl"), ("hash", "another graph"), ("external", "external data"),
     ("weight", "changed"), ("huge", "changed")])
 def test_damaged_files_are_refused_in_one_line(exported, backend, how, match):

@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__, reference
 from ..activity import Activity
 from ..bundle import Bundle
-from ..files import put_hdf5, put_json, sha256, whole_directory
+from ..files import put_hdf5, put_json, whole_directory
 from ..graph import Graph
 from ..nir_lowering import (
     DT,
@@ -32,6 +32,7 @@ from ..nir_lowering import (
     node_name,
     output_meaning,
 )
+from ..reading import sha256
 from .nir_effect import Effect, measure, same_class
 
 GOLDEN = 16                             # samples whose spikes go along

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..activity import Activity, check_inputs, predictions
+from ..activity import Activity, check_inputs, check_labels, predictions
 from ..bundle import Bundle, load, locate
 from ..data import FrontEnd, tasks
 from ..data import load as load_pairs
 from ..data.corruption import corruption
-from ..errors import BundleError, DataError, UsageError
-from ..files import read_arrays
+from ..errors import DataError, UsageError
+from ..reading import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from ..samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
@@ -74,10 +74,7 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
             bundle.trained.backend, bundle.trained.version)
         return Samples({name: x[:n] for name, x in bundle.inputs.items()}, bundle.labels[:n], trained,
                        f"{bundle.origin.adjective} samples 1 to {n} of {available}", bundle.origin)
-    try:
-        arrays = read_arrays(Path(file))
-    except BundleError as error:
-        raise DataError(str(error)) from None
+    arrays = read_arrays(file, error=DataError)
     labels = arrays.pop("y", None)
     names = [p.name for p in bundle.graph.of_kind("input")]
     if set(arrays) == {"x"} and len(names) == 1:
@@ -85,23 +82,9 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
     inputs = {name: x[:wanted] for name, x in check_inputs(bundle.graph, arrays).items()}
     total = len(next(iter(inputs.values())))
     if labels is not None:
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) < total:
-            raise DataError("labels must be integers, one for each sample", where=f"{file}: y",
-                            limit=f"[{total}]", value=f"{labels.dtype} {list(labels.shape)}")
-        labels = labels[:total].astype(np.int64)
-        check_labels(bundle.graph, labels, f"{file}: y")
+        labels = check_labels(bundle.graph, labels[:total] if labels.ndim else labels, total, where=f"{file}: y")
     return Samples(inputs, labels, None, f"given samples 1 to {total} of {Path(file).name}",
                    Origin(GIVEN, NONE if labels is None else TRUE))
-
-
-def check_labels(graph: Graph, labels: np.ndarray, where: str) -> None:
-    """Raise `DataError` where a label is not a class of the network."""
-    if graph.readout is None or not len(labels):
-        return
-    low, high, classes = int(labels.min()), int(labels.max()), graph.readout.neurons
-    if low < 0 or high >= classes:
-        raise DataError("labels are not classes of this network", where=where, limit=f"0..{classes - 1}",
-                        value=f"{low}..{high}")
 
 
 def run(model: Path, graph: Graph, backend: str, inputs: dict[str, np.ndarray], *, deadline_s: float | None = None,

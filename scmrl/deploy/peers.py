@@ -21,7 +21,7 @@ import numpy as np
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
 from ..errors import BackendError, BundleError, MissingDependency
-from ..files import read_json, sha256
+from ..reading import read_json, sha256
 from ..graph import Graph
 from ..nir_lowering import DT, EFFECT, HASHED, MODEL, InputLayout, load_nir, lower, node_name, replay
 from .backends import Backend, Deadline, Progress

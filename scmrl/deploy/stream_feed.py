@@ -26,9 +26,9 @@ from ..data.nmnist import DURATION_US
 from ..data.pairs import SAMPLE_RATE, WINDOW, unit_window
 from ..data.picture import grey, square
 from ..data.sound import read_sound, resample
-from ..errors import BundleError, DataError, MissingDependency, UsageError
-from ..files import read_arrays
+from ..errors import DataError, MissingDependency, UsageError
 from ..graph import Graph, Population
+from ..reading import read_arrays
 from .stream import Values
 
 POLARITIES = 2
@@ -90,10 +90,7 @@ def open_feed(bundle: Bundle, asked: Asked) -> Feed:
 
 def from_arrays(graph: Graph, path: Path) -> Feed:
     """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after another."""
-    try:
-        arrays = read_arrays(Path(path))
-    except BundleError as error:
-        raise DataError(str(error)) from None
+    arrays = read_arrays(path, error=DataError)
     arrays.pop("y", None)
     inputs = graph.of_kind("input")
     if set(arrays) == {"x"} and len(inputs) == 1:

@@ -13,11 +13,13 @@ profile's name is asked for.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, nearest
+from ..reading import read_toml
 
 FOLDER = Path(__file__).parent
 KINDS = ("measured", "published", "vendor", "derived", "assumed")
@@ -245,17 +247,10 @@ def _own_texts(path: Path, table: dict) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict:
-    try:
-        import tomllib
-    except ModuleNotFoundError:                     # Python 3.10
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError("cannot read the hardware profile", where=path, value=error.strerror,
-                         fix=f"give a file or one of: {', '.join(names())}") from None
-    except (ValueError, RecursionError) as error:   # not TOML, not UTF-8, brackets without end
-        raise UsageError("the hardware profile is not TOML", where=path, value=error) from None
+    if not os.path.exists(path):
+        raise UsageError("cannot read the hardware profile", where=path, value="No such file or directory",
+                         fix=f"give a file or one of: {', '.join(names())}")
+    return read_toml(path)
 
 
 def _texts(path: Path, section: str, entries: object) -> dict[str, str]:

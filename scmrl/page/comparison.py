@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BundleError, DataError
-from ..files import read_json
+from ..errors import DataError
+from ..reading import read_json
 from ..report import Report, first as named, table as block
 from .document import document, facts, section, table
 from .figures import stacked_bars
@@ -111,10 +111,7 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     """
     reports = []
     for path in (first, second):
-        try:
-            report = read_json(Path(path))
-        except BundleError as error:
-            raise DataError(error.what, where=path, fix="give files that --json printed") from None
+        report = read_json(path, error=DataError)
         if not isinstance(report.get("command"), str):
             raise DataError("not a report of scmrl", where=path, fix="give files that --json printed")
         reports.append(report)

@@ -25,8 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import DataError, MissingDependency, ScmrlError, UsageError
-from ..files import read_json, whole_file, write_json
+from ..files import whole_file, write_json
 from ..progress import clock
+from ..reading import read_json
 from . import space
 
 STUDY = "scmrl"

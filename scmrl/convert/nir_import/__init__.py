@@ -17,8 +17,8 @@ import numpy as np
 
 from ...activity import predictions
 from ...bundle import Bundle
-from ...errors import BundleError, DataError, UsageError
-from ...files import read_arrays
+from ...errors import DataError, UsageError
+from ...reading import read_arrays
 from ...graph import Graph
 from ...reference import run as run_integers
 from ...samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
@@ -79,10 +79,7 @@ def run_import(path: str | Path, *, calibrate: str | Path | None = None, steps: 
 
 
 def _calibration(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    try:
-        arrays = read_arrays(path)
-    except BundleError as error:
-        raise DataError(str(error)) from None
+    arrays = read_arrays(path, error=DataError)
     labels = arrays.pop("y", None)
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise DataError("labels must be integers [S]", where=f"{path}: y",

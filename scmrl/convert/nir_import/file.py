@@ -13,7 +13,7 @@ import numpy as np
 
 from ...children import bound
 from ...errors import BundleError, MissingDependency
-from ...files import read_arrays
+from ...reading import NUMBERS, read_arrays, regular
 from .hdf5 import NO_LIBRARY, REFUSED
 
 NIR_INSTALL = "pip install 'scmrl[nir]'"
@@ -32,12 +32,7 @@ def read(path: str | Path, limit: int = READ_LIMIT_BYTES):
         import nir
     except ImportError as error:
         raise _missing(error.name or "nir") from None
-    path = Path(path)
-    if not path.is_file():
-        raise BundleError("no such file", where=path)
-    if os.stat(path).st_size > limit:
-        raise BundleError("file is too large", where=path, limit=f"{limit} bytes",
-                          value=os.stat(path).st_size)
+    path = regular(path, limit)
     table = _table(_arrays(path, limit))
     try:
         if table.get("type") != "NIRGraph":
@@ -74,7 +69,7 @@ def _arrays(path: Path, limit: int) -> dict[str, np.ndarray]:
         if done.returncode:
             raise BundleError("not a sound NIR file: HDF5 gave up on it", where=path,
                               value=f"exit code {done.returncode}")
-        return read_arrays(out, 4 * limit)
+        return read_arrays(out, 4 * limit, kinds=NUMBERS + "U")
 
 
 def _table(arrays: dict[str, np.ndarray]) -> dict:

@@ -1,0 +1,269 @@
+"""The one door through which scmrl reads files. What lies in them was written by others: it is data, never code.
+
+Only regular files are opened: a pipe, a device, a socket or a directory is refused and never waited for. Every
+format has a bound that is checked before anything is read or allocated. The bounds suit what scmrl writes itself;
+where a larger file is trusted, `SCMRL_LIMIT_FACTOR=4` makes every one of them four times as large.
+
+    JSON    size, nesting, number of values; no key twice; integers of 64 bits, floats that are finite
+    TOML    the same rules
+    npz     what it unpacks to, as said by the archive and again by each array's header; numbers only
+
+To read another format: let a library have the file object of `opened`, or the path that `regular` has looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .errors import BundleError, ScmrlError, UsageError
+
+FACTOR = "SCMRL_LIMIT_FACTOR"
+ARRAYS_BYTES = 512 << 20                # what one npz may unpack to
+JSON_BYTES = 32 << 20
+JSON_VALUES = 1_000_000
+TOML_BYTES = 256 << 10
+TOML_DOTS = 256                         # in one line: the parser's time is quadratic in the parts of a key
+DEPTH = 100                             # tables and lists within each other
+MEMBERS = 100_000                       # arrays of one npz
+HEADER_BYTES = 16 << 10                 # of one array
+NUMBERS = "biuf"                        # kinds of numpy types; "U" stands for texts
+INTEGERS = range(-(1 << 63), 1 << 64)   # signed or unsigned 64 bits
+BLOCK = 1 << 20
+STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"),
+         (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+
+
+def bound(limit: int) -> int:
+    """`limit` times the factor of the environment (1 where it is not set). Raises `UsageError` for a bad factor."""
+    text = os.environ.get(FACTOR, "1")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 1 <= factor <= 1e6:
+        raise UsageError("must be a number from 1 to 1,000,000", where=FACTOR, value=text)
+    return int(limit * factor)
+
+
+def larger(limit: int, value: int) -> str:
+    """What to do where `value` is beyond the bound of `limit`."""
+    return f"if it is trusted, set {FACTOR}={math.ceil(value / limit)}"
+
+
+def check_bound(what: str, value: int, limit: int, *, where: object, error: type[ScmrlError] = BundleError,
+                unit: str = "bytes") -> None:
+    """Raise `error` where `value` is beyond the bound of `limit`, naming both and how to raise it."""
+    if value > bound(limit):
+        raise error(what, where=where, limit=f"{bound(limit)} {unit}", value=value, fix=larger(limit, value))
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Iterator[BinaryIO]:
+    """The regular file at `path` of at most `limit` bytes (None: any size), open for reading. Raises `error`."""
+    try:
+        _require_regular(os.stat(path), path, error)            # before: opening a device can have effects
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+                         | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as reason:                     # ValueError: a NUL in the name
+        raise error("cannot read", where=path, value=getattr(reason, "strerror", None) or reason) from None
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        _require_regular(status, path, error)
+        if limit is not None:
+            check_bound("file is too large", status.st_size, limit, where=path, error=error)
+        yield file
+
+
+def _require_regular(status: os.stat_result, path: str | Path, error: type[ScmrlError]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for holds, name in KINDS if holds(status.st_mode)), "of another kind")
+        raise error("cannot read: only regular files are", where=path, value=kind)
+
+
+def regular(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Path:
+    """`path`, for a library that opens files by name, once it is known to be what `opened` takes. Raises `error`."""
+    with opened(path, limit, error=error):
+        return Path(path)
+
+
+def read_bytes(path: str | Path, limit: int, *, error: type[ScmrlError] = BundleError) -> bytes:
+    """All of a file of at most `limit` bytes. Raises `error`."""
+    with opened(path, limit, error=error) as file:
+        try:
+            data = file.read(bound(limit) + 1)
+        except OSError as reason:
+            raise error("cannot read", where=path, value=reason.strerror or reason) from None
+        check_bound("file is too large", len(data), limit, where=path, error=error)     # it grew meanwhile
+        return data
+
+
+def read_text(path: str | Path, limit: int, *, error: type[ScmrlError] = BundleError) -> str:
+    """All of a UTF-8 file of at most `limit` bytes. Raises `error`."""
+    data = read_bytes(path, limit, error=error)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as reason:
+        raise error("not UTF-8 text", where=path, value=f"{reason.reason} at byte {reason.start}") from None
+
+
+def sha256(path: str | Path, *, error: type[ScmrlError] = BundleError) -> str:
+    """The hash of a regular file of any size, in hexadecimal. Raises `error`."""
+    digest = hashlib.sha256()
+    with opened(path, None, error=error) as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# ---- JSON and TOML -------------------------------------------------------------------------------
+
+def read_json(path: str | Path, *, error: type[ScmrlError] = BundleError) -> dict:
+    """The JSON object in a file. Raises `error` naming the field that breaks a rule."""
+    text = read_text(path, JSON_BYTES, error=error)
+    check_bound("JSON has too many values", text.count(",") + text.count("[") + text.count("{"), JSON_VALUES,
+                where=path, error=error, unit="values")
+    try:
+        table = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as reason:
+        raise error("not valid JSON", where=path, value=str(reason)) from None
+    if not isinstance(table, dict):
+        raise error("expected a JSON object", where=path, value=type(table).__name__)
+    check_values(table, path, error)
+    return table
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"a key is there twice: {next(key for key in keys if keys.count(key) > 1)!r}")
+    return table
+
+
+def read_toml(path: str | Path, *, error: type[ScmrlError] = UsageError) -> dict:
+    """The table in a TOML file. Raises `error` naming the field that breaks a rule."""
+    return parse_toml(read_text(path, TOML_BYTES, error=error), path, error=error)
+
+
+def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError) -> dict:
+    """The table of a TOML text."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:                     # Python 3.10
+        import tomli as tomllib
+    dots = max((line.count(".") for line in text.splitlines()), default=0)
+    check_bound("TOML has too many dots in a line", dots, TOML_DOTS, where=where, error=error, unit="dots")
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as reason:
+        raise error("not valid TOML", where=where, value=str(reason)) from None
+    check_values(table, where, error)
+    return table
+
+
+def check_values(table: dict, where: object, error: type[ScmrlError]) -> None:
+    """Raise `error` for a value that no file of scmrl has: nested too deep, beyond 64 bits, not finite, a date."""
+    waiting: list[tuple[object, str, int]] = [(table, "", 0)]
+    while waiting:
+        value, name, depth = waiting.pop()
+        if isinstance(value, (dict, list)):
+            if depth > DEPTH:
+                raise error("nested too deep", where=f"{where}: {name[:80]}", limit=DEPTH)
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(part, f"{name}.{key}" if name else str(key), depth + 1) for key, part in parts
+                        if not isinstance(part, str)]
+        elif isinstance(value, int):
+            if value not in INTEGERS:
+                raise error("integer does not fit 64 bits", where=f"{where}: {name}",
+                            value=f"one of {value.bit_length()} bits")
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                raise error("must be a finite number", where=f"{where}: {name}", value=value)
+        elif value is not None:
+            raise error("must be a number, text, true or false", where=f"{where}: {name}",
+                        value=type(value).__name__)
+
+
+# ---- npz -----------------------------------------------------------------------------------------
+
+def read_arrays(path: str | Path, limit: int = ARRAYS_BYTES, *, kinds: str = NUMBERS,
+                error: type[ScmrlError] = BundleError) -> dict[str, np.ndarray]:
+    """All arrays of an npz that unpacks to at most `limit` bytes, of types of `kinds`; never unpickles.
+
+    Raises `error`.
+    """
+    with opened(path, limit, error=error) as file:
+        try:
+            check_bound("archive has too many members", _members(file), MEMBERS, where=path, error=error,
+                        unit="members")
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                check_bound("archive unpacks to too much", sum(m.file_size for m in members), limit, where=path,
+                            error=error)
+                names = [member.filename.removesuffix(".npy") for member in members]
+                if len(set(names)) < len(names):
+                    raise ValueError("two members of one name")
+                return {name: _array(archive, member, kinds) for name, member in zip(names, members)}
+        except ScmrlError:
+            raise
+        except OSError as reason:
+            raise error("cannot read", where=path, value=reason.strerror or reason) from None
+        except Exception as reason:     # zipfile, zlib and numpy raise a dozen kinds on corrupt bytes
+            raise error("not a valid npz archive", where=path, value=f"{type(reason).__name__} {reason}") from None
+
+
+def _members(file: BinaryIO) -> int:
+    """At most how many members an archive lists: before `zipfile` makes an object of each."""
+    count, before = 0, b""
+    while block := file.read(BLOCK):
+        count += (before + block).count(b"PK\x01\x02")
+        before = block[-3:]
+    file.seek(0)
+    return count
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.ndarray:
+    """One array, whose header must describe exactly the bytes that follow it."""
+    if member.compress_type not in STORED:
+        raise ValueError(f"{member.filename}: packed in another way than deflate")
+    with archive.open(member) as stream:
+        head = io.BytesIO(stream.read(HEADER_BYTES))
+        version = np.lib.format.read_magic(head)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"{member.filename}: format {version} is not read")
+        shape, columns_first, dtype = readers[version](head)
+        if dtype.kind not in kinds or dtype.names or (dtype.kind in NUMBERS and dtype.itemsize > 8):
+            raise ValueError(f"{member.filename}: holds {dtype}, which is no array of numbers")
+        size, said = member.file_size - head.tell(), math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or said != size:
+            raise ValueError(f"{member.filename}: {size} bytes do not make an array {list(shape)} of {dtype}")
+        flat = np.empty(math.prod(shape), dtype)
+        _fill(memoryview(flat.view(np.uint8)) if size else memoryview(bytearray()), head.read(), stream)
+    array = flat.reshape(shape, order="F" if columns_first else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _fill(out: memoryview, first: bytes, stream: BinaryIO) -> None:
+    """`first` and what follows in `stream`, to the end, so that its checksum is checked."""
+    out[:len(first)] = first
+    place = len(first)
+    while place < len(out):
+        if not (count := stream.readinto(out[place:place + BLOCK])):
+            raise ValueError("the archive is cut off")
+        place += count
+    if stream.read(1):
+        raise ValueError("a member is larger than it says")
