@@ -279,7 +279,7 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
     bundle = load(model)
     graph = bundle.graph.silenced(silence) if silence else bundle.graph
     encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
-    check_labels(graph, labels, which)
+    check_labels(graph, labels, len(labels), where=which)
     steps, found, parts, weights = graph.steps, [], [], []
     with open_backend("simulator", graph) as simulator:
         for start in range(0, len(labels), CHUNK):
