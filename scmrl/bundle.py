@@ -124,7 +124,7 @@ def locate(path: str | Path) -> Path:
                       fix="give a run directory, an export or a bundle; `scmrl train` makes one")
 
 
-def origin(path: str | Path) -> Path | None:
+def source_of(path: str | Path) -> Path | None:
     """The bundle of the run (or of the import) that an export lies in, or None where it lies in none."""
     directory = locate(path)
     for candidate in (directory.parent / "bundle", directory.parent):
@@ -135,7 +135,7 @@ def origin(path: str | Path) -> Path | None:
 
 def is_stale(path: str | Path) -> bool:
     """Whether an export was made from another bundle than the run that it lies in has now."""
-    source = origin(path)
+    source = source_of(path)
     return source is not None and not same(locate(path), source)
 
 

@@ -96,12 +96,12 @@ def forced() -> bool:
 
 
 def _model(_context: click.Context, _argument: click.Parameter, path: Path) -> Path:
-    from .bundle import is_stale, locate, origin
+    from .bundle import is_stale, locate, source_of
     from .errors import BundleError
     from .targets import kind_of
     with contextlib.suppress(BundleError):              # the command itself says what is wrong
         if is_stale(path):
-            source = origin(path)
+            source = source_of(path)
             tell(f"warning: {path} was made from another bundle than {source}; make it anew with: scmrl export "
                  f"{quoted(source)} --target {kind_of(locate(path))} --out {quoted(path)} --force")
     return path
@@ -541,7 +541,7 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
     inputs, labels, noisy = noise.samples(bundle, data_dir, samples, repeats)
     points = study.study(bundle.graph, inputs, labels, noisy=noisy, repeats=repeats, tell=tell)
     report = RobustnessReport(str(model), f"{bundle.training['dataset']}, test split", len(labels), repeats,
-                              len(bundle.graph.classes), tuple(points))
+                              len(bundle.graph.classes), tuple(points), bundle.hash)
     if picture:
         draw(report, picture)
     render(report, json_)

@@ -38,7 +38,7 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
                 raise
             rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, None, None,
                                   str(error), {}))
-    return ExportReport(str(model), bundle.origin, tuple(rows))
+    return ExportReport(str(model), bundle.origin, tuple(rows), bundle.hash)
 
 
 def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:

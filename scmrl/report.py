@@ -61,6 +61,11 @@ class Report:
             _print(console, block)
 
 
+def source(model: str, bundle: str) -> str:
+    """Which network a report speaks of: where it lies, and the beginning of its hash."""
+    return f"{model} (bundle {bundle[:12]})" if bundle else model
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells under `heads`. The columns in `words` hold words, which may wrap; the others numbers, which may

@@ -90,7 +90,7 @@ class EnergyReport(RunReport):
         return lines | self.warnings() | self.right | {"samples": self.ran()["samples"]}
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.model, "backend": self.ran()["backend"], **self._counts(),
+        yield {"model": self.source, "backend": self.ran()["backend"], **self._counts(),
                "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"}
         known, detailed = self.known, self.detailed
         if len(known) > DETAILED:

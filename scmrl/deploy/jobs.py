@@ -6,7 +6,7 @@ Everything here works without torch; the reference, the simulator and Lava are o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +129,17 @@ def deploy(model: Path, backend: str, *, samples: int | None = None, file: Path 
                            comparison=comparison,
                            exact=backend_class(backend).exact, energy=estimates,
                            measured=getattr(activity, "measured", None))
-    return _paged(report, page, bundle.graph, chosen, activity)
+    return _paged(report, bundle, page, chosen, activity)
 
 
-def _paged(report: Report, page: Path | None, graph: Graph | None = None, chosen: Samples | None = None,
+def _paged(report: Report, bundle: Bundle, page: Path | None, chosen: Samples | None = None,
            activity: Activity | None = None) -> Report:
-    """The report, its page written to the file `page` if one is asked for; with the run, if there was one."""
+    """The report with the bundle it speaks of, its page written to the file `page` if one is asked for; with the run,
+    if there was one."""
+    report = replace(report, bundle=bundle.hash)
     if page is not None:
         from ..page.pages import Evidence, save
-        save(page, report, None if graph is None else Evidence(graph, chosen.inputs, activity, chosen.labels))
+        save(page, report, None if chosen is None else Evidence(bundle.graph, chosen.inputs, activity, chosen.labels))
     return report
 
 
@@ -174,7 +176,7 @@ def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, 
     report = verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
                            selection=chosen.selection, origin=chosen.origin,
                            float_backends=[name for name in backends if not backend_class(name).exact])
-    return _paged(report, page, bundle.graph, chosen, reference)
+    return _paged(report, bundle, page, chosen, reference)
 
 
 def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = None, file: Path | None = None,
@@ -192,7 +194,7 @@ def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = N
     _draw(bundle.graph, chosen, activity, counts, drawn, picture)
     report = energy_report(bundle.graph, chosen.labels, chosen.inputs, activity, counts, estimates, model=str(model),
                            selection=chosen.selection, origin=chosen.origin)
-    return _paged(report, page, bundle.graph, chosen, activity)
+    return _paged(report, bundle, page, chosen, activity)
 
 
 def chip_names(names: Sequence[str]) -> list[str]:
@@ -218,7 +220,7 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
     found = fit(graph, chip, packed=packed, inputs=inputs, room=capacity(chip, system, chips))
     placed = found.placement
     if placed is None or any(v.rule == "cores" for v in found.violations):
-        return _paged(placement_report(graph, found, **fields), page)
+        return _paged(placement_report(graph, found, **fields), bundle, page)
     chosen = choose(bundle, samples, file)
     activity = run(model, graph, "simulator", chosen.inputs)
     naive = (placed, traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)))
@@ -231,7 +233,7 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
         best = optimised or naive
         core_map(graph, best[0], picture, traffic=best[1])
     report = placement_report(graph, found, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
-    return _paged(report, page, graph, chosen, activity)
+    return _paged(report, bundle, page, chosen, activity)
 
 
 def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, split: str) -> tuple[dict, np.ndarray,
@@ -294,6 +296,7 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
     own = dataset in (None, bundle.training.get("dataset"))
     same = own and split == "test" and not silence and _tested_by_training(bundle, encoded, labels, data_dir)
     origin = Origin(OTHER if not own else HELD_OUT if split == "test" else TRAINING, TRUE)
-    return evaluate_report(graph, labels, np.concatenate(found), parts, weights, model=str(model),
-                           selection=which + (f", {silence} silenced" if silence else ""), version=activity.version,
-                           origin=origin, training_correct=bundle.metrics.get("test_correct") if same else None)
+    report = evaluate_report(graph, labels, np.concatenate(found), parts, weights, model=str(model),
+                             selection=which + (f", {silence} silenced" if silence else ""), version=activity.version,
+                             origin=origin, training_correct=bundle.metrics.get("test_correct") if same else None)
+    return replace(report, bundle=bundle.hash)

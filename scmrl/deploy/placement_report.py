@@ -14,7 +14,7 @@ from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from ..hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
 from ..hw_profiles.profile import Profile
-from ..report import Report, figure, percent, table
+from ..report import Report, figure, percent, source, table
 from .fit import Fit, capacity, fit, judged
 from .placement import SHARES, WORDS, Misfit, Placement, pack, placeable
 from .traffic import Traffic, cost
@@ -105,6 +105,7 @@ class PlacementReport(Report):
     alternatives: tuple[Alternative, ...]
     assumptions: tuple[str, ...]
     map: tuple[dict, ...]                       # every core
+    bundle: str = ""                            # the hash of what is placed
 
     @property
     def gain(self) -> float | None:
@@ -155,7 +156,7 @@ class PlacementReport(Report):
             yield self._population_table()
 
     def _summary(self) -> dict[str, str]:
-        facts = {"model": self.model, "profile": f"{self.profile} ({self.chip})"}
+        facts = {"model": source(self.model, self.bundle), "profile": f"{self.profile} ({self.chip})"}
         if self.cores is not None:
             how = "packed: populations share cores" if self.packed else "one population a core, as Lava does"
             facts["cores"] = f"{self.cores:,} ({how}), {self.neurons:,} neurons" + (

@@ -15,7 +15,7 @@ from ..doctor import Component
 from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
-from ..report import Report, Table, figure, first, percent, share, span, table
+from ..report import Report, Table, figure, first, percent, share, source, span, table
 from ..samples import NETWORK, TRUE, UNKNOWN, Origin
 from .comparison import Comparison, Difference
 from .counts import PopulationCount
@@ -76,6 +76,12 @@ class RunReport(Report):
     bit_exact: bool | None
     populations: tuple[PopulationRow, ...]
     totals: Totals
+    bundle: str = ""                            # the hash of what ran
+
+    @property
+    def source(self) -> str:
+        """Which network ran."""
+        return source(self.model, self.bundle)
 
     @property
     def dead(self) -> tuple[str, ...]:
@@ -138,7 +144,7 @@ class DeployReport(RunReport):
         return lines | {e.profile: _estimate(e) for e in self.profiles[:2]}
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.model, "overflow": _overflow(self.overflow)}
+        yield {"model": self.source, "overflow": _overflow(self.overflow)}
         yield from self.notes
         if self.measured:
             yield self.measured.facts()
@@ -191,7 +197,7 @@ class VerifyReport(RunReport):
         return lines | self.right | {"samples": self.ran()["samples"], "reference": self.reference_version}
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.model, "overflow": _overflow(self.overflow)}
+        yield {"model": self.source, "overflow": _overflow(self.overflow)}
         yield _backend_table(self.backends)
         for match in self.backends:
             if match.first_difference:
@@ -223,7 +229,7 @@ class EvaluateReport(RunReport):
         return lines | self.ran()
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.model}
+        yield {"model": self.source}
         if len(self.classes) <= SHOWN_CLASSES:
             yield self._matrix()
 
@@ -280,6 +286,7 @@ class ExportReport(Report):
     model: str
     origin: Origin                              # of the samples that verify it
     targets: tuple[ExportRow, ...]
+    bundle: str = ""                            # the hash of what was exported
 
     def headline(self) -> dict[str, str]:
         lines = {row.target: self._answer(row) for row in self.targets}
@@ -299,6 +306,7 @@ class ExportReport(Report):
         return f"{equal}{ran}; {figure(round(row.bytes / 1000, 1))} kB"
 
     def details(self) -> Iterator[object]:
+        yield {"model": source(self.model, self.bundle)}
         own = self.origin.labels == NETWORK
         against = "float net" if own else "labels"
         yield table(("target", "seconds", "kB", f"exported\nvs {against}", f"original\nvs {against}",

@@ -78,6 +78,7 @@ class StreamReport(Report):
     real_time_factor: float | None
     steps_per_s: float | None
     interrupted: bool
+    bundle: str = ""                            # the hash of what ran
 
     def to_json(self) -> dict:
         return {"type": "summary"} | super().to_json()
@@ -141,7 +142,7 @@ def stream(model: Path, asked: Asked, *, backend: str = "simulator", carry: bool
     seconds = time.monotonic() - started - feed.waited_s
     recorded = None if feed.step_s is None else feed.step_s * run.total.steps
     return StreamReport(
-        model=str(model), source=feed.what, backend=engine.backend, version=engine.version,
+        model=str(model), bundle=bundle.hash, source=feed.what, backend=engine.backend, version=engine.version,
         steps=run.total.steps, windows=run.total.steps // graph.steps, window_steps=graph.steps,
         carried=carry, lag=engine.lag, spikes=run.total.spikes, synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj, compared_with=twin and twin.backend,

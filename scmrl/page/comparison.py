@@ -56,9 +56,19 @@ class ComparisonReport(Report):
     equal: int                                  # numbers that are the same in both
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
+    bundles: tuple[str | None, str | None]      # the hashes of what they speak of, where they say so
+
+    @property
+    def networks(self) -> str:
+        """Whether both speak of one network with its samples."""
+        if None in self.bundles:
+            return "not known whether of one bundle: a report does not say which"
+        one, other = (bundle[:12] for bundle in self.bundles)
+        return f"both of bundle {one}" if one == other else f"of different bundles: {one} and {other}"
 
     def headline(self) -> dict[str, str]:
-        lines = {"reports": f"{self.reports}: {self.equal} numbers equal, {len(self.changes)} others differ"}
+        lines = {"reports": f"{self.reports}: {self.equal} numbers equal, {len(self.changes)} others differ",
+                 "bundles": self.networks}
         for row in [row for row in self.head if row["difference"]][:FIRST]:
             name, one, other, difference, ratio = _cells(row)
             lines[name] = f"{one} -> {other} ({difference}, {ratio})"
@@ -81,7 +91,7 @@ class ComparisonReport(Report):
         heads = ("figure", "first", "second", "difference", "ratio")
         rows = [[_cells(row) for row in part] for part in (self.head, self.changes)]
         return document(f"scmrl compare: {self.reports}", section("Summary", facts([
-            ("first", self.first), ("second", self.second),
+            ("first", self.first), ("second", self.second), ("bundles", self.networks),
             ("numbers", f"{self.equal} equal, {len(self.changes)} others differ")]),
             _bars(self.head), table(heads, rows[0], caption="What is asked for first")),
             section("All that changed", table(heads, rows[1], caption="Most changed first", named=True)))
@@ -125,7 +135,13 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     rest = sorted((c for c in changes if c not in head and c.difference), key=lambda c: -c.weight)
     return ComparisonReport(str(first), str(second), reports[0]["command"], tuple(map(_row, head)),
                             tuple(map(_row, rest)), sum(not c.difference for c in changes),
-                            tuple(sorted(a.keys() - b.keys())), tuple(sorted(b.keys() - a.keys())))
+                            tuple(sorted(a.keys() - b.keys())), tuple(sorted(b.keys() - a.keys())),
+                            (_bundle(reports[0]), _bundle(reports[1])))
+
+
+def _bundle(report: dict) -> str | None:
+    made_from = report.get("bundle")
+    return made_from if isinstance(made_from, str) else None
 
 
 def _row(change: Change) -> dict:

@@ -79,6 +79,7 @@ def _summary(r: dict, profiles: list[dict]) -> str:
     totals = r.get("totals") or {}
     return section("Summary", what, facts([
         ("model", r.get("model")),
+        ("bundle", r.get("bundle")),
         ("backend", f"{r['backend']} {r['version']}" if "backend" in r and r["command"] != "verify" else None),
         ("samples", f"{r['samples']} ({r['selection']}), {r['steps']} steps each" if "selection" in r
          else r.get("samples")),

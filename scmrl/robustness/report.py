@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import MissingDependency
 from ..files import whole_file
-from ..report import Report, percent, table
+from ..report import Report, percent, source, table
 from ..targets import check_ending, metadata
 from .study import UNITS, Point
 
@@ -27,6 +27,7 @@ class RobustnessReport(Report):
     repeats: int
     classes: int
     points: tuple[Point, ...]
+    bundle: str = ""                                # the hash of what ran
 
     @property
     def clean(self) -> float:
@@ -44,7 +45,7 @@ class RobustnessReport(Report):
                         "figures": f"mean ± standard deviation over {self.repeats} draws, integer model"}
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.model}
+        yield {"model": source(self.model, self.bundle)}
         for kind in dict.fromkeys(p.kind for p in self.points if p.kind != "clean"):
             rows = [(_level(p), f"{percent(p.accuracy)}" + (f" ± {100 * p.spread:.2f}" if p.repeats > 1 else ""),
                      f"{100 * (p.accuracy - self.clean):+.2f}") for p in self.points if p.kind == kind]

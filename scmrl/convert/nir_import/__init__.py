@@ -11,6 +11,7 @@ import`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,9 @@ def run_import(path: str | Path, *, calibrate: str | Path | None = None, steps: 
                 "labels": "given" if labels is not None else "classes of the float network",
                 "inputs": {i["name"]: i for i in report.inputs}}
     metrics = {"class_agreement": report.class_agreement, "import_samples": report.samples}
-    return Bundle(graph, inputs, classes if labels is None else labels, None, metrics=metrics,
-                  training=training, origin=Origin(MADE_UP if given is None else CALIBRATION,
-                                                   NETWORK if labels is None else TRUE)), report
+    bundle = Bundle(graph, inputs, classes if labels is None else labels, None, metrics=metrics, training=training,
+                    origin=Origin(MADE_UP if given is None else CALIBRATION, NETWORK if labels is None else TRUE))
+    return bundle, replace(report, bundle=bundle.hash)
 
 
 def _calibration(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None]:

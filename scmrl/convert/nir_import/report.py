@@ -51,6 +51,7 @@ class ImportReport(Report):
     populations: tuple[PopulationChange, ...]
     inputs: tuple[dict, ...]
     notes: tuple[str, ...]
+    bundle: str = ""                        # the hash of what was written
 
     def headline(self) -> dict[str, str]:
         data = "calibration samples" if self.calibrated else "samples of random spikes, no calibration"
