@@ -87,3 +87,32 @@ def check_labels(graph: Graph, labels: np.ndarray, samples: int, *, where: objec
         if low < 0 or high > top:
             raise error("labels are not classes of this network", where=where, limit=f"0..{top}", value=f"{low}..{high}")
     return labels.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """How many spikes were expected, came, and came where they were expected. At low rates nearly all values are
+    equal whatever the spikes do: these say what the spikes do."""
+
+    expected: int = 0
+    got: int = 0
+    both: int = 0
+
+    def __add__(self, other: Spikes) -> Spikes:
+        return Spikes(self.expected + other.expected, self.got + other.got, self.both + other.both)
+
+    @staticmethod
+    def of(expected: np.ndarray, got: np.ndarray) -> Spikes:
+        """Of two equally shaped arrays of spikes."""
+        one, other = expected != 0, got != 0
+        return Spikes(int(one.sum()), int(other.sum()), int((one & other).sum()))
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the expected spikes that came; None where none was expected."""
+        return self.both / self.expected if self.expected else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the spikes that were expected; None where none came."""
+        return self.both / self.got if self.got else None

@@ -36,9 +36,10 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
         except (GraphError, MissingDependency) as error:
             if len(targets) == 1:
                 raise
-            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, None, None,
-                                  str(error), {}))
-    return ExportReport(str(model), bundle.origin, tuple(rows), bundle.hash)
+            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, *(None,) * 4,
+                                  (), str(error), {}))
+    return ExportReport(str(model), bundle.origin, tuple(rows), len(bundle.graph.of_kind("lif")),
+                        bundle.hash)
 
 
 def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:
@@ -56,7 +57,8 @@ def _export(bundle: Bundle, target: str, path: Path, verify: bool, samples: int 
     backend, why = RUNS_ON[target], ""
     verified = {"backend": None, "version": None, "samples": 0, "exported_vs_labels": None,
                 "original_vs_labels": None, "exported_vs_float": None, "original_vs_float": None,
-                "exported_vs_original": None, "bit_exact": None, "spike_agreement": None}
+                "exported_vs_original": None, "bit_exact": None, "spike_agreement": None, "spike_recall": None,
+                "spike_precision": None, "dead": ()}
     exact = False
     if verify:
         try:
@@ -87,4 +89,6 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
             **{f"{who}_vs_{whose}": agree(found, chosen.labels if whose == against else None)
                for who, found in (("exported", classes[1]), ("original", classes[0])) for whose in ("labels", "float")},
             "exported_vs_original": agree(classes[1], classes[0]), "bit_exact": comparison.bit_exact,
-            "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1)}
+            "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1),
+            "spike_recall": comparison.spikes.recall, "spike_precision": comparison.spikes.precision,
+            "dead": tuple(name for name, spikes in original.spikes.items() if not spikes.any())}

@@ -137,6 +137,15 @@ def first(items: Sequence[object], shown: int = 3) -> str:
     return ", ".join(map(str, items[:shown])) + (f" and {len(items) - shown:,} more" if len(items) > shown else "")
 
 
+def dead_warning(dead: Sequence[str], firing: int) -> dict[str, str]:
+    """That `dead` of the `firing` populations never fire, as a fact; nothing where all do."""
+    if not dead:
+        return {}
+    which = "no population fires at all: nothing here says anything about the network" if len(dead) == firing \
+        else f"{len(dead)} of {firing} populations never fire: {first(dead, 2)}"
+    return {"WARNING": which}
+
+
 # Numbers.
 
 def figure(x: float | None) -> str:

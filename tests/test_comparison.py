@@ -85,3 +85,19 @@ def test_missing_population_and_other_shape_are_errors():
         compare(GRAPH, activity(), short)
     with pytest.raises(DataError, match="a: lava gave no values"):
         compare(GRAPH, activity(), Activity({"b": got.spikes["b"]}, got.membrane, "lava", "1"))
+
+
+def test_at_low_rates_spikes_disagree_where_values_agree():
+    """40 steps, one spike expected at step 3; it comes at step 4, beside one that is right."""
+    spikes = np.zeros((1, 40, 1), np.uint8)
+    expected, got = spikes.copy(), spikes.copy()
+    expected[0, [3, 20], 0], got[0, [4, 20, 30], 0] = 1, 1
+    graph = Graph((Population("in", (1,), "input"), Population("a", (1,)), Population("out", (1,), "readout")),
+                  (Dense("in", "a", np.ones((1, 1), int)), Dense("a", "out", np.ones((1, 1), int))))
+    rest = {"out": np.ones((1, 40, 1), np.int64)}
+    result = compare(graph, Activity({"a": expected}, rest, "reference", "1"), Activity({"a": got}, rest, "x", "1"))
+    assert (result.mismatches, result.compared) == (3, 80)
+    assert (result.spikes.recall, result.spikes.precision) == (1 / 2, 1 / 3)
+    assert (result.spikes.expected, result.spikes.got, result.spikes.both) == (2, 3, 1)     # no membrane among them
+    nothing = compare(graph, Activity({"a": spikes}, rest, "reference", "1"), Activity({"a": spikes}, rest, "x", "1"))
+    assert nothing.bit_exact and nothing.spikes.recall is None and nothing.spikes.precision is None

@@ -994,3 +994,29 @@ def test_truncated_and_flipped_files_never_raise_anything_else(file, monkeypatch
             import_graph(read(file, limit=16 << 20), steps=2)
         except ScmrlError as error:
             assert "\n" not in str(error)
+
+
+def test_a_dead_network_is_a_warning_and_no_agreement():
+    """A threshold that nothing reaches: neither the float network nor the integers fire."""
+    graph = chain(nir.Affine(np.full((2, 3), 0.01), np.zeros(2)),
+                  nir.LIF(np.full(2, 1e-2), np.ones(2), np.zeros(2), np.full(2, 50.0)),
+                  nir.Affine(np.ones((2, 2)), np.zeros(2)),
+                  nir.LI(np.full(2, 1e-2), np.ones(2), np.zeros(2)), shape=(3,))
+    x = np.ones((4, 10, 3))
+    _, report = import_graph(graph, dt=1e-3, calibration=x)
+    first = next(iter(report.headline().items()))
+    assert first[0] == "WARNING" and "no population fires at all" in first[1] and report.dead == ("n1",)
+    assert "agree" not in str(report.headline()) and "100" not in str(report.headline())
+
+
+def test_spikes_agree_or_not_beside_the_values():
+    graph, (x, _) = chain(nir.Affine(np.array([[1.0, 0.3], [0.2, 1.1]]), np.zeros(2)),
+                          nir.LIF(np.full(2, 5e-3), np.ones(2), np.zeros(2), np.full(2, 0.6)),
+                          shape=(2,)), (np.random.default_rng(3).random((6, 30, 2)), None)
+    integers, report = import_graph(graph, dt=1e-3, calibration=x)
+    (row,) = spiking(report)
+    floats = network(graph, dt=report.dt)
+    wanted = run(floats, {floats.inputs[0].name: x}).values[row.name].reshape(6, 30, 2) != 0
+    assert 0 < wanted.mean() < 1 and 0 < row.recall <= 1 and 0 < row.precision <= 1
+    assert row.recall * wanted.sum() == pytest.approx(row.precision * row.rate * wanted.size)     # both are the hits
+    assert (report.spike_recall, report.spike_precision) == (row.recall, row.precision)

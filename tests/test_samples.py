@@ -150,3 +150,42 @@ def test_only_the_very_same_samples_are_held_to_training(model, tiny_split):
     assert evaluated(model, {}, split="train").origin.samples == "training"
     assert evaluated(model, {}, dataset="av-mnist").origin.samples == "other data"
     assert evaluated(model, {"test_correct": correct + 1, "test_samples": 6}).equals_training is False
+
+
+# A network that does not fire.
+
+@pytest.fixture
+def dead(small_bundle, tmp_path):
+    """The small model with silent inputs: nothing fires."""
+    inputs = {name: np.zeros_like(x) for name, x in small_bundle.inputs.items()}
+    populations = tuple(dataclasses.replace(p, bias_mant=0, bias_exp=0) for p in small_bundle.graph.populations)
+    graph = dataclasses.replace(small_bundle.graph, populations=populations).check()
+    dataclasses.replace(small_bundle, graph=graph, inputs=inputs, trained=None).save(tmp_path / "dead")
+    return tmp_path / "dead"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_dead_network_is_a_warning_in_the_first_line(scmrl, dead, command):
+    _, screen, _ = scmrl(*command[:1], dead, *command[1:])
+    assert screen.splitlines()[0].startswith("WARNING") and "no population fires at all" in screen.splitlines()[0]
+    _, out, _ = scmrl(*command[:1], dead, *command[1:], "--json")
+    assert json.loads(out)["dead"] == ["audio.conv", "visual.conv", "audio.pool", "visual.pool", "both"]
+
+
+def test_population_that_never_fires_is_named(scmrl, small_bundle, tmp_path):
+    high = tuple(dataclasses.replace(p, vth=131071) if p.name == "visual.conv" else p
+                 for p in small_bundle.graph.populations)
+    graph = dataclasses.replace(small_bundle.graph, populations=high)
+    dataclasses.replace(small_bundle, graph=graph, trained=None).save(tmp_path / "b")
+    _, screen, _ = scmrl("deploy", tmp_path / "b")
+    assert screen.startswith("WARNING") and "never fire: visual.conv, visual.pool" in " ".join(screen.split())
+
+
+def test_export_of_a_dead_network_is_a_warning(scmrl, dead):
+    pytest.importorskip("onnxruntime")
+    _, screen, _ = scmrl("export", dead, "--target", "onnx")
+    assert screen.startswith("WARNING") and "no population fires at all" in screen
+
+
+def test_live_network_has_no_warning(scmrl, model):
+    assert "WARNING" not in scmrl("deploy", model)[1]

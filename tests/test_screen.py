@@ -60,8 +60,8 @@ def streamed(model, small_bundle):
 
 def imported():
     rows = [PopulationChange(f"{LONG}{i}", "lif", (128, 16, 16), 1234.5678, 123456, 0.951229, 0.951234, 0.980199,
-                             0.98021, 0.0123, 0.99999, 0.1, 0.11, 1234567) for i in range(3)]
-    return ImportReport(1e-3, 32, "spikingjelly", "subtract", True, 100, 0.97, 95, 93, tuple(rows),
+                             0.98021, 0.0123, 0.99999, 0.1, 0.11, 1234567, 0.55, 0.6) for i in range(3)]
+    return ImportReport(1e-3, 32, "spikingjelly", "subtract", True, 100, 0.97, 0.5, 0.6, 95, 93, tuple(rows),
                         ({"name": "input", "step": 0.0123, "zero": 128, "bits": 8},), ("one decay was rounded",))
 
 

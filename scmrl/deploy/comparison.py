@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..activity import Activity
+from ..activity import Activity, Spikes
 from ..errors import DataError, MismatchError
 from ..graph import Graph
 
@@ -35,6 +35,7 @@ class PopulationMatch:
     compared: int
     mismatches: int
     first: Difference | None
+    spikes: Spikes = Spikes()
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Comparison:
     @property
     def compared(self) -> int:
         return sum(match.compared for match in self.populations)
+
+    @property
+    def spikes(self) -> Spikes:
+        return sum((match.spikes for match in self.populations), Spikes())
 
     @property
     def bit_exact(self) -> bool:
@@ -76,12 +81,11 @@ class Comparison:
 
 def compare(graph: Graph, expected: Activity, got: Activity) -> Comparison:
     """Compare two runs of `graph` on the same samples. Raises `DataError` where one lacks values or steps."""
-    populations = [p.name for p in graph.order() if p.kind != "input"]
-    matches = tuple(_match(name, expected, got) for name in populations)
+    matches = tuple(_match(p.name, p.kind == "lif", expected, got) for p in graph.order() if p.kind != "input")
     return Comparison(expected.backend, got.backend, matches)
 
 
-def _match(name: str, expected: Activity, got: Activity) -> PopulationMatch:
+def _match(name: str, fires: bool, expected: Activity, got: Activity) -> PopulationMatch:
     wanted, found = (_values(name, activity) for activity in (expected, got))
     if wanted.shape != found.shape:
         raise DataError(f"{got.backend} and {expected.backend} differ in shape", where=name,
@@ -89,11 +93,12 @@ def _match(name: str, expected: Activity, got: Activity) -> PopulationMatch:
                         fix="compare runs of the same samples and steps")
     different = wanted != found
     count = int(np.count_nonzero(different))
+    spikes = Spikes.of(wanted, found) if fires else Spikes()
     if count == 0:
-        return PopulationMatch(name, wanted.size, 0, None)
+        return PopulationMatch(name, wanted.size, 0, None, spikes)
     at = tuple(int(i) for i in np.unravel_index(int(different.argmax()), different.shape))
     first = Difference(name, at[0], at[1], at[2:], int(wanted[at]), int(found[at]))
-    return PopulationMatch(name, wanted.size, count, first)
+    return PopulationMatch(name, wanted.size, count, first, spikes)
 
 
 def _values(name: str, activity: Activity) -> np.ndarray:

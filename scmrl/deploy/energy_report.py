@@ -87,7 +87,7 @@ class EnergyReport(RunReport):
 
     def headline(self) -> dict[str, str]:
         lines = {e.profile: _estimate(e) for e in self.detailed}
-        return lines | self.warnings() | self.right | {"samples": self.ran()["samples"]}
+        return self.warnings() | lines | self.right | {"samples": self.ran()["samples"]}
 
     def details(self) -> Iterator[object]:
         yield {"model": self.source, "backend": self.ran()["backend"], **self._counts(),

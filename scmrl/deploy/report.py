@@ -15,7 +15,7 @@ from ..doctor import Component
 from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
-from ..report import Report, Table, figure, first, percent, share, source, span, table
+from ..report import Report, Table, dead_warning, figure, first, percent, share, source, span, table
 from ..samples import NETWORK, TRUE, UNKNOWN, Origin
 from .comparison import Comparison, Difference
 from .counts import PopulationCount
@@ -121,6 +121,8 @@ class DeployReport(RunReport):
     exact: bool                                 # the backend is held to the reference in every bit
     mismatches: int | None
     spike_agreement: float | None               # share of compared values that are equal
+    spike_recall: float | None                  # share of the reference's spikes that this run has
+    spike_precision: float | None               # share of this run's spikes that the reference has
     first_difference: Difference | None
     overflow: int | None
     seconds: float
@@ -135,7 +137,7 @@ class DeployReport(RunReport):
 
     def headline(self) -> dict[str, str]:
         where = "host and board together" if self.backend == "loihi" else "this computer, no chip"
-        lines = _equality(self) | self.warnings()
+        lines = self.warnings() | _equality(self)
         lines |= self.right
         if self.agreement is not None:
             lines["training"] = f"{percent(self.training_accuracy)}, same class {percent(self.agreement)}"
@@ -164,6 +166,8 @@ class BackendMatch:
     compared: int
     mismatches: int
     first_difference: Difference | None
+    spike_recall: float | None                  # share of the reference's spikes that this run has
+    spike_precision: float | None               # share of this run's spikes that the reference has
     accuracy: float | None
     float_agreement: float | None
     agreement: float | None
@@ -192,8 +196,8 @@ class VerifyReport(RunReport):
                  else f"bit-exact with the reference: {first(exact, 4)}" if exact else "nothing exact was compared"}
         if self.first_difference and wrong:
             lines["first"] = str(self.first_difference)
+        lines = self.warnings() | lines
         lines |= {m.backend: _result(m) for m in [m for m in self.backends if not m.exact][:3]}
-        lines |= self.warnings()
         return lines | self.right | {"samples": self.ran()["samples"], "reference": self.reference_version}
 
     def details(self) -> Iterator[object]:
@@ -223,7 +227,7 @@ class EvaluateReport(RunReport):
         if self.equals_training is not None:
             lines["training"] = "reported exactly this for the very same samples" if self.equals_training else \
                 f"DIFFERS: {self.training_correct} of the very same samples were correct there"
-        lines |= self.warnings()
+        lines = self.warnings() | lines
         if worst := self._confused():
             lines["confused"] = worst
         return lines | self.ran()
@@ -274,6 +278,9 @@ class ExportRow:
     exact: bool
     bit_exact: bool | None
     spike_agreement: float | None
+    spike_recall: float | None                  # share of the original's spikes that the exported model has
+    spike_precision: float | None
+    dead: tuple[str, ...]                       # populations of the original that never fired
     why: str
     summary: dict
 
@@ -286,10 +293,12 @@ class ExportReport(Report):
     model: str
     origin: Origin                              # of the samples that verify it
     targets: tuple[ExportRow, ...]
+    firing: int                                 # populations that can fire
     bundle: str = ""                            # the hash of what was exported
 
     def headline(self) -> dict[str, str]:
-        lines = {row.target: self._answer(row) for row in self.targets}
+        dead = next((row.dead for row in self.targets if row.dead), ())
+        lines = dead_warning(dead, self.firing) | {row.target: self._answer(row) for row in self.targets}
         for row in self.targets:
             if row.backend:
                 lines |= right(row.original_vs_labels, row.original_vs_float, row.samples, self.origin)
@@ -301,7 +310,7 @@ class ExportReport(Report):
         if not row.written:
             return f"refused: {row.why}"
         equal = "bit-exact" if row.bit_exact else "not compared" if row.bit_exact is None else \
-            "DIFFERS" if row.exact else f"float, {share(row.spike_agreement)} equal"
+            "DIFFERS" if row.exact else f"float: {percent(row.spike_recall)} of spikes equal"
         ran = f" on {row.backend}" if row.backend else ""
         return f"{equal}{ran}; {figure(round(row.bytes / 1000, 1))} kB"
 
@@ -310,12 +319,13 @@ class ExportReport(Report):
         own = self.origin.labels == NETWORK
         against = "float net" if own else "labels"
         yield table(("target", "seconds", "kB", f"exported\nvs {against}", f"original\nvs {against}",
-                     "exported vs\noriginal", "equal spikes"),
+                     "exported vs\noriginal", "equal values", "equal spikes"),
                     [(r.target, figure(round(r.seconds, 2)) if r.written else "refused",
                       figure(round(r.bytes / 1000, 1)) if r.written else "-",
                       percent(r.exported_vs_float if own else r.exported_vs_labels),
                       percent(r.original_vs_float if own else r.original_vs_labels), percent(r.exported_vs_original),
-                      "bit-exact" if r.bit_exact else share(r.spike_agreement)) for r in self.targets],
+                      "bit-exact" if r.bit_exact else share(r.spike_agreement), percent(r.spike_recall))
+                     for r in self.targets],
                     words=("target",))
         for row in self.targets:
             if row.written:
@@ -409,6 +419,8 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
         training_accuracy=_scores(graph, labels, origin, trained)[0], agreement=_agreement(graph, activity, trained),
         compared_with=comparison and comparison.expected, exact=exact,
         spike_agreement=comparison and 1 - comparison.mismatches / max(comparison.compared, 1),
+        spike_recall=comparison and comparison.spikes.recall,
+        spike_precision=comparison and comparison.spikes.precision,
         mismatches=comparison and comparison.mismatches,
         first_difference=comparison and comparison.first, overflow=_sum(activity.overflow),
         seconds=activity.seconds, startup_s=activity.startup_s, notes=activity.notes, profiles=tuple(energy),
@@ -507,7 +519,8 @@ def _backend_match(graph: Graph, labels: np.ndarray | None, origin: Origin, refe
                    comparison: Comparison, exact: bool) -> BackendMatch:
     return BackendMatch(
         run.backend, run.version, exact, comparison.bit_exact, comparison.compared, comparison.mismatches,
-        comparison.first, *_scores(graph, labels, origin, run), _agreement(graph, run, reference),
+        comparison.first, comparison.spikes.recall, comparison.spikes.precision,
+        *_scores(graph, labels, origin, run), _agreement(graph, run, reference),
         _sum(run.overflow), run.seconds, {match.name: match.mismatches for match in comparison.populations})
 
 
@@ -540,13 +553,11 @@ def right(accuracy: float | None, float_agreement: float | None, samples: int,
     return {"accuracy": f"{percent(accuracy)} on {what}{doubt}"}
 
 
-def dead_warning(dead: Sequence[str], firing: int) -> dict[str, str]:
-    """That `dead` of the `firing` populations never fire, as a fact; nothing where all do."""
-    if not dead:
-        return {}
-    which = "no population fires at all: nothing here says anything about the network" if len(dead) == firing \
-        else f"{len(dead)} of {firing} populations never fire: {first(dead, 2)}"
-    return {"WARNING": which}
+def recurring(recall: float | None, precision: float | None, of: str | None) -> str:
+    """Agreement of the spikes themselves."""
+    if recall is None and precision is None:
+        return "none at all"
+    return f"{percent(recall)} of the {of}'s recur, {percent(precision)} of its own are there"
 
 
 def _equality(report: DeployReport) -> dict[str, str]:
@@ -555,7 +566,8 @@ def _equality(report: DeployReport) -> dict[str, str]:
     if report.bit_exact:
         return {"result": f"bit-exact with {report.compared_with}: every population, sample and step"}
     if not report.exact:
-        return {"result": f"float neurons: {share(report.spike_agreement)} of values equal"}
+        return {"result": f"float neurons: {share(report.spike_agreement)} of values equal",
+                "spikes": recurring(report.spike_recall, report.spike_precision, report.compared_with)}
     return {"result": f"DIFFERS from {report.compared_with} in {figure(report.mismatches)} values",
             "first": str(report.first_difference)}
 
@@ -570,7 +582,10 @@ def _estimate(e: EnergyEstimate) -> str:
 def _result(match: BackendMatch) -> str:
     if match.bit_exact:
         return "bit-exact"
-    return "DIFFERS" if match.exact else f"float, {share(1 - match.mismatches / max(match.compared, 1))} equal"
+    if match.exact:
+        return "DIFFERS"
+    return (f"float: {percent(1 - match.mismatches / max(match.compared, 1))} of values, {percent(match.spike_recall)} "
+            f"of spikes equal")
 
 
 def _overflow(count: int | None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...activity import predictions
+from ...activity import Spikes, predictions
 from ...bundle import Bundle
 from ...errors import DataError, UsageError
 from ...reading import read_arrays
@@ -146,22 +146,25 @@ def _report(floats: Network, graph: Graph, scales: dict[str, InputScale], scaled
             labels: np.ndarray | None) -> tuple:
     activity = run_integers(graph, inputs)
     wanted, found = observed.classes(floats), predictions(graph, activity)
-    changes = []
+    changes, total = [], Spikes()
     for s in scaled:
         p = graph[s.name]
         float_spikes = observed.values[s.name].reshape(activity.values(s.name).shape) if p.fires else None
         int_spikes = activity.spikes[s.name] if p.fires else None
+        spikes = Spikes.of(float_spikes, int_spikes) if p.fires else Spikes()
+        total += spikes
         changes.append(PopulationChange(
             s.name, p.kind, p.shape, s.scale, p.vth, float(np.mean(floats[s.name].alpha)), s.alpha,
             float(np.mean(floats[s.name].beta)), s.beta, s.weight_error,
             *(None,) * 3 if not p.fires else (float((float_spikes == int_spikes).mean()),
                                               float(float_spikes.mean()), float(int_spikes.mean())),
-            overflow=activity.overflow[s.name]))
+            overflow=activity.overflow[s.name], recall=spikes.recall, precision=spikes.precision))
     correct = (None, None) if labels is None else (int((wanted == labels).sum()),
                                                    int((found == labels).sum()))
     report = ImportReport(
         dt=floats.dt, steps=graph.steps, convention=floats.convention.name, reset=floats.convention.reset,
         calibrated=calibrated, samples=len(wanted), class_agreement=float((wanted == found).mean()),
+        spike_recall=total.recall, spike_precision=total.precision,
         correct_float=correct[0], correct_integer=correct[1], populations=tuple(changes),
         inputs=tuple({"name": name, "step": s.step, "zero": s.zero, "bits": s.bits} for name,
                      s in scales.items()),
