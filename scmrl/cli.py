@@ -285,11 +285,9 @@ def require_train() -> None:
     import importlib.util
 
     from .errors import MissingDependency
-    lines = {"torch": "pip install torch==2.13.0", "lightning": "pip install 'scmrl[train]'",
-             "norse": "pip install --no-deps norse==1.1.0 nirtorch==2.6", "numba": "pip install 'scmrl[train]'"}
-    for name, install in lines.items():
+    for name in ("torch", "lightning", "norse", "numba"):
         if importlib.util.find_spec(name) is None:
-            raise MissingDependency(name, enables="training", install=install)
+            raise MissingDependency(name, enables="training")
 
 
 @commands.command()
@@ -600,8 +598,9 @@ def data_check(name, data_dir, picture, json_):
 def doctor(json_):
     """Say what is installed, what is missing, what that would enable, and how to install it."""
     from .deploy.report import DoctorReport
-    from .doctor import examine
-    render(DoctorReport(tuple(examine())), json_)
+    from .doctor import examine, leftovers, room
+    removed = leftovers()
+    render(DoctorReport(tuple(examine()), room(), removed), json_)
 
 
 @commands.command()

@@ -1,66 +1,63 @@
-"""What is installed, what each library is for, and how to install what is missing. Imports none of them."""
+"""What is installed and what is missing, what the machine has room for, and what killed runs left: removed here."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 import re
+import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-PYTHON = ((3, 10), (3, 13))                     # oldest and newest that scmrl is tested on
-LAVA = "pip install --no-deps --ignore-requires-python"
-NORSE = "pip install --no-deps norse==1.1.0 nirtorch==2.6"  # it declares torchvision, which pulls CUDA in
-LOIHI = ("not public: become a member of the Intel Neuromorphic Research Community "
-         "(inrc_interest@intel.com), which hands it out")
+from . import memory, temporary
+from .libraries import LIBRARIES, PYTHON, Library
+
+SHARED = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
 class Component:
-    """A library, its `state` (installed, too old, untested, missing), and the command or way to get it."""
+    """A library, its `state` (installed, too old, too new, untested, missing), the versions that scmrl takes, what
+    it is for and the command or way to get it."""
 
     name: str
     version: str | None
     state: str
     enables: str
     install: str
+    versions: str = ""
 
 
-# name, oldest version (as in pyproject.toml), what it enables, how to install it
-LIBRARIES = (
-    ("numpy", "1.26", "everything", "pip install scmrl"),
-    ("click", "8.1", "the scmrl command", "pip install scmrl"),
-    ("rich", "13", "tables on the terminal", "pip install scmrl"),
-    ("numba", "0.59", "the fast simulator", "pip install 'scmrl[fast]'"),
-    ("matplotlib", "3.8", "pictures of spikes and energy", "pip install 'scmrl[plot]'"),
-    ("scipy", "1.10", "the Lava backends", "pip install 'scmrl[deploy]'"),
-    ("networkx", "2.8", "the Lava backends", "pip install 'scmrl[deploy]'"),
-    ("asteval", "0.9.33", "the Lava backends", "pip install 'scmrl[deploy]'"),
-    ("lava-nc", "0.10", "the Lava backends", f"{LAVA} lava-nc==0.10.0"),
-    ("lava-loihi", None, "Loihi hardware", LOIHI),
-    ("torch", "2.6", "training", "pip install torch==2.13.0"),
-    ("norse", "1.1", "training", NORSE),
-    ("lightning", "2.4", "training", "pip install 'scmrl[train]'"),
-    ("tensorboard", "2.15", "training curves", "pip install 'scmrl[train]'"),
-    ("optuna", "3.6", "sweeps", "pip install 'scmrl[sweep]'"),
-    ("librosa", "0.10", "audio front-ends", "pip install 'scmrl[data]'"),
-    ("soundfile", "0.12", "reading audio", "pip install 'scmrl[data]'"),
-    ("pillow", "10", "reading images", "pip install 'scmrl[data]'"),
-    ("scikit-learn", "1.3", "the digit images of the demo", "pip install 'scmrl[data]'"),
-    ("onnx", "1.17", "export to ONNX", "pip install 'scmrl[onnx]'"),
-    ("onnxruntime", "1.19", "running an ONNX export", "pip install 'scmrl[onnx]'"),
-    ("nir", "1.0.8", "export to NIR and import", "pip install 'scmrl[nir]'"),
-    ("nirtorch", "2.6", "running a NIR export in norse, snntorch, spikingjelly", "pip install --no-deps nirtorch==2.6"),
-    ("snntorch", "1.0", "running a NIR export in snntorch", "pip install --no-deps snntorch==1.0.0"),
-    ("spikingjelly", "2.0", "running a NIR export in spikingjelly",
-     "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests"),
-    ("lava-dl", None, "reading netx exports back", f"{LAVA} lava-dl==0.6.0"),
-)
+@dataclass(frozen=True)
+class Room:
+    """Bytes that are free, None where it is not known: memory, shared memory (/dev/shm), temporary files."""
+
+    memory: int | None
+    shared_memory: int | None
+    temporary: int | None
 
 
 def examine() -> list[Component]:
     """Python and every library that scmrl can use, in the order of `LIBRARIES`."""
-    return [_python(), *(_library(*entry) for entry in LIBRARIES)]
+    return [_python(), *(_examined(library) for library in LIBRARIES)]
+
+
+def room() -> Room:
+    """What is free now."""
+    return Room(memory.available(), _free(SHARED), _free(temporary.place()))
+
+
+def leftovers() -> tuple[str, ...]:
+    """What killed runs of this user left in the temporary directory; it is gone now."""
+    return tuple(str(path) for path in temporary.reclaim())
+
+
+def _free(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return None
 
 
 def _python() -> Component:
@@ -68,19 +65,38 @@ def _python() -> Component:
     here = sys.version_info[:2]
     state = "too old" if here < PYTHON[0] else "untested" if here > PYTHON[1] else "installed"
     return Component("python", platform.python_version(), state, "everything",
-                     f"use Python {oldest} to {newest}")
+                     f"use Python {oldest} to {newest}", f">={oldest},<={newest}")
 
 
-def _library(name: str, oldest: str | None, enables: str, install: str) -> Component:
+def _examined(library: Library) -> Component:
+    version = next(filter(None, map(_version, (library.name, *library.others))), None)
+    state = "missing" if version is None else _state(version, library.versions)
+    return Component(library.name, version, state, library.enables, library.install, library.versions)
+
+
+def _version(name: str) -> str | None:
     try:
-        version = importlib.metadata.version(name)
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Component(name, None, "missing", enables, install)
-    old = oldest is not None and _release(version) < _release(oldest)
-    return Component(name, version, "too old" if old else "installed", enables, install)
+        return None
+
+
+def _state(version: str, admitted: str) -> str:
+    """Where a version stands to what is admitted: '>=2.4', '>=2.4,<3' or '==0.10.0'."""
+    here = _release(version)
+    for operator, bound in re.findall(r"(>=|==|<)([0-9.]+)", admitted):
+        limit = _release(bound)
+        if operator != "<" and here < limit:
+            return "too old"
+        if (operator == "<" and here >= limit) or (operator == "==" and here > limit):
+            return "too new"
+    return "installed"
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: '2.13.0+cpu' is (2, 13, 0)."""
+    """The leading numbers of a version, without zeros at the end: '2.13.0+cpu' is (2, 13)."""
     leading = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in leading.group().split(".")) if leading else ()
+    numbers = [int(part) for part in leading.group().split(".")] if leading else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)

@@ -92,9 +92,11 @@ class MissingDependency(ScmrlError):
 
     exit_code = 6
 
-    def __init__(self, name: str, *, enables: str, install: str):
-        self.name, self.enables, self.install = name, enables, install
-        super().__init__(f"{name} is not installed; it enables {enables}", fix=f"install it with: {install}")
+    def __init__(self, name: str, *, enables: str, install: str | None = None):
+        """`install`: the command where it is not that of `libraries`."""
+        from . import libraries
+        self.name, self.enables, self.install = name, enables, install or libraries.install(name)
+        super().__init__(f"{name} is not installed; it enables {enables}", fix=f"install it with: {self.install}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,11 +19,12 @@ import numpy as np
 from .errors import BundleError, GraphError
 from .files import put_arrays, put_json
 from .graph import Graph
+from .libraries import install
 from .reading import read_arrays, read_json, sha256
 
 SCHEMA = 1
 LAVA_VERSION = "0.10.0"                 # the last release: Lava is archived
-LAVA_INSTALL = f"pip install --no-deps --ignore-requires-python lava-nc=={LAVA_VERSION}"
+LAVA_INSTALL = install("lava-nc")
 SOURCE = "source"                       # the process that replays the inputs
 NEVER = 1 << 17                         # a threshold above every 24-bit membrane: NEVER << 6 > 2^23 - 1
 FULL_LEAK = 4096                        # dv of a neuron without memory

@@ -121,6 +121,22 @@ def owner(directory: Path) -> Owner | None:
         os.close(descriptor)
 
 
+def left(directory: Path) -> bool:
+    """Whether a dead process left its lock in the directory."""
+    return _read_file(Path(directory) / NAME) is not None and owner(directory) is None
+
+
+def _read_file(path: Path) -> Owner | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | SAFELY)
+    except OSError:
+        return None
+    try:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _claim(directory: Path, me: Owner) -> int:
     """The descriptor of the directory's lock, which is ours."""
     path, end = directory / NAME, time.monotonic() + PATIENCE_S

@@ -27,11 +27,11 @@ from .files import put_hdf5
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window, require_no_joins
 from .lava_network import MANTISSA, NEVER
+from .libraries import install
 
 MODEL = "netx/model.net"                # in an export
 LAVA_DL_VERSION = "0.6.0"               # the last release
-LAVA_DL_INSTALL = f"pip install --no-deps --ignore-requires-python lava-dl=={LAVA_DL_VERSION}"
-H5PY_INSTALL = "pip install 'h5py>=3'"
+LAVA_DL_INSTALL = install("lava-dl")
 BIAS = (-(1 << 12), (1 << 12) - 1)      # a 13-bit mantissa; its exponent in netx is 6
 DELAY_MAX = 62                          # netx clips longer ones
 ALMOST_NO_MEMORY = DECAY_ONE - 1        # dv: leaves v / 4096, rounded to zero
@@ -222,7 +222,7 @@ def load_h5py() -> ModuleType:
     try:
         return importlib.import_module("h5py")
     except ImportError:
-        raise MissingDependency("h5py", enables="netx files", install=H5PY_INSTALL) from None
+        raise MissingDependency("h5py", enables="netx files") from None
 
 
 def write(network: NetxNetwork, path: Path) -> None:

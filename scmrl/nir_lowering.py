@@ -43,7 +43,6 @@ NO_LEAK = 1 << 26                       # tau / DT of a state that keeps all: 1 
 # Between two values of the integer state, so that > and >= agree. Above the middle, since rounding toward
 # zero makes a firing state smaller than its float; no dyadic fraction, since float states take those.
 OFF_LATTICE = 0.5 ** 0.5 / UNIT
-NIR_INSTALL = "pip install 'scmrl[nir]'"
 MODEL, EFFECT = "nir/model.nir", "nir/effect.json"       # files of an export; EFFECT has the hashes of HASHED
 HASHED = ("graph.json", "tensors.npz", MODEL)
 INPUT, READOUT, OUTPUT, ONE = "input", "readout", "output", "one"
@@ -54,8 +53,7 @@ def load_nir() -> ModuleType:
     try:
         return importlib.import_module("nir")
     except ImportError:
-        raise MissingDependency("nir", enables="the NIR export and its simulators",
-                                install=NIR_INSTALL) from None
+        raise MissingDependency("nir", enables="the NIR export and its simulators") from None
 
 
 def node_name(population: str) -> str:

@@ -52,11 +52,12 @@ from .graph import (
     require_no_joins,
 )
 from .graph_tables import to_tables
+from .libraries import install
 from .reading import read_bytes, sha256
 
 OPSET, IR = 21, 10
 BELONGS_TO = ("graph.json", "tensors.npz")
-ONNX_INSTALL = "pip install 'scmrl[onnx]'"
+ONNX_INSTALL = f"{install('onnx')} 'onnxruntime>=1.19'"
 Ports = dict[str, tuple[type, tuple[int, ...]]]         # by name: numpy type, shape of one sample (and step)
 SLACK_BYTES = 1 << 20                   # by how much a file may be longer than its graph's and still be read
 
@@ -66,8 +67,7 @@ def library():
     try:
         import onnx
     except ImportError:
-        raise MissingDependency("onnx", enables="writing and checking ONNX models",
-                                install=ONNX_INSTALL) from None
+        raise MissingDependency("onnx", enables="writing and checking ONNX models") from None
     return onnx
 
 

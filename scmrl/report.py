@@ -178,8 +178,7 @@ def _console(file: TextIO):
     try:
         from rich.console import Console
     except ModuleNotFoundError:
-        raise MissingDependency("rich", enables="tables on the terminal (--json works without it)",
-                                install="pip install scmrl") from None
+        raise MissingDependency("rich", enables="tables on the terminal (--json works without it)") from None
     width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
     return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
 

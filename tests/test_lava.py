@@ -429,7 +429,7 @@ def test_works_without_torch_and_writes_nothing_to_stdout():
 
 @pytest.mark.parametrize("module, line", [
     ("lava", "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"),
-    ("networkx", "pip install 'scmrl[deploy]'")])
+    ("networkx", "pip install 'networkx>=2.8'")])
 def test_missing_library_is_named_with_its_install_command(module, line):
     out = subprocess.run(python(f"""
         sys.modules["{module}"] = None

@@ -19,8 +19,8 @@ from scmrl.data.picture import grey, read_picture
 from scmrl.data.sound import SECONDS, read_sound, resample
 from scmrl.errors import DataError, MissingDependency, ScmrlError
 
-soundfile = pytest.importorskip("soundfile", reason="needs the data extra: pip install 'scmrl[data]'")
-Image = pytest.importorskip("PIL.Image", reason="needs the data extra: pip install 'scmrl[data]'")
+soundfile = pytest.importorskip("soundfile", reason="needs the data extra: pip install '{package}>=")
+Image = pytest.importorskip("PIL.Image", reason="needs the data extra: pip install '{package}>=")
 
 N = 2000
 WAVE = np.round(20_000 * np.sin(np.arange(N) ** 1.5 / 90)).astype("<i2")
@@ -213,7 +213,7 @@ def test_a_library_that_is_not_there_is_named(put, monkeypatch):
     for module, package, read, path in (("soundfile", "soundfile", read_sound, wav), ("PIL.Image", "pillow", grey, png)):
         with monkeypatch.context() as without:
             without.setitem(sys.modules, module, None)
-            with pytest.raises(MissingDependency, match=f"{package} is not installed.*pip install 'scmrl.data.'"):
+            with pytest.raises(MissingDependency, match=f"{package} is not installed.*pip install '{package}>="):
                 read(path) if read is read_sound else read(path, 4)
 
 

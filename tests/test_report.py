@@ -284,5 +284,5 @@ def test_without_matplotlib_the_command_is_named(tmp_path, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingDependency, match=r"pip install 'scmrl\[plot\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'matplotlib>=3.8'"):
         spike_raster(GRAPH, RUN, 0, tmp_path / "run.png")

@@ -181,7 +181,7 @@ def test_without_numba_it_runs_and_says_how_to_get_it(monkeypatch):
     activity = Simulator(network).run(inputs)
     assert "numpy" in activity.version
     assert_same(reference.run(network, inputs), activity)
-    with pytest.raises(MissingDependency, match=r"numba is not installed.*pip install 'scmrl\[fast\]'"):
+    with pytest.raises(MissingDependency, match=r"numba is not installed.*pip install 'numba>=0.59'"):
         Simulator(network, compiled=True)
 
 

@@ -20,7 +20,7 @@ A spiking network for Lava {version} (Loihi's fixed-point simulation), exported 
 
 Install, on a host with Python 3.10 to 3.13 (torch is not needed):
 
-    pip install 'scmrl[deploy]'
+    pip install '.[deploy]'             in a checkout of scmrl
     {install}
 
 Run it on the samples in this directory and compare every spike:

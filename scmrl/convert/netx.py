@@ -13,15 +13,14 @@ from ..bundle import Bundle
 from ..files import whole_directory
 from ..graph import Graph
 from ..lava_network import LAVA_INSTALL, LAVA_VERSION
-from ..netx_lowering import H5PY_INSTALL, LAVA_DL_INSTALL, LAVA_DL_VERSION, MODEL, NetxNetwork, lower, write
+from ..netx_lowering import LAVA_DL_INSTALL, LAVA_DL_VERSION, MODEL, NetxNetwork, lower, write
 
 README = """\
 A spiking network for netx of lava-dl {lava_dl}, exported by scmrl.
 
 Install, on a host with Python 3.10 to 3.13 (torch is not needed):
 
-    pip install 'scmrl[deploy]'
-    {h5py}
+    pip install '.[netx]'               in a checkout of scmrl
     {lava}
     {dl}
 
@@ -61,7 +60,7 @@ def readme(graph: Graph, network: NetxNetwork) -> str:
     readout = f"; {graph.readout.name} never fires: read its membrane v" if graph.readout else ""
     together = "back to back" if network.pipelined else "one in a run: a delay would carry one into the next"
     return README.format(
-        lava_dl=LAVA_DL_VERSION, h5py=H5PY_INSTALL, lava=LAVA_INSTALL, dl=LAVA_DL_INSTALL, model=MODEL,
+        lava_dl=LAVA_DL_VERSION, lava=LAVA_INSTALL, dl=LAVA_DL_INSTALL, model=MODEL,
         steps=graph.steps, bits=f", input_message_bits={network.bits}" if network.bits > 1 else "",
         input=f"{first} {graph[first].shape}", width=network.bits, readout=readout,
         layers=" -> ".join(layers), depth=len(layers), samples=together)

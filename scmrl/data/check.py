@@ -131,7 +131,7 @@ def draw(pairs: Pairs, path: Path) -> None:
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures", install="pip install 'scmrl[plot]'") from None
+        raise MissingDependency("matplotlib", enables="pictures") from None
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "scmrl"       # the same picture for the same samples
     from matplotlib import pyplot

@@ -13,4 +13,4 @@ def library(module: str, package: str, enables: str) -> ModuleType:
     try:
         return import_module(module)
     except (ImportError, OSError):                      # OSError: the C library behind it is not there
-        raise MissingDependency(package, enables=enables, install="pip install 'scmrl[data]'") from None
+        raise MissingDependency(package, enables=enables) from None

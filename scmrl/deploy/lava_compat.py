@@ -35,8 +35,7 @@ def load() -> str:
         try:
             importlib.import_module(name)
         except ImportError:
-            raise MissingDependency(name, enables="the Lava backends",
-                                    install="pip install 'scmrl[deploy]'") from None
+            raise MissingDependency(name, enables="the Lava backends") from None
     method = multiprocessing.get_start_method(allow_none=True)
     if method not in (None, "fork"):
         raise BackendError("Lava needs the start method 'fork' of multiprocessing", where="lava",
@@ -49,7 +48,7 @@ def load() -> str:
         lava_channels.install()
         version = importlib.metadata.version("lava-nc")
     except ImportError:
-        raise MissingDependency("lava-nc", enables="the Lava backends", install=LAVA_INSTALL) from None
+        raise MissingDependency("lava-nc", enables="the Lava backends") from None
     if version != LAVA_VERSION:
         raise BackendError("this version of lava-nc is not supported", where="lava", limit=LAVA_VERSION,
                            value=version, fix=LAVA_INSTALL)

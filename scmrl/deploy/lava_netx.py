@@ -45,7 +45,7 @@ def load() -> str:
         with without_slayer():
             importlib.import_module("lava.lib.dl.netx.hdf5")
     except ImportError:
-        raise MissingDependency("lava-dl", enables="the netx backend", install=LAVA_DL_INSTALL) from None
+        raise MissingDependency("lava-dl", enables="the netx backend") from None
     if version != LAVA_DL_VERSION:
         raise BackendError("this version of lava-dl is not supported", where="netx", limit=LAVA_DL_VERSION,
                            value=version, fix=LAVA_DL_INSTALL)

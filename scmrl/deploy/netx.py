@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
+from .. import temporary
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
 from ..graph import Graph
@@ -31,10 +32,9 @@ class Netx(Backend):
         super().__init__(graph, deadline_s=deadline_s)
         self.version = f"lava-dl {lava_netx.load()}, lava-nc {LAVA_VERSION}"
         self.network = lower(graph)
-        self._temporary = None
+        self._temporary = contextlib.ExitStack()
         if file is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="scmrl-netx-")
-            file = Path(self._temporary.name) / "model.net"
+            file = self._temporary.enter_context(temporary.directory("netx")) / "model.net"
             write(self.network, file)
         check_file(self.network, file)
         self.file = file
@@ -51,8 +51,7 @@ class Netx(Backend):
         return cls(load(directory).graph, deadline_s=deadline_s, file=directory / MODEL)
 
     def close(self) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.close()
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.

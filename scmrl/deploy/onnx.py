@@ -167,6 +167,5 @@ def _library():
     try:
         import onnxruntime
     except ImportError:
-        raise MissingDependency("onnxruntime", enables="the ONNX backends",
-                                install=onnx_graph.ONNX_INSTALL) from None
+        raise MissingDependency("onnxruntime", enables="the ONNX backends") from None
     return onnxruntime

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import libraries
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
 from ..errors import BackendError, BundleError, MissingDependency
@@ -28,14 +29,12 @@ from .backends import Backend, Deadline, Progress
 
 BATCH = 32                              # samples at a time
 MODEL_LIMIT_BYTES = 1 << 30             # size of a model file that is opened
-INSTALL = {"torch": "pip install torch", "nirtorch": "pip install --no-deps nirtorch==2.6"}
 
 
 class Peer(Backend):
     """Runs a graph's NIR form; the subclasses say in which library. `network` is that form, as exported."""
 
     name: str
-    install: str
     exact = False                       # float neurons: agreement is measured, not required
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, network=None):
@@ -52,8 +51,7 @@ class Peer(Backend):
         try:
             return importlib.import_module(library)
         except ImportError:
-            raise MissingDependency(library, enables=f"the backend {self.name}",
-                                    install=INSTALL.get(library, self.install)) from None
+            raise MissingDependency(library, enables=f"the backend {self.name}") from None
 
     def _imported(self, network):
         """The module that the library makes of the graph."""
@@ -62,7 +60,7 @@ class Peer(Backend):
                 return self._import(network)
         except ImportError as error:
             raise MissingDependency(str(error.name), enables=f"the backend {self.name}",
-                                    install=self.install) from None
+                                    install=libraries.install(self.name)) from None
         except Exception as error:  # whatever the importer raises on a graph
             raise BackendError(f"the importer failed: {type(error).__name__}: {error}",
                                where=self.name) from error
@@ -188,7 +186,6 @@ class Norse(Peer):
     """norse's own cells, by its own mapping of NIR nodes."""
 
     name = "norse"
-    install = "pip install --no-deps norse==1.1.0"
 
     def _import(self, network):
         from norse.torch.utils import import_nir
@@ -204,7 +201,6 @@ class SnnTorch(Peer):
     """snntorch's importer; its neurons keep their state inside."""
 
     name = "snntorch"
-    install = "pip install --no-deps snntorch==1.0.0"
 
     def _import(self, network):
         from snntorch.import_nir import import_from_nir
@@ -220,7 +216,6 @@ class SpikingJelly(Peer):
     """spikingjelly's importer, step by step. It fires at v >= threshold: no state lies on it."""
 
     name = "spikingjelly"
-    install = "pip install --no-deps spikingjelly==2.0.0 loguru tqdm requests"
 
     def _import(self, network):
         from loguru import logger

@@ -104,8 +104,7 @@ def drawing(path: Path, size: tuple[float, float]) -> Iterator:
         import matplotlib
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures",
-                                install="pip install 'scmrl[plot]'") from None
+        raise MissingDependency("matplotlib", enables="pictures") from None
     style = {"font.size": 8, "axes.edgecolor": GREY, "axes.labelcolor": INK, "text.color": INK,
              "xtick.color": INK, "ytick.color": INK, "svg.hashsalt": "scmrl", "text.parse_math": False}
     with matplotlib.rc_context(style):

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from .. import memory
 from ..activity import Activity, predictions
-from ..doctor import Component
+from ..doctor import Component, Room
 from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
@@ -378,10 +379,12 @@ class ProfilesReport(Report):
 
 @dataclass(frozen=True)
 class DoctorReport(Report):
-    """What is installed, and how to install the rest."""
+    """What is installed, and how to install the rest; what there is room for; what killed runs left, removed now."""
 
     command = "doctor"
     components: tuple[Component, ...]
+    room: Room = Room(None, None, None)
+    removed: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         return super().to_json() | {"installed": self._installed, "known": len(self.components)}
@@ -392,14 +395,21 @@ class DoctorReport(Report):
 
     def headline(self) -> dict[str, str]:
         lines = {"installed": f"{self._installed} of {len(self.components)}"}
-        for state in ("missing", "too old", "untested"):
+        for state in ("missing", "too old", "too new", "untested"):
             if names := [c.name for c in self.components if c.state == state]:
                 lines[state] = first(names, 6)
+        free = {"memory": self.room.memory, "/dev/shm": self.room.shared_memory,
+                "temporary files": self.room.temporary}
+        lines["free"] = ", ".join(f"{where} {memory.words(size)}" for where, size in free.items() if size is not None) or "-"
+        lines["leftovers"] = f"{len(self.removed)} of killed runs, removed" if self.removed else "none"
         return lines
 
     def details(self) -> Iterator[object]:
-        heads = ("component", "version", "state", "enables")
-        yield table(heads, [(c.name, c.version or "-", c.state, c.enables) for c in self.components], words=heads)
+        heads = ("component", "version", "needs", "state", "enables")
+        yield table(heads, [(c.name, c.version or "-", c.versions or "-", c.state, c.enables)
+                            for c in self.components], words=heads)
+        for path in self.removed:
+            yield f"removed: {path}"
         for c in self.components:
             if c.state != "installed":
                 yield f"{c.name}: {c.install}"

@@ -21,7 +21,6 @@ from ..graph import Graph, Population
 from .backends import Backend, Deadline, Progress
 
 SCRATCH_BYTES = 16 << 20                # of one chunk, about what stays in a cache
-FAST = "pip install 'scmrl[fast]'"
 
 
 class Simulator(Backend):
@@ -127,8 +126,7 @@ def layer_module(compiled: bool | None) -> tuple[object, str]:
             return kernels, f"{__version__}, numba {kernels.numba.__version__}"
         except ImportError:             # not installed, or refuses the numpy that is
             if compiled:
-                raise MissingDependency("numba", enables="the simulator's compiled kernels",
-                                        install=FAST) from None
+                raise MissingDependency("numba", enables="the simulator's compiled kernels") from None
     return importlib.import_module(".matmul", __package__), f"{__version__}, numpy {np.__version__}"
 
 

@@ -263,8 +263,7 @@ def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
         raise MissingDependency("PortAudio", enables="a live microphone",
                                 install=f"your system's package of it ({error})") from None
     except MissingDependency:
-        raise MissingDependency("sounddevice", enables="a live microphone",
-                                install="pip install sounddevice") from None
+        raise MissingDependency("sounddevice", enables="a live microphone") from None
     stride = max(1, round(hop * SAMPLE_RATE))
 
     def windows() -> Iterator[np.ndarray]:
@@ -285,11 +284,7 @@ def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
 
 def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
     """Grey images float32 [side, side] in [0, 1] of a camera, without end. Needs OpenCV."""
-    try:
-        cv2 = library("cv2", "opencv-python", enables="a live camera")
-    except MissingDependency:
-        raise MissingDependency("opencv-python", enables="a live camera",
-                                install="pip install opencv-python-headless") from None
+    cv2 = library("cv2", "opencv-python", enables="a live camera")
     Image = library("PIL.Image", "pillow", enables="a live camera")
     device = cv2.VideoCapture(number)
 

@@ -46,8 +46,7 @@ class Live:
         try:
             from rich.live import Live as RichLive
         except ModuleNotFoundError:
-            raise MissingDependency("rich", enables="the live view (--json works without it)",
-                                    install="pip install scmrl") from None
+            raise MissingDependency("rich", enables="the live view (--json works without it)") from None
         self._classes, self._last = classes, deque(maxlen=DECISIONS)
         self._live = RichLive(refresh_per_second=10, transient=False)
 

@@ -64,7 +64,7 @@ def picture(report: RobustnessReport, path: Path) -> None:
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures", install="pip install 'scmrl[plot]'") from None
+        raise MissingDependency("matplotlib", enables="pictures") from None
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "scmrl"
     from matplotlib import pyplot

@@ -33,7 +33,7 @@ def _figure():
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures", install="pip install 'scmrl[plot]'") from None
+        raise MissingDependency("matplotlib", enables="pictures") from None
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "scmrl"       # the same picture for the same figures
     from matplotlib import pyplot

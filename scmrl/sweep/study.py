@@ -283,7 +283,7 @@ def _optuna():
     try:
         import optuna
     except ModuleNotFoundError:
-        raise MissingDependency("optuna", enables="sweeps", install="pip install 'scmrl[sweep]'") from None
+        raise MissingDependency("optuna", enables="sweeps") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     import warnings
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -6,17 +6,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from ... import temporary
 from ...children import bound
 from ...errors import BundleError, MissingDependency
 from ...reading import NUMBERS, read_arrays, regular
 from .hdf5 import NO_LIBRARY, REFUSED
 
-NIR_INSTALL = "pip install 'scmrl[nir]'"
 READ_LIMIT_BYTES = 1 << 30              # what one file may unpack to
 READ_SECONDS = 60                       # what reading one file may take
 
@@ -44,13 +43,13 @@ def read(path: str | Path, limit: int = READ_LIMIT_BYTES):
 
 
 def _missing(name: str) -> MissingDependency:
-    return MissingDependency(name, enables="reading NIR files", install=NIR_INSTALL)
+    return MissingDependency(name, enables="reading NIR files")
 
 
 def _arrays(path: Path, limit: int) -> dict[str, np.ndarray]:
     """The arrays in the file by path, from the child."""
-    with tempfile.TemporaryDirectory() as directory:
-        out = Path(directory) / "arrays.npz"
+    with temporary.directory("nir") as directory:
+        out = directory / "arrays.npz"
         command = [sys.executable, "-m", "scmrl.convert.nir_import.hdf5", str(path), str(limit),
                    str(READ_SECONDS), str(out)]
         root = str(Path(__file__).resolve().parents[3])
