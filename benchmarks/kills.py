@@ -47,11 +47,13 @@ SCMRL = [sys.executable, "-m", "scmrl"]
 EPOCHS = 5
 TINY = ["--set", "model.width=8", "--set", "model.steps=2", "--set", "train.held_out=8"]
 CHAIN = ["--set", 'model.modalities=["audio"]', "--set", "model.branches=false", "--set", "model.bias_exp_min=6"]
+MADE = ("model", "net.nir", "place.json")                # by `prepare`, for every trial
+NIR_FILE = Path("nir", "model.nir")
 MARK = re.compile(r"epoch \d+/\d+\s+loss")              # a finished epoch, on standard error
 PATIENCE_S = 400.0                                      # of one command that nobody kills
 GONE_S = 20.0                                           # after this nothing of a killed command may be left
 VARYING = re.compile(r"seconds|samples_per_s|version|created|sha256|hash|path|_dir$")
-KEPT = {"last.ckpt", "best.ckpt", "scmrl.lock"}         # names in checkpoints/ that are no write under way
+UNDER_WAY = re.compile(r"\..*|.*\.part")                 # names of writes under way
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,11 @@ def _lava(run: Path) -> list[str]:
     return ["deploy", str(run / "model"), "--backend", "lava", "--samples", "2"]
 
 
-def _writes(name: str, *words: str, option: str = "--out", target: str = "out") -> Place:
-    """A command that writes one target, killed from its start to its end."""
+def _writes(name: str, *words: str, option: str = "--out", target: str = "out", writing: str = "") -> Place:
+    """A command that writes one target, killed from its start to its end, or in the writing itself."""
     def command(run: Path) -> list[str]:
         return [str(run / word[1:]) if word.startswith("@") else word for word in words] + [option, str(run / target)]
-    return Place(name, command, lambda run: [[*command(run), "--force"]], target, older=True)
+    return Place(name, command, lambda run: [[*command(run), "--force"]], target, writing=writing, older=True)
 
 
 PLACES = {place.name: place for place in (
@@ -115,8 +117,10 @@ PLACES = {place.name: place for place in (
     Place("train-freeze", _train, _resume, "run/bundle", after=EPOCHS),
     *(_writes(f"export-{target}", "export", "@model", "--target", target, "--samples", "2")
       for target in ("lava", "nir", "onnx", "netx")),
+    _writes("export-write", "export", "@model", "--no-verify", writing="."),
     _writes("import", "import", "@net.nir"),
     _writes("deploy-page", "deploy", "@model", "--samples", "4", option="--html", target="out.html"),
+    _writes("page-write", "compare", "@place.json", "@place.json", option="--html", target="out.html", writing="."),
     _writes("validate", "validate", option="--write", target="out.md"),
     Place("sweep-parent", _sweep, _sweep_on, "sweep"),
     Place("sweep-child", _sweep, _sweep_on, "sweep", victim="child"),
@@ -150,11 +154,11 @@ class Watched:
                 self.heard.notify_all()
 
     def watch(self, directory: Path) -> None:
-        """Note writes in a directory: while a name is there that does not stay."""
+        """Note writes in a directory: while a name of one under way is there."""
         begun = None
         while self.process.poll() is None:
             try:
-                under_way = bool(set(os.listdir(directory)) - KEPT)
+                under_way = any(map(UNDER_WAY.fullmatch, os.listdir(directory)))
             except OSError:
                 under_way = False
             if under_way and begun is None:
@@ -205,7 +209,7 @@ class Trials:
 
     def fresh(self) -> Path:
         run = Path(tempfile.mkdtemp(prefix="kill-", dir=self.prepared))
-        for name in ("model", "net.nir"):
+        for name in MADE:
             os.symlink(self.prepared / name, run / name)
         return run
 
@@ -223,7 +227,8 @@ class Trials:
         """(what to wait for, its number, seconds after it, seconds from the start in the undisturbed run)."""
         place, whole = self.place, self.whole
         if place.writing:
-            later = [i for i, (begin, _) in enumerate(whole.writes) if begin > whole.marks[place.after - 1] - 0.5]
+            since = whole.marks[place.after - 1] - 0.5 if place.after else 0.0
+            later = [i for i, (begin, _) in enumerate(whole.writes) if begin > since]
             i = int(self.random.choice(later))
             begin, end = whole.writes[i]
             late = float(self.random.uniform(0, end - begin))
@@ -386,23 +391,27 @@ def lasting(value: object) -> object:
     return [lasting(part) for part in value] if isinstance(value, list) else value
 
 
-def prepare(folder: Path) -> None:
-    """A small frozen model and a NIR file, for the commands that need one."""
-    def run(*words: str) -> None:
+def prepare(folder: Path, model: Path | None) -> None:
+    """What the commands need: a small frozen model (one is trained where none is given), a NIR file, a report."""
+    def run(*words: str) -> str:
         done = subprocess.run([*SCMRL, *words], capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
             raise SystemExit(f"scmrl {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
-    run("train", "--dataset", "digits-av", "--epochs", "1", *TINY, *CHAIN, "--out", str(folder / "trained"))
-    shutil.copytree(folder / "trained" / "bundle", folder / "model")
+        return done.stdout
+    if model is None:
+        run("train", "--dataset", "digits-av", "--epochs", "1", *TINY, *CHAIN, "--out", str(folder / "trained"))
+        model = folder / "trained" / "bundle"
+    shutil.copytree(model, folder / "model")
     run("export", str(folder / "model"), "--target", "nir", "--no-verify", "--out", str(folder / "nir"))
-    shutil.copy(folder / "nir" / "nir" / "model.nir", folder / "net.nir")
+    shutil.copy(folder / "nir" / NIR_FILE, folder / "net.nir")
+    (folder / "place.json").write_text(run("place", str(folder / "model"), "--json"), encoding="utf-8")
 
 
-def study(places: list[str], kills: int, seed: int, without: str) -> list[dict]:
+def study(places: list[str], kills: int, seed: int, without: str, model: Path | None) -> list[dict]:
     """Every place's kills as rows; a line for each place as it ends."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="scmrl-kills-") as folder:
-        prepare(Path(folder))
+        prepare(Path(folder), model)
         for name in places:
             started = time.monotonic()
             trials = Trials(PLACES[name], Path(folder), np.random.default_rng([seed, *name.encode()]), without)
@@ -436,9 +445,10 @@ def main() -> None:
     parser.add_argument("--places", default=",".join(PLACES), help="comma-separated (default: all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", choices=["fsync", "rename"], default="", help="take a safeguard out")
+    parser.add_argument("--model", type=Path, help="a bundle for the commands that need one (default: train one)")
     parser.add_argument("--write", type=Path, help="write the record to this file")
     options = parser.parse_args()
-    rows = study(options.places.split(","), options.kills, options.seed, options.without)
+    rows = study(options.places.split(","), options.kills, options.seed, options.without, options.model)
     text = page(rows, options.seed)
     print(text, end="")
     if options.write:
