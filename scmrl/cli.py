@@ -6,13 +6,17 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from . import __version__, interrupts, progress
-from .errors import GraphError, MismatchError, ScmrlError, UsageError, quoted
+from .errors import BackendError, GraphError, MismatchError, ScmrlError, UsageError, one_line, quoted
 from .progress import Progress
+
+PIPE_CLOSED = 141                       # as every tool of Unix that SIGPIPE ends
 
 BACKENDS = ("reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse, snntorch, "
             "spikingjelly")
@@ -20,11 +24,46 @@ BACKENDS = ("reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx,
 
 def tell(line: str) -> None:
     """Progress and hints go to standard error: standard output holds reports only."""
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
+
+
+class ReaderGone(Exception):
+    """Who read our output has closed it, as `head` does: what is left unsaid is not an error of ours."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """What is printed inside is flushed; `ReaderGone` where nobody reads it. (click's own answer is exit code 1.)"""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _unread(sys.stdout):
+            raise ReaderGone from None
+        raise BackendError("another process closed its pipe") from None
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether a stream goes to a pipe that nobody reads."""
+    import select
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return any(events & select.POLLERR for _, events in poll.poll(0))
+    except (AttributeError, OSError, ValueError):       # a system without poll, a stream that is no file
+        return True
 
 
 class Commands(click.Group):
     """Errors become one line and their exit code; Ctrl-C becomes 130; commands keep the order of the work."""
+
+    def make_context(self, info_name, args, parent=None, **extra):
+        with writing():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx):
+        with writing():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx):
         return list(self.commands)
@@ -416,7 +455,7 @@ def stream(model, backend, asked, carry, compared, json_):
     from .bundle import load
     from .deploy import stream_run, stream_view
     from .deploy.stream_feed import Asked
-    with stream_view.view(load(model).graph.classes, json_) as show:
+    with stream_view.view(load(model).graph.class_names, json_) as show:
         report = stream_run.stream(model, Asked(**asked), backend=backend, carry=carry, show=show, compared=compared)
     if json_:
         click.echo(json.dumps(report.to_json()))
@@ -616,7 +655,10 @@ def demo(out, samples):
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 well, 1 mismatch or failure, 2 usage, 3 data, 4 model file, 5 network does not fit,
-    6 library missing, 7 backend failed, 130 interrupted, 143 terminated."""
+    6 library missing, 7 backend failed, 130 interrupted, 141 the reader of the output closed it, 143 terminated."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):              # a character that the terminal has not is written out
+            stream.reconfigure(errors="backslashreplace")
     with interrupts.taken():
         _run(arguments)
 
@@ -634,9 +676,9 @@ def _run(arguments: list[str] | None) -> None:
         _leave("interrupted", interrupts.INTERRUPTED)
     except interrupts.Terminated:
         _leave("terminated", interrupts.TERMINATED)
-    except BrokenPipeError:                 # the reader of our output went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except ReaderGone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # what Python still holds goes nowhere
+        sys.exit(PIPE_CLOSED)
     except OSError as error:                # disk full, no permission
         where = f"{error.filename}: " if error.filename else ""
         _leave(f"error: {where}{error.strerror or error}", 1)
@@ -645,5 +687,5 @@ def _run(arguments: list[str] | None) -> None:
 
 
 def _leave(line: str, code: int) -> None:
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
     sys.exit(code)

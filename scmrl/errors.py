@@ -46,6 +46,11 @@ def visible(text: str, longest: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shown(text: str) -> str:
+    """`text` as in `visible`, its line ends kept: for cells and notes of several lines that scmrl composed."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def one_line(text: str, longest: int = 10 * LONGEST) -> str:
     """`text` on one line: runs of blanks and line ends as one blank, the rest as in `visible`."""
     return visible(re.sub(r"[ \t\r\n]+", " ", text).strip(" "), longest)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import GraphError, nearest
+from .errors import GraphError, nearest, visible
 from .fixed_point import ACTIVATION_LIMIT, STATE_LIMIT
 from .reading import check_bound
 
@@ -503,6 +503,12 @@ class Graph:
 
     def of_kind(self, kind: str) -> tuple[Population, ...]:
         return tuple(p for p in self.populations if p.kind == kind)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """`classes` as they can be shown, their control characters written out; numbers where they have no names."""
+        numbers = map(str, range(self.readout.neurons if self.readout else 0))
+        return tuple(visible(name, 80) for name in self.classes) or tuple(numbers)
 
     @property
     def readout(self) -> Population | None:

@@ -23,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .errors import BundleError, GraphError, MissingDependency
+from .reading import regular
 from .files import put_hdf5
 from .fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window, require_no_joins
@@ -244,7 +245,7 @@ def check_file(network: NetxNetwork, path: Path) -> None:
     """
     h5py = load_h5py()
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(regular(path, None), "r") as file:
             wrong = _first_difference(h5py, file, network.datasets, "")
     except Exception as error:  # noqa: BLE001 - h5py raises half a dozen kinds on corrupt bytes
         raise BundleError("not a readable HDF5 file", where=path, value=error, fix=EXPORT_AGAIN) from None

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import click
 
+from .errors import one_line
+
 Item = TypeVar("Item")
 EVERY = 0.2             # seconds between two lines
 _shown = False          # a library keeps silent; the command line turns it on
@@ -23,7 +25,7 @@ def show() -> None:
 def say(line: str) -> None:
     """A line on standard error about something odd in the data, where the command line listens."""
     if _shown:
-        click.echo(line, err=True)
+        click.echo(one_line(line), err=True)
 
 
 def clock(seconds: float) -> str:

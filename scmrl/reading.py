@@ -34,6 +34,7 @@ ARRAYS_BYTES = 512 << 20                # what one npz may unpack to
 JSON_BYTES = 32 << 20
 JSON_VALUES = 1_000_000
 TOML_BYTES = 256 << 10
+LIST_BYTES = 16 << 20                   # a text of one entry a line
 TOML_DOTS = 256                         # in one line: the parser's time is quadratic in the parts of a key
 DEPTH = 100                             # tables and lists within each other
 MEMBERS = 100_000                       # arrays of one npz

@@ -7,6 +7,7 @@
 A report is a dataclass. To add one: subclass `Report`, name its `command`, give it the fields of its JSON, and
 write the three. A block is a dict of facts, a `table`, or a line of text.
 
+What others wrote is shown with its control characters written out (`errors.visible`).
 Nothing is cut at any width: words wrap, and a table that is too wide stands as several, each with the first column.
 """
 
@@ -17,9 +18,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, TextIO
+from typing import ClassVar, NoReturn, TextIO
 
-from .errors import MissingDependency
+from .errors import MissingDependency, shown, visible
 
 PIPE_WIDTH = 80                                 # columns where the output is no terminal
 UNLIMITED = 10_000                              # columns; to measure what a block needs
@@ -129,7 +130,8 @@ class Table:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: Iterable[str] = (),
           footer: Sequence[str] = ()) -> Table:
     """A block of `rows` under `heads`; see `Table`."""
-    return Table(tuple(heads), tuple(map(tuple, rows)), frozenset(words), tuple(footer))
+    return Table(tuple(map(shown, heads)), tuple(tuple(map(shown, row)) for row in rows), frozenset(map(shown, words)),
+                 tuple(map(shown, footer)))
 
 
 def first(items: Sequence[object], shown: int = 3) -> str:
@@ -180,7 +182,14 @@ def _console(file: TextIO):
     except ModuleNotFoundError:
         raise MissingDependency("rich", enables="tables on the terminal (--json works without it)") from None
     width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    console = Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    console.on_broken_pipe = _pipe_closed
+    return console
+
+
+def _pipe_closed() -> NoReturn:
+    """In place of rich's own answer, exit code 1."""
+    raise BrokenPipeError
 
 
 def _print(console, block: object) -> None:
@@ -189,10 +198,10 @@ def _print(console, block: object) -> None:
 
     if not block:
         return
-    shown = _facts(block) if isinstance(block, Mapping) else block
-    needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), shown).minimum
+    part = _facts(block) if isinstance(block, Mapping) else shown(block) if isinstance(block, str) else block
+    needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), part).minimum
     terminal, console.width = console.width, max(console.width, needed)
-    console.print(shown, soft_wrap=False, crop=False)
+    console.print(part, soft_wrap=False, crop=False)
     console.width = terminal
 
 
@@ -203,5 +212,5 @@ def _facts(facts: Mapping[str, str]):
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, text in facts.items():
-        grid.add_row(name, text)
+        grid.add_row(visible(name), shown(text))
     return grid

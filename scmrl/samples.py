@@ -35,10 +35,6 @@ class Origin:
     labels: str = UNKNOWN
 
     @property
-    def known(self) -> bool:
-        return self.samples in KINDS and self.labels in LABELS
-
-    @property
     def adjective(self) -> str:
         return KINDS[self.samples][0]
 

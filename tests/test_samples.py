@@ -92,7 +92,7 @@ def test_unknown_origin_is_refused(small_bundle, tmp_path, origin):
     small_bundle.save(tmp_path / "b")
     table = json.loads((tmp_path / "b" / "bundle.json").read_text())
     write_json(tmp_path / "b" / "bundle.json", table | {"origin": origin})
-    with pytest.raises(BundleError, match="what the samples are"):
+    with pytest.raises(BundleError, match="bundle.json: origin"):
         bundle.load(tmp_path / "b")
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..reading import read_bytes
 from .events import BYTES, in_time
-from .regular import read_bytes
 
 SENSOR_SIDE = 128       # pixels
 EVENT_BYTES = 8
@@ -40,7 +40,7 @@ def read_aedat(path: Path) -> np.ndarray:
     Raises DataError for a file that is missing, cut off, empty, of another version or camera, with an event off the
     sensor, or a jump in time.
     """
-    data = read_bytes(path, BYTES)
+    data = read_bytes(path, BYTES, error=DataError)
     version, head, body = _header(data, path)
     for camera in CAMERA.findall(head):
         name = camera.decode("ascii", "replace").strip().rsplit(".", 1)[-1]

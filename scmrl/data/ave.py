@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import DataError
+from ..reading import LIST_BYTES, read_text
 from .av_mnist import refuse
 from .encoders import encode_all, rgb, spectrogram
 from .folders import counted, files, root_of, some
@@ -63,9 +65,9 @@ def _unprepared(folder: Path) -> str:
 def _rows(path: Path, faults: list[str]) -> list[tuple[str, str]]:
     """(category, video) of every line of a list."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}")
+        lines = read_text(path, LIST_BYTES, error=DataError).splitlines()
+    except DataError as error:
+        faults.append(str(error))
         return []
     rows = []
     for number, line in enumerate(lines, 1):

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..reading import read_bytes
 from ..progress import say
-from .regular import read_bytes
 
 EVENT_BYTES = 5
 CAMERA_SIDE = 34
@@ -36,7 +36,7 @@ def read_bs2(path: Path) -> np.ndarray:
     Raises DataError for a file that is missing, empty, cut off, has an event outside the camera's 34x34 pixels, or a
     jump in time.
     """
-    data = read_bytes(path, BYTES)
+    data = read_bytes(path, BYTES, error=DataError)
     if not data or len(data) % EVENT_BYTES:
         raise DataError("not a whole number of events of five bytes", where=path, value=f"{len(data)} bytes",
                         fix="fetch the file again")

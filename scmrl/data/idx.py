@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .regular import size_of
+from ..reading import bound, check_bound, opened
 
 BYTES = 256 << 20       # unpacked; MNIST's largest has 47 MB
 
@@ -21,13 +21,11 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     Raises DataError for a file that is missing, not gzip-ed, not idx, truncated, or too large.
     """
     try:
-        size_of(path, BYTES)
-        with gzip.open(path) as file:
-            content = file.read(BYTES + 1)
+        with opened(path, BYTES, error=DataError) as packed, gzip.open(packed) as file:
+            content = file.read(bound(BYTES) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", where=path, fix="fetch it again") from None
-    if len(content) > BYTES:
-        raise DataError("unpacks to too much", where=path, limit=f"{BYTES} bytes")
+    check_bound("unpacks to too much", len(content), BYTES, where=path, error=DataError)
     start = 4 + 4 * axes
     if len(content) < start or content[:4] != bytes([0, 0, 8, axes]):
         raise DataError(f"not an idx file of uint8 with {axes} axes", where=path, value=content[:4].hex(" "))

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..reading import regular
 from ..progress import each
 from .aedat import SENSOR_SIDE, read_aedat
 from .av_mnist import refuse
@@ -125,7 +126,7 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
         return {}
     spoken: dict[int, list[np.ndarray]] = {digit: [] for digit in range(CLASSES)}
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(regular(path, None, error=DataError), "r") as file:
             for name in _names(file, split, path, faults):
                 word = name.rsplit("-", 1)[-1]
                 if word not in SPOKEN or len(spoken[SPOKEN.index(word)]) >= PER_SPLIT:

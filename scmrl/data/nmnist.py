@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..reading import LIST_BYTES, read_text
 from ..progress import each
 from .events import frames, read_bs2
 
@@ -55,9 +56,9 @@ def _completed(train: list[tuple[int, int]], test: list[tuple[int, int]]) -> dic
 
 def _index(path: Path, faults: list[str]) -> list[tuple[int, int]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        faults.append(f"{path}: {error.strerror}")
+        lines = read_text(path, LIST_BYTES, error=DataError).splitlines()
+    except DataError as error:
+        faults.append(str(error))
         return []
     rows = []
     for number, line in enumerate(lines, 1):

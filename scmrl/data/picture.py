@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
+from ..reading import regular
 from .library import library
-from .regular import size_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -41,8 +41,7 @@ def read_picture(path: str | Path) -> Picture:
     large, of several pictures, or of a kind that cannot be read surely; MissingDependency without Pillow.
     """
     Image = library("PIL.Image", "pillow", enables="pictures")
-    path = Path(path)
-    size_of(path, BYTES)
+    path = regular(path, BYTES, error=DataError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -14,6 +14,7 @@ A file that is shorter than its header says is refused, and so are samples that 
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +22,8 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import DataError
+from ..reading import opened as opened_file
 from .library import library
-from .regular import size_of
 
 RATES = range(1000, 384_001)        # Hz
 SECONDS, SAMPLES = 3600, 1 << 26    # what is read at most: an hour, and 25 minutes at 44.1 kHz
@@ -44,11 +45,10 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """
     soundfile = library("soundfile", "soundfile", enables="recordings")
     path = Path(path)
-    size = size_of(path, BYTES)
     try:
-        with open(path, "rb") as file:
+        with opened_file(path, BYTES, error=DataError) as file:
             _check_name(file, path)
-            whole = _whole(file, size, path)
+            whole = _whole(file, os.fstat(file.fileno()).st_size, path)
             with soundfile.SoundFile(whole) as opened:
                 return _mono(opened, path), opened.samplerate
     except OSError as error:

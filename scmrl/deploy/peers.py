@@ -22,7 +22,7 @@ from .. import libraries
 from ..activity import Activity, check_inputs
 from ..bundle import load, locate
 from ..errors import BackendError, BundleError, MissingDependency
-from ..reading import read_json, sha256
+from ..reading import read_json, regular, sha256
 from ..graph import Graph
 from ..nir_lowering import DT, EFFECT, HASHED, MODEL, InputLayout, load_nir, lower, node_name, replay
 from .backends import Backend, Deadline, Progress
@@ -177,7 +177,7 @@ def _unpacked_bytes(path: Path) -> int:
         if isinstance(file[name], h5py.Dataset):
             total += file[name].nbytes
 
-    with h5py.File(path, "r") as file:
+    with h5py.File(regular(path, None), "r") as file:
         file.visititems_links(visit)
     return total
 

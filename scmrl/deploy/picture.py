@@ -157,7 +157,7 @@ def _draw_membranes(axis, row: int, membrane: np.ndarray, graph: Graph, winner: 
     for k in np.argsort(np.arange(membrane.shape[1]) == winner, kind="stable"):
         axis.plot(height[:, k], color=MEMBRANE if k == winner else GREY, linewidth=1.2, marker=".",
                   markersize=4, zorder=2 + (k == winner))
-    name = graph.classes[winner] if graph.classes else f"class {winner}"
+    name = graph.class_names[winner] if graph.classes else f"class {winner}"
     axis.annotate(f"{name}", (1, row), xycoords=("axes fraction", "data"), xytext=(3, 0),
                   textcoords="offset points", va="center", ha="left", color=MEMBRANE)
 

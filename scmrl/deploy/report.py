@@ -466,7 +466,7 @@ def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: 
                                                 "graded_synops_per_inference")})
              for chunks in zip(*parts)]
     rows = _rows(means, None, None)
-    names = graph.classes or tuple(map(str, range(graph.readout.neurons)))
+    names = graph.class_names
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (labels, found), 1)
     correct = int(np.sum(found == labels))

@@ -199,5 +199,5 @@ def _leading(graph: Graph, membrane: tuple[int, ...]) -> tuple[str | None, int |
         return None, None
     first = int(np.argmax(membrane))
     others = [v for i, v in enumerate(membrane) if i != first]
-    name = graph.classes[first] if graph.classes else str(first)
+    name = graph.class_names[first]
     return name, membrane[first] - max(others) if others else None

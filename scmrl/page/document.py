@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..errors import shown
 from ..files import whole_file
 from ..targets import GENERATOR, check_ending
 
@@ -53,7 +54,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 
 def escape(text: object) -> str:
-    return html.escape(str(text), quote=True)
+    return html.escape(shown(str(text)), quote=True)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from ..activity import Activity, predictions
 from ..deploy.report import right
 from ..graph import Graph
+from ..reading import LIST_BYTES, read_text
 from ..samples import NETWORK, Origin
 from . import figures
 from .document import document, facts, figure, section, table, write
@@ -171,7 +172,7 @@ def _classes(r: dict, evidence: Evidence | None) -> str:
     matrix = np.zeros((k, k), int)
     inside = (evidence.labels >= 0) & (evidence.labels < k)
     np.add.at(matrix, (evidence.labels[inside], answers[inside]), 1)
-    names = evidence.graph.classes or tuple(map(str, range(k)))
+    names = evidence.graph.class_names
     if k > 40:
         return ""
     labels = "classes of the float network" if r.get("origin", {}).get("labels") == NETWORK else "labels"
@@ -279,11 +280,10 @@ def training(run: Path, metrics: dict) -> str:
     log = Path(run) / "logs" / "metrics.csv"
     columns: dict[str, list[tuple[float, float]]] = {}
     if log.is_file():
-        with open(log, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                for key, value in row.items():
-                    if key and value and key not in ("epoch", "step") and row.get("epoch"):
-                        columns.setdefault(key, []).append((float(row["epoch"]) + 1, float(value)))
+        for row in csv.DictReader(read_text(log, LIST_BYTES).splitlines()):
+            for key, value in row.items():
+                if key and value and key not in ("epoch", "step") and row.get("epoch"):
+                    columns.setdefault(key, []).append((float(row["epoch"]) + 1, float(value)))
     shown = [("Loss", {k: columns[k] for k in ("loss", "alignment") if k in columns}, ""),
              ("Validation accuracy",
               {"validation": [(x, 100 * y) for x, y in columns.get("validation_accuracy", ())]}, "%")]

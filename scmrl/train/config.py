@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,7 @@ from pathlib import Path
 from ..data.corruption import SPOILS
 from ..data.tasks import TASKS
 from ..errors import UsageError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..reading import parse_toml, read_toml
 
 
 @dataclass(frozen=True)
@@ -162,12 +157,7 @@ def read(path: Path | None, overrides: dict[str, object]) -> Config:
     """Settings of a TOML file (or none), then `overrides` by dotted key ("train.epochs"), checked."""
     table: dict = {}
     if path is not None:
-        try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError("cannot read the configuration", where=path, value=error.strerror) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError("not valid TOML", where=path, value=str(error)) from None
+        table = read_toml(path)
     for dotted, value in overrides.items():
         *sections, key = dotted.split(".")
         place = table
@@ -182,8 +172,8 @@ def read(path: Path | None, overrides: dict[str, object]) -> Config:
 def parse_value(text: str) -> object:
     """A TOML value; what is not one is taken as a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}", "--set")["value"]
+    except UsageError:
         return text
 
 

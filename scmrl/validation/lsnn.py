@@ -16,6 +16,7 @@ mistakes, in their order.
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,11 @@ from ..deploy.simulator import Simulator
 from ..deploy.updates import count_updates
 from ..errors import DataError
 from ..graph import Dense, Graph, OneToOne, Population
+from ..reading import read_bytes
 
 PORTS, PIXELS, CUE, STEPS, LEVELS = 80, 784, 56, 840, 40
 REGULAR, NEURONS, CLASSES = 140, 240, 10
+BYTES = 64 << 20                        # of one matrix
 LEAK = 204                              # 4096 / 20 steps
 ADAPTATION_LEAK = 5                     # 4096 / 700 steps
 THRESHOLD, ADAPTIVE_THRESHOLD, NEVER = 127, 508, 10000
@@ -96,9 +99,10 @@ def weights(data_dir: Path) -> dict[str, np.ndarray]:
         if not file.is_file():
             raise DataError("no such file", where=file, fix="fetch it from intel-nrc-ecosystem/models, "
                             "nxsdk_modules_ncl/lsnn/apps/seqmnist/weights/v25_94per")
-        if hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+        data = read_bytes(file, BYTES, error=DataError)
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
             raise DataError("not the published weights", where=file, limit=f"md5 {md5}")
-        found[name] = np.load(file, allow_pickle=False).astype(np.int64)
+        found[name] = np.load(io.BytesIO(data), allow_pickle=False).astype(np.int64)
     return found
 
 
