@@ -255,15 +255,14 @@ def test_a_fixed_tick_is_the_step_of_a_chip_without_times():
     e = estimated("truenorth")
     assert (e.us_per_step, e.bound_us_per_step, e.bottleneck) == (1000, None, "floor of a step")
     assert e.chip_fixed_uj == pytest.approx(1e-3 * 64.43 * 7000) and e.core_static_uj is e.host_uj is None
-    assert e.total_uj is None and e.known == ("synops", "fixed")
-    assert e.known_uj == pytest.approx(e.core_dynamic_uj + e.chip_fixed_uj)
+    assert e.total_uj is None and e.known == ("synops",) and e.part == "synops only"
 
 
 # ---- chips that hold it, chips that do not, what nobody published --------------------------------
 
 def test_arithmetic_only_profile_has_no_static_host_or_time():
     e = estimated("generic-45nm", network(bits=6), {"in": 9 * INPUT["in"]})
-    assert e.core_dynamic_uj == pytest.approx(1e-6 * (24 * 4.6 + 24 * 0.9 + 30 * 0.9)) == e.known_uj
+    assert e.core_dynamic_uj == pytest.approx(1e-6 * (24 * 4.6 + 24 * 0.9 + 30 * 0.9))
     assert e.total_uj is e.fits is None and e.known == ("synops", "updates")
     assert e.core_static_uj is e.host_uj is e.latency_us is e.cores is None
     assert e.energy_delay_uj_ms is e.samples_per_s is None
@@ -273,7 +272,7 @@ def test_arithmetic_only_profile_has_no_static_host_or_time():
 
 def test_a_chip_without_prices_has_no_total_and_says_so():
     e = estimated("speck")
-    assert e.core_dynamic_uj is e.total_uj is e.kinds is e.energy_delay_uj_ms is e.known_uj is None
+    assert e.core_dynamic_uj is e.total_uj is e.kinds is e.energy_delay_uj_ms is None
     assert e.known == ()
     assert "energy of an operation" in e.not_published
 
@@ -282,7 +281,7 @@ def test_a_chip_that_cannot_hold_it_prices_the_operations_alone():
     e = estimated("truenorth", *busy_network())         # at most 256 axons into a core
     assert e.cores is e.latency_us is None and "holds this population" in e.unplaced
     assert e.core_dynamic_uj > 0 and "axons_in_per_core" in e.broken
-    assert e.fits is False and e.total_uj is None and e.known == ("synops",) and e.known_uj == e.core_dynamic_uj
+    assert e.fits is False and e.total_uj is None and e.known == ("synops",)
 
 
 @pytest.mark.parametrize("gone", ["power.host", "power.core_static", "time.step_floor", "energy.spike", "energy.hop_ew",
@@ -298,16 +297,16 @@ def test_without_one_part_there_is_no_total(gone):
     known = {name: q for name, q in getattr(whole, section).items()
              if name != key and (gone, name) not in (("power.core_static", "chip_static"), ("time.step_floor", "synop"))}
     e = estimated(whole, graph, inputs)
-    assert e.fits and e.hops > 0 and e.known == ("core dynamic", "static", "host") and e.total_uj == e.known_uj > 0
+    assert e.fits and e.hops > 0 and e.known == ("core dynamic",) and e.total_uj > 0
     e = estimated(dataclasses.replace(whole, **{section: known}), graph, inputs)
-    assert e.fits and e.total_uj is e.energy_delay_uj_ms is e.ranges["total_uj"] is None and e.known_uj > 0
-    assert e.known != ("core dynamic", "static", "host")
+    assert e.fits and e.total_uj is e.energy_delay_uj_ms is e.ranges["total_uj"] is None
+    assert (e.known == ("core dynamic",)) == (section != "energy")
 
 
 def test_a_network_that_does_not_fit_has_no_total():
     e = estimated("loihi1", network(bits=6), {"in": 9 * INPUT["in"]})
     assert e.fits is False and e.broken == ("input_bits",) and e.not_published == ()
-    assert e.total_uj is e.energy_delay_uj_ms is None and e.known == ("core dynamic", "static", "host")
+    assert e.total_uj is e.energy_delay_uj_ms is None and e.known == ("core dynamic",)
 
 
 def test_power_is_not_added_to_energies_that_hold_it():

@@ -167,3 +167,14 @@ def test_energy_of_several_chips_is_rows_and_of_none_that_holds_it_exit_5(scmrl,
     assert "input_bits" in err and "limit 1 bits" in err and "got 6" in err
     assert scmrl("energy", model, "--profile", "loihi1,loihi1-sanafe")[0] == 5
     assert scmrl("energy", model, "--profile", "generic-45nm")[0] == 0
+
+
+def test_place_answers_on_ten_lines_of_80_columns(scmrl, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    fitting, misfit = saved(delayed(62), tmp_path / "fits"), saved(delayed(63), tmp_path / "not")
+    _, out, _ = scmrl("place", fitting)
+    assert out.split("model ")[0].count("\n") <= 10 and out.startswith("fits ") and "yes: 1 chip of Loihi 2" in out
+    assert "no population fires at all" in " ".join(out.split())          # the samples are zeros
+    _, wrong, _ = scmrl("place", misfit)
+    assert wrong.split("model ")[0].count("\n") <= 10 and wrong.startswith("DOES NOT FIT ")
+    assert max(map(len, (out + wrong).splitlines())) <= 80

@@ -216,7 +216,67 @@ def test_many_chips_stand_in_one_table_and_what_is_unknown_is_said():
     assert "not published" in row["akida1"] and "not published" not in row["loihi2"]
     words = " ".join(text.split())
     assert "akida1" in words.split("not published: energy of an operation")[0]
+    assert f"fits {sum(e.fits is True for e in CHIPS)} of {len(CHIPS)} chips" in words
     assert all(name in text for name in ("cpu-i7", "gpu-titan-black"))
+    assert all(row.values())
+
+
+def test_chips_without_a_total_stand_apart_from_those_with_one():
+    """The table of several chips: a column that says whether it fits, totals first, a part by its name only."""
+    report = REPORTS["energy on every chip"]()
+    totals = [e.total_uj is not None for e in report.known]
+    assert any(totals) and totals == sorted(totals, reverse=True)
+    table = next(block for block in report.details() if hasattr(block, "rows"))
+    assert table.heads[1] == "fits"
+    rows = {row[0]: row for row in table.rows}
+    for e in report.profiles:
+        name, fits, total, _, part = rows[e.profile]
+        assert (total == "-") == (e.total_uj is None)
+        assert fits.startswith({True: "yes", False: "no: ", None: "-"}[e.fits])
+        assert all(rule in fits for rule in e.broken)
+        if e.core_dynamic_uj is not None:
+            assert part == f"{figure(e.core_dynamic_uj)} {e.part}"
+        if e.fits is False or e.not_published:
+            assert total == "-"
+    assert rows["truenorth"][4].endswith("synops only") and rows["akida1"][4] == "not published"
+
+
+def lines_of_headline(report):
+    """What the answer takes at 80 columns."""
+    from scmrl.report import _console, _print
+    out = io.StringIO()
+    _print(_console(out), report.headline())
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("name", ["energy", "energy on every chip", "energy, does not fit", "energy of the dead"])
+def test_energy_answers_on_ten_lines_of_80_columns(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    silent = replace(RUN, spikes={p: 0 * s for p, s in RUN.spikes.items()})
+    counts = count(GRAPH, INPUTS, silent, count_updates(GRAPH, INPUTS, silent))
+    report = {
+        "energy, does not fit": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY[:1], **WHAT),
+        "energy of the dead": lambda: energy_report(GRAPH, LABELS, INPUTS, silent, counts, ENERGY, **WHAT),
+    }.get(name, REPORTS.get(name))()
+    lines, words = lines_of_headline(report), " ".join(" ".join(lines_of_headline(report)).split())
+    assert len(lines) <= 10 and max(map(len, lines)) <= 80
+    assert "held-out 0..4" in words and "where" in words
+    whole = next((e for e in report.profiles if e.total_uj is not None), None)
+    if whole is not None:
+        assert f"estimate {figure(whole.total_uj)} uJ" in words and f"{figure(whole.latency_ms)} ms" in words
+        assert f"fits, {whole.cores} cores" in words
+    if name == "energy, does not fit":
+        assert "does not fit: input_bits at in (limit 1 bits, got 4)" in words and "fits, " not in words
+    assert ("never fire" in words or "no population fires" in words) == (name == "energy of the dead")
+    assert all(len(line) <= 80 for line in screen(report).splitlines())
+
+
+def test_where_the_energy_goes_adds_up():
+    for e in (*ENERGY, *CHIPS):
+        shares = e.where()
+        assert not shares or sum(shares.values()) == pytest.approx(1)
+        if e.total_uj:
+            assert shares["host"] == pytest.approx(e.host_uj / e.total_uj)
 
 
 def test_doctor_prints_the_command_for_what_is_missing():

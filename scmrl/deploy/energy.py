@@ -10,8 +10,7 @@
 
 The energies are kept apart, since on small networks static and host power hide the rest. All are estimates;
 the profile says on what evidence, and each comes with a range. What nobody has published is None, never 0;
-`not_published` names it, and there is then no total: `known` names the parts that there are. Nor is there one
-where the chip does not hold the network. Where the energies of a chip hold all its power (`all_in`), no power
+`not_published` names it, and there is then no total. Nor is there one where the chip does not hold the network. Where the energies of a chip hold all its power (`all_in`), no power
 is added. Sources: the terms, Davies et al. 2018 (doi 10.1109/MM.2018.112130359) and
 Boyle et al. 2025 (doi 10.1109/TCAD.2025.3537971); the numbers, the profiles.
 """
@@ -38,7 +37,8 @@ US_TO_S = 1e-6
 US_TO_MS = 1e-3
 NJ_TO_UJ = 1e-3                             # mW times us is nJ
 ENDS = ("low", "value", "high")             # of a quantity's range
-POWERS = {"core_static_uj": "static", "chip_fixed_uj": "fixed", "host_uj": "host"}
+POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
+WHOLE = "core dynamic"
 KIND_WORDS = {"synapses": "synops", "updates": "updates", "messages": "messages", "hops": "hops"}
 NOT_PLACED = "no placement was asked for"
 Range = tuple[float, float] | None
@@ -79,8 +79,8 @@ class EnergyEstimate:
     """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
 
     `fits`: whether the chip holds the network, None where the profile has no limits; `violations` are the
-    limits that it breaks, `broken` their names, `unplaced` says why it was not placed. `known` names the
-    parts of the energy that are there where the total is not.
+    limits that it breaks, `broken` their names, `unplaced` says why it was not placed. `known` says what
+    `core_dynamic_uj` holds: all of it, or the kinds of operation that have a price.
     """
 
     profile: str
@@ -108,7 +108,6 @@ class EnergyEstimate:
     host_uj: float | None
     total_uj: float | None
     known: tuple[str, ...]
-    known_uj: float | None                  # their sum
     latency_us: float | None                # of one sample alone
     interval_us: float | None               # between samples in the pipeline
     energy_delay_uj_ms: float | None        # total energy * latency
@@ -122,8 +121,31 @@ class EnergyEstimate:
     coefficients: dict                      # Quantity by 'section.name'
     layers: tuple[LayerEnergy, ...]
 
+    @property
+    def latency_ms(self) -> float | None:
+        return None if self.latency_us is None else US_TO_MS * self.latency_us
+
+    @property
+    def latency_ms_range(self) -> Range:
+        ends = self.ranges["latency_us"]
+        return ends and (US_TO_MS * ends[0], US_TO_MS * ends[1])
+
+    @property
+    def part(self) -> str:
+        """What `core_dynamic_uj` is: core dynamic, or the kinds of operation that have a price "only"."""
+        return WHOLE if self.known == (WHOLE,) else f"{', '.join(self.known)} only" if self.known else ""
+
+    def where(self) -> dict[str, float]:
+        """Shares of the total by part, or, where there is none, of the core dynamic energy by kind."""
+        parts = {WHOLE: self.core_dynamic_uj, "static": self.core_static_uj, "fixed": self.chip_fixed_uj,
+                 "host": self.host_uj} if self.total_uj else {KIND_WORDS[k]: uj for k, uj in (self.kinds or {}).items()}
+        whole = sum(uj or 0.0 for uj in parts.values())
+        return {name: uj / whole for name, uj in parts.items() if uj and whole}
+
     def to_json(self) -> dict:
-        return asdict(self) | {"kind": "estimate"}
+        return asdict(self) | {"kind": "estimate", "latency_ms": self.latency_ms,
+                               "latency_ms_range": self.latency_ms_range, "where": self.where(),
+                               "part": self.part}
 
 
 def dynamic_uj(profile: Profile, *, synops: float | Mapping[str, float], active: float = 0.0,
@@ -167,7 +189,6 @@ def estimate(graph: Graph, counts: Sequence[PopulationCount], profile: Profile,
     us = {end: t and t.us for end, t in timed.items()}
     missing = _not_published(profile, every)
     parts = _parts(profile, every, placement, us, steps, depth, whole=fit.fits is not False and not missing)
-    known, known_uj = _known(profile, every, parts)
     alone, apart = (parts[name]["value"] for name in ("latency_us", "interval_us"))
     return EnergyEstimate(
         profile.name, profile.title, profile.chip, steps, depth, placement and len(placement.cores),
@@ -175,7 +196,7 @@ def estimate(graph: Graph, counts: Sequence[PopulationCount], profile: Profile,
         tuple(dict.fromkeys(violation.rule for violation in fit.violations)), fit.violations, steps + depth,
         every.messages, _hops(every, traffic), mean and mean.busiest, mean and mean.bound_us, us["value"],
         mean and mean.bottleneck, **{name: part["value"] for name, part in parts.items()},
-        known=known, known_uj=known_uj,
+        known=_known(profile, every),
         samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone else None,
         kinds=priced(profile, every), ranges={name: _range(part) for name, part in parts.items()},
         coefficient_range=_coefficient_range(profile, every), not_published=missing,
@@ -239,15 +260,14 @@ def _together(parts: dict[str, Ends], end: str) -> float:
                if part["value"] is not None)
 
 
-def _known(profile: Profile, done: Operations, parts: dict[str, Ends]) -> tuple[tuple[str, ...], float | None]:
-    """The parts of the energy that there are, by name, and their sum: core dynamic, or those of its kinds that
-    are priced where not all are; then static, fixed and host."""
+def _known(profile: Profile, done: Operations) -> tuple[str, ...]:
+    """What the core dynamic energy holds: all of it, or those of its kinds that are priced; () for nothing."""
     kinds = priced(profile, done)
-    dynamic = () if kinds is None else ("core dynamic",) if not unpriced(profile, done) else tuple(
-        KIND_WORDS[kind] for kind, uj in kinds.items() if uj or kind == "synapses")
-    powers = tuple(word for field, word in POWERS.items() if parts[field]["value"] is not None)
-    names = (*dynamic, *powers)
-    return names, _together({field: parts[field] for field in ("core_dynamic_uj", *POWERS)}, "value") if names else None
+    if kinds is None:
+        return ()
+    if not unpriced(profile, done):
+        return (WHOLE,)
+    return tuple(KIND_WORDS[kind] for kind, uj in kinds.items() if uj or kind == "synapses")
 
 
 def _not_published(profile: Profile, done: Operations) -> tuple[str, ...]:

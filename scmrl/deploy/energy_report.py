@@ -27,9 +27,11 @@ from .report import (
     _profiles_json,
     _rows,
     _run,
+    fits_cell,
 )
 
 NARROW = 10                                     # characters of a column
+FITS = {True: 0, None: 1, False: 2}             # the order of the answers
 DETAILED = 3                                    # chips with ranges, and in the table of layers
 
 
@@ -67,36 +69,80 @@ class EnergyReport(RunReport):
     neurobench: NeuroBench
 
     def to_json(self) -> dict:
-        return super().to_json() | {"profiles": _profiles_json(self.profiles)}
+        rows = _profiles_json(self.profiles)
+        return super().to_json() | {"verdicts": self.verdicts, "profiles": {e.profile: rows[e.profile] | {"shares": self.shares(e)}
+                                                 for e in self.profiles}}
 
     def require_a_chip(self) -> None:
         """Raise `GraphError` where no chip of the report holds the network."""
         answers = [e.fits for e in self.profiles]
         if False in answers and True not in answers:
-            first = next(e for e in self.profiles if e.fits is False)
-            raise refusal(first.violations, first.chip)
+            refused = next(e for e in self.profiles if e.fits is False)
+            raise refusal(refused.violations, refused.chip)
 
     @property
     def known(self) -> list[EnergyEstimate]:
-        """What can be said about a chip first."""
-        return sorted(self.profiles, key=lambda e: (e.core_dynamic_uj is None, e.latency_us is None))
+        """Chips with a total; then those without one, apart: that hold it, that may, that do not."""
+        return sorted(self.profiles, key=lambda e: (e.total_uj is None, FITS[e.fits], e.core_dynamic_uj is None,
+                                                    e.latency_us is None))
 
     @property
     def detailed(self) -> list[EnergyEstimate]:
         return [e for e in self.known if e.core_dynamic_uj is not None][:DETAILED]
 
     def headline(self) -> dict[str, str]:
-        lines = {e.profile: _estimate(e) for e in self.detailed}
-        return self.warnings() | lines | self.right | {"samples": self.ran()["samples"]}
+        lines = self.warnings()
+        if len(self.profiles) <= DETAILED:
+            lines |= {e.profile: _estimate(e) for e in self.known}
+        else:
+            lines |= self._verdicts()
+        return lines | self._where() | self.right | {"samples": self.ran()["samples"]}
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many chips hold the network."""
+        answers = [e.fits for e in self.profiles]
+        return {"asked": len(answers), "fit": answers.count(True), "do_not": answers.count(False),
+                "unknown": answers.count(None)}
+
+    def _verdicts(self) -> dict[str, str]:
+        """How many chips hold the network, and the best known total."""
+        of, count = {answer: [e.profile for e in self.known if e.fits is answer] for answer in FITS}, self.verdicts
+
+        def some(answer: bool | None) -> str:
+            return ", ".join(of[answer][:4]) + (", ..." if len(of[answer]) > 4 else "")
+
+        lines = {"fits": f"{count['fit']} of {count['asked']} chips: {some(True)}",
+                 "does not fit": f"{count['do_not']}: {some(False)}", "no limits": f"{count['unknown']}: {some(None)}"}
+        lines = {name: text for name, text in lines.items() if not text.startswith("0: ")}
+        whole = [e for e in self.known if e.total_uj is not None]
+        return lines | ({e.profile: _estimate(e) for e in whole[:1]} or {"total": "of none: parts are not published"})
+
+    def _where(self) -> dict[str, str]:
+        """Where the energy goes on the first chip: by part, and its populations."""
+        if not self.detailed:
+            return {}
+        e = self.detailed[0]
+        parts = sorted(e.where().items(), key=lambda item: -item[1])
+        most = sorted(self.shares(e).items(), key=lambda item: -item[1])[:2]
+        return {"where": ", ".join(f"{name} {percent(share)}" for name, share in parts)
+                + (f"; {' and '.join(f'{name} {percent(share)}' for name, share in most)} of the dynamic" if most else "")
+                + f" ({e.profile})"}
+
+    @staticmethod
+    def shares(e: EnergyEstimate) -> dict[str, float]:
+        """Shares of the populations in the core dynamic energy of a chip."""
+        return {layer.name: layer.core_dynamic_uj / e.core_dynamic_uj for layer in e.layers
+                if layer.core_dynamic_uj and e.core_dynamic_uj}
 
     def details(self) -> Iterator[object]:
-        yield {"model": self.source, "backend": self.ran()["backend"], **self._counts(),
-               "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"}
         known, detailed = self.known, self.detailed
         if len(known) > DETAILED:
             yield _chip_table(known)
         elif known:
             yield _energy_table(known)
+        yield {"model": self.source, "backend": self.ran()["backend"], **self._counts(),
+               "kind": "counts are exact; energies and times are ESTIMATES from them, not measured"}
         yield from (_band(band) for band in self.bands)
         if any(e.latency_us is not None for e in known):
             yield _time_table([e for e in known if e.latency_us is not None])
@@ -165,18 +211,12 @@ def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
 # The terminal.
 
 def _chip_table(energy: Sequence[EnergyEstimate]):
-    cells = [(e.profile, _cell(e, e.cores), _cell(e, e.chips),
-              "not published" if e.core_dynamic_uj is None else figure(e.core_dynamic_uj),
-              _cell(e, None if e.latency_us is None else e.total_uj),
-              _cell(e, e.latency_us), _cell(e, e.energy_delay_uj_ms)) for e in energy]
-    return table(("profile", "cores", "chips", "core dynamic\nuJ/inf", "total\nuJ/inf", "latency\nus",
-                   "energy-delay\nuJ ms"), cells, words=("profile",))
-
-
-def _cell(e: EnergyEstimate, value: float | None) -> str:
-    if value is not None:
-        return figure(value)
-    return "-" if e.unplaced else "not published"
+    """Chips with a total first; where there is none, the part that is known by its name."""
+    cells = [(e.profile, fits_cell(e), figure(e.total_uj), figure(e.latency_ms),
+              "not published" if e.core_dynamic_uj is None else f"{figure(e.core_dynamic_uj)} {e.part}")
+             for e in energy]
+    return table(("profile", "fits", "total\nuJ/inf", "latency\nms", "part of it, uJ/inf"), cells,
+                 words=("profile", "fits", "part of it, uJ/inf"))
 
 
 def _time_table(energy: Sequence[EnergyEstimate]):
@@ -226,8 +266,8 @@ def _remarks_on(e: EnergyEstimate) -> Iterator[str]:
         yield f"not placed: {e.unplaced}"
     if e.cores and e.system is None:
         yield f"no system of {figure(e.chips)} chips is known"
-    if e.broken:
-        yield f"the network breaks its limits of {', '.join(e.broken)}"
+    for v in e.violations:
+        yield f"breaks {v.rule} at {v.where}: limit {v.limit}, got {v.value}"
     if e.not_published:
         yield f"not published: {', '.join(e.not_published)}"
 

@@ -17,6 +17,7 @@ from ..hw_profiles.profile import Profile
 from ..report import Report, figure, percent, source, table
 from .fit import Fit, capacity, fit, judged
 from .placement import SHARES, WORDS, Misfit, Placement, pack, placeable
+from .report import dead_warning
 from .traffic import Traffic, cost
 
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
@@ -105,6 +106,8 @@ class PlacementReport(Report):
     alternatives: tuple[Alternative, ...]
     assumptions: tuple[str, ...]
     map: tuple[dict, ...]                       # every core
+    dead: tuple[str, ...]                       # populations that never fired on the samples
+    firing: int                                 # populations that may
     bundle: str = ""                            # the hash of what is placed
 
     @property
@@ -140,9 +143,30 @@ class PlacementReport(Report):
         return f"no other chip whose cores are known holds it: {sentence(self.violations[0].remedy)}"
 
     def headline(self) -> dict[str, str]:
-        return self._summary()
+        facts = {"fits": self._room()} if self.fits else {"DOES NOT FIT": self.why(), "instead": self.remedy()}
+        facts |= dead_warning(self.dead, self.firing)
+        if self.cores is not None:
+            how = "packed: populations share cores" if self.packed else "one population a core, as Lava does"
+            facts["cores"] = f"{self.cores:,} ({how}), {self.neurons:,} neurons" + (
+                "" if self.inputs else ", inputs from the host")
+            fullest = max(self.utilisation, key=lambda name: self.utilisation[name][1])
+            facts["fullest core"] = f"{percent(self.utilisation[fullest][1])} of its {WORDS[fullest]}"
+        if self.naive is not None:
+            best = self.optimised or self.naive
+            facts["traffic"] = f"{_whole(best.messages)} messages, " + (
+                "no mesh is known" if best.hops_ew is None else
+                f"{_whole(best.hops_ew)} hops E-W, {_whole(best.hops_ns)} N-S an inference ({self.order} order)")
+        return facts | ({"samples": self.samples} if self.samples else {})
+
+    def _room(self) -> str:
+        """Where it fits."""
+        chips = f"yes: {self.chips:,} chip{'s' * (self.chips > 1)} of {self.chip}"
+        if self.asked:
+            return f"{chips}; {percent(self.cores / self.capacity)} of the cores of {self.asked}"
+        return chips + (f", smallest system: {self.system}" if self.system else ", no system of this chip is known")
 
     def details(self) -> Iterator[object]:
+        yield {"model": source(self.model, self.bundle), "profile": f"{self.profile} ({self.chip})"}
         yield from self._violation_lines()
         if self.populations:
             shares = [(WORDS[name], *map(percent, ends)) for name, ends in self.utilisation.items()]
@@ -154,24 +178,6 @@ class PlacementReport(Report):
     def layers(self) -> Iterator[object]:
         if self.populations:
             yield self._population_table()
-
-    def _summary(self) -> dict[str, str]:
-        facts = {"model": source(self.model, self.bundle), "profile": f"{self.profile} ({self.chip})"}
-        if self.cores is not None:
-            how = "packed: populations share cores" if self.packed else "one population a core, as Lava does"
-            facts["cores"] = f"{self.cores:,} ({how}), {self.neurons:,} neurons" + (
-                "" if self.inputs else ", inputs from the host")
-            facts["chips"] = f"{self.chips:,}" + (f", smallest system: {self.system}" if self.system else "")
-            if not self.systems:
-                facts["chips"] += ", no system of this chip is known"
-        if not self.fits:
-            facts["DOES NOT FIT"] = self.why()
-            facts["instead"] = self.remedy()
-        elif self.asked:
-            facts["fits"] = f"{self.asked}: {percent(self.cores / self.capacity)} of its cores"
-        if self.samples:
-            facts["traffic"] = f"from {self.samples}; order of the cores: {self.order}"
-        return facts
 
     def _violation_lines(self):
         """Every broken limit, then what one neuron needs where no core holds it."""
@@ -220,7 +226,9 @@ def placement_report(graph: Graph, found: Fit, *, model: str, naive: tuple[Place
         violations=found.violations, misfits=found.misfits,
         alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
         assumptions=(ASSUMPTIONS[profile.mapping],),
-        map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores))
+        map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores),
+        dead=tuple(p.name for p in graph.of_kind("lif") if sent and not sent[p.name].spikes),
+        firing=len(graph.of_kind("lif")))
 
 
 def alternatives(graph: Graph, found: Fit, *, packed: bool, inputs: bool) -> tuple[Alternative, ...]:

@@ -583,10 +583,17 @@ def _equality(report: DeployReport) -> dict[str, str]:
 
 
 def _estimate(e: EnergyEstimate) -> str:
-    """A chip in one line."""
-    cores = f", {figure(e.cores)} cores" if e.cores else ""
-    return (f"estimate: {figure(e.core_dynamic_uj)} uJ ({span(e.ranges['core_dynamic_uj'])}) core dynamic, "
-            f"{figure(e.latency_us)} us{cores}")
+    """A chip in a line or two: whether it fits, energy and time with their ranges, or the part that is known."""
+    if e.fits is False:
+        first_, more = e.violations[0], len(e.violations) - 1
+        also = f" and {more} more" if more else ""
+        return f"does not fit: {first_.rule} at {first_.where} (limit {first_.limit}, got {first_.value}){also}"
+    fits = "no limits" if e.fits is None else "fits" + (f", {figure(e.cores)} cores" if e.cores else "")
+    if e.total_uj is None:
+        part = "no energy" if e.core_dynamic_uj is None else f"estimate {figure(e.core_dynamic_uj)} uJ {e.part}"
+        return f"{fits}; {part}, no total"
+    return (f"{fits}; estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
+            f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})")
 
 
 def _result(match: BackendMatch) -> str:
@@ -634,11 +641,24 @@ def _backend_table(matches: Sequence[BackendMatch]):
 
 
 def _energy_table(profiles: Sequence[EnergyEstimate]):
-    names = ("core_dynamic_uj", "core_static_uj", "host_uj", "total_uj", "latency_us")
-    cells = [(e.profile, *(f"{figure(getattr(e, name))}\n{span(e.ranges[name])}" for name in names),
-              figure(e.cores)) for e in profiles]
-    return table(("profile", "core dynamic\nuJ/inf", "core static\nuJ/inf", "host\nuJ/inf", "total\nuJ/inf",
-                   "latency\nus", "cores"), cells, words=("profile",))
+    """Energies with their ranges; a column for each that somebody has, and what a part is where it is no whole."""
+    heads = {"core_dynamic_uj": "core dynamic", "core_static_uj": "static", "chip_fixed_uj": "fixed",
+             "host_uj": "host", "total_uj": "total"}
+    shown = [name for name in heads if any(getattr(e, name) is not None for e in profiles) or name == "total_uj"]
+    cells = [(e.profile, fits_cell(e), *(_with_range(e, name) for name in shown)) for e in profiles]
+    return table(("profile", "fits", *(f"{heads[name]}\nuJ/inf" for name in shown)), cells, words=("profile", "fits"))
+
+
+def _with_range(e: EnergyEstimate, name: str) -> str:
+    part = f"\n{e.part}" if name == "core_dynamic_uj" and e.known and e.part.endswith("only") else ""
+    return f"{figure(getattr(e, name))}\n{span(e.ranges[name])}{part}"
+
+
+def fits_cell(e: EnergyEstimate) -> str:
+    """Yes and its cores; no and the broken limits; nothing where the profile has no limits."""
+    if e.fits is False:
+        return f"no: {', '.join(e.broken)}"
+    return "-" if e.fits is None else "yes" + (f", {figure(e.cores)} cores" if e.cores else "")
 
 
 def _quantity_table(profile: Profile) -> Iterator[object]:

@@ -113,6 +113,8 @@ def _energy(profiles: list[dict]) -> str:
 
     def span(p: dict, name: str) -> str:
         ends = (p.get("ranges") or {}).get(name)
+        if name == "core_dynamic_uj" and p.get("part", "").endswith("only"):
+            return f"{number(p.get(name))}  {p['part']}"
         return number(p.get(name)) + (f"  ({number(ends[0])} to {number(ends[1])})"
                                       if ends and p.get(name) is not None else "")
 
