@@ -273,51 +273,45 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
               help="Where the sweep lives.")
 @click.option("--space", "axes", multiple=True, metavar="KEY=VALUES",
               help="An axis: model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log, model.steps=2,4,6, limits.weight_bits=4,8.")
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, metavar="N",
-              help="Finished trials wanted.")
+@click.option("--trials", type=click.IntRange(1, 100_000), metavar="N", help="Ended trials wanted (default: 20).")
 @click.option("--grid", is_flag=True, help="Every combination of the listed values, once, instead of --trials.")
-@click.option("--energy", "chip", default="", metavar="PROFILE",
-              help="Second objective: energy on this chip (estimate).")
-@click.option("--config", type=click.Path(), metavar="TOML", help="Settings of every trial.")
+@click.option("--energy", "chip", metavar="PROFILE", help="Second objective: energy on this chip (estimate).")
+@click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings of every trial.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of every trial.")
-@click.option("--data-dir", metavar="DIR", help="Where the recordings lie.")
-@click.option("--storage", metavar="URL", help="A database that several machines share (default: OUT/study.db).")
-@click.option("--seed", type=int, default=42, show_default=True, help="Of the search.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trials at the same time.")
-@click.option("--resume", is_flag=True, help="Go on with the sweep of OUT.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the recordings lie.")
+@click.option("--storage", metavar="URL",
+              help="A database that several machines share: postgresql://USER@HOST/NAME (default: OUT/study.db).")
+@click.option("--seed", type=click.IntRange(0, 2 ** 64 - 1), metavar="N", help="Of the search (default: 42).")
+@click.option("--jobs", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
+              help="Trials at the same time.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep of OUT, or help with it.")
 @as_json
 def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, seed, jobs, resume, json_):
     """Search settings for accuracy, or accuracy against energy; can be killed and resumed, and shared."""
     require_train()
+    from .errors import quoted
     from .sweep.picture import draw
     from .sweep.report import SweepReport
-    from .sweep.study import Sweep, Worker
-    there = (out / "sweep.json").is_file()
-    if resume and (axes or settings or config or grid):
-        raise UsageError("--resume goes on with what the sweep was asked for",
-                         fix="give --out, --trials and --jobs only")
-    if resume and not there:
-        raise UsageError("nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume")
-    if there and not resume:
-        raise UsageError("a sweep is there already", where=out, fix="give --resume or another --out")
-    if not resume and not axes:
-        raise UsageError("a sweep needs an axis", where="--space", fix="for example --space model.alpha=0.0..2.0")
-    wanted = Sweep.load(out) if resume else Sweep(axes, settings, config, data_dir, storage, chip, grid, seed)
-    worker = Worker(wanted, out, trials, tell)
-    wanted.save(out)
+    from .sweep.study import Sweep, request, resumed
+    from .sweep.worker import Worker
+    given = {"trials": trials, "storage": storage, "data_dir": data_dir and str(data_dir.absolute())}
+    fixed = {"axes": axes, "settings": settings, "config": config and str(config.absolute()), "grid": grid,
+             "chip": chip, "seed": seed}
+    wanted: Sweep = resumed(out, given, fixed) if resume else request(out, {**given, **fixed})
+    worker = Worker(wanted, out, tell)
     try:
         rows = worker.run(jobs)
-    except KeyboardInterrupt:
-        tell(f"interrupted; go on with: scmrl sweep --resume --out {quoted(out)} --trials {trials}")
+    except (KeyboardInterrupt, SystemExit):
+        tell(f"interrupted; go on with: scmrl sweep --resume --out {quoted(out)}"
+             + (f" --jobs {jobs}" if jobs > 1 else ""))
         raise
     pictures = draw(wanted.parsed, rows, out, wanted.chip)
-    report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)))
+    report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)),
+                         worker.wanted, worker.exhausted)
     best = report.best
-    if best is None:
-        render(report, json_)
-        raise ScmrlError("every trial failed", where=out, value=rows[0].why if rows else "none ran")
-    trial = out / f"trial-{best.number:04d}"
-    render(report, json_, f"scmrl export {quoted(trial)} --target lava")
+    chosen = out / f"trial-{best.number:04d}" if best else out
+    render(report, json_, *([f"scmrl export {quoted(chosen)} --target lava"] if best and chosen.is_dir() else []))
+    report.require_ended()
 
 
 def require_train() -> None:

@@ -31,6 +31,7 @@ except ImportError:                     # not a POSIX system
     fcntl = None                        # type: ignore[assignment]
 
 NAME = "scmrl.lock"
+BUSY = "works in this directory"        # how a refusal is told from other errors
 LONGEST = 1 << 14                       # bytes of such a file
 SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)     # no links, no pipes
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -200,13 +201,13 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool | None:
 
 def _refusal(directory: Path, found: Owner | None) -> UsageError:
     if found is None:
-        return UsageError("another process works in this directory", where=directory,
+        return UsageError(f"another process {BUSY}", where=directory,
                           fix="wait for its end")
     if found.elsewhere:
-        return UsageError("a process of another machine works in this directory", where=directory,
+        return UsageError(f"a process of another machine {BUSY}", where=directory,
                           value=found, fix="wait for its end; where it died there, remove "
                                            f"{quoted(directory / NAME)}")
-    return UsageError("another process works in this directory", where=directory, value=found,
+    return UsageError(f"another process {BUSY}", where=directory, value=found,
                       fix=f"wait for its end, or stop it with: kill {found.pid}")
 
 

@@ -24,7 +24,7 @@ from scmrl.report import HEADLINE, Report, table
 from scmrl.robustness.report import RobustnessReport
 from scmrl.robustness.study import FAULTS, Point
 from scmrl.sweep.report import SweepReport
-from scmrl.sweep.study import Trial
+from scmrl.sweep.worker import Trial
 from scmrl.validation import study
 
 COLUMNS = 80
@@ -66,10 +66,10 @@ def imported():
 
 
 def swept():
-    trials = [Trial(i, "finished", {"model.attention.threshold": 0.12345678, "train.lr": 1e-3, "model.steps": 10,
+    trials = [Trial(i, "complete", {"model.attention.threshold": 0.12345678, "train.lr": 1e-3, "model.steps": 10,
                                     "limits.weight_bits": 8}, 0.9, 1.2345, 123456.7, 12.0, i == 0, "")
               for i in range(25)]
-    return SweepReport("runs/sweep", "loihi2", ("model.alpha=0..1",), tuple(trials), ("a.svg",))
+    return SweepReport("runs/sweep", "loihi2", ("model.alpha=0..1",), tuple(trials), ("a.svg",), 30, True)
 
 
 def robust():

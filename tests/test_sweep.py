@@ -1,4 +1,5 @@
-"""Sweeps: axes in words, a killed sweep that ends as an uninterrupted one, failed trials, limits of a chip as an axis.
+"""Sweeps: axes in words, proposals without repetition, whatever is killed or stopped is gone on with, several workers
+on one database, files of strangers.
 """
 
 from __future__ import annotations
@@ -9,44 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from scmrl.errors import UsageError
-from scmrl.sweep import space
-
 pytest.importorskip("optuna", reason="sweeps need optuna")
 pytest.importorskip("lightning", reason="training needs lightning")
-TINY = ["--set=model.width=16", "--set=model.steps=1", "--set=train.epochs=2", "--set=model.attention=none"]
 
-
-@pytest.mark.parametrize("text, expected", [
-    ("model.alpha=0.0..2.0", space.Axis("model.alpha", 0.0, 2.0)),
-    ("model.steps=1..6", space.Axis("model.steps", 1, 6)),
-    ("train.lr=1e-4..1e-2:log", space.Axis("train.lr", 1e-4, 1e-2, log=True)),
-    ("model.embedding=deep, strided", space.Axis("model.embedding", choices=("deep", "strided"))),
-])
-def test_axis_in_words(text, expected):
-    assert space.parse(text) == expected
-    assert space.parse(f"{expected.key}={expected.text()}") == expected
-
-
-@pytest.mark.parametrize("text", ["model.alpha", "=1,2", "a=", "a=2..1", "a=0..1:log", "a=1..2:exp", "a=x..2", "a=1,1"])
-def test_axis_that_makes_no_sense_is_refused(text):
-    with pytest.raises(UsageError):
-        space.parse(text)
-
-
-def test_grid_is_every_combination_and_needs_lists():
-    axes = space.parse("a=1,2"), space.parse("b=x,y")
-    assert space.grid(axes) == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
-    with pytest.raises(UsageError, match="needs lists"):
-        space.grid((space.parse("a=1..2"),))
+TINY = ['--set=model.modalities=["audio"]', "--set=model.steps=1", "--set=model.attention=none",
+        "--set=train.batch=128", "--set=train.validation=0.5"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def sweep(*options: str, **more) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-m", "scmrl", "sweep", *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
+                            stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True, **more)
 
 
 def finished(process: subprocess.Popen) -> dict:
@@ -59,55 +37,63 @@ def figures(report: dict) -> list[tuple]:
     return [(t["number"], t["parameters"], t["validation_accuracy"], t["energy_uj"]) for t in report["trials"]]
 
 
-def test_killed_sweep_ends_as_an_uninterrupted_one(tmp_path):
-    options = ["--space=model.alpha=0.0..2.0", "--space=train.lr=1e-4..1e-2:log", "--trials=2", "--energy=loihi2",
-               *TINY]
-    whole = finished(sweep(f"--out={tmp_path / 'whole'}", *options, "--json"))
-    killed = sweep(f"--out={tmp_path / 'killed'}", *options, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "trial-0001" / "checkpoints" / "last.ckpt").exists():
-        assert time.monotonic() < deadline and killed.poll() is None, "the second trial never began"
+def until(condition, process: subprocess.Popen, seconds: float = 120.0):
+    """The first true value of `condition` while the process runs."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "in vain"
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    children = subprocess.run(["pgrep", "-P", str(killed.pid)], capture_output=True, text=True).stdout.split()
-    for process in (killed.pid, *map(int, children)):
-        os.kill(process, signal.SIGKILL)
+    return value
+
+
+def children(parent: int) -> list[int]:
+    """Processes that the parent's threads started."""
+    try:
+        return [int(pid) for task in Path(f"/proc/{parent}/task").iterdir()
+                for pid in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+              for pid in pids):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_killed_and_stopped_sweep_ends_as_an_uninterrupted_one(tmp_path):
+    options = ["--space=model.alpha=0.0..2.0", "--space=train.lr=1e-4..1e-2:log", "--trials=2", "--energy=loihi2",
+               *TINY, "--set=model.width=8", "--set=train.epochs=2"]
+    whole = sweep(f"--out={tmp_path / 'whole'}", *options, "--json")
+    out = tmp_path / "killed"
+    again = [f"--out={out}", "--resume"]
+
+    killed = sweep(f"--out={out}", *options)                        # the parent, in the first trial
+    until((out / "trial-0000" / "checkpoints" / "last.ckpt").exists, killed)
+    trainings = children(killed.pid)
+    killed.kill()
+    assert len(trainings) == 1 and gone(trainings, 5)
     killed.communicate()
-    resumed = finished(sweep(f"--out={tmp_path / 'killed'}", "--resume", "--trials=2", "--json"))
+
+    hurt = sweep(*again)                                            # its child, then the parent by SIGTERM
+    until(lambda: (out / "trial-0001" / "checkpoints" / "last.ckpt").exists(), hurt)
+    os.kill(children(hurt.pid)[0], signal.SIGKILL)
+    trainings = until(lambda: children(hurt.pid), hurt)
+    stopped = time.monotonic()
+    hurt.terminate()
+    _, err = hurt.communicate(timeout=60)
+    assert time.monotonic() - stopped < 10 and gone(trainings, 0)
+    assert hurt.returncode == 143 and f"scmrl sweep --resume --out {out}" in err and "Traceback" not in err
+    assert "trial 1 was killed (SIGKILL) and is gone on with" in err
+
+    resumed, whole = finished(sweep(*again, "--json")), finished(whole)
     assert figures(resumed) == figures(whole) and len(whole["trials"]) == 2
-    lines = (tmp_path / "killed" / "trials.csv").read_text().splitlines()
+    assert [t["retries"] for t in sorted(resumed["trials"], key=lambda t: t["number"])] == [1, 2]
+    lines = (out / "trials.csv").read_text().splitlines()
     assert len(lines) == 3 and lines[0].startswith("number,state,model.alpha,train.lr,validation_accuracy,energy_uj")
-    assert (tmp_path / "killed" / "pareto.svg").stat().st_size > 1000
-
-
-def test_grid_over_a_limit_of_the_chip_and_a_trial_that_fails(tmp_path):
-    report = finished(sweep(f"--out={tmp_path}", "--space=limits.weight_bits=4,8", "--space=model.width=12,16",
-                            "--grid", "--jobs=2", *TINY[1:], "--set=train.epochs=1", "--json"))
-    by = {(t["parameters"]["limits.weight_bits"], t["parameters"]["model.width"]): t for t in report["trials"]}
-    assert {key: t["state"] for key, t in by.items()} == {
-        (4, 12): "fail", (8, 12): "fail", (4, 16): "complete", (8, 16): "complete"}
-    assert "multiple of 8" in by[4, 12]["why"]
-    from scmrl.bundle import load
-    largest = {}
-    for bits in (4, 8):
-        graph = load(tmp_path / f"trial-{by[bits, 16]['number']:04d}").graph
-        largest[bits] = max(abs(s.weight).max() for s in graph.synapses if hasattr(s.weight, "max"))
-    assert largest[4] <= 7 < largest[8] <= 127
-
-
-def test_wrong_use_is_one_line(tmp_path):
-    for options, said in ((["--space=a=1,2", "--resume"], "--resume goes on"), ([], "needs an axis"),
-                          (["--resume"], "nothing to resume"),
-                          (["--space=model.nope=1,2"], "unknown configuration key"),
-                          (["--space=model.width=3,5"], "multiple of 8"),
-                          (["--space=model.steps=1,2", "--set=x"], "key=value")):
-        process = sweep(f"--out={tmp_path / 'x'}", *options)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 2 and said in err and "Traceback" not in err and err.count("\n") == 1
-        assert not (tmp_path / "x").exists()
-
-
-def test_a_sweep_whose_trials_all_fail_fails(tmp_path):
-    process = sweep(f"--out={tmp_path / 'x'}", "--space=model.steps=1,2", "--trials=2", "--set=dataset=av-mnist",
-                    "--data-dir=/nonexistent")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode not in (0, 130) and "every trial failed" in err and "Traceback" not in err
+    assert (out / "pareto.svg").stat().st_size > 1000

@@ -9,7 +9,7 @@ from ..errors import MissingDependency
 from ..files import whole_file
 from ..targets import metadata
 from .space import Axis
-from .study import Trial
+from .worker import Trial
 
 INK, FRONT, GREY = "#22303c", "#d1495b", "#8fa3b0"
 

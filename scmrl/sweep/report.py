@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..report import Report, figure, percent, table
-from .study import Trial
+from ..errors import ScmrlError, quoted
+from ..report import Report, figure, first, percent, table
+from .worker import Trial
 
 SHOWN = 20
-SETTINGS = 5                                    # of the best trial in the headline
+SETTINGS = 4                            # of the best trial in the headline
 
 
 @dataclass(frozen=True)
 class SweepReport(Report):
-    """All trials, best first; the winner is the best on validation, the front those that none beats in both."""
+    """All trials, best first; the winner is the best on validation, the front those that none beats
+    in both. `exhausted`: there was no further combination to try."""
 
     command = "sweep"
     out: str
@@ -22,14 +24,39 @@ class SweepReport(Report):
     axes: tuple[str, ...]
     trials: tuple[Trial, ...]
     pictures: tuple[str, ...]
+    wanted: int
+    exhausted: bool
 
     @property
     def best(self) -> Trial | None:
         return next((trial for trial in self.trials if trial.validation_accuracy is not None), None)
 
+    def count(self) -> str:
+        """How many trials were wanted, finished, failed, and gone on with after a kill."""
+        states = [trial.state for trial in self.trials]
+        parts = [f"{self.wanted} wanted", f"{states.count('complete')} finished",
+                 f"{states.count('fail')} failed"]
+        if running := states.count("running"):
+            parts.append(f"{running} not ended")
+        if retried := sum(trial.retries > 0 for trial in self.trials):
+            parts.append(f"{retried} retried after a kill")
+        return ", ".join(parts)
+
+    def require_ended(self) -> None:
+        """Raises `ScmrlError` where no trial finished, or one that was wanted has not ended."""
+        failed = [trial for trial in self.trials if trial.state == "fail"]
+        left = [f"trial {trial.number}" for trial in self.trials if trial.state == "running"]
+        if left:
+            raise ScmrlError("not all trials have ended", where=self.out, value=first(left),
+                             fix=f"go on with: scmrl sweep --resume --out {quoted(self.out)}")
+        if self.best is None:
+            raise ScmrlError("every trial failed", where=self.out,
+                             value=failed[0].why if failed else "none ran")
+
     def headline(self) -> dict[str, str]:
-        finished = sum(trial.validation_accuracy is not None for trial in self.trials)
-        lines = {"trials": f"{finished} finished, {len(self.trials) - finished} not"}
+        lines = {"trials": self.count()}
+        if self.exhausted and len(self.trials) < self.wanted:
+            lines["space"] = f"has {len(self.trials)} combinations, all tried"
         if self.best:
             lines["best"] = f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
             lines |= {key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]}
@@ -41,15 +68,19 @@ class SweepReport(Report):
     def details(self) -> Iterator[object]:
         yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
-        cells = [(str(t.number) + ("*" if t.pareto and self.chip else ""), t.state, percent(t.validation_accuracy),
-                  *([figure(t.energy_uj)] if self.chip else []), figure(t.synops_per_inference),
-                  *(_value(t.parameters.get(key)) for key in keys)) for t in self.trials[:SHOWN]]
-        yield table(("trial", "state", "validation", *(["core dynamic\nuJ/inf"] if self.chip else []), "synops/inf",
-                      *(key.replace(".", ".\n", 1) for key in keys)), cells, words=("trial", "state"))
+        cells = [(str(t.number) + ("*" if t.pareto and self.chip else ""), t.state,
+                  percent(t.validation_accuracy), *([figure(t.energy_uj)] if self.chip else []),
+                  figure(t.synops_per_inference), *(_value(t.parameters.get(key)) for key in keys))
+                 for t in self.trials[:SHOWN]]
+        heads = ("trial", "state", "validation", *(["core dynamic\nuJ/inf"] if self.chip else []),
+                 "synops/inf", *(key.replace(".", ".\n", 1) for key in keys))
+        yield table(heads, cells, words=("trial", "state"))
         if len(self.trials) > SHOWN:
             yield f"{len(self.trials) - SHOWN} more in {self.out}/trials.csv"
         if self.chip:
             yield "* on the Pareto front: no other trial is as good in both and better in one"
+        for trial in [trial for trial in self.trials if trial.state == "fail"][:3]:
+            yield f"trial {trial.number} failed: {trial.why}"
         for picture in self.pictures:
             yield f"picture: {picture}"
 

@@ -1,10 +1,11 @@
-"""A sweep: Optuna proposes settings, each trial is a training run in a process of its own, a database remembers.
+"""A sweep: settings are proposed, each trial is a training run in a process of its own, a database remembers.
 
     maximise validation accuracy;  optionally minimise core dynamic energy per inference on a chip (estimate)
 
-The sampler of a trial is seeded by (seed, finished trials), so a sequential sweep that was killed goes on exactly as it
-would have; the trial that was running then is finished first, from its last epoch. Test data choose nothing: the first
-objective is that of the held-out part of training; energy is counted on the bundle's samples without their labels.
+A trial's proposal depends on the seed, its number and the trials before it, so a sequential sweep that was killed
+goes on exactly as it would have; the trial that was running then is finished first, from its last checkpoint. Test
+data choose nothing: the first objective is that of the held-out part of training; energy is counted on the bundle's
+samples without their labels.
 
 OUT/sweep.json       what was asked for            OUT/trials.csv     one line per trial
 OUT/study.db         Optuna's database             OUT/trial-0007/    the run directory of trial 7
@@ -12,37 +13,25 @@ OUT/study.db         Optuna's database             OUT/trial-0007/    the run di
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import DataError, MissingDependency, ScmrlError, UsageError
-from ..files import whole_file, write_json
-from ..progress import clock
+from ..errors import DataError, UsageError
+from ..files import write_json
 from ..reading import read_json
-from . import space
+from . import database, space
 
-STUDY = "scmrl"
-PROFILE = """\
-base = "{base}"
-title = "{base} with other limits"
-[sources]
-sweep = "an axis of this sweep"
-[limits]
-{limits}"""
+TRIALS = 20                             # wanted where nobody says
+LARGEST_SEED = 2 ** 64 - 1
+MOST_TRIALS, MOST_AXES, MOST_SETTINGS = 100_000, 50, 1000
+LONGEST = 10_000                        # characters of a text in sweep.json
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to search: `axes` in the words of `space`, further `settings` KEY=VALUE of every trial, and the objectives.
+    """What to search: `axes` in the words of `space`, further `settings` KEY=VALUE of every trial, the objectives.
 
     `chip` names the profile whose energy is the second objective, or is empty.
     """
@@ -51,10 +40,11 @@ class Sweep:
     settings: tuple[str, ...] = ()
     config: str | None = None
     data_dir: str | None = None
-    storage: str | None = None              # an Optuna database URL; default: OUT/study.db
+    storage: str | None = None              # URL of a database; default: OUT/study.db
     chip: str = ""
     grid: bool = False
     seed: int = 42
+    trials: int = TRIALS                    # ended ones wanted; a grid has its own number
 
     @property
     def file(self) -> Path | None:
@@ -62,292 +52,150 @@ class Sweep:
 
     @property
     def parsed(self) -> tuple[space.Axis, ...]:
-        return tuple(space.parse(axis) for axis in self.axes)
+        return space.parse_all(self.axes)
+
+    @property
+    def directions(self) -> list[str]:
+        return ["maximize", "minimize"] if self.chip else ["maximize"]
+
+    @property
+    def wanted(self) -> int:
+        return len(space.grid(self.parsed)) if self.grid else self.trials
 
     def save(self, out: Path) -> None:
-        write_json(out / "sweep.json", asdict(self))
+        write_json(out / "sweep.json", {**asdict(self), "storage": database.without_password(self.storage)})
 
     @staticmethod
     def load(out: Path) -> Sweep:
-        table = read_json(out / "sweep.json")
+        """OUT/sweep.json, of this version or 0.1.0. Raises `DataError` naming the field."""
+        path = out / "sweep.json"
+        table = read_json(path)
+        known = {field.name: field for field in dataclasses.fields(Sweep)}
+        for name in table:
+            if name not in known:
+                raise DataError("not a field of a sweep", where=path, value=name[:100], limit=", ".join(known))
+        if "axes" not in table:
+            raise DataError("a field is missing", where=path, value="axes")
+        values = {name: _field(f"{path}: {name}", name, value) for name, value in table.items()}
+        sweep = Sweep(**values)
         try:
-            return Sweep(**{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
-        except TypeError as error:
-            raise DataError("not a sweep", where=out / "sweep.json", value=error) from None
+            sweep.check()
+        except UsageError as error:
+            raise DataError(error.what, where=f"{path}: {error.where}", limit=error.limit, value=error.value,
+                            fix=error.fix) from None
+        return sweep
 
-
-@dataclass(frozen=True)
-class Trial:
-    """A finished or failed trial: its settings, its figures, and whether no other trial is better in both."""
-
-    number: int
-    state: str
-    parameters: dict[str, object]
-    validation_accuracy: float | None
-    energy_uj: float | None
-    synops_per_inference: float | None
-    seconds: float | None
-    pareto: bool
-    why: str
-
-
-class Worker:
-    """Runs trials of a sweep into the directory `out` until `trials` are finished."""
-
-    def __init__(self, sweep: Sweep, out: Path, trials: int | None, tell: Callable[[str], None]):
-        self.sweep, self.out, self.tell = sweep, out, tell
-        self.axes = sweep.parsed
-        self._check_axes()
-        self.optuna = _optuna()
-        out.mkdir(parents=True, exist_ok=True)
-        self.directions = ["maximize", "minimize"] if sweep.chip else ["maximize"]
-        self.lock, self.stopping = threading.Lock(), threading.Event()
-        self.children: set[subprocess.Popen] = set()
-        self.claimed: set[int] = set()
-        study = self._study()
-        if sweep.grid and not study.trials:
-            for parameters in space.grid(self.axes):
-                study.enqueue_trial(parameters)
-        self.trials = len(space.grid(self.axes)) if sweep.grid else trials or 0
-        self.started, self.before = time.monotonic(), len(_complete(study))
-
-    def _check_axes(self) -> None:
-        """Refuse, before any trial, an axis none of whose values training takes."""
-        from ..train.config import assignments, read
-        for axis in self.axes:
-            refused, values = None, axis.choices or (axis.low, axis.high)
-            for value in () if axis.key.startswith("limits.") else values:
-                try:
-                    read(self.sweep.file, {**assignments(self.sweep.settings), axis.key: value})
-                    break
-                except UsageError as error:
-                    refused = error
-            else:
-                if refused:
-                    raise refused
-
-    def _study(self):
-        """The study, with a sampler that depends only on the seed and on how many trials are finished."""
-        samplers, storage = self.optuna.samplers, self.sweep.storage or f"sqlite:///{self.out / 'study.db'}"
-        try:
-            study = self.optuna.create_study(storage=storage, study_name=STUDY, directions=self.directions,
-                                             load_if_exists=True)
-        except Exception as error:                   # SQLAlchemy's and the driver's errors have no common base
-            raise UsageError("cannot open the sweep's database", where=storage,
-                             value=str(error).splitlines()[0]) from None
-        if [d.name.lower() for d in study.directions] != self.directions:
-            raise UsageError("the database holds a sweep with other objectives", where=storage,
-                             limit=[d.name.lower() for d in study.directions], value=self.directions)
-        study.sampler = samplers.TPESampler(seed=self.sweep.seed * 100_003 + len(_complete(study)), multivariate=True,
-                                            constant_liar=True)
-        return study
-
-    def run(self, jobs: int = 1) -> list[Trial]:
-        """Finish all trials, `jobs` at a time. KeyboardInterrupt leaves the running ones to be gone on with."""
-        try:
-            with ThreadPoolExecutor(jobs) as pool:
-                workers = [pool.submit(self._work) for _ in range(jobs)]
-                try:
-                    for worker in workers:
-                        while not worker.done():
-                            time.sleep(0.1)          # the main thread hears Ctrl-C between sleeps
-                        worker.result()
-                except BaseException:
-                    self._stop()
-                    raise
-        finally:
-            rows = self.table()
-            _write_csv(self.out / "trials.csv", self.axes, rows)
-        return rows
-
-    def _stop(self) -> None:
-        self.stopping.set()
-        for child in list(self.children):
-            child.send_signal(signal.SIGINT)         # training keeps its last whole epoch
-
-    def _work(self) -> None:
-        while not self.stopping.is_set() and (trial := self._claim()) is not None:
-            self._run_trial(trial)
-
-    def _claim(self):
-        """A trial that nobody finishes any more, or a new one; None where there are enough."""
-        with self.lock:
-            study = self._study()
-            for frozen in study.get_trials(deepcopy=False):
-                if frozen.state.name == "RUNNING" and frozen.number not in self.claimed and _abandoned(frozen):
-                    trial = self.optuna.trial.Trial(study, frozen._trial_id)
-                    break
-            else:
-                at_work = sum(t.state.name == "RUNNING" for t in study.get_trials(deepcopy=False))
-                if len(_ended(study)) + at_work >= self.trials:
-                    return None
-                trial = study.ask()
-            self.claimed.add(trial.number)
-            trial.set_user_attr("worker", _here())
-            return trial
-
-    def _run_trial(self, trial) -> None:
-        run = self.out / f"trial-{trial.number:04d}"
-        parameters = {axis.key: axis.suggest(trial) for axis in self.axes}
-        code, last_line = self._train(run, parameters)
-        if self.stopping.is_set() and code != 0:
-            return
-        study = self._study()
-        if code != 0:
-            trial.set_user_attr("why", last_line)
-            study.tell(trial.number, state=self.optuna.trial.TrialState.FAIL)
-            self.tell(f"trial {trial.number} failed: {last_line}")
-            return
-        figures = _figures(run, self.sweep.chip)
-        for key, value in figures.items():
-            trial.set_user_attr(key, value)
-        values = [figures["validation_accuracy"], figures["energy_uj"]][:len(self.directions)]
-        study.tell(trial.number, values)
-        self._progress(trial.number, parameters, figures, len(_ended(study)))
-
-    def _train(self, run: Path, parameters: dict[str, object]) -> tuple[int, str]:
-        """Train in a child process, from the last whole epoch where there is one: (exit code, its last line)."""
-        if (run / "bundle" / "bundle.json").is_file():
-            return 0, ""
-        command = [sys.executable, "-m", "scmrl", "train", "--out", str(run)]
-        if self.sweep.data_dir:
-            command += ["--data-dir", self.sweep.data_dir]
-        if (run / "checkpoints" / "last.ckpt").is_file():
-            command.append("--resume")
-        else:
-            command += ["--force", *self._options(run, parameters)]
-        run.parent.mkdir(parents=True, exist_ok=True)
-        log = Path(f"{run}.log")
-        with open(log, "a", encoding="utf-8") as file:
-            child = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-            self.children.add(child)
-            try:
-                code = child.wait()
-            finally:
-                self.children.discard(child)
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return code, (lines[-1] if lines else f"exit code {code}")
-
-    def _options(self, run: Path, parameters: dict[str, object]) -> list[str]:
-        options = ["--config", self.sweep.config] if self.sweep.config else []
-        options += [f"--set={setting}" for setting in self.sweep.settings]
-        limits = {key: value for key, value in parameters.items() if key.startswith("limits.")}
-        options += [f"--set={key}={_toml(value)}" for key, value in parameters.items() if key not in limits]
-        if limits:
-            options += ["--profile", str(self._profile(run, limits))]
-        return options
-
-    def _profile(self, run: Path, limits: dict[str, object]) -> Path:
-        """A profile file of the trial: the base chip's with other limits, which training then keeps to."""
+    def check(self) -> None:
+        """Refuse, before any work, what no training takes. Raises `UsageError`."""
         from ..hw_profiles import profile
         from ..train.config import assignments, read
-        base = read(self.sweep.file, assignments(self.sweep.settings)).profile
-        known = profile.load(base).limits
-        lines = []
-        for key, value in limits.items():
-            name = key.removeprefix("limits.")
-            if name not in known:
-                raise UsageError("the chip has no such limit", where=f"--space {key}", value=base)
-            lines.append(f'{name} = {{ value = {value}, unit = "{known[name].unit}", kind = "assumed", '
-                         f'source = "sweep" }}\n')
-        path = Path(f"{run}.profile.toml")
-        with whole_file(path) as temporary:
-            temporary.write_text(PROFILE.format(base=base, limits="".join(lines)), encoding="utf-8")
-        return path.resolve()
+        for name, value, low, high in (("--seed", self.seed, 0, LARGEST_SEED),
+                                       ("--trials", self.trials, 1, MOST_TRIALS)):
+            if not low <= value <= high:
+                raise UsageError("out of range", where=name, limit=f"{low}..{high}", value=value)
+        if not 1 <= len(self.axes) <= MOST_AXES:
+            raise UsageError("a sweep needs an axis", where="--space", limit=f"1 to {MOST_AXES}",
+                             value=len(self.axes), fix="for example --space model.alpha=0.0..2.0")
+        axes, settings = self.parsed, assignments(self.settings)
+        if self.grid:
+            space.grid(axes)
+        for axis in axes:
+            if axis.key in settings:
+                raise UsageError("set as well as swept", where=f"--space {axis.key}", fix="give it once")
+        for axis in axes:
+            self._check_axis(axis, settings)
+        if not read(self.file, settings).train.validation and "train.validation" not in {a.key for a in axes}:
+            raise UsageError("without a validation part there is nothing to choose by", where="train.validation",
+                             value=0)
+        if self.storage:
+            database.parse(self.storage)
+        if self.chip:
+            profile.load(self.chip)
 
-    def _progress(self, number: int, parameters: dict[str, object], figures: dict, done: int) -> None:
-        rate = (done - self.before) / max(time.monotonic() - self.started, 1e-9)
-        left = (self.trials - done) / rate if rate else 0
-        energy = f"  {figures['energy_uj']:.2f} uJ" if figures["energy_uj"] is not None else ""
-        settings = "  ".join(f"{key}={_short(value)}" for key, value in parameters.items())
-        self.tell(f"trial {number}: validation {100 * figures['validation_accuracy']:.2f} %{energy}  {settings}  "
-                  f"[{done} of {self.trials}, {60 * rate:.1f} a minute, {clock(left)} left]")
+    def _check_axis(self, axis: space.Axis, settings: dict[str, object]) -> None:
+        """Refuse an axis none of whose values training takes, or a limit that the chip has not."""
+        from ..hw_profiles import profile
+        from ..train.config import read
+        if axis.key.startswith("limits."):
+            chip = profile.load(read(self.file, settings).profile)
+            if axis.key.removeprefix("limits.") not in chip.limits:
+                raise UsageError("the chip has no such limit", where=f"--space {axis.key}", value=chip.name)
+            return
+        refused = None
+        for value in axis.choices or (axis.low, axis.high):
+            try:
+                read(self.file, {**settings, axis.key: value})
+                return
+            except UsageError as error:
+                refused = error
+        raise refused
 
-    def table(self) -> list[Trial]:
-        """All trials, best validation accuracy first, failed ones last."""
-        study = self._study()
-        best = {t.number for t in study.best_trials} if _complete(study) else set()
-        rows = []
-        for t in study.get_trials(deepcopy=False):
-            if t.state.name == "WAITING":
-                continue
-            get = t.user_attrs.get
-            rows.append(Trial(t.number, t.state.name.lower(), dict(t.params), get("validation_accuracy"),
-                              get("energy_uj"), get("synops_per_inference"), get("seconds"), t.number in best,
-                              get("why") or ""))
-        return sorted(rows, key=lambda row: (row.validation_accuracy is None, -(row.validation_accuracy or 0),
-                                             row.number))
+    def asked(self) -> dict[str, object]:
+        """What all workers of one sweep agree on: axes, objectives and the settings around the axes."""
+        from ..train.config import assignments, read, to_dict
+        table = to_dict(read(self.file, assignments(self.settings)))
+        flat = {key: value for key, value in table.items() if not isinstance(value, dict)}
+        for section, values in table.items():
+            if isinstance(values, dict):
+                flat |= {f"{section}.{key}": value for key, value in values.items()}
+        for axis in self.parsed:
+            flat.pop(axis.key, None)
+        return {"axes": [f"{axis.key}={axis.text()}" for axis in self.parsed], "energy": self.chip,
+                "grid": self.grid, **flat}
 
 
-def _optuna():
+def request(out: Path, options: dict[str, object]) -> Sweep:
+    """The checked sweep that the command line asks for; options that nobody gave are None or empty."""
+    if (out / "sweep.json").exists():
+        raise UsageError("a sweep is there already", where=out, fix="give --resume or another --out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError("not empty, and not the folder of a sweep", where=out, fix="give another --out")
+    if options["grid"] and options["trials"]:
+        raise UsageError("a grid has its own number of trials", where="--trials", value=options["trials"],
+                         fix="leave --trials or --grid out")
+    sweep = Sweep(**{name: value for name, value in options.items() if value is not None})
+    sweep.check()
+    return sweep
+
+
+def resumed(out: Path, given: dict[str, object], fixed: dict[str, object]) -> Sweep:
+    """The sweep of OUT with what may be `given` anew; what is `fixed` may not."""
+    if any(value or value == 0 for value in fixed.values() if value is not False):
+        raise UsageError("--resume goes on with what the sweep was asked for",
+                         fix="give --out, --trials, --jobs, --data-dir and --storage only")
+    if not (out / "sweep.json").exists():
+        raise UsageError("nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume")
+    kept = Sweep.load(out)
+    sweep = dataclasses.replace(kept, **{name: value for name, value in given.items() if value is not None})
+    sweep.check()
+    return sweep
+
+
+def _field(where: str, name: str, value: object) -> object:
+    """A checked field of sweep.json. Raises `DataError`."""
+    if name in ("axes", "settings"):
+        if not isinstance(value, list):
+            raise DataError("wrong type", where=where, limit="a list of texts", value=type(value).__name__)
+        if len(value) > MOST_SETTINGS:
+            raise DataError("too many", where=where, limit=MOST_SETTINGS, value=len(value))
+        return tuple(_text(f"{where}[{i}]", text) for i, text in enumerate(value))
+    if name in ("seed", "trials", "grid"):
+        kind = bool if name == "grid" else int
+        if type(value) is not kind:
+            raise DataError("wrong type", where=where, limit=kind.__name__, value=type(value).__name__)
+        return value
+    return None if value is None and name != "chip" else _text(where, value)
+
+
+def _text(where: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise DataError("wrong type", where=where, limit="a text", value=type(value).__name__)
+    if len(value) > LONGEST:
+        raise DataError("too long", where=where, limit=f"{LONGEST} characters", value=len(value))
+    if any(ord(c) < 32 or 0x7f <= ord(c) < 0xa0 for c in value):
+        raise DataError("control characters in a text", where=where)
     try:
-        import optuna
-    except ModuleNotFoundError:
-        raise MissingDependency("optuna", enables="sweeps") from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    import warnings
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna
-
-
-def _complete(study) -> list:
-    return [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
-
-
-def _ended(study) -> list:
-    return [t for t in study.get_trials(deepcopy=False) if t.state.name in ("COMPLETE", "FAIL")]
-
-
-def _here() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _abandoned(trial) -> bool:
-    """Whether the process that ran the trial has ended; of other machines nothing is known, so theirs are left."""
-    host, _, process = trial.user_attrs.get("worker", "").rpartition(":")
-    if not host:                            # killed before it could say who it was
-        return True
-    if host != socket.gethostname() or int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _figures(run: Path, chip: str) -> dict[str, float | None]:
-    """Figures of a finished run; without a validation part there is nothing to choose by."""
-    from ..bundle import load
-    from ..deploy import jobs
-    bundle = load(run)
-    if "validation_accuracy" not in bundle.metrics:
-        raise ScmrlError("the run has no validation accuracy", where=run, fix="set train.validation above 0")
-    report = jobs.energy(run, [chip] if chip else [])
-    return {"validation_accuracy": bundle.metrics["validation_accuracy"],
-            "energy_uj": report.profiles[0].core_dynamic_uj if chip else None,
-            "synops_per_inference": report.totals.synops_per_inference, "seconds": bundle.metrics["train_seconds"]}
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write_csv(path: Path, axes: tuple[space.Axis, ...], rows: list[Trial]) -> None:
-    import csv
-    keys = [axis.key for axis in axes]
-    figures = ("validation_accuracy", "energy_uj", "synops_per_inference", "seconds", "pareto", "why")
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["number", "state", *keys, *figures])
-        for row in rows:
-            writer.writerow([row.number, row.state, *(row.parameters.get(key) for key in keys),
-                             *(getattr(row, name) for name in figures)])
+        os.fsencode(value)              # it becomes an argument of a process
+    except UnicodeEncodeError:
+        raise DataError("characters that are none", where=where) from None
+    return value

@@ -1,0 +1,188 @@
+"""One trial as a training run: a directory, a process that ends with the sweep, and the figures it leaves.
+
+A run is gone on with, or taken as it is, only where its settings are those of the trial: what else lies in the
+directory is another sweep's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import lock
+from ..children import bound
+from ..errors import ScmrlError, UsageError
+from ..files import whole_file
+from .sampling import Settings
+from .space import literal
+
+if TYPE_CHECKING:
+    from ..train.config import Config
+    from .study import Sweep
+
+PATIENCE_S = 5.0                        # between asking a child to end and killing it
+LONGEST = 300                           # characters of a reason
+TAIL = 1 << 14                          # bytes at the end of a log that are looked at
+EPOCH = re.compile(r"epoch (\d{1,6})/(\d{1,6})\b")
+PROFILE = """\
+base = "{base}"
+title = "{base} with other limits"
+[sources]
+sweep = "an axis of this sweep"
+[limits]
+{limits}"""
+
+
+class Run:
+    """Trial `number` of a sweep in `out`, with the values of its axes."""
+
+    def __init__(self, sweep: Sweep, out: Path, number: int, settings: Settings):
+        self.sweep, self.settings = sweep, settings
+        self.directory = out / f"trial-{number:04d}"
+        self.log = Path(f"{self.directory}.log")
+        self.profile = Path(f"{self.directory}.profile.toml").absolute()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody trains in the directory."""
+        return lock.owner(self.directory) is not None
+
+    def config(self) -> Config:
+        """What the trial trains."""
+        from ..train.config import assignments, read
+        limits, plain = self._split()
+        more = {"profile": str(self.profile)} if limits else {}
+        return read(self.sweep.file, {**assignments(self.sweep.settings), **plain, **more})
+
+    def _split(self) -> tuple[Settings, Settings]:
+        """(limits of the chip, settings of training)"""
+        limits = {key: value for key, value in self.settings.items() if key.startswith("limits.")}
+        return limits, {key: value for key, value in self.settings.items() if key not in limits}
+
+    def start(self) -> subprocess.Popen:
+        """Train in a child process, from the last checkpoint where there is one of this trial."""
+        limits, plain = self._split()
+        ours = self._began()
+        command = [sys.executable, "-m", "scmrl", "train", f"--out={self.directory}"]
+        if self.sweep.data_dir:
+            command.append(f"--data-dir={self.sweep.data_dir}")
+        if ours and (self.directory / "checkpoints" / "last.ckpt").is_file():
+            command.append("--resume")
+        else:
+            command += ["--force", *([f"--config={self.sweep.config}"] if self.sweep.config else [])]
+            command += [f"--set={setting}" for setting in self.sweep.settings]
+            command += [f"--set={key}={literal(value)}" for key, value in plain.items()]
+            if limits:
+                self._write_profile(limits)
+                command.append(f"--profile={self.profile}")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "a", encoding="utf-8") as file:
+            return subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                                    start_new_session=True)
+
+    def _began(self) -> bool:
+        """Whether what lies in the directory was begun with the settings of this trial."""
+        from ..train.config import read
+        limits, _ = self._split()
+        with contextlib.suppress(ScmrlError, OSError):
+            same = not limits or self.profile.read_text(encoding="utf-8") == self._profile_text(limits)
+            return same and read(self.directory / "config.toml", {}) == self.config()
+        return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the directory holds the finished run of this trial."""
+        from ..bundle import load
+        from ..train.config import from_dict
+        if not self._began() or self.busy or not (self.directory / "bundle" / "bundle.json").is_file():
+            return False
+        with contextlib.suppress(ScmrlError):
+            return from_dict(load(self.directory).training) == self.config()
+        return False
+
+    def _write_profile(self, limits: Settings) -> None:
+        with whole_file(self.profile) as temporary:
+            temporary.write_text(self._profile_text(limits), encoding="utf-8")
+
+    def _profile_text(self, limits: Settings) -> str:
+        """A profile file of the trial: the base chip's with other limits, which training then keeps to."""
+        from ..hw_profiles import profile
+        from ..train.config import assignments, read
+        base = read(self.sweep.file, assignments(self.sweep.settings)).profile
+        known = profile.load(base).limits
+        lines = []
+        for key, value in limits.items():
+            name = key.removeprefix("limits.")
+            if name not in known:
+                raise UsageError("the chip has no such limit", where=f"--space {key}", value=base)
+            lines.append(f'{name} = {{ value = {value}, unit = "{known[name].unit}", kind = "assumed", '
+                         f'source = "sweep" }}\n')
+        return PROFILE.format(base=base, limits="".join(lines))
+
+    def why(self) -> str:
+        """The last line of the log: what training ended with."""
+        lines = _tail(self.log).strip().splitlines()
+        return "".join(c if c.isprintable() else "?" for c in lines[-1])[:LONGEST] if lines else ""
+
+    def figures(self) -> dict[str, float | None]:
+        """Figures of the finished run; raises `ScmrlError` where there is nothing to choose by."""
+        from ..bundle import load
+        from ..deploy import jobs
+        bundle, chip = load(self.directory), self.sweep.chip
+        if "validation_accuracy" not in bundle.metrics:
+            raise ScmrlError("the run has no validation accuracy", where=self.directory,
+                             fix="set train.validation above 0")
+        report = jobs.energy(self.directory, [chip] if chip else [])
+        energy = report.profiles[0].core_dynamic_uj if chip else None
+        if chip and energy is None:
+            raise ScmrlError("the chip's profile gives no core energy of this network", where=self.directory,
+                             value=chip)
+        return {"validation_accuracy": bundle.metrics["validation_accuracy"], "energy_uj": energy,
+                "synops_per_inference": report.totals.synops_per_inference,
+                "seconds": bundle.metrics["train_seconds"]}
+
+
+def share(out: Path, number: int) -> float:
+    """How much of its training a running trial has behind it, in whole epochs."""
+    found = EPOCH.findall(_tail(out / f"trial-{number:04d}.log"))
+    done, epochs = map(int, found[-1]) if found else (0, 1)
+    return min(done / epochs, 1.0) if epochs else 0.0
+
+
+def _tail(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def stop(children: Iterable[subprocess.Popen]) -> None:
+    """Ask the processes to end, then kill what of their groups is left."""
+    children = list(children)
+    _send(children, signal.SIGTERM)
+    end = time.monotonic() + PATIENCE_S
+    try:
+        while time.monotonic() < end and any(child.poll() is None for child in children):
+            time.sleep(0.05)
+    finally:
+        _send(children, signal.SIGKILL)
+
+
+def _send(children: Iterable[subprocess.Popen], number: int) -> None:
+    """A signal to the process groups of the children, each of which leads its own."""
+    for child in children:
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(child.pid, number)
+            else:
+                child.kill()
