@@ -289,7 +289,6 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
 def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, seed, jobs, resume, json_):
     """Search settings for accuracy, or accuracy against energy; can be killed and resumed, and shared."""
     require_train()
-    from .errors import quoted
     from .sweep.picture import draw
     from .sweep.report import SweepReport
     from .sweep.study import Sweep, request, resumed
@@ -303,7 +302,8 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
         rows = worker.run(jobs)
     except (KeyboardInterrupt, SystemExit):
         tell(f"interrupted; go on with: scmrl sweep --resume --out {quoted(out)}"
-             + (f" --jobs {jobs}" if jobs > 1 else ""))
+             + (f" --jobs {jobs}" if jobs > 1 else "")
+             + (" (with the password in --storage or PGPASSWORD)" if worker.database.secret else ""))
         raise
     pictures = draw(wanted.parsed, rows, out, wanted.chip)
     report = SweepReport(str(out), wanted.chip, wanted.axes, tuple(rows), tuple(map(str, pictures)),

@@ -75,6 +75,7 @@ class Database:
         self.url = parse(storage) if storage else None
         path = self.url.database if self.url and self.url.drivername == "sqlite" else None
         self.path = None if self.url and path is None else Path(path or out / "study.db").absolute()
+        self.secret = str(self.url.password or "") if self.url else ""
         self.shown = str(self.path) if self.path else hidden(self.url)
         self.ids: dict[int, int] = {}
         self.count = 0                  # of all trials: the number of the next one
@@ -123,9 +124,9 @@ class Database:
             reason = _reason(error)
             if "password" in reason:
                 fix = PASSWORD
-            secret = self.url.password if self.url else None
-            raise kind(what, where=self.shown, value=reason.replace(str(secret), "***") if secret else reason,
-                       fix=fix) from None
+            if self.secret:
+                reason = reason.replace(self.secret, "***")
+            raise kind(what, where=self.shown, value=reason, fix=fix) from None
 
     @contextlib.contextmanager
     def deciding(self) -> Iterator[None]:

@@ -59,6 +59,8 @@ class Run:
         """What the trial trains."""
         from ..train.config import assignments, read
         limits, plain = self._split()
+        if limits:
+            self._profile_text(limits)
         more = {"profile": str(self.profile)} if limits else {}
         return read(self.sweep.file, {**assignments(self.sweep.settings), **plain, **more})
 

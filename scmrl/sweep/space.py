@@ -20,6 +20,7 @@ from ..errors import UsageError
 EXAMPLE = "for example model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log or model.steps=2,4,6"
 KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 LARGEST = 2 ** 53                       # a database keeps numbers as doubles: exact up to here
+LONGEST = 200                           # characters of a word
 MOST_CHOICES, MOST_COMBINATIONS = 1000, 100_000
 
 
@@ -93,9 +94,11 @@ def _list(key: str, values: str) -> Axis:
         raise UsageError("too many values", where=f"--space {key}", limit=MOST_CHOICES, value=len(words))
     choices = tuple(parse_value(word.strip()) for word in words)
     for choice in choices:
-        if not (_number(choice) or isinstance(choice, bool) or (isinstance(choice, str) and choice)):
+        word = isinstance(choice, str) and 0 < len(choice) <= LONGEST
+        if not (_number(choice) or isinstance(choice, bool) or word):
             raise UsageError("a value is a finite number, a word, true or false", where=f"--space {key}",
-                             limit=f"numbers up to {LARGEST}", value=values, fix=EXAMPLE)
+                             limit=f"numbers up to {LARGEST}, words of {LONGEST} characters",
+                             value=values[:LONGEST], fix=EXAMPLE)
     if len(set(choices)) < len(choices):
         raise UsageError("a value is listed twice", where=f"--space {key}", value=values)
     return Axis(key, choices=choices)

@@ -81,7 +81,7 @@ class Sweep:
         try:
             sweep.check()
         except UsageError as error:
-            raise DataError(error.what, where=f"{path}: {error.where}", limit=error.limit, value=error.value,
+            raise DataError(error.what, where=f"{path}: {error.where or 'axes, settings'}", limit=error.limit, value=error.value,
                             fix=error.fix) from None
         return sweep
 

@@ -181,6 +181,7 @@ class Worker:
     def _run_trial(self, record: Record) -> None:
         trial = run.Run(self.sweep, self.out, record.number, record.settings)
         try:
+            trial.config()              # settings that do not go together need no process to be refused
             code = 0 if trial.finished else self._trained(trial, record)
             if code is None:
                 return

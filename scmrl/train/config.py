@@ -172,9 +172,10 @@ def read(path: Path | None, overrides: dict[str, object]) -> Config:
 def parse_value(text: str) -> object:
     """A TOML value; what is not one is taken as a string."""
     try:
-        return parse_toml(f"value = {text}", "--set")["value"]
+        table = parse_toml(f"value = {text}", "--set")
     except UsageError:
         return text
+    return table["value"] if len(table) == 1 else text
 
 
 def assignments(settings: Iterable[str]) -> dict[str, object]:
