@@ -300,7 +300,7 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     worker = Worker(wanted, out, tell)
     try:
         rows = worker.run(jobs)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, interrupts.Terminated):
         tell(f"interrupted; go on with: scmrl sweep --resume --out {quoted(out)}"
              + (f" --jobs {jobs}" if jobs > 1 else "")
              + (" (with the password in --storage or PGPASSWORD)" if worker.database.secret else ""))

@@ -28,7 +28,7 @@ def sweep(*options: str, **more) -> subprocess.Popen:
 
 
 def finished(process: subprocess.Popen) -> dict:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -37,7 +37,7 @@ def figures(report: dict) -> list[tuple]:
     return [(t["number"], t["parameters"], t["validation_accuracy"], t["energy_uj"]) for t in report["trials"]]
 
 
-def until(condition, process: subprocess.Popen, seconds: float = 120.0):
+def until(condition, process: subprocess.Popen, seconds: float = 300.0):
     """The first true value of `condition` while the process runs."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -316,7 +316,7 @@ def test_wrong_use_is_one_line_before_any_work(scmrl, tmp_path, options, said):
 def test_a_sweep_takes_no_folder_of_others(scmrl, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     code, _, err = scmrl("sweep", f"--out={tmp_path}", "--space=model.steps=1,2")
-    assert code == 2 and "not the folder of a sweep" in err and os.listdir(tmp_path) == ["thesis.tex"]
+    assert code == 2 and "files that scmrl did not write" in err and os.listdir(tmp_path) == ["thesis.tex"]
     code, _, err = scmrl("sweep", f"--out={tmp_path / 'thesis.tex'}", "--space=model.steps=1,2")
     assert code == 2 and (tmp_path / "thesis.tex").read_text() == "mine"
 

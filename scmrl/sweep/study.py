@@ -148,8 +148,6 @@ def request(out: Path, options: dict[str, object]) -> Sweep:
     """The checked sweep that the command line asks for; options that nobody gave are None or empty."""
     if (out / "sweep.json").exists():
         raise UsageError("a sweep is there already", where=out, fix="give --resume or another --out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError("not empty, and not the folder of a sweep", where=out, fix="give another --out")
     if options["grid"] and options["trials"]:
         raise UsageError("a grid has its own number of trials", where="--trials", value=options["trials"],
                          fix="leave --trials or --grid out")
