@@ -31,8 +31,8 @@ def test_axis_in_words(text, expected):
 @pytest.mark.parametrize("text", [
     "model.alpha", "=1,2", "a=", "a=2..1", "a=1..1", "a=0..1:log", "a=-1..1:log", "a=1..2:exp", "a=x..2", "a=1..",
     "a=1..nan", "a=nan..1", "a=-inf..1", "a=0..inf", "a=0..1e400", "a=0..10000000000000000", "a=false..true",
-    "a=1..2..3", "a=1,1", "a=1,1.0", "a=1,true", "a=nan,1", "a=inf", "a=1,,2", "a=[1],[2]", "a={},1",
-    "a=2020-01-01,1", "a=" + "9" * 5000, "a=" + "[" * 5000, "a=99999999999999999999", "a b=1,2", "a..b=1,2",
+    "a=1..2..3", "a=1,1", "a=1,1.0", "a=1,true", "a=nan,1", "a=inf", "a=1e999,1", "a=1,,2", "a=[1],[2]", "a={},1",
+    "a=" + "9" * 5000, "a=" + "[" * 5000, "a=99999999999999999999", "a b=1,2", "a..b=1,2",
     "a.=1,2", "a=1,\x1b2", "a=1,\ud800", "a=" + ",".join(map(str, range(2000)))])
 def test_axis_that_makes_no_sense_is_refused(text):
     with pytest.raises(UsageError, match="--space"):

@@ -93,9 +93,9 @@ def _list(key: str, values: str) -> Axis:
     if len(words) > MOST_CHOICES:
         raise UsageError("too many values", where=f"--space {key}", limit=MOST_CHOICES, value=len(words))
     choices = tuple(parse_value(word.strip()) for word in words)
-    for choice in choices:
-        word = isinstance(choice, str) and 0 < len(choice) <= LONGEST
-        if not (_number(choice) or isinstance(choice, bool) or word):
+    for choice, word in zip(choices, words):
+        named = isinstance(choice, str) and 0 < len(choice) <= LONGEST and not _numeral(word)
+        if not (_number(choice) or isinstance(choice, bool) or named):
             raise UsageError("a value is a finite number, a word, true or false", where=f"--space {key}",
                              limit=f"numbers up to {LARGEST}, words of {LONGEST} characters",
                              value=values[:LONGEST], fix=EXAMPLE)
@@ -120,6 +120,15 @@ def _range(key: str, values: str) -> Axis:
 def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) \
         and abs(value) <= LARGEST
+
+
+def _numeral(word: str) -> bool:
+    """Whether this reads as a number, as nan and 1e999 do, which TOML or the size of a double forbid."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_all(texts: Sequence[str]) -> tuple[Axis, ...]:

@@ -69,7 +69,7 @@ class Sweep:
     def load(out: Path) -> Sweep:
         """OUT/sweep.json, of this version or 0.1.0. Raises `DataError` naming the field."""
         path = out / "sweep.json"
-        table = read_json(path)
+        table = read_json(path, error=DataError)
         known = {field.name: field for field in dataclasses.fields(Sweep)}
         for name in table:
             if name not in known:
