@@ -57,8 +57,8 @@ def test_a_wrong_field_of_sweep_json_is_named(tmp_path, field, value):
     with pytest.raises(ScmrlError) as error:
         Sweep.load(written(tmp_path, **{field: value}))
     assert error.value.exit_code in (2, 3) and str(error.value).isprintable()
-    words = {"settings": "settings|set|alpha|train|nope|lr|validation", "grid": "grid", "config": "config",
-             "storage": "storage", "axes": "axes|space"}.get(field, field)
+    words = {"settings": "settings|set|alpha|train|nope|lr|validation", "grid": "grid",
+             "storage": "storage", "axes": "axes|space", "config": "config|nonexistent"}.get(field, field)
     assert any(word in str(error.value) for word in words.split("|")), str(error.value)
 
 

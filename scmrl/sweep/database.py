@@ -242,7 +242,7 @@ def parse(storage: str):
         raise UsageError("not the URL of a database", where="--storage", limit=FORMS, value=shown,
                          fix="write @, : and / in a password as %40, %3A and %2F")
     if importlib.util.find_spec("psycopg") is None:
-        raise MissingDependency("psycopg", enables="sweeps on PostgreSQL", install="pip install 'psycopg[binary]'")
+        raise MissingDependency("psycopg", enables="sweeps that several machines share")
     return url.set(drivername="postgresql+psycopg")
 
 

@@ -335,7 +335,7 @@ def pareto(records: Sequence[Record], directions: Sequence[str]) -> set[int]:
 def _need_optuna() -> None:
     import importlib.util
     if importlib.util.find_spec("optuna") is None:
-        raise MissingDependency("optuna", enables="sweeps", install="pip install 'scmrl[sweep]'")
+        raise MissingDependency("optuna", enables="sweeps")
 
 
 def _signal(code: int) -> str:
