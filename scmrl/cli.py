@@ -339,6 +339,9 @@ def evaluate(model, dataset, data_dir, split, silence, layers, json_):
                            progress=Progress("samples"))
     render(report, json_, f"scmrl export {quoted(model)} --target lava", f"scmrl energy {quoted(model)}",
            layers=layers)
+    if report.equals_training is False:
+        raise MismatchError("not the figure that training reported for these samples", value=report.correct,
+                            limit=report.training_correct, fix="report this with the bundle")
 
 
 @commands.command()
@@ -370,6 +373,9 @@ def export(model, target, out, samples, no_verify, json_):
     if wrong:
         raise MismatchError(f"exported to {', '.join(wrong)}, which differs from the original",
                             fix="report this with the bundle")
+    if any(row.equals_training is False for row in written):
+        raise MismatchError("the network does not give the spikes that training recorded", where=model,
+                            fix="freeze the model again, or report this with the bundle")
 
 
 @commands.command("import")

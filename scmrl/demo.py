@@ -12,7 +12,8 @@ from . import targets
 from .bundle import load
 from .convert import exporter
 from .deploy import jobs
-from .errors import quoted
+from .deploy.report import DeployReport, EvaluateReport, VerifyReport
+from .errors import MismatchError, quoted
 from .files import write_json
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
@@ -52,4 +53,16 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
                f"{deployed.mismatches} mismatching spikes on Lava in {samples} samples; "
                f"{time.monotonic() - started:.0f} s")
     tell(f"wrote {out}: bundle, lava, evaluate.json, deploy.json, verify.json, energy.json, deploy.png")
+    require_exact(whole, deployed, verified)
     tell(f"next: scmrl deploy {quoted(export)} --backend lava --picture spikes.png")
+
+
+def require_exact(whole: EvaluateReport, deployed: DeployReport, verified: VerifyReport) -> None:
+    """Raise `MismatchError` unless the integer model is the trained one, and every backend gives its spikes."""
+    if whole.equals_training is False:
+        raise MismatchError("not the figure that training reported", value=whole.correct, limit=whole.training_correct,
+                            fix="report this with the run")
+    for report, difference in ((deployed, deployed.first_difference), (verified, verified.first_difference)):
+        if report.bit_exact is False:
+            raise MismatchError(f"{report.command}: not bit-exact", value=f"first at {difference}",
+                                fix="report this with the run")

@@ -36,7 +36,7 @@ def export(model: Path, targets: Sequence[str], out: Path | None, *, verify: boo
         except (GraphError, MissingDependency) as error:
             if len(targets) == 1:
                 raise
-            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, *(None,) * 4,
+            rows.append(ExportRow(target, str(path), False, 0.0, 0, None, None, 0, *(None,) * 5, False, *(None,) * 5,
                                   (), str(error), {}))
     return ExportReport(str(model), bundle.origin, tuple(rows), len(bundle.graph.of_kind("lif")),
                         bundle.hash)
@@ -58,7 +58,7 @@ def _export(bundle: Bundle, target: str, path: Path, verify: bool, samples: int 
     verified = {"backend": None, "version": None, "samples": 0, "exported_vs_labels": None,
                 "original_vs_labels": None, "exported_vs_float": None, "original_vs_float": None,
                 "exported_vs_original": None, "bit_exact": None, "spike_agreement": None, "spike_recall": None,
-                "spike_precision": None, "dead": ()}
+                "spike_precision": None, "equals_training": None, "dead": ()}
     exact = False
     if verify:
         try:
@@ -91,4 +91,5 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
             "exported_vs_original": agree(classes[1], classes[0]), "bit_exact": comparison.bit_exact,
             "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1),
             "spike_recall": comparison.spikes.recall, "spike_precision": comparison.spikes.precision,
+            "equals_training": chosen.trained and compare(bundle.graph, chosen.trained, original).bit_exact,
             "dead": tuple(name for name, spikes in original.spikes.items() if not spikes.any())}

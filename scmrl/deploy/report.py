@@ -281,6 +281,7 @@ class ExportRow:
     spike_agreement: float | None
     spike_recall: float | None                  # share of the original's spikes that the exported model has
     spike_precision: float | None
+    equals_training: bool | None                # the original gives the very spikes that training recorded
     dead: tuple[str, ...]                       # populations of the original that never fired
     why: str
     summary: dict
@@ -313,6 +314,7 @@ class ExportReport(Report):
         equal = "bit-exact" if row.bit_exact else "not compared" if row.bit_exact is None else \
             "DIFFERS" if row.exact else f"float: {percent(row.spike_recall)} of spikes equal"
         ran = f" on {row.backend}" if row.backend else ""
+        ran += ", but DIFFERS from training" if row.equals_training is False else ""
         return f"{equal}{ran}; {figure(round(row.bytes / 1000, 1))} kB"
 
     def details(self) -> Iterator[object]:
