@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scmrl import reference
-from scmrl.data import Corruption, FrontEnd, cochlea, events, load, tasks, triple_digits
+from scmrl.data import Corruption, FrontEnd, cochlea, events, load, nmnist, tasks, triple_digits
 from scmrl.data.corruption import corruption
+from scmrl.data.nmnist_fsdd import match
 from scmrl.data.pairs import WINDOW, Pairs
 from scmrl.errors import DataError, ScmrlError, UsageError
 
@@ -296,6 +297,72 @@ def test_triples_show_one_digit_and_never_an_image_that_was_filmed(tree, split):
     assert np.array_equal(columns, 2 + 3 * pairs.label)
     assert np.array_equal(pairs.image.sum(1).argmax(1), 2 * pairs.label + 4) and pairs.image[:, 0, 0].max() == 0
     assert len(pairs) == {"train": 150, "test": 250}[split] and triple_digits.FILMED[split] < 1001
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_row_hears_and_sees_one_digit_and_recordings_are_used_evenly(tree, split):
+    pairs = load("nmnist-fsdd", split=split, data_dir=tree, steps=4)
+    columns = pairs.recorded["visual"].sum((1, 2, 3)).argmax(1)
+    assert np.array_equal(columns, 2 + 3 * pairs.label) and pairs.cochlea_steps == 4
+    heard = np.abs(np.fft.rfft(pairs.waveform[:, :1600])).argmax(1) * 5
+    assert np.abs(heard - (300 + 150 * pairs.label)).max() <= 5
+    assert np.array_equal(np.bincount(pairs.label), [{"train": 15, "test": 25}[split]] * 10)
+    used = np.bincount(pairs.group)
+    assert len(used) == {"train": 80, "test": 50}[split] and used.max() - used.min() <= 1
+    lengths = np.max(np.where(pairs.waveform != 0, np.arange(8000), 0), 1) + 1
+    takes = set(np.round((lengths - 1600) / 40).astype(int))
+    assert takes == (set(range(5, 20)) if split == "train" else set(range(5)))
+    encoded = FrontEnd.fit(pairs).encode_pairs(pairs)
+    assert set(encoded) == {"audio", "visual"}
+    assert all(x.shape[1] == 4 and set(np.unique(x)) == {0, 1} for x in encoded.values())
+    again = load("nmnist-fsdd", split=split, data_dir=tree, steps=4)
+    other = load("nmnist-fsdd", split=split, data_dir=tree, steps=4, seed=1)
+    assert np.array_equal(again.group, pairs.group) and not np.array_equal(other.group, pairs.group)
+
+
+def test_a_take_meets_different_recordings_of_its_digit():
+    spoken, digit = np.repeat([3, 7], 4), np.array([7, 3, 3, 7, 3, 7, 7])
+    take, event = match(spoken, digit, 3, np.random.default_rng(0))
+    assert np.array_equal(spoken[take], digit[event]) and np.array_equal(np.bincount(take), [3] * 8)
+    assert all(len(set(event[take == t])) == 3 for t in range(8))
+    used = np.bincount(event, minlength=7)
+    assert used[digit == 3].tolist() == [4, 4, 4] and np.ptp(used[digit == 7]) <= 2
+    few, _ = match(np.array([3]), np.array([3, 3]), 5, np.random.default_rng(0))
+    assert len(few) == 2                                    # all there are
+
+
+def test_a_digit_with_few_test_recordings_takes_the_last_of_its_training_ones(tree, tmp_path):
+    """As the part at hand is: training does without those, and no recording is in both."""
+    import shutil
+    shutil.copytree(tree, tmp_path / "data")
+    folder = tmp_path / "data" / "nmnist"
+    for number in (60001 + 10 * i + 4 for i in range(3)):   # of digit 4 two test recordings are left
+        (folder / f"{number}.bs2").unlink()
+    whole = {split: nmnist.recordings(tree, split, 2, []) for split in ("train", "test")}
+    got = {split: nmnist.recordings(tmp_path / "data", split, 2, []) for split in ("train", "test")}
+    assert np.bincount(got["test"][1]).tolist() == [5] * 10
+    assert np.bincount(got["train"][1]).tolist() == [8] * 4 + [5] + [8] * 5
+    moved = got["test"][0][-3:]
+    assert np.array_equal(moved, whole["train"][0][whole["train"][1] == 4][-3:])
+    seen = {x.tobytes() for x in got["train"][0]}
+    assert not [x for x in got["test"][0] if x.tobytes() in seen]
+    for number in (60001 + 10 * i + 4 for i in range(3, 5)):
+        (folder / f"{number}.bs2").unlink()
+    for number in (1 + 10 * i + 4 for i in range(8, 13)):   # and of training ones too few to give any away
+        (folder / f"{number}.bs2").unlink()
+    left = {split: np.bincount(nmnist.recordings(tmp_path / "data", split, 2, [])[1], minlength=10)[4]
+            for split in ("train", "test")}
+    assert left == {"train": 3, "test": 0}
+
+
+def test_validation_shares_neither_takes_nor_recordings_with_training(tree):
+    pytest.importorskip("torch", reason="training needs torch")
+    from scmrl.train.feed import split_groups
+    pairs = load("nmnist-fsdd", split="train", data_dir=tree, steps=2)
+    for seed in (42, 43):
+        train, validation = split_groups(pairs, 0.1, seed)
+        assert not set(train.group) & set(validation.group) and not set(train.row) & set(validation.row)
+        assert len(set(validation.group)) == 8 and len(train) + len(validation) == 150
 
 
 def feed_of(tree, **settings):
