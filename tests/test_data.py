@@ -133,6 +133,24 @@ def test_digits_av_pairs_by_digit(test):
     assert len(drawn) == 360 and list(drawn.values()) == test.label.tolist()
 
 
+def test_digits_av_images_are_the_scans_between_pixel_centres(test):
+    """Bilinear: pixel i of 28 lies at (i + 1/2) 8 / 28 - 1/2 of the scan's eight; 16 of ink is white."""
+    from sklearn.datasets import load_digits
+    ink = load_digits().images
+    assert {np.rint(x * 255 / 16).astype(np.uint8).tobytes() for x in ink} > {scan.tobytes() for scan in scans("test")[0]}
+    place = np.clip((np.arange(28) + 0.5) * 8 / 28 - 0.5, 0, 7)
+    weight = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(8)))
+    for scan, image in zip(scans("test")[0], test.image):
+        assert np.abs(weight @ (scan / 255.0) @ weight.T - image).max() < 0.01
+
+
+def test_digits_av_keeps_its_split(test):
+    """What was tested on stays what is tested on."""
+    import hashlib
+    images = hashlib.sha256(scans("test")[0].tobytes()).hexdigest()
+    assert images[:16] == "37ba0c5942538370" and test.label.tolist() == sorted(test.label.tolist())
+
+
 def test_digits_av_assets_are_small_and_whole():
     index = json.loads((ASSETS / "digits_av.json").read_text())
     assert sum(path.stat().st_size for path in ASSETS.iterdir()) < 6e6
@@ -253,12 +271,22 @@ def test_av_mnist_caps_a_long_list(tree):
 
 
 def test_av_mnist_says_what_a_folder_lacks(tree, tmp_path_factory):
-    with pytest.raises(DataError, match="no train recording of 0, 1, 2.*images-idx3.*no such file"):
+    with pytest.raises(DataError, match="no train recording of 0, 1, 2.*images-idx3.*No such file"):
         load("av-mnist", split="train", data_dir=tmp_path_factory.mktemp("empty"))
     for path in (tree / "fsdd" / "recordings").glob("8_*"):
         path.unlink()
     with pytest.raises(DataError, match="no test recording of 8"):
         load("av-mnist", split="test", data_dir=tree)
+
+
+def test_av_mnist_refuses_a_label_that_is_no_digit(tree):
+    for label, said in ((9, ""), (10, "a label of 10")):
+        write_idx(tree / "mnist" / "t10k-labels-idx1-ubyte.gz", np.append(np.tile(np.arange(10), 20)[:-1], label))
+        if said:
+            with pytest.raises(DataError, match=said):
+                load("av-mnist", split="test", data_dir=tree)
+        else:
+            assert load("av-mnist", split="test", data_dir=tree).label.max() == 9
 
 
 def test_av_mnist_refuses_images_and_labels_that_do_not_match(tree):
@@ -292,6 +320,11 @@ def test_idx_reads_what_was_written(tmp_path):
     assert np.array_equal(read_idx(tmp_path / "a.gz", axes=3), array)
     with pytest.raises(DataError, match="not an idx file"):
         read_idx(tmp_path / "a.gz", axes=1)
+    content = gzip.decompress((tmp_path / "a.gz").read_bytes())
+    for wrong in (content[:-1], content + b"\0"):
+        (tmp_path / "a.gz").write_bytes(gzip.compress(wrong))
+        with pytest.raises(DataError, match="do not fill the shape in the header"):
+            read_idx(tmp_path / "a.gz", axes=3)
 
 
 def test_an_idx_file_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path, monkeypatch):
@@ -440,6 +473,23 @@ def test_silence_is_no_spike(front_end, test):
         assert not levels[:, (end + 256) // 256 + 1:].any()
 
 
+def test_a_sound_is_its_log_mel_in_63_levels_in_plain_numpy(front_end, test):
+    """512 samples under a periodic Hann window every 256, zeros around; 32 bands from 50 to 4000 Hz; log10, floor 0.01;
+    from the mean of the training set to 2.5 deviations above it."""
+    import librosa
+    bank = librosa.filters.mel(sr=8000, n_fft=512, n_mels=32, fmin=50.0, fmax=4000.0, dtype=np.float64)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    for sound in test.waveform[::60].astype(float):
+        padded = np.pad(sound, 256)
+        power = [bank @ np.abs(np.fft.rfft(padded[at:at + 512] * hann)) ** 2 for at in range(0, 8001, 256)]
+        mel = np.log10(np.maximum(np.array(power).T, 1e-2))
+        assert np.allclose(front_end.log_mel(sound[None])[0], mel, atol=1e-6)
+        z = (mel - front_end.audio.mean) / front_end.audio.std / 2.5
+        expected = np.clip(np.rint(z * 63), 0, 63)
+        got = front_end.encode_audio(sound[None].astype(np.float32))[0, 0]
+        assert (got != expected).mean() < 1e-3 and np.abs(got - expected).max() <= 1 and expected.max() == 63
+
+
 def test_encoding_does_not_depend_on_the_batch(front_end, test):
     waveform, image = HARD.apply(test.take(np.arange(20)), seed=0).waveform, test.image[:20]
     together = front_end.encode(waveform, image)
@@ -510,6 +560,18 @@ def test_encode_files_equals_encode(front_end, test, tmp_path):
     assert np.abs(ours["audio"].astype(int) - expected["audio"]).max() <= 1
 
 
+def test_of_a_longer_file_the_first_second_counts(front_end, tmp_path):
+    for rate in (8000, 16000):
+        t = np.arange(rate) / rate
+        low, high = np.sin(2 * np.pi * 300 * t), 0.9 * np.sin(2 * np.pi * 2500 * t)
+        write_wav(tmp_path / "long.wav", np.concatenate([low, high]), rate=rate)
+        write_wav(tmp_path / "short.wav", low, rate=rate)
+        Image.new("L", (28, 28), 9).save(tmp_path / "a.png")
+        long, short = (front_end.encode_files(tmp_path / f"{name}.wav", tmp_path / "a.png")["audio"]
+                       for name in ("long", "short"))
+        assert np.array_equal(long, short) and long[0, 0, 20:, 4:28].sum() < long[0, 0, :8, 4:28].sum()
+
+
 def test_encode_files_resamples_and_resizes(front_end, tmp_path):
     write_wav(tmp_path / "fast.wav", np.sin(2 * np.pi * 700 * np.arange(30000) / 22050), rate=22050)
     write_wav(tmp_path / "slow.wav", np.sin(2 * np.pi * 700 * np.arange(8000) / 8000))
@@ -530,9 +592,9 @@ def test_encode_files_names_the_file_at_fault(front_end, tmp_path):
         front_end.encode_files(text, png)
     with pytest.raises(DataError, match="notes.txt: not a whole image"):
         front_end.encode_files(wav, text)
-    with pytest.raises(DataError, match="absent.wav: no such file"):
+    with pytest.raises(DataError, match="absent.wav: cannot read .got No such file"):
         front_end.encode_files(tmp_path / "absent.wav", png)
-    with pytest.raises(DataError, match="absent.png: no such file"):
+    with pytest.raises(DataError, match="absent.png: cannot read .got No such file"):
         front_end.encode_files(wav, tmp_path / "absent.png")
     png.write_bytes(png.read_bytes()[:50])
     with pytest.raises(DataError, match="a.png: not a whole image"):

@@ -60,7 +60,7 @@ def test_damaged_recordings_are_named(tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(DataError, match=f"{name}.*{said}"):
             events.read_bs2(tmp_path / name)
-    with pytest.raises(DataError, match="nothing: no such file"):
+    with pytest.raises(DataError, match="nothing: cannot read .got No such file"):
         events.read_bs2(tmp_path / "nothing")
 
 
@@ -92,7 +92,7 @@ def test_a_pause_is_told_and_an_hour_is_the_most(tmp_path, capsys, monkeypatch):
     assert len(events.read_bs2(path)) == 3
     assert "1.bs2: no event for 1.5 s, 9.3e-05 s after the first" in capsys.readouterr().err
     path.write_bytes(packed([(i * 4_000_000 % 2**23, 1, 1, 0) for i in range(902)]))
-    with pytest.raises(DataError, match="too long.*3600 s, got 3604 s"):
+    with pytest.raises(DataError, match="too long.*3600 s, got 3604"):
         events.read_bs2(path)
 
 
@@ -125,6 +125,27 @@ def test_cochlea_hears_a_tone_in_its_band_and_silence_not_at_all():
     halves = cochlea.spikes(late[None], 4)[0].sum((1, 2, 3))
     assert halves[0] == 0 and halves[2:].min() > 0
     assert np.array_equal(cochlea.spikes(late[None], 8)[0].sum(), cochlea.spikes(late[None], 8).sum())
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_cochlea_is_its_equations_neuron_by_neuron(steps):
+    """Mel power of 256 samples around each slot of 0.64 s / (32 T), 50 to 4000 Hz; log10 of it from -1.5 to 1.5 drives
+    an integrate-and-fire neuron with a gain of a half."""
+    librosa = pytest.importorskip("librosa")
+    sound = np.random.default_rng(7).normal(size=WINDOW) * np.exp(-np.arange(WINDOW) / 1500)
+    bank = librosa.filters.mel(sr=8000, n_fft=256, n_mels=32, fmin=50.0, fmax=4000.0, dtype=np.float64)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+    heard = np.concatenate([np.zeros(128), sound[:5120].astype(np.float32), np.zeros(256)])
+    expected, u = np.zeros((steps, 32, 32), int), np.zeros(32)
+    for slot in range(32 * steps):
+        at = int(slot * 5120 / (32 * steps))
+        power = bank @ np.abs(np.fft.rfft(heard[at:at + 256] * hann)) ** 2
+        u += 0.5 * np.clip((np.log10(np.maximum(power, 1e-12)) + 1.5) / 3, 0, 1)
+        fired = u >= 1
+        u -= fired
+        expected[slot // 32, :, slot % 32] = fired
+    got = cochlea.spikes(sound.astype(np.float32)[None], steps)[0, :, 0]
+    assert np.mean(got != expected) < 1e-3 and 0.05 < expected.mean() < 0.4     # to the rounding of a sum
 
 
 def test_a_sound_is_the_same_in_every_batch():
@@ -176,6 +197,19 @@ def test_hard_events_are_fewer_and_some_come_from_nowhere():
     assert abs(noisy[was].mean() - 5 * 0.25 - 0.02) < 0.02 and abs(noisy[~was].mean() - 0.02) < 0.002
     assert np.array_equal(noisy, noise.apply(pairs, 0).recorded["event"])
     assert (Corruption(event_keep=0.0).apply(pairs, 0).recorded["event"] == 0).all()
+
+
+def test_a_pixel_that_saw_as_many_events_as_it_holds_sees_no_more():
+    pairs = dataclasses.replace(some_pairs(), recorded={"event": np.full((40, 3, 2, 32, 32), 255, np.uint8)})
+    assert (Corruption(event_noise=3.0).apply(pairs, 0).recorded["event"] == 255).all()
+
+
+def test_hard_and_severe_are_what_the_results_say():
+    assert corruption(False, "one") == Corruption()
+    assert corruption(True, "all") == Corruption(audio_snr_db=0.0, pixel_keep=0.25, pixel_noise=0.3, event_keep=0.1,
+                                                 event_noise=0.6)
+    assert corruption(True, "one") == Corruption(audio_snr_db=-12.0, pixel_keep=0.05, pixel_noise=0.5, event_keep=0.02,
+                                                 event_noise=1.0, spoil="one")
 
 
 def test_event_noise_out_of_range_is_refused():

@@ -399,6 +399,20 @@ def test_spectrogram_is_that_of_the_equation(tmp_path):
     assert np.allclose(encoders.spectrogram(tmp_path / "silence.wav"), np.log(1e-7))
 
 
+def test_spectrogram_is_the_equations_in_plain_numpy(tmp_path):
+    """log(|STFT| + 1e-7): 512 samples under a periodic Hann window every 353, zeros around, sound clamped to 1."""
+    soundfile = pytest.importorskip("soundfile")
+    x = np.random.default_rng(3).normal(0, 0.7, 9000).astype(np.float32)
+    x[2000:5000] = 0
+    soundfile.write(tmp_path / "a.wav", x, encoders.RATE, subtype="FLOAT")
+    padded = np.pad(np.clip(x.astype(float), -1, 1), 256)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    frames_ = [np.fft.rfft(padded[at:at + 512] * hann) for at in range(0, len(x) + 1, 353)]
+    expected = encoders.bilinear(np.log(np.abs(np.array(frames_)).T + 1e-7), 128)
+    assert np.allclose(encoders.spectrogram(tmp_path / "a.wav")[0], expected, atol=1e-3)
+    assert np.abs(x).max() > 1.5 and expected.min() < -15           # both ends are reached
+
+
 def test_float_wav_is_read_too(tmp_path):
     soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "f.wav", np.linspace(-0.5, 0.5, 4000, dtype=np.float32), 22050, subtype="FLOAT")
@@ -421,6 +435,25 @@ def test_training_crops_repeat_with_their_stream_and_are_parts():
     assert a.max() <= 127 and not a[:, 2].any()
     slope = a[:, 0, 64, -1].astype(int) - a[:, 0, 64, 0]
     assert (slope > 0).any() and (slope < 0).any()      # some are mirrored
+
+
+def test_training_crops_have_the_published_areas_and_proportions():
+    """8 to 100 % of the picture, 3:4 to 4:3, anywhere in it, half of them mirrored."""
+    pictures = np.zeros((600, 3, 128, 128), np.uint8)
+    pictures[:, 0], pictures[:, 1] = 2 * np.arange(128), 2 * np.arange(128)[:, None]
+    got = encoders.cropped(pictures, np.random.default_rng(5)).astype(float)
+    first, last, up, down = got[:, 0, 64, 0], got[:, 0, 64, -1], got[:, 1, 0, 64], got[:, 1, -1, 64]
+    width, height = (np.abs(a - b) / 2 + 1 for a, b in ((last, first), (down, up)))
+    area, ratio = width * height / 128**2, width / height
+    assert area.min() == pytest.approx(0.08, abs=0.02) and area.max() > 0.95
+    assert area.mean() == pytest.approx(0.52, abs=0.05)             # a little less than uniform: sides are cut at 128
+    small = area < 0.4                                              # none of these meets an edge of the picture
+    assert 0.72 < ratio[small].min() < 0.8 and 1.25 < ratio[small].max() < 1.38
+    assert np.log(ratio[small]).mean() == pytest.approx(0, abs=0.03)
+    mirrored = last < first
+    assert abs(mirrored.sum() - 300) < 5 * 600**0.5 / 2
+    centre = (np.minimum(first, last)[small] / 2) / (128 - width[small])
+    assert centre.min() < 0.1 and centre.max() > 0.9 and centre.mean() == pytest.approx(0.5, abs=0.06)
 
 
 def frames(**arrays) -> Pairs:

@@ -191,7 +191,7 @@ def test_a_flac_without_a_length_is_refused(tmp_path):
 
 
 def test_a_recording_is_an_hour_at_most(put):
-    with pytest.raises(DataError, match="too long .limit 3600 s, got 3601 s"):
+    with pytest.raises(DataError, match="too long .limit 3600 s, got 3601"):
         read_sound(put(riff(bytes(1000 * (SECONDS + 1)), form=fmt(rate=1000, bits=8))))
     with pytest.raises(DataError, match=f"too long .limit {(1 << 26) // 384_000} s"):
         read_sound(put(riff(bytes((1 << 26) + 2), form=fmt(rate=384_000, bits=8))))
@@ -202,9 +202,9 @@ def test_a_recording_is_an_hour_at_most(put):
 def test_pipes_devices_and_folders_are_refused_at_once(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
-        with pytest.raises(DataError, match="not a file: a folder, a pipe or a device"):
+        with pytest.raises(DataError, match="only regular files are"):
             read(path)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="cannot read .got No such file"):
         read(tmp_path / "absent")
 
 
@@ -340,7 +340,7 @@ def animated() -> bytes:
     (lambda x: png_of(x)[:-30], "not a whole image"),
     (lambda x: png_of(x)[:40], "not a whole image"),
     (lambda x: png_of(x).replace(b"IDAT", b"IDAD"), "not a whole image"),
-    (lambda x: png_of(x, size=(7100, 7100)), "too large .limit 50000000 pixels, got 7100 x 7100"),
+    (lambda x: png_of(x, size=(7100, 7100)), "too large .limit 50000000 pixels, got 50410000.; if it is trusted, set SCMRL_LIMIT_FACTOR=2"),
     (lambda x: png_of(x, size=(2**20, 2**20)), "too large .limit 50000000 pixels"),
     (lambda x: png_of(x, size=(10_000, 9_500)), "too large .limit 50000000 pixels"),
     (lambda x: png_of(np.zeros((2, 41), np.uint8)), "too narrow .limit 20 : 1, got 41 x 2"),

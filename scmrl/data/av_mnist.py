@@ -128,5 +128,5 @@ def _gather(read: Callable[[Path], np.ndarray], path: Path, faults: list[str]) -
     try:
         return read(path)
     except DataError as error:
-        faults.append(f"{path}: {error.what}")
+        faults.append(str(error))
         return None

@@ -88,7 +88,7 @@ def encode_all(encode: Callable[[Path], np.ndarray], paths: list[Path], faults: 
         try:
             frame = encode(path)
         except DataError as error:
-            faults.append(f"{path}: {error.what}")
+            faults.append(str(error))
             continue
         if out is None:
             out = np.empty((len(paths), *frame.shape), frame.dtype)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..reading import read_bytes
 from ..progress import say
+from ..reading import check_bound, read_bytes
 
 EVENT_BYTES = 5
 CAMERA_SIDE = 34
@@ -71,9 +71,8 @@ def in_time(events: np.ndarray, bits: int, where: object) -> np.ndarray:
     order = np.argsort(time, kind="stable")
     out = events[order]
     out["t"] = time[order] - time[order[0]]
-    if out["t"][-1] > SECONDS * 1_000_000:
-        raise DataError("the recording is too long", where=where, limit=f"{SECONDS} s",
-                        value=f"{out['t'][-1] / 1e6:.6g} s", fix="cut it into parts")
+    check_bound("the recording is too long", -(-int(out["t"][-1]) // 1_000_000), SECONDS, where=where, error=DataError,
+                unit="s")
     pause = np.diff(out["t"])
     if pause.max(initial=0) >= PAUSE_US:
         at = int(pause.argmax())

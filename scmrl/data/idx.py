@@ -21,7 +21,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     Raises DataError for a file that is missing, not gzip-ed, not idx, truncated, or too large.
     """
     try:
-        with opened(path, BYTES, error=DataError) as packed, gzip.open(packed) as file:
+        with opened(path, BYTES, error=DataError) as packed, gzip.GzipFile(fileobj=packed) as file:
             content = file.read(bound(BYTES) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", where=path, fix="fetch it again") from None

@@ -64,7 +64,7 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 16
             try:
                 seen.append(camera_frames(read_aedat(filmed[digit][row]), steps))
             except DataError as error:
-                faults.append(f"{filmed[digit][row]}: {error.what}")
+                faults.append(str(error))
             heard.append(spoken[digit][take])
             groups.append(digit * RECORDED + take)
         labels += [digit] * len(half)

@@ -39,7 +39,7 @@ def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tup
             made.append(frames(read_bs2(path), steps, duration_us=DURATION_US, bits=8))
             kept.append(digit)
         except DataError as error:
-            faults.append(f"{path}: {error.what}")
+            faults.append(str(error))
     return np.array(made, np.uint8), np.array(kept, np.int64)
 
 

@@ -13,14 +13,16 @@ What enters a network shows light strokes on black, as MNIST does: dark strokes 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError
-from ..reading import regular
+from ..reading import check_bound, opened
 from .library import library
 
 if TYPE_CHECKING:
@@ -41,23 +43,32 @@ def read_picture(path: str | Path) -> Picture:
     large, of several pictures, or of a kind that cannot be read surely; MissingDependency without Pillow.
     """
     Image = library("PIL.Image", "pillow", enables="pictures")
-    path = regular(path, BYTES, error=DataError)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    path = Path(path)
+    with opened(path, BYTES, error=DataError) as file, _own_bounds():
         try:
-            with Image.open(path, formats=FORMATS) as picture:
+            with Image.open(file, formats=FORMATS) as picture:
                 _check(picture, path)
                 return _eight_bits(library("PIL.ImageOps", "pillow", enables="pictures").exif_transpose(picture), path)
         except (DataError, MemoryError):
             raise
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            raise DataError("the picture is too large", where=path, limit=f"{PIXELS} pixels") from None
         except Image.UnidentifiedImageError:
             raise DataError("not a whole image in PNG or JPEG", where=path, fix=USE) from None
         except Exception as error:      # Pillow's decoders raise a dozen kinds on damaged bytes
             raise DataError(f"not a whole image: {error or type(error).__name__}", where=path,
                             fix="fetch or write it again") from None
+
+
+@contextlib.contextmanager
+def _own_bounds() -> Iterator[None]:
+    """Pillow's bound of pixels, which only warns, and its other warnings are off: `_check` comes before any pixel."""
+    Image = library("PIL.Image", "pillow", enables="pictures")
+    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = theirs
 
 
 def grey(path: str | Path, side: int) -> np.ndarray:
@@ -81,8 +92,7 @@ def square(picture: Picture, side: int) -> np.ndarray:
 def _check(picture: Picture, path: Path) -> None:
     """Before any pixel is decoded."""
     width, height = picture.size
-    if width * height > PIXELS:
-        raise DataError("the picture is too large", where=path, limit=f"{PIXELS} pixels", value=f"{width} x {height}")
+    check_bound("the picture is too large", width * height, PIXELS, where=path, error=DataError, unit="pixels")
     if max(width, height) > RATIO * min(width, height):
         raise DataError("the picture is too narrow", where=path, limit=f"{RATIO} : 1", value=f"{width} x {height}",
                         fix="cut out the part that counts")

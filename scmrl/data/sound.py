@@ -22,7 +22,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import DataError
-from ..reading import opened as opened_file
+from ..reading import check_bound, opened
 from .library import library
 
 RATES = range(1000, 384_001)        # Hz
@@ -46,11 +46,10 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     soundfile = library("soundfile", "soundfile", enables="recordings")
     path = Path(path)
     try:
-        with opened_file(path, BYTES, error=DataError) as file:
+        with opened(path, BYTES, error=DataError) as file:
             _check_name(file, path)
-            whole = _whole(file, os.fstat(file.fileno()).st_size, path)
-            with soundfile.SoundFile(whole) as opened:
-                return _mono(opened, path), opened.samplerate
+            with soundfile.SoundFile(_whole(file, path)) as sound:
+                return _mono(sound, path), sound.samplerate
     except OSError as error:
         raise DataError("cannot read the recording", where=path, value=error.strerror or error) from None
     except soundfile.SoundFileError as error:           # libsndfile's own words
@@ -66,12 +65,12 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return librosa.resample(samples, orig_sr=rate, target_sr=target)
 
 
-def _mono(opened, path: Path) -> np.ndarray:
+def _mono(sound, path: Path) -> np.ndarray:
     """All samples of an open sound file, checked before and after they are decoded."""
-    _check(opened, path)
-    out, done = np.empty(opened.frames, np.float32), 0
+    _check(sound, path)
+    out, done = np.empty(sound.frames, np.float32), 0
     while done < len(out):
-        block = opened.read(min(BLOCK, len(out) - done), dtype="float32", always_2d=True)
+        block = sound.read(min(BLOCK, len(out) - done), dtype="float32", always_2d=True)
         if not len(block):
             raise DataError("the recording is truncated", where=path, limit=f"{len(out)} samples",
                             value=f"{done} samples")
@@ -88,21 +87,21 @@ def _mono(opened, path: Path) -> np.ndarray:
     return out
 
 
-def _check(opened, path: Path) -> None:
-    if opened.subtype not in CODINGS:
+def _check(sound, path: Path) -> None:
+    """Before anything is allocated: what an open sound file says of itself."""
+    rate = sound.samplerate
+    if sound.subtype not in CODINGS:
         raise DataError("unknown coding of samples", where=path, limit="PCM, float, mu-law or A-law",
-                        value=opened.subtype_info, fix=CONVERT)
-    if opened.samplerate not in RATES:
-        raise DataError("sample rate out of range", where=path, value=f"{opened.samplerate} Hz",
+                        value=sound.subtype_info, fix=CONVERT)
+    if rate not in RATES:
+        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz",
                         limit=f"{RATES.start} to {RATES.stop - 1} Hz")
-    if opened.frames == 0:
+    if sound.frames == 0:
         raise DataError("the recording is empty", where=path)
-    if opened.frames > UNKNOWN_64:
+    if sound.frames > UNKNOWN_64:
         raise DataError("the header has no length", where=path, fix="write it to a file instead of a pipe")
-    most = min(SECONDS * opened.samplerate, SAMPLES)
-    if opened.frames > most:
-        raise DataError("the recording is too long", where=path, limit=f"{most // opened.samplerate} s",
-                        value=f"{opened.frames // opened.samplerate} s", fix="cut it into parts")
+    check_bound("the recording is too long", -(-sound.frames // rate), min(SECONDS, SAMPLES // rate), where=path,
+                error=DataError, unit="s")
 
 
 def _check_name(file: BinaryIO, path: Path) -> None:
@@ -115,9 +114,9 @@ def _check_name(file: BinaryIO, path: Path) -> None:
         raise DataError("not a WAV or FLAC file", where=path, value=repr(first), fix=CONVERT)
 
 
-def _whole(file: BinaryIO, size: int, path: Path) -> BinaryIO:
+def _whole(file: BinaryIO, path: Path) -> BinaryIO:
     """`file` with the length of its samples in the header, or DataError where it has less than it says."""
-    kind = file.read(4)
+    size, kind = os.fstat(file.fileno()).st_size, file.read(4)
     file.seek(0)
     if kind == b"riff":
         said = struct.unpack("<16xq", file.read(24).ljust(24, b"\0"))[0]

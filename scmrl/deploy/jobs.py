@@ -79,10 +79,14 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
     names = [p.name for p in bundle.graph.of_kind("input")]
     if set(arrays) == {"x"} and len(names) == 1:
         arrays = {names[0]: arrays["x"]}
-    inputs = {name: x[:wanted] for name, x in check_inputs(bundle.graph, arrays).items()}
-    total = len(next(iter(inputs.values())))
+    inputs = check_inputs(bundle.graph, arrays)
+    there = len(next(iter(inputs.values())))
+    if wanted is not None and wanted > there:
+        raise UsageError("more samples than the file holds", where="--samples", limit=there, value=wanted)
+    total = wanted or there
+    inputs = {name: x[:total] for name, x in inputs.items()}
     if labels is not None:
-        labels = check_labels(bundle.graph, labels[:total] if labels.ndim else labels, total, where=f"{file}: y")
+        labels = check_labels(bundle.graph, labels, there, where=f"{file}: y")[:total]
     return Samples(inputs, labels, None, f"given samples 1 to {total} of {Path(file).name}",
                    Origin(GIVEN, NONE if labels is None else TRUE))
 
@@ -245,13 +249,13 @@ def dataset_samples(bundle: Bundle, dataset: str | None, data_dir: str | None, s
         raise UsageError("the model does not say which dataset it was trained on", fix="give --dataset")
     hard, task = bool(bundle.training.get("hard")), bundle.training.get("task", "name")
     noise = corruption(hard, bundle.training.get("spoil", "all"))
-    pairs = noise.apply(load_pairs(name, split=split, data_dir=data_dir, steps=bundle.graph.steps), 0)
-    encoded = FrontEnd.from_dict(bundle.frontend).encode_pairs(pairs)
+    pairs = load_pairs(name, split=split, data_dir=data_dir, steps=bundle.graph.steps)
+    tasks.check_classes(task, pairs, bundle.graph)
+    encoded = FrontEnd.from_dict(bundle.frontend).encode_pairs(noise.apply(pairs, 0))
     wanted = [p.name for p in bundle.graph.of_kind("input")]
     missing = sorted(set(wanted) - set(encoded))
     if missing:
         raise DataError("the dataset lacks a modality of the model", where=name, value=missing)
-    tasks.check_classes(task, pairs, bundle.graph)
     encoded, labels, _ = tasks.pose(task, {n: encoded[n] for n in wanted}, pairs.label, tasks.fixed())
     words = [name, *(["--hard"] if hard else []), *([f"task {task}"] if task != "name" else [])]
     return encoded, labels, f"{' '.join(words)}, {split} split"

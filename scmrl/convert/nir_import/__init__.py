@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...activity import Spikes, predictions
+from ...activity import Spikes, check_labels, predictions
 from ...bundle import Bundle
 from ...errors import DataError, UsageError
 from ...reading import read_arrays
@@ -69,6 +69,8 @@ def run_import(path: str | Path, *, calibrate: str | Path | None = None, steps: 
     if given is not None and labels is not None and labels.shape != (len(next(iter(given.values()))),):
         raise DataError("labels must be one for each sample", where=f"{calibrate}: y", value=labels.shape)
     graph, report, (inputs, classes) = _import(floats, given, steps, weight_bits, input_bits, labels)
+    if labels is not None:
+        labels = check_labels(graph, labels, len(classes), where=f"{calibrate}: y")
     training = {"imported": str(Path(path).name), "format": "nir", "dt": floats.dt,
                 "convention": floats.convention.name, "reset": floats.convention.reset,
                 "labels": "given" if labels is not None else "classes of the float network",
