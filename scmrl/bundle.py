@@ -22,7 +22,7 @@ import numpy as np
 
 from . import __version__
 from .activity import Activity, check_inputs, check_labels
-from .errors import BundleError, DataError
+from .errors import BundleError, DataError, quoted
 from .files import put_arrays, put_json, whole_directory
 from .graph import Graph
 from .graph_tables import from_tables, to_tables
@@ -120,8 +120,34 @@ def locate(path: str | Path) -> Path:
         raise BundleError("a float model as published: it multiplies rates and reads future steps, which no spiking "
                           "chip does", where=path, fix="its figures are in metrics.json; for a chip train with "
                           "--set model.attention=binary")
-    raise BundleError("no frozen model here", where=path, limit="bundle.json",
-                      fix="give a run directory, an export or a bundle; `scmrl train` makes one")
+    raise _no_model(path)
+
+
+MISTAKEN = {                                    # what people give for a model, by its ending: what it is, what to do
+    ".nir": ("a NIR network", "turn it into a model first: scmrl import {path} --out DIR"),
+    ".onnx": ("an exported network", "give the directory of the export"),
+    ".net": ("a netx network", "give the directory of the export"),
+    ".ckpt": ("a checkpoint of training", "give the run directory, or finish it: scmrl train --resume --out RUN"),
+    ".json": ("a file of JSON", "give the directory that bundle.json lies in"),
+    ".npz": ("a file of arrays", "give the model's directory; samples go to --input"),
+    ".toml": ("a file of settings", "train with it first: scmrl train --config {path} --out RUN"),
+}
+
+
+def _no_model(path: Path) -> BundleError:
+    """What lies at `path` instead of a model, and the command to use."""
+    if not path.exists():
+        return BundleError("no such file or directory", where=path, fix="give a run directory, an export or a bundle")
+    if path.is_file():
+        what, fix = MISTAKEN.get(path.suffix.lower(), ("a file", "give a run directory, an export or a bundle"))
+        return BundleError(f"{what}, not the directory of a frozen model", where=path, fix=fix.format(path=quoted(path)))
+    if (path / "sweep.json").is_file():
+        return BundleError("a sweep, no frozen model", where=path, fix=f"give one of its trials: {path}/trial-0000")
+    if (path / "config.toml").is_file():
+        return BundleError("a run that is not finished: no frozen model here", where=path,
+                           fix=f"go on with: scmrl train --resume --out {quoted(path)}")
+    return BundleError("no frozen model here", where=path, limit="bundle.json",
+                       fix="give a run directory, an export or a bundle; `scmrl train` makes one")
 
 
 def source_of(path: str | Path) -> Path | None:

@@ -14,6 +14,7 @@ import click
 
 from . import __version__, interrupts, progress
 from .errors import BackendError, GraphError, MismatchError, ScmrlError, UsageError, one_line, quoted
+from .options import COUNT, SEED, Positive, listed
 from .progress import Progress
 
 PIPE_CLOSED = 141                       # as every tool of Unix that SIGPIPE ends
@@ -68,6 +69,12 @@ class Commands(click.Group):
     def list_commands(self, ctx):
         return list(self.commands)
 
+    def parse_args(self, ctx, args):
+        if not args:                            # the bare command shows what there is
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx, args):
         from .errors import nearest
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -97,7 +104,7 @@ def sample_options(command):
     command = click.option("--input", "file", type=click.Path(path_type=Path), metavar="NPZ",
                            help="Other samples: arrays named as the inputs (or x), [S, T, ...]; optional labels y.")(
         command)
-    return click.option("--samples", type=int, metavar="N", help="How many samples (default: all there are).")(command)
+    return click.option("--samples", type=COUNT, metavar="N", help="How many samples (default: all there are).")(command)
 
 
 class Target(click.Path):
@@ -155,7 +162,7 @@ picture_option = click.option("--picture", type=Target("picture"), metavar="FILE
 page_option = click.option("--html", "page", type=Target("page"), metavar="FILE",
                            help="Write the report as one self-contained HTML page.")
 model_argument = click.argument("model", type=click.Path(path_type=Path), callback=_model)
-deadline_option = click.option("--deadline", type=float, metavar="SECONDS", help="Stop a Lava run after that time.")
+deadline_option = click.option("--deadline", type=Positive(), metavar="SECONDS", help="Stop a Lava run after that time.")
 
 
 def board_options(command):
@@ -180,16 +187,11 @@ def stream_options(command):
             click.option("--events", type=click.Path(path_type=Path), metavar="FILE",
                          help="Event-camera recording (N-MNIST's format)."),
             click.option("--microphone", is_flag=True, help="Live sound (needs sounddevice)."),
-            click.option("--camera", type=int, metavar="N", help="Live images (needs OpenCV)."),
-            click.option("--hop", type=float, metavar="S", help="Seconds between one-second windows (default 1)."),
+            click.option("--camera", type=click.IntRange(0), metavar="N", help="Live images (needs OpenCV)."),
+            click.option("--hop", type=Positive(), metavar="S", help="Seconds between one-second windows (default 1)."),
             click.option("--carry", is_flag=True, help="Keep the state from window to window."))):
         command = option(command)
     return command
-
-
-def listed(names: str) -> list[str]:
-    """The words of a comma-separated list."""
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def render(report, json_: bool, *next_commands: str, layers: bool = False) -> None:
@@ -212,8 +214,8 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
               help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings; flags come after it.")
-@click.option("--epochs", type=int, help="Short for --set train.epochs=N.")
-@click.option("--seed", type=int, help="Short for --set train.seed=N.")
+@click.option("--epochs", type=COUNT, help="Short for --set train.epochs=N.")
+@click.option("--seed", type=SEED, help="Short for --set train.seed=N.")
 @click.option("--profile", metavar="NAME", help="Chip whose integer limits training keeps to.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. model.alpha=1.0.")
 @click.option("--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml.")
@@ -346,22 +348,29 @@ def evaluate(model, dataset, data_dir, split, silence, layers, json_):
 
 @commands.command()
 @model_argument
-@click.option("--target", default="lava", show_default=True, metavar="NAME", help="lava, nir, onnx, netx, or all.")
+@click.option("--target", default="lava", show_default=True, metavar="A,B",
+              help="lava, nir, onnx, netx, or all (that can hold it).")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Default: MODEL/TARGET; of several targets: DIR/TARGET.")
-@click.option("--samples", type=int, metavar="N", help="How many held-out samples to verify on (default: all).")
+@click.option("--samples", type=COUNT, metavar="N", help="How many of the model's samples to verify on (default: all).")
 @click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
 @force_option
 @as_json
 def export(model, target, out, samples, no_verify, json_):
-    """Write a frozen model for a target, and verify it there on held-out samples."""
+    """Write a frozen model for targets, and verify it there on the model's own samples.
+
+    With several targets, one that cannot hold the network is a row with the reason. Exit code 1 where an
+    exported model differs, or a target that was asked for by name was refused.
+    """
     from .convert import TARGETS, exporter
     from .bundle import locate
     from .exchange import RUNS_ON, place
     from .exchange import export as write
     from .targets import apart
-    targets = list(TARGETS) if target == "all" else [target]
-    exporter(targets[0])                # refuses an unknown target before anything is read
+    named = listed(target, "--target")
+    targets = list(TARGETS) if "all" in named else named
+    for name in targets:
+        exporter(name)                  # refuses an unknown target before anything is read
     for name in targets:
         path = place(model, name, targets, out)
         apart(path, model, locate(model))
@@ -376,6 +385,10 @@ def export(model, target, out, samples, no_verify, json_):
     if any(row.equals_training is False for row in written):
         raise MismatchError("the network does not give the spikes that training recorded", where=model,
                             fix="freeze the model again, or report this with the bundle")
+    refused = [row for row in report.targets if not row.written]
+    if refused and ("all" not in named or not written):
+        raise ScmrlError("not exported to all targets", where=", ".join(row.target for row in refused),
+                         value=refused[0].why)
 
 
 @commands.command("import")
@@ -383,13 +396,13 @@ def export(model, target, out, samples, no_verify, json_):
 @click.option("--out", type=Target("bundle"), required=True, metavar="BUNDLE", help="The bundle to write.")
 @click.option("--calibrate", type=click.Path(path_type=Path), metavar="NPZ",
               help="Samples that set the scales: x [S, T, ...] or an array per input, optional labels y.")
-@click.option("--steps", type=int, metavar="T", help="Steps of a sample (default: those of the samples).")
-@click.option("--dt", type=float, metavar="S", help="Step in seconds (default: from the file).")
+@click.option("--steps", type=COUNT, metavar="T", help="Steps of a sample (default: those of the samples).")
+@click.option("--dt", type=Positive(), metavar="S", help="Step in seconds (default: from the file).")
 @click.option("--reset", type=click.Choice(["zero", "subtract"]), help="Reset rule (default: the convention's).")
 @click.option("--convention", default="nir", show_default=True, metavar="NAME",
               help="Whose reading of the equations: nir, norse, snntorch, spikingjelly, sinabs.")
-@click.option("--weight-bits", type=int, default=8, show_default=True)
-@click.option("--input-bits", type=int, default=8, show_default=True)
+@click.option("--weight-bits", type=click.IntRange(2, 16), default=8, show_default=True)
+@click.option("--input-bits", type=click.IntRange(1, 16), default=8, show_default=True)
 @layers_option
 @force_option
 @as_json
@@ -478,15 +491,21 @@ def stream(model, backend, asked, carry, compared, json_):
 @force_option
 @as_json
 def verify(model, backends, samples, file, deadline, page, layers, json_):
-    """Compare backends, and training's own spikes, with the reference: every population and step."""
+    """Compare backends, and training's own spikes, with the reference: every population and step.
+
+    With several backends, one that cannot run is a row with the reason, and the others run. Exit code 0 where
+    all ran and agreed, 1 where one differs or could not run; where none could run, the code of the first
+    refusal (5 the network does not fit, 6 a library is missing, 7 the backend failed).
+    """
     from .deploy import jobs
-    report = jobs.verify(model, listed(backends), samples=samples, file=file, deadline_s=deadline,
+    report = jobs.verify(model, listed(backends, "--backends"), samples=samples, file=file, deadline_s=deadline,
                          progress=Progress("samples"), page=page)
     render(report, json_, f"scmrl energy {quoted(model)}",
            layers=layers)
     if report.bit_exact is False:
         raise MismatchError("not bit-exact", value=f"first at {report.first_difference}",
                             fix="report this with the bundle")
+    report.require_all()
 
 
 @commands.command()
@@ -506,7 +525,7 @@ def energy(model, names, samples, file, picture, page, layers, json_):
     say so, without a total.
     """
     from .deploy import jobs
-    report = jobs.energy(model, listed(names), samples=samples, file=file, picture=picture, page=page,
+    report = jobs.energy(model, listed(names, "--profile"), samples=samples, file=file, picture=picture, page=page,
                          progress=Progress("chips"))
     render(report, json_, "scmrl profiles loihi2", layers=layers)
     report.require_a_chip()
@@ -516,7 +535,7 @@ def energy(model, names, samples, file, picture, page, layers, json_):
 @model_argument
 @click.option("--profile", default="loihi2", show_default=True, metavar="NAME", help="A chip with cores.")
 @click.option("--system", metavar="NAME", help="A system it has to fit, such as 'Kapoho Point'.")
-@click.option("--chips", type=int, metavar="N", help="A number of chips it has to fit.")
+@click.option("--chips", type=COUNT, metavar="N", help="A number of chips it has to fit.")
 @click.option("--packed", is_flag=True, help="Small populations share cores (the chips can, Lava does not).")
 @click.option("--inputs", is_flag=True, help="Place the input populations too (default: the host injects them).")
 @click.option("--order", type=click.Choice(["naive", "optimised"]), default="optimised", show_default=True,
@@ -644,13 +663,16 @@ def doctor(json_):
 
 @commands.command()
 @click.option("--out", type=Target("run"), default=Path("runs/demo"), show_default=True, metavar="RUN")
-@click.option("--samples", type=int, default=24, show_default=True, metavar="N", help="Samples on Lava.")
+@click.option("--samples", type=COUNT, default=24, show_default=True, metavar="N", help="Samples on Lava.")
 @force_option
-def demo(out, samples):
+@as_json
+def demo(out, samples, json_):
     """The whole way on embedded data: train, evaluate, export, deploy on Lava, verify, energy."""
     require_train()
     from .demo import run_demo
-    run_demo(out, samples, tell, Progress)
+    report = run_demo(out, samples, tell, Progress, None if json_ else lambda part: part.show())
+    render(report, json_, f"scmrl deploy {quoted(out / 'lava')} --backend lava --picture spikes.png")
+    report.require_exact()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,33 +3,112 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-import click
 
 from . import targets
 from .bundle import load
 from .convert import exporter
 from .deploy import jobs
+<<<<<<< HEAD
 from .deploy.report import DeployReport, EvaluateReport, VerifyReport
 from .errors import MismatchError, quoted
+=======
+from .deploy.energy_report import EnergyReport
+from .deploy.report import DeployReport, EvaluateReport, VerifyReport
+from .errors import MismatchError, UsageError
+>>>>>>> c9fe9c9 (Numbers and lists are checked before any work; verify and export run what can run; what is no model is named; bare commands show help; demo has a report)
 from .files import write_json
+from .report import Report, figure
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
 PROFILES = ("loihi1", "loihi2")
 REPORTS = ("evaluate", "deploy", "verify", "energy")
 
 
-def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable) -> None:
-    """Train on digits-av, run the integer model over the whole test set, export it to Lava, verify, estimate."""
+@dataclass(frozen=True)
+class DemoReport(Report):
+    """The reports of the four commands, and the whole in a few lines."""
+
+    command = "demo"
+    run: str
+    seconds: float
+    evaluate: EvaluateReport
+    deploy: DeployReport
+    verify: VerifyReport
+    energy: EnergyReport
+
+    @property
+    def parts(self) -> dict[str, Report]:
+        return {name: getattr(self, name) for name in REPORTS}
+
+    def to_json(self) -> dict:
+        return {"command": self.command, "run": self.run, "seconds": self.seconds,
+                **{name: part.to_json() for name, part in self.parts.items()}}
+
+    def headline(self) -> dict[str, str]:
+        return {**self.evaluate.right,
+                "Lava": f"{self.deploy.mismatches} mismatching values in {self.deploy.samples} samples",
+                "verify": self.verify.headline()["result"],
+                **{name: self.energy.headline()[name] for name in PROFILES if name in self.energy.headline()},
+                "time": f"{figure(round(self.seconds))} s"}
+
+    def details(self) -> Iterator[object]:
+        yield {"in": self.run, "there": "bundle, lava, " + ", ".join(f"{name}.json" for name in REPORTS) + ", deploy.png"}
+
+    def require_exact(self) -> None:
+        """Raise `MismatchError` where Lava or another backend differs."""
+        if not (self.deploy.bit_exact and self.verify.bit_exact):
+            raise MismatchError("not bit-exact", value=f"first at {self.deploy.first_difference}",
+                                fix="report this with the bundle")
+
+
+def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable,
+             show: Callable[[Report], None] | None) -> DemoReport:
+    """Train on digits-av, run the integer model over the whole test set, export it to Lava, verify, estimate.
+
+    `show` is given each report as it is there.
+    """
     from .train import config
     from .train.loop import train
-    started = time.monotonic()
-    targets.check(out / "lava", "lava", force=True)         # before any training: what will be written at its end
+    started, shown = time.monotonic(), show or (lambda _: None)
+    settings = config.read(None, RECIPE)
+    if samples > settings.train.held_out:
+        raise UsageError("more samples than the model will hold", where="--samples", limit=settings.train.held_out,
+                         value=samples)
+    _check(out)
+    tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
+    train(settings, out, tell=tell)
+    tell("2/6 evaluate: the whole test set, integer model on the simulator")
+    whole = jobs.evaluate(out, progress=progress("samples"))
+    shown(whole)
+    tell("3/6 export to Lava")
+    exporter("lava")(load(out), out / "lava")
+    tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
+    deployed = jobs.deploy(out / "lava", "lava", samples=samples, progress=progress("samples"),
+                           picture=out / "deploy.png")
+    shown(deployed)
+    tell("5/6 verify: training, simulator and both Lava runtimes against the reference")
+    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples,
+                           progress=progress("samples"))
+    shown(verified)
+    tell("6/6 energy")
+    estimated = jobs.energy(out, PROFILES)
+    shown(estimated)
+    report = DemoReport(str(out), time.monotonic() - started, whole, deployed, verified, estimated)
+    for name, part in report.parts.items():
+        write_json(out / f"{name}.json", part.to_json(), "report")
+    return report
+
+
+def _check(out: Path) -> None:
+    """Refuse, before any training, what could not be written at its end."""
+    targets.check(out / "lava", "lava", force=True)
     targets.check(out / "deploy.png", "picture", force=True)
     for name in REPORTS:
         targets.check(out / f"{name}.json", "report", force=True)
+<<<<<<< HEAD
     tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
     train(config.read(None, RECIPE), out, tell=tell)
     tell("2/6 evaluate: the whole test set, integer model on the simulator")
@@ -66,3 +145,5 @@ def require_exact(whole: EvaluateReport, deployed: DeployReport, verified: Verif
         if report.bit_exact is False:
             raise MismatchError(f"{report.command}: not bit-exact", value=f"first at {difference}",
                                 fix="report this with the run")
+=======
+>>>>>>> c9fe9c9 (Numbers and lists are checked before any work; verify and export run what can run; what is no model is named; bare commands show help; demo has a report)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import GraphError, nearest, visible
+from .errors import GraphError, UsageError, nearest, visible
 from .fixed_point import ACTIVATION_LIMIT, STATE_LIMIT
 from .reading import check_bound
 
@@ -555,7 +555,7 @@ class Graph:
         """
         names = fnmatch.filter([p.name for p in self.populations], pattern)
         if not names:
-            raise GraphError("no population matches", value=pattern,
+            raise UsageError("no population matches", value=pattern,
                              fix=nearest(pattern, [p.name for p in self.populations]))
         return dataclasses.replace(self, synapses=tuple(s for s in self.synapses if s.source not in names))
 

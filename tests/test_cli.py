@@ -14,7 +14,7 @@ import pytest
 
 from scmrl import bundle
 from scmrl.convert import TARGETS
-from scmrl.errors import GraphError
+from scmrl.errors import UsageError
 
 NEEDS = {"backend", "samples", "accuracy", "bit_exact", "populations"}
 POPULATION = {"name", "shape", "neurons", "spikes_per_inference", "synops_per_inference", "mismatches"}
@@ -155,7 +155,7 @@ def test_float_simulators_are_compared_and_not_held_to_it(scmrl, model):
 
 
 def test_bad_input_is_one_line_and_its_code(scmrl, model, tmp_path, small_bundle):
-    fails(scmrl("deploy", tmp_path / "nowhere"), 4, "no frozen model", "nowhere")
+    fails(scmrl("deploy", tmp_path / "nowhere"), 4, "no such file", "nowhere")
     fails(scmrl("deploy", model, "--backend", "lawa"), 2, "did you mean 'lava'")
     fails(scmrl("deploy", model, "--samples", 99), 2, "limit 6", "got 99")
     fails(scmrl("deploy", model, "--samples", 0), 2)
@@ -194,7 +194,7 @@ def test_silenced_populations_are_cut_off(small_bundle):
     cut = small_bundle.graph.silenced("visual.*")
     assert all(not s.source.startswith("visual.") for s in cut.synapses)
     assert len(cut.populations) == len(small_bundle.graph.populations)
-    with pytest.raises(GraphError, match="no population matches.*did you mean"):
+    with pytest.raises(UsageError, match="no population matches.*did you mean"):
         small_bundle.graph.silenced("visual.convv")
 
 

@@ -15,6 +15,7 @@ import scmrl
 from scmrl import exchange
 from scmrl.convert.nir_import.report import ImportReport, PopulationChange
 from scmrl.data.check import DataReport, Modality, Split
+from scmrl.demo import DemoReport
 from scmrl.deploy import jobs
 from scmrl.deploy.report import evaluate_report
 from scmrl.deploy.stream_feed import Asked
@@ -85,10 +86,19 @@ def checked():
         Split("test", fault="/data/urbansound8k-av/metadata.csv: file is missing; fetch it again")))
 
 
+def evaluated():
+    return evaluate_report(GRAPH, LABELS, np.array([0, 1, 1, 0, 2]), [COUNTS], [5], **WHAT, version="1",
+                           training_correct=3)
+
+
+def demo():
+    return DemoReport("runs/demo", 123.4, evaluated(), REPORTS["deploy"](), REPORTS["verify"](), REPORTS["energy"]())
+
+
 EXAMPLES = {
     **{name: lambda model, tmp_path, small_bundle, make=make: make() for name, make in REPORTS.items()},
-    "evaluate": lambda *_: evaluate_report(GRAPH, LABELS, np.array([0, 1, 1, 0, 2]), [COUNTS], [5], **WHAT,
-                                           version="1", training_correct=3),
+    "evaluate": lambda *_: evaluated(),
+    "demo": lambda *_: demo(),
     "place": lambda model, *_: jobs.place(model, "loihi2"),
     "place, chips": lambda model, *_: jobs.place(model, "loihi1", chips=1, packed=True),
     "export": lambda model, *_: exported(model),

@@ -62,7 +62,8 @@ class DataReport(Report):
     def headline(self) -> dict[str, str]:
         return {"found": "; ".join(f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
                                    for s in self.splits),
-                "dataset": self.dataset, "folder": self.data_dir or "embedded",
+                "dataset": self.dataset, "folder": self.data_dir or (
+                    "not given (--data-dir)" if self.faults else "none needed: embedded"),
                 **{f"{s.name} fault": s.fault for s in self.splits if s.fault}}
 
     def details(self) -> Iterator[object]:

@@ -16,7 +16,7 @@ from ..bundle import Bundle, load, locate
 from ..data import FrontEnd, tasks
 from ..data import load as load_pairs
 from ..data.corruption import corruption
-from ..errors import DataError, UsageError
+from ..errors import BackendError, DataError, GraphError, MissingDependency, UsageError
 from ..reading import read_arrays
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
@@ -33,6 +33,7 @@ from .placement_report import PlacementReport, placement_report
 from .report import (
     DeployReport,
     EvaluateReport,
+    Refusal,
     Report,
     VerifyReport,
     deploy_report,
@@ -168,18 +169,29 @@ def _draw(graph: Graph, chosen: Samples, activity: Activity, counts: list, estim
 
 def verify(model: Path, backends: Sequence[str], *, samples: int | None = None, file: Path | None = None,
            deadline_s: float | None = None, progress: Progress | None = None, page: Path | None = None) -> VerifyReport:
-    """Compare backends, and training's stored spikes, with the reference: every population, sample and step."""
+    """Compare backends, and training's stored spikes, with the reference: every population, sample and step.
+
+    Of several backends one that cannot run is a `Refusal` of the report; one alone raises.
+    """
     bundle = load(model)
     chosen = choose(bundle, samples, file)
+    exact = {name: backend_class(name).exact for name in backends}      # refuses an unknown name before any run
     reference = run(model, bundle.graph, "reference", chosen.inputs)
     runs = [] if chosen.trained is None else [(chosen.trained, compare(bundle.graph, reference, chosen.trained))]
+    refused = []
     for name in backends:
-        activity = run(model, bundle.graph, name, chosen.inputs, deadline_s=deadline_s, progress=progress)
-        runs.append((activity, compare(bundle.graph, reference, activity)))
+        try:
+            activity = run(model, bundle.graph, name, chosen.inputs, deadline_s=deadline_s, progress=progress)
+        except (GraphError, MissingDependency, BackendError) as error:
+            if len(backends) == 1:
+                raise
+            refused.append(Refusal(name, str(error), error.exit_code))
+        else:
+            runs.append((activity, compare(bundle.graph, reference, activity)))
     counts = count(bundle.graph, chosen.inputs, reference)
     report = verify_report(bundle.graph, chosen.labels, reference, counts, runs, model=str(model),
                            selection=chosen.selection, origin=chosen.origin,
-                           float_backends=[name for name in backends if not backend_class(name).exact])
+                           float_backends=[name for name in backends if not exact[name]], refused=refused)
     return _paged(report, bundle, page, chosen, reference)
 
 

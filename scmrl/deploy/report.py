@@ -13,6 +13,7 @@ import numpy as np
 from .. import memory
 from ..activity import Activity, predictions
 from ..doctor import Component, Room
+from ..errors import ScmrlError
 from ..graph import Graph
 from ..hw_profiles.limits import RULES
 from ..hw_profiles.profile import Profile
@@ -177,6 +178,15 @@ class BackendMatch:
     populations: dict[str, int]                 # mismatches
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A backend that could not run, why, and the exit code of that error."""
+
+    backend: str
+    why: str
+    exit_code: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class VerifyReport(RunReport):
     """Every backend, and training's stored spikes, against the reference; `backend` names all compared."""
@@ -185,10 +195,22 @@ class VerifyReport(RunReport):
     reference_version: str
     overflow: int | None                        # of the reference
     backends: tuple[BackendMatch, ...]
+    refused: tuple[Refusal, ...] = ()           # backends that were asked for and could not run
 
     @property
     def first_difference(self) -> Difference | None:
-        return next((m.first_difference for m in self.backends if m.first_difference), None)
+        """Of a backend that is held to the reference."""
+        return next((m.first_difference for m in self.backends if m.exact and m.first_difference), None)
+
+    def require_all(self) -> None:
+        """Raise where a backend that was asked for could not run; with its own exit code where none could."""
+        if not self.refused:
+            return
+        error = ScmrlError("could not run on all backends", where=", ".join(r.backend for r in self.refused),
+                           value=self.refused[0].why)
+        if all(m.backend == "training" for m in self.backends):
+            error.exit_code = self.refused[0].exit_code
+        raise error
 
     def headline(self) -> dict[str, str]:
         exact = [m.backend for m in self.backends if m.exact]
@@ -197,6 +219,8 @@ class VerifyReport(RunReport):
                  else f"bit-exact with the reference: {first(exact, 4)}" if exact else "nothing exact was compared"}
         if self.first_difference and wrong:
             lines["first"] = str(self.first_difference)
+        if self.refused:
+            lines["NOT RUN"] = first([r.backend for r in self.refused], 4)
         lines = self.warnings() | lines
         lines |= {m.backend: _result(m) for m in [m for m in self.backends if not m.exact][:3]}
         return lines | self.right | {"samples": self.ran()["samples"], "reference": self.reference_version}
@@ -204,6 +228,7 @@ class VerifyReport(RunReport):
     def details(self) -> Iterator[object]:
         yield {"model": self.source, "overflow": _overflow(self.overflow)}
         yield _backend_table(self.backends)
+        yield from (f"{r.backend} did not run: {r.why}" for r in self.refused)
         for match in self.backends:
             if match.first_difference:
                 yield f"first difference of {match.backend}: {match.first_difference}"
@@ -441,7 +466,8 @@ def deploy_report(graph: Graph, labels: np.ndarray | None, activity: Activity, c
 
 def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, counts: Sequence[PopulationCount],
                   runs: Sequence[tuple[Activity, Comparison]], *, model: str, selection: str,
-                  origin: Origin = Origin(), float_backends: Sequence[str] = ()) -> VerifyReport:
+                  origin: Origin = Origin(), float_backends: Sequence[str] = (),
+                  refused: Sequence[Refusal] = ()) -> VerifyReport:
     """Report of `runs` (backends, and training's stored spikes), each with its comparison to `reference`.
 
     `bit_exact` speaks of all but `float_backends`, which are compared and not held to the reference.
@@ -455,7 +481,7 @@ def verify_report(graph: Graph, labels: np.ndarray | None, reference: Activity, 
         "backend": ", ".join(m.backend for m in matches), "version": ", ".join(m.version for m in matches),
         "bit_exact": all(m.bit_exact for m in matches if m.exact) if any(m.exact for m in matches) else None}
     return VerifyReport(**fields, reference_version=reference.version, overflow=_sum(reference.overflow),
-                        backends=matches)
+                        backends=matches, refused=tuple(refused))
 
 
 def evaluate_report(graph: Graph, labels: np.ndarray, found: np.ndarray, parts: Sequence[Sequence[PopulationCount]],

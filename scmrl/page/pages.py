@@ -162,6 +162,7 @@ def _equality(r: dict) -> str:
              percent(b["accuracy"] if b["float_agreement"] is None else b["float_agreement"]), percent(b["agreement"]),
              number(b["seconds"])) for b in r.get("backends", ()) if isinstance(b, dict)]
     own = any(b["float_agreement"] is not None for b in r.get("backends", ()) if isinstance(b, dict))
+    rows += [(b["backend"], "-", f"did not run: {b['why']}", *["-"] * 5) for b in r.get("refused", ())]
     return section("Agreement with the reference", table(
         ("backend", "version", "result", "mismatches", "of values", "as float network" if own else "accuracy",
          "same class", "seconds"), rows, words=("version", "result"), caption="Every population, sample and step"))

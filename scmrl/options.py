@@ -1,0 +1,36 @@
+"""Numbers and lists on the command line, checked before any work."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from .errors import UsageError
+
+LARGEST_SEED = 2**32 - 1
+
+
+class Positive(click.ParamType):
+    """A finite number above zero."""
+
+    name = "float"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = click.FLOAT.convert(value, param, ctx)
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value} is not a finite number above 0", param, ctx)
+        return number
+
+
+COUNT = click.IntRange(1, 2**31 - 1)
+SEED = click.IntRange(0, LARGEST_SEED)
+
+
+def listed(names: str, option: str) -> list[str]:
+    """The words of a comma-separated list, each once. Raises `UsageError` where there is none."""
+    words = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not words:
+        raise UsageError("a name is needed", where=option, value=repr(names), fix="give one, or several with commas")
+    return words
+
