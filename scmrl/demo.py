@@ -11,14 +11,9 @@ from . import targets
 from .bundle import load
 from .convert import exporter
 from .deploy import jobs
-<<<<<<< HEAD
-from .deploy.report import DeployReport, EvaluateReport, VerifyReport
-from .errors import MismatchError, quoted
-=======
 from .deploy.energy_report import EnergyReport
 from .deploy.report import DeployReport, EvaluateReport, VerifyReport
 from .errors import MismatchError, UsageError
->>>>>>> c9fe9c9 (Numbers and lists are checked before any work; verify and export run what can run; what is no model is named; bare commands show help; demo has a report)
 from .files import write_json
 from .report import Report, figure
 
@@ -58,10 +53,7 @@ class DemoReport(Report):
         yield {"in": self.run, "there": "bundle, lava, " + ", ".join(f"{name}.json" for name in REPORTS) + ", deploy.png"}
 
     def require_exact(self) -> None:
-        """Raise `MismatchError` where Lava or another backend differs."""
-        if not (self.deploy.bit_exact and self.verify.bit_exact):
-            raise MismatchError("not bit-exact", value=f"first at {self.deploy.first_difference}",
-                                fix="report this with the bundle")
+        require_exact(self.evaluate, self.deploy, self.verify)
 
 
 def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable,
@@ -108,32 +100,6 @@ def _check(out: Path) -> None:
     targets.check(out / "deploy.png", "picture", force=True)
     for name in REPORTS:
         targets.check(out / f"{name}.json", "report", force=True)
-<<<<<<< HEAD
-    tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
-    train(config.read(None, RECIPE), out, tell=tell)
-    tell("2/6 evaluate: the whole test set, integer model on the simulator")
-    whole = jobs.evaluate(out, progress=progress("samples"))
-    whole.show()
-    tell("3/6 export to Lava")
-    export = out / "lava"
-    exporter("lava")(load(out), export)
-    tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
-    deployed = jobs.deploy(export, "lava", samples=samples, progress=progress("samples"), picture=out / "deploy.png")
-    deployed.show()
-    tell("5/6 verify: training, simulator and both Lava runtimes against the reference")
-    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples, progress=progress("samples"))
-    verified.show()
-    tell("6/6 energy")
-    estimated = jobs.energy(out, PROFILES)
-    estimated.show()
-    for name, report in zip(REPORTS, (whole, deployed, verified, estimated), strict=True):
-        write_json(out / f"{name}.json", report.to_json(), "report")
-    click.echo(f"test accuracy {100 * whole.accuracy:.2f} % ({whole.samples} samples, integer model); "
-               f"{deployed.mismatches} mismatching spikes on Lava in {samples} samples; "
-               f"{time.monotonic() - started:.0f} s")
-    tell(f"wrote {out}: bundle, lava, evaluate.json, deploy.json, verify.json, energy.json, deploy.png")
-    require_exact(whole, deployed, verified)
-    tell(f"next: scmrl deploy {quoted(export)} --backend lava --picture spikes.png")
 
 
 def require_exact(whole: EvaluateReport, deployed: DeployReport, verified: VerifyReport) -> None:
@@ -145,5 +111,3 @@ def require_exact(whole: EvaluateReport, deployed: DeployReport, verified: Verif
         if report.bit_exact is False:
             raise MismatchError(f"{report.command}: not bit-exact", value=f"first at {difference}",
                                 fix="report this with the run")
-=======
->>>>>>> c9fe9c9 (Numbers and lists are checked before any work; verify and export run what can run; what is no model is named; bare commands show help; demo has a report)

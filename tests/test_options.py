@@ -196,13 +196,16 @@ def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch
 def test_demo_ends_with_1_on_a_mismatch():
     from test_screen import demo
 
-    demo().require_exact()
+    right = dataclasses.replace(demo(), evaluate=dataclasses.replace(demo().evaluate, equals_training=True))
+    right.require_exact()
+    with pytest.raises(MismatchError):
+        demo().require_exact()                  # its evaluate differs from training
     wrong = dataclasses.replace(demo().deploy, bit_exact=False)
     with pytest.raises(MismatchError):
-        dataclasses.replace(demo(), deploy=wrong).require_exact()
+        dataclasses.replace(right, deploy=wrong).require_exact()
     wrong = dataclasses.replace(demo().verify, bit_exact=False)
     with pytest.raises(MismatchError):
-        dataclasses.replace(demo(), verify=wrong).require_exact()
+        dataclasses.replace(right, verify=wrong).require_exact()
     found = json.loads(json.dumps(demo().to_json()))
     assert found["command"] == "demo" and found["deploy"]["command"] == "deploy" and found["evaluate"]["accuracy"] == 0.6
 
