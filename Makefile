@@ -28,7 +28,7 @@ lock:
 	$(PYTHON) scripts/lock.py $(PYTHONS)
 
 bench: $(READY)
-	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench
+	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench --force
 
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from runs import folder, spread, table, train_all
+from written import add_force, may_write
 
 from scmrl.bundle import load
 from scmrl.deploy.jobs import energy, evaluate
@@ -102,7 +103,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="42,43,44")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--write", type=Path, help="also write the tables here")
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.write, "table", options)
     seeds, text = [int(seed) for seed in options.seeds.split(",")], []
     for title in options.tables:
         data, models = TABLES[title]
@@ -116,8 +119,8 @@ def main() -> None:
         print("\n".join(section), flush=True)
         text += section
     if options.write:
-        with whole_file(options.write) as temporary:
-            temporary.write_text("\n".join(text), encoding="utf-8")
+        with whole_file(options.write, "table") as temporary:
+            temporary.write_text("\n".join(["<!-- Written by `python benchmarks/comparison.py` -->", "", *text]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from runs import folder, spread, table, train_all
+from written import add_force, may_write
 
 from scmrl.bundle import load
 from scmrl.deploy.backends import open_backend
@@ -100,7 +101,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--write", type=Path, help="also write the tables here")
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.write, "table", options)
     seeds = [int(seed) for seed in options.seeds.split(",")]
     train_all([(folder(options.out, name, seed), seed,
                 [*DATA, *(f"--set={s}" for s in [*COMMON, *MODELS[name], *options.settings])])
@@ -108,8 +111,8 @@ def main() -> None:
     text = "\n".join(summary(options.out, seeds, options.data_dir)) + "\n"
     print(text)
     if options.write:
-        with whole_file(options.write) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with whole_file(options.write, "table") as temporary:
+            temporary.write_text("<!-- Written by `python benchmarks/hard_digits.py` -->\n\n" + text, encoding="utf-8")
 
 
 if __name__ == "__main__":

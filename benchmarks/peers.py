@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from written import add_force, may_write
 
 from scmrl import __version__
 from scmrl.bundle import Bundle, load
@@ -121,7 +122,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("docs/peers.md"))
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.out, "table", options)
     names = ("nir", "nirtorch", *(peer.name for peer in PEERS), "torch", "numpy")
     lines = [INTRODUCTION, f"scmrl {__version__}, " + ", ".join(f"{name} {version(name)}" for name in names)
              + f", Python {platform.python_version()}, {platform.machine()}.", ""]
@@ -138,7 +141,7 @@ def main() -> None:
                  f"{100 * SPIKES:g} % of the spikes of every population; for any steps: all spikes where "
                  "neither the population nor any before it rounded. "
                  + ("Kept." if all_kept else "**Not kept.**"))
-    with whole_file(options.out) as file:
+    with whole_file(options.out, "table") as file:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.exit(0 if all_kept else 1)
 

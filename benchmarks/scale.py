@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from written import add_force, may_write, write_figures
 
 from scmrl.activity import Activity
 from scmrl.graph import Conv2d, Dense, Graph, Pointwise, Population, Window
@@ -139,7 +140,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(NETWORKS), help="networks, separated by commas")
     parser.add_argument("--synapses", type=float, default=100e6)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    add_force(parser)
     arguments = parser.parse_args()
+    may_write(arguments.out, "figures", arguments)
     rows = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name in arguments.only.split(","):
@@ -148,8 +151,7 @@ def main() -> None:
             print(f"{name:8}{r['profile']:8}{r['synapses'] / 1e6:9.1f} M synapses{r['cores']:7,} cores"
                   f"{r['chips']:5} chips {r['total_s']:7.1f} s {r['peak_gib']:6.2f} GiB   {r['seconds']}")
     if arguments.out:
-        from scmrl.files import write_json
-        write_json(arguments.out, {"rate": RATE, "steps": STEPS, "networks": rows})
+        write_figures(arguments.out, {"rate": RATE, "steps": STEPS, "networks": rows})
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from written import add_force, may_write, write_figures
 
 from scmrl import __version__
 from scmrl.deploy.backends import open_backend
 from scmrl.deploy.comparison import compare
-from scmrl.files import write_json
 from scmrl.graph import Graph
 from scmrl.train import attention as attention_module
 from scmrl.train import config as config_module
@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--lava-samples", type=int, default=32)
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.out / "throughput.json", "figures", options)
     torch.set_num_threads(options.threads)
     import numba
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
@@ -172,7 +174,7 @@ def main() -> None:
                for name, settings in NETWORKS.items()}
     versions = {"scmrl": __version__, "torch": torch.__version__, "numpy": np.__version__, "numba": numba.__version__,
                 "python": platform.python_version(), "machine": platform.machine(), "threads": options.threads}
-    write_json(options.out / "throughput.json", {"versions": versions, "samples_per_s": results})
+    write_figures(options.out / "throughput.json", {"versions": versions, "samples_per_s": results})
     print("  ".join(f"{key} {value}" for key, value in versions.items()))
     print(f"{'':34}" + "".join(f"{name:>14}" for name in results))
     for key in next(iter(results.values())):

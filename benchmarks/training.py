@@ -23,8 +23,8 @@ import numba
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from written import add_force, may_write, write_figures
 
-from scmrl.files import write_json
 from scmrl.train.config import ModelConfig
 from scmrl.train.loss import objective
 from scmrl.train.model import SCMRL
@@ -156,7 +156,9 @@ def main() -> None:
     parser.add_argument("--steps-per-round", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.out, "figures", options)
     torch.set_num_threads(options.threads)
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     random = torch.Generator().manual_seed(1)
@@ -182,8 +184,9 @@ def main() -> None:
         print(f"{name:8} {row['samples_per_s']:7.1f} samples/s   best {row['best_samples_per_s']:7.1f}   "
               f"x {row['ratio_to_plain']:.2f}")
     if options.out:
-        write_json(options.out, {"figures": figures, "batch": BATCH, "steps": STEPS, "width": WIDTH,
-                                 "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg()[0]})
+        write_figures(options.out, {
+            "figures": figures, "batch": BATCH, "steps": STEPS, "width": WIDTH,
+            "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg()[0]})
 
 
 if __name__ == "__main__":

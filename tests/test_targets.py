@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import runpy
+import sys
 from pathlib import Path
 
 import click
@@ -418,3 +420,33 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
         demo.require_exact(whole, good[0], jobs.verify(model, ["simulator"]))
     with pytest.raises(MismatchError, match="training reported"):
         demo.require_exact(figures(False, 2, 3), *good)
+
+
+# ---- benchmarks --------------------------------------------------------------------------------------------------------
+
+BENCHMARKS = {                          # the option that writes, its other words, and the name of what it writes
+    "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
+    "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
+    "peers.py": ("--out", ["none"], "t.md"), "scale.py": ("--out", [], "f.json"),
+    "throughput.py": ("--out", [], "throughput.json"), "training.py": ("--out", [], "f.json")}
+
+
+def test_every_benchmark_that_writes_is_known():
+    folder = Path(__file__).parent.parent / "benchmarks"
+    writing = {p.name for p in folder.glob("*.py") if "whole_file(" in p.read_text() or "write_figures(" in p.read_text()}
+    assert writing - {"written.py"} == set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmarks_replace_no_strangers_file(name, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    option, more, written = BENCHMARKS[name]
+    place, folder = tmp_path / written, Path(__file__).parent.parent / "benchmarks"
+    place.write_text("a thesis")
+    where = tmp_path if name == "throughput.py" else place
+    monkeypatch.setattr(sys, "argv", list(map(str, [name, *more, option, where, "--force"])))
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_path(str(folder / name), run_name="__main__")
+    assert leaving.value.code == 2 and "did not write" in capsys.readouterr().err
+    assert place.read_text() == "a thesis" and os.listdir(tmp_path) == [written]
