@@ -27,8 +27,8 @@ from scmrl.deploy.comparison import compare
 from scmrl.graph import Graph
 from scmrl.train import attention as attention_module
 from scmrl.train import config as config_module
-from scmrl.train.feed import Feed
-from scmrl.train.freeze import as_inputs, freeze
+from scmrl.train.feed import Feed, steps_first
+from scmrl.train.freeze import freeze
 from scmrl.train.layers import SpikingLayer
 from scmrl.train.loss import objective
 from scmrl.train.model import SCMRL
@@ -140,7 +140,8 @@ def measure(name: str, settings: dict, lava_samples: int) -> dict:
         one = {m: x[:1] for m, x in inputs.items()}
         result["simulator batch 1"] = 1 / best(lambda: simulator.run(one), 20)
         expected = simulator.run(few)
-    tensors, single = as_inputs(frames), as_inputs({m: x[:1] for m, x in frames.items()})
+    tensors = {m: steps_first(x) for m, x in frames.items()}
+    single = {m: steps_first(x[:1]) for m, x in frames.items()}
     run = plain_float(model)
     result["torch float batch 256"] = LARGE / best(lambda: run(tensors))
     result["torch float batch 1"] = 1 / best(lambda: run(single), 20)
