@@ -524,6 +524,8 @@ def energy(model, names, samples, file, picture, page, layers, json_):
     Exit code 5 where none of the chips asked for holds the network; where some do, the others are rows that
     say so, without a total.
     """
+    if not listed(names):
+        raise UsageError("no chip is named", where="--profile", fix="see `scmrl profiles`, or give all")
     from .deploy import jobs
     report = jobs.energy(model, listed(names, "--profile"), samples=samples, file=file, picture=picture, page=page,
                          progress=Progress("chips"))
@@ -621,12 +623,21 @@ def compare(first, second, page, json_):
 
 @commands.command()
 @click.argument("name", required=False)
+@click.option("--template", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a chip file to fill in: every quantity with its unit and meaning.")
 @as_json
-def profiles(name, json_):
+def profiles(name, template, json_):
     """List the hardware profiles and what each can do, or show every number of one (a name, or a file)."""
+    if template is not None:
+        if name is not None or json_:
+            raise UsageError("--template stands alone", fix="leave the other arguments out")
+        from .hw_profiles.template import write
+        write(template)
+        tell(f"wrote {template}; fill it in, then: scmrl profiles {quoted(template)}")
+        return
     from .deploy.report import ProfilesReport
     from .hw_profiles import profile
-    shown = [profile.load(n) for n in ([name] if name else profile.names())]
+    shown = [profile.load(n) for n in ([name] if name is not None else profile.names())]
     render(ProfilesReport(tuple(shown)), json_)
 
 

@@ -591,3 +591,103 @@ def test_one_profile_shows_every_number_and_source(name, capsys):
     for key, q in {**profile.quantities(), **profile.published()}.items():
         assert key in text and f"{q.value:,}" in text and q.kind in text
         assert all(word in words for word in q.source.split())
+
+
+# A chip of the user's own.
+
+def test_a_base_alone_is_a_profile(tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "loihi2"\n')
+    mine = load(tmp_path / "mine.toml")
+    assert mine.quantities() == LOIHI2.quantities() and mine.basis == LOIHI2.basis
+    assert mine.title == "Loihi 2 (Loihi 1 coefficients), as mine changes it"
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('''
+title = 3
+mapping = "loihi3"
+[sources]
+book = "a book"
+[energy]
+synop = { value = "1", unit = "pJ", source = "book", kind = "assumed" }
+spike = { value = 1 }
+[limits]
+cores = { value = -2, unit = "cores", source = "book", kind = "assumed" }
+delays = { value = 1, unit = "steps", source = "book", kind = "assumed" }
+[systems.board]
+''')
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    for part in ("9 faults", "title: must be a text", "chip: must be a text", "basis: must be a text",
+                 "mapping: unknown word", "energy_basis: must be said", "synop.value: must be a number",
+                 "spike: unit, source, kind are missing", "delays: unknown key", "board: chips is missing"):
+        assert part in str(caught.value).replace("10 faults", "9 faults"), part
+    assert "cores: must not be negative" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_many_faults_are_counted(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL + "".join(f"key{i} = 1\n" for i in range(30)))
+    with pytest.raises(UsageError, match="30 faults: .* and 10 more"):
+        load(path)
+
+
+def filled(text, value):
+    """The template with every quantity given, each system and case under a name."""
+    text = re.sub(r"^# (\w+ = \{ value = )\?", lambda m: m[1] + value, text, flags=re.M)
+    text = re.sub(r'^# (\[(?:systems|cases))', r"\1", text, flags=re.M)
+    return re.sub(r"^# ((?:energy_basis|mapping) =)", r"\1", text, flags=re.M)
+
+
+def test_a_filled_template_is_a_profile_of_every_quantity(scmrl, tmp_path):
+    path = tmp_path / "mine.toml"
+    code, _, err = scmrl("profiles", "--template", path)
+    assert code == 0 and "wrote" in err
+    assert load(path).quantities() == {}                            # as it is written: a chip of which nothing is known
+    path.write_text(filled(path.read_text(), "1"))
+    mine = load(path)
+    assert set(mine.quantities()) == {f"{section}.{key}" for section, units in UNITS.items() for key in units}
+    assert set(mine.published()) == {f"{section}.a name.{key}" for section, (units, _) in TABLES.items() for key in units}
+    assert mine.energy_basis == "marginal" and mine.mapping == "loihi1"
+    assert scmrl("profiles", path)[0] == 0
+    path.write_text(path.read_text().replace('# base = "loihi2"', 'base = "loihi2"'))
+    assert load(path).systems.keys() == {*LOIHI2.systems, "a name"}
+
+
+def test_the_template_tells_unit_and_meaning_of_every_quantity():
+    from scmrl.hw_profiles.template import meaning, text
+    lines = text("mine.toml").splitlines()
+    for section, units in (*UNITS.items(), *((name, units) for name, (units, _) in TABLES.items())):
+        for key, unit in units.items():
+            words = meaning(section, key)
+            assert len(words) > 5 and words != key
+            assert any(line.startswith(f'# {key} = {{ value = ?, unit = "{unit}"') and words in line for line in lines)
+
+
+def test_a_template_replaces_nothing(scmrl, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("mine")
+    code, _, err = scmrl("profiles", "--template", path)
+    assert code == 2 and "is there already" in err and path.read_text() == "mine"
+    assert scmrl("profiles", "--template", tmp_path / "mine.txt")[0] == 2
+    assert scmrl("profiles", "loihi2", "--template", tmp_path / "new.toml")[0] == 2
+    assert not (tmp_path / "new.toml").exists()
+
+
+@pytest.mark.parametrize("names", ["", " ", ","])
+def test_no_name_of_a_chip_is_a_usage_error(scmrl, model, names):
+    code, _, err = scmrl("energy", model, "--profile", names)
+    assert code == 2 and "--profile" in err
+    assert scmrl("place", model, "--profile", names)[0] == 2
+    assert scmrl("profiles", names)[0] == 2
+
+
+def test_two_chips_of_one_name_are_refused(scmrl, model, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text('base = "loihi2"\n')
+    code, _, err = scmrl("energy", model, "--profile", f"{tmp_path}/a/mine.toml,{tmp_path}/b/mine.toml")
+    assert code == 2 and "two chips have one name" in err
+    code, out, _ = scmrl("energy", model, "--profile", "loihi2,loihi2", "--json")
+    assert code == 0 and out.count('"us_per_step"') >= 1

@@ -203,6 +203,9 @@ def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = N
     """
     bundle = load(model)
     chips = [profiles.load(name) for name in chip_names(profile_names)]
+    twice = [chip.name for chip in chips if [other.name for other in chips].count(chip.name) > 1]
+    if twice:
+        raise UsageError("two chips have one name", where="--profile", value=twice[0], fix="rename one of the files")
     chosen = choose(bundle, samples, file)
     activity = run(model, bundle.graph, "simulator", chosen.inputs)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, progress)
@@ -214,9 +217,9 @@ def energy(model: Path, profile_names: Sequence[str], *, samples: int | None = N
 
 
 def chip_names(names: Sequence[str]) -> list[str]:
-    """Profiles by name; "all" is every one that prices synaptic operations or has limits."""
+    """Profiles by name, each once; "all" is every one that prices synaptic operations or has limits."""
     if "all" not in names:
-        return list(names)
+        return list(dict.fromkeys(names))
     known = map(profiles.load, profiles.names())
     return list(dict.fromkeys([*(name for name in names if name != "all"),
                                *(p.name for p in known if "synop" in p.energy or p.limits)]))

@@ -6,8 +6,8 @@ what placement needs); then `systems` (boards of several chips) and `cases` (pub
 inference). A quantity that nobody has published is absent, never 0. `base = "other"` takes what is not given
 from another profile.
 
-To add a chip: copy a file of this folder, change the numbers and their sources, and pass its path where a
-profile's name is asked for.
+To add a chip: fill in what `scmrl profiles --template FILE` writes, or copy a file of this folder, and pass its
+path where a profile's name is asked for.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ TABLES = {                                          # sections of named tables: 
 TOGETHER = {"error": tuple(UNITS["error"])}         # given both or not at all
 TEXTS = ("title", "chip", "basis", "energy_basis", "mapping")
 FIELDS = ("value", "unit", "source", "kind", "range", "each")
+MOST_FAULTS = 20                                    # listed of one file
 LARGEST = 10**15                                    # beyond it a float is no exact integer
 BOUNDS = {                                          # of limits; where nothing is said: from 1
     **dict.fromkeys(INTEGERS, (1, 64)), **dict.fromkeys(EXPONENTS, (0, 64)), **dict.fromkeys(FLAGS, (0, 1)),
@@ -144,20 +145,49 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
+class Faults:
+    """All that is wrong with a file, to be told at once: an error within `with faults:` is kept, not raised."""
+
+    def __init__(self) -> None:
+        self.found: list[UsageError] = []
+
+    def __enter__(self) -> Faults:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, UsageError):
+            self.found.append(error)
+        return isinstance(error, UsageError)
+
+    def tell(self, name: str) -> None:
+        """Raise what was found: the one error, or one that lists them."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            more = len(self.found) - MOST_FAULTS
+            listed = " | ".join(map(str, self.found[:MOST_FAULTS])) + (f" | and {more} more" if more > 0 else "")
+            raise UsageError(f"{len(self.found)} faults: {listed}", where=name)
+
+
 def load(name_or_path: str | Path) -> Profile:
-    """A profile by name, or from the path of a TOML file. Raises `UsageError` naming the file and the key."""
-    path = _locate(str(name_or_path))
-    sections, texts = _resolve(path, ())
+    """A profile by name, or from the path of a TOML file. Raises `UsageError` naming the file and every key that
+    is wrong."""
+    path, faults = _locate(str(name_or_path)), Faults()
+    sections, texts = _resolve(path, (), faults)
     for section, keys in TOGETHER.items():
         if sections[section] and set(sections[section]) != set(keys):
-            raise UsageError("these quantities belong together", where=f"{path.name}: {section}",
-                             limit=", ".join(keys), value=", ".join(sections[section]))
+            with faults:
+                raise UsageError("these quantities belong together", where=f"{path.name}: {section}",
+                                 limit=", ".join(keys), value=", ".join(sections[section]))
     for section, entries in (*((s, sections[s]) for s in UNITS), *_named(sections)):
         for key, quantity in entries.items():
-            _check_size(f"{path.name}: {section}.{key}", section, key, quantity)
+            with faults:
+                _check_size(f"{path.name}: {section}.{key}", section, key, quantity)
     for key in TEXTS:
-        if key not in texts and key not in CHOICES:
-            raise UsageError("must be a text", where=f"{path.name}: {key}")
+        if key not in texts and key not in CHOICES and not any(f"{path.name}: {key}" == f.where for f in faults.found):
+            with faults:
+                raise UsageError("must be a text", where=f"{path.name}: {key}")
+    faults.tell(path.name)
     return Profile(name=path.stem, **dict.fromkeys(CHOICES, "") | texts, **sections)
 
 
@@ -196,7 +226,7 @@ def _locate(name: str, where: str | None = None) -> Path:
     return path
 
 
-def _resolve(path: Path, seen: tuple[Path, ...]) -> tuple[dict, dict]:
+def _resolve(path: Path, seen: tuple[Path, ...], faults: Faults) -> tuple[dict, dict]:
     """Quantities by section and the texts of a file, on top of those of its base."""
     try:
         key = path.resolve()
@@ -205,23 +235,25 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> tuple[dict, dict]:
     if key in seen:
         raise UsageError("profiles are each other's base", where=path.name)
     table = _read(path)
-    sections, texts = _base(path, table, (*seen, key))
-    texts |= _own_texts(path, table)
-    sources = _texts(path, "sources", table.pop("sources", {}))
+    sections, texts = _base(path, table, (*seen, key), faults)
+    texts |= _own_texts(path, table, faults)
+    sources = _texts(path, "sources", table.pop("sources", {}), faults)
     for section, entries in table.items():
-        if section not in (*UNITS, *TABLES):
-            raise UsageError("unknown key", where=f"{path.name}: {section}",
-                             fix=nearest(section, (*UNITS, *TABLES, *TEXTS, "sources", "base")))
         where = f"{path.name}: {section}"
-        if section in UNITS:
-            sections[section] |= _quantities(where, entries, UNITS[section], sources)
-        else:
-            sections[section] |= _tables(where, entries, *TABLES[section], sources)
+        with faults:
+            if section in UNITS:
+                sections[section] |= _quantities(where, entries, UNITS[section], sources, faults)
+            elif section in TABLES:
+                sections[section] |= _tables(where, entries, *TABLES[section], sources, faults)
+            else:
+                raise UsageError("unknown key", where=where,
+                                 fix=nearest(section, (*UNITS, *TABLES, *TEXTS, "sources", "base")))
     return sections, texts
 
 
-def _base(path: Path, table: dict, seen: tuple[Path, ...]) -> tuple[dict, dict]:
-    """What a file takes from its base: all quantities, and the texts that do not speak of its own numbers."""
+def _base(path: Path, table: dict, seen: tuple[Path, ...], faults: Faults) -> tuple[dict, dict]:
+    """What a file takes from its base: all quantities, and the texts that do not speak of its own numbers; its
+    title says so."""
     base = table.pop("base", None)
     if base is None:
         return {section: {} for section in (*UNITS, *TABLES)}, {}
@@ -229,20 +261,23 @@ def _base(path: Path, table: dict, seen: tuple[Path, ...]) -> tuple[dict, dict]:
         raise UsageError("must be the name of a profile", where=f"{path.name}: base", value=base)
     beside = base not in names() and base.endswith(".toml")
     found = path.parent / base if beside else _locate(base, f"{path.name}: base")
-    sections, texts = _resolve(found, seen)
-    own = ("title", "basis", "energy_basis") if "energy" in table else ("title",)
-    return sections, {key: text for key, text in texts.items() if key not in own}
+    sections, texts = _resolve(found, seen, faults)
+    own = ("basis", "energy_basis") if table.get("energy") else ()
+    texts = {key: text for key, text in texts.items() if key not in own}
+    return sections, texts | {"title": f"{texts.get('title', base)}, as {path.stem} changes it"}
 
 
-def _own_texts(path: Path, table: dict) -> dict[str, str]:
-    texts = _texts(path, "", {key: table.pop(key) for key in TEXTS if key in table})
+def _own_texts(path: Path, table: dict, faults: Faults) -> dict[str, str]:
+    texts = _texts(path, "", {key: table.pop(key) for key in TEXTS if key in table}, faults)
     if table.get("energy") and "energy_basis" not in texts:
-        raise UsageError("must be said where energies are given", where=f"{path.name}: energy_basis",
-                         limit=" or ".join(CHOICES["energy_basis"]))
+        with faults:
+            raise UsageError("must be said where energies are given", where=f"{path.name}: energy_basis",
+                             limit=" or ".join(CHOICES["energy_basis"]))
     for key, known in CHOICES.items():
         if texts.get(key, known[0]) not in known:
-            raise UsageError("unknown word", where=f"{path.name}: {key}", value=texts[key],
-                             fix=nearest(texts[key], known))
+            with faults:
+                raise UsageError("unknown word", where=f"{path.name}: {key}", value=texts[key],
+                                 fix=nearest(texts[key], known))
     return texts
 
 
@@ -253,37 +288,49 @@ def _read(path: Path) -> dict:
     return read_toml(path)
 
 
-def _texts(path: Path, section: str, entries: object) -> dict[str, str]:
+def _texts(path: Path, section: str, entries: object, faults: Faults) -> dict[str, str]:
     if not isinstance(entries, dict):
-        raise UsageError("must be a table of texts", where=f"{path.name}: {section}", value=entries)
-    for key, text in entries.items():
-        if not isinstance(text, str) or not text.strip():
+        with faults:
+            raise UsageError("must be a table of texts", where=f"{path.name}: {section}", value=entries)
+        return {}
+    good = {key: text for key, text in entries.items() if isinstance(text, str) and text.strip()}
+    for key in entries.keys() - good.keys():
+        with faults:
             where = f"{path.name}: {section}.{key}" if section else f"{path.name}: {key}"
-            raise UsageError("must be a text", where=where, value=text)
-    return entries
+            raise UsageError("must be a text", where=where, value=entries[key])
+    return good
 
 
 def _tables(where: str, entries: object, units: dict[str, str], required: tuple[str, ...],
-            sources: dict[str, str]) -> dict[str, Quantities]:
+            sources: dict[str, str], faults: Faults) -> dict[str, Quantities]:
     """The named tables of `systems` or `cases`."""
     if not isinstance(entries, dict):
         raise UsageError("must be a table of named tables", where=where, value=entries)
     tables = {}
     for name, table in entries.items():
-        tables[name] = _quantities(f"{where}.{name}", table, units, sources)
-        for key in required:
-            if key not in tables[name]:
-                raise UsageError(f"{key} is missing", where=f"{where}.{name}")
+        with faults:
+            tables[name] = _quantities(f"{where}.{name}", table, units, sources, faults)
+            missing = [key for key in required if key not in table]
+            if missing:
+                raise UsageError(f"{_are(missing)} missing", where=f"{where}.{name}")
     return tables
 
 
-def _quantities(where: str, entries: object, units: dict[str, str], sources: dict[str, str]) -> Quantities:
+def _are(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _quantities(where: str, entries: object, units: dict[str, str], sources: dict[str, str],
+                faults: Faults) -> Quantities:
     if not isinstance(entries, dict):
         raise UsageError("must be a table of quantities", where=where, value=entries)
-    for key in entries:
-        if key not in units:
-            raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, units))
-    return {key: _quantity(f"{where}.{key}", entry, units[key], sources) for key, entry in entries.items()}
+    found = {}
+    for key, entry in entries.items():
+        with faults:
+            if key not in units:
+                raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, units))
+            found[key] = _quantity(f"{where}.{key}", entry, units[key], sources)
+    return found
 
 
 def _number(where: str, value: object) -> float:
@@ -302,9 +349,9 @@ def _quantity(where: str, entry: object, unit: str, sources: dict[str, str]) -> 
     for key in entry:
         if key not in FIELDS:
             raise UsageError("unknown key", where=f"{where}.{key}", fix=nearest(key, FIELDS))
-    for key in FIELDS[:4]:
-        if key not in entry:
-            raise UsageError(f"{key} is missing", where=where)
+    missing = [key for key in FIELDS[:4] if key not in entry]
+    if missing:
+        raise UsageError(f"{_are(missing)} missing", where=where)
     for key, known in (("unit", [unit]), ("kind", KINDS), ("source", sources)):
         if not isinstance(entry[key], str) or entry[key] not in known:
             raise UsageError(f"unknown {key}", where=where, value=entry[key],
