@@ -23,7 +23,7 @@ import dataclasses
 import functools
 import io
 import json
-import multiprocessing
+import multiprocessing.connection
 import os
 import resource
 import shutil
@@ -184,7 +184,8 @@ def change_arrays(random: np.random.Generator, arrays: dict[str, np.ndarray]) ->
     if kind == 0:
         del arrays[name]
     elif kind == 1:
-        arrays[str(ODD[random.integers(10, len(ODD))])[:50].replace("\0", "") or "y"] = array
+        word = str(ODD[random.integers(10, len(ODD))])[:50].replace("\0", "")
+        arrays[word.encode("utf-8", "replace").decode() or "y"] = array
     elif kind == 2:
         arrays[name] = array.astype(random.choice(["f4", "f8", "i1", "u8", ">i2", "c8", "U3", "?", "f2"]))
     elif kind == 3:
