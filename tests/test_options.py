@@ -196,10 +196,11 @@ def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch
 def test_demo_ends_with_1_on_a_mismatch():
     from test_screen import demo
 
-    right = dataclasses.replace(demo(), evaluate=dataclasses.replace(demo().evaluate, equals_training=True))
+    right = demo()
     right.require_exact()
+    wrong = dataclasses.replace(right.evaluate, equals_training=False)
     with pytest.raises(MismatchError):
-        demo().require_exact()                  # its evaluate differs from training
+        dataclasses.replace(right, evaluate=wrong).require_exact()
     wrong = dataclasses.replace(demo().deploy, bit_exact=False)
     with pytest.raises(MismatchError):
         dataclasses.replace(right, deploy=wrong).require_exact()

@@ -16,6 +16,8 @@ import numpy as np
 from ..activity import Activity, predictions
 from ..deploy.report import right
 from ..graph import Graph
+from ..report import figure as figure_text
+from ..report import percent
 from ..reading import LIST_BYTES, read_text
 from ..samples import NETWORK, Origin
 from . import figures
@@ -39,20 +41,10 @@ class Evidence:
 
 
 def number(x: object) -> str:
-    """Four significant digits, thousands apart; '-' for what is not known."""
-    if x is None:
-        return "-"
+    """A number as the terminal shows it; '-' for what is not known."""
     if isinstance(x, bool):
         return "yes" if x else "no"
-    if isinstance(x, int) or (isinstance(x, float) and x.is_integer() and abs(x) < 1e15):
-        return f"{int(x):,}"
-    if isinstance(x, float):
-        return f"{x:,.4g}" if abs(x) < 1e4 else f"{x:,.0f}"
-    return str(x)
-
-
-def percent(x: float | None) -> str:
-    return "-" if x is None else f"{100 * x:.2f} %"
+    return figure_text(x) if x is None or isinstance(x, (int, float)) else str(x)
 
 
 def save(path: Path, report: object, evidence: Evidence | None = None) -> None:
