@@ -27,6 +27,7 @@ h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
 from scmrl.convert.nir_import import CONVENTIONS, import_graph, network, read, run, run_import
 from scmrl.convert.nir_import.maps import compose, conv
+from scmrl.convert.nir_import.network import convention_of
 
 RANDOM = 7
 T, CLASSES = 24, 4
@@ -1020,3 +1021,47 @@ def test_spikes_agree_or_not_beside_the_values():
     assert 0 < wanted.mean() < 1 and 0 < row.recall <= 1 and 0 < row.precision <= 1
     assert row.recall * wanted.sum() == pytest.approx(row.precision * row.rate * wanted.size)     # both are the hits
     assert (report.spike_recall, report.spike_precision) == (row.recall, row.precision)
+
+
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (2, 2), (4, 3), (3, 4)])
+def test_same_padding_of_an_even_kernel_is_more_on_the_far_side(size):
+    """As torch: of k - 1 zeros, (k - 1) // 2 lie before and the rest behind."""
+    random = np.random.default_rng(1)
+    weight, x = random.normal(size=(2, 1, *size)), random.normal(size=(1, 1, 5, 6))
+    pads = [((k - 1) // 2, k - 1 - (k - 1) // 2) for k in size]
+    padded = np.pad(x, ((0, 0), (0, 0), *pads))
+    expected = np.zeros((1, 2, 5, 6))
+    for o, i, j in np.ndindex(2, 5, 6):
+        expected[0, o, i, j] = (padded[0, 0, i:i + size[0], j:j + size[1]] * weight[o, 0]).sum()
+    found = conv("c", (1, 5, 6), weight, (1, 1), "same").apply(x)
+    assert np.allclose(found, expected)
+
+
+@pytest.mark.parametrize("name, counts", [("nir", True), ("spikingjelly", True), ("norse", False), ("snntorch", False),
+                                          ("sinabs", False)])
+def test_a_reset_potential_counts_where_the_framework_reads_it(name, counts):
+    """From v_reset = 0.5 an integrator needs half as many spikes for the next."""
+    def spikes(v_reset):
+        neuron = neurons_if(1, threshold=1.0)
+        neuron.v_reset = np.full(1, v_reset)
+        net = network(chain(nir.Linear(np.array([[0.26]])), neuron, shape=(1,)), dt=1.0,
+                      convention=convention_of(name, "zero"))
+        return run(net, {"input": np.ones((1, 24, 1))}).values["n1"].sum()
+
+    assert (spikes(0.5) > 1.5 * spikes(0.0)) == counts and (spikes(0.5) == spikes(0.0)) != counts
+
+
+@pytest.mark.parametrize("tau, dt", [(2e-2, 1e-4), (5e-5, 5e-5), (1e-4, 1e-4), (2.0, 1.0)])
+def test_a_step_that_nobody_names_is_a_tenth_of_a_millisecond_and_no_longer_than_the_fastest_neuron(tau, dt):
+    neuron = nir.LIF(tau=np.array([tau, 3 * tau]), r=np.array([0.7, 1.0]), v_leak=np.zeros(2),
+                     v_threshold=np.ones(2), v_reset=np.zeros(2))
+    assert network(chain(nir.Linear(np.ones((2, 3))), neuron, shape=(3,))).dt == dt
+
+
+@pytest.mark.parametrize("reset, words", [("zero", "to zero"), ("subtract", "by subtraction")])
+def test_the_report_says_which_reset(reset, words):
+    x, _ = patterns((4,), samples=4)
+    report = import_graph(chain(nir.Linear(weights(3, 4)), neurons_if(3), shape=(4,)), calibration=x, reset=reset)[1]
+    out = io.StringIO()
+    report.show(out)
+    assert f"reset {words}" in " ".join(out.getvalue().split())
