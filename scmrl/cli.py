@@ -437,8 +437,9 @@ def deploy(model, backend, samples, file, deadline, no_compare, board, partition
                    activity=profile_activity)
     asked = given(wav=wav, image=image, events=events, microphone=microphone, camera=camera, hop=hop)
     if streaming:
-        refuse("--stream", given(samples=samples, deadline=deadline, picture=picture, html=page) | boards)
-        stream(model, backend, {**asked, **given(arrays=file)}, carry, not no_compare, json_)
+        refuse("--stream", given(samples=samples, deadline=deadline) | boards)
+        stream(model, backend, {**asked, **given(arrays=file)}, json_, carry=carry, compared=not no_compare,
+               picture=picture, page=page)
         return
     if asked or carry:
         raise UsageError("this feeds a stream", where=f"--{next(iter(asked), 'carry')}", fix="add --stream")
@@ -463,13 +464,13 @@ def refuse(where: str, options: dict[str, object]) -> None:
         raise UsageError("does not go with a stream", where=f"--{name}", fix=f"leave it or {where} out")
 
 
-def stream(model, backend, asked, carry, compared, json_):
+def stream(model, backend, asked, json_, **how):
     """`deploy --stream`: what is there step by step, then the summary."""
     from .bundle import load
     from .deploy import stream_run, stream_view
     from .deploy.stream_feed import Asked
     with stream_view.view(load(model).graph.class_names, json_) as show:
-        report = stream_run.stream(model, Asked(**asked), backend=backend, carry=carry, show=show, compared=compared)
+        report = stream_run.stream(model, Asked(**asked), backend=backend, show=show, **how)
     if json_:
         click.echo(json.dumps(report.to_json()))
     else:

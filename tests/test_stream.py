@@ -572,3 +572,35 @@ def test_the_microphone_gives_its_last_second(monkeypatch):
     assert not first[:4000].any() and first[4000:].any() and len(waits) == 3
     np.testing.assert_allclose(second, level(np.repeat([1.0, 2.0], 4000)), rtol=1e-6)
     np.testing.assert_allclose(third, level(np.repeat([2.0, 3.0], 4000)), rtol=1e-6)
+
+
+# Pages and pictures of a stream.
+
+def test_a_stream_has_a_page_and_a_picture_of_its_last_window(scmrl, model, arrays, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from scmrl.page import pages
+
+    shown = []
+    real = pages.save
+    monkeypatch.setattr(pages, "save", lambda path, report, evidence: (shown.append(evidence), real(path, report, evidence)))
+    code, out, err = scmrl(model, "--stream", "--input", arrays, "--html", tmp_path / "p.html", "--picture",
+                           tmp_path / "p.svg", "--json")
+    assert code == 0, err
+    decided = [d for d in map(json.loads, out.splitlines()) if d["type"] == "decision"]
+    text = (tmp_path / "p.html").read_text()
+    assert text.count("<td class=text>") == len(decided) * 2 and "Decisions" in text and "Spikes of the first" in text
+    assert (tmp_path / "p.svg").read_bytes().startswith(b"<?xml")
+    (evidence,) = shown
+    with np.load(arrays) as file:
+        last = {name: x[None, -3:] for name, x in file.items()}
+    expected = reference.run(evidence.graph, last)
+    for name, spikes in expected.spikes.items():
+        assert (evidence.activity.spikes[name] == spikes).all(), name
+    assert (evidence.activity.membrane["readout"] == expected.membrane["readout"]).all()
+
+
+def test_a_stream_without_a_whole_window_has_no_picture(scmrl, model, arrays, tmp_path):
+    with np.load(arrays) as file:
+        np.savez(tmp_path / "short.npz", **{name: x[:2] for name, x in file.items()})
+    code, _, err = scmrl(model, "--stream", "--input", tmp_path / "short.npz", "--picture", tmp_path / "p.png")
+    assert code == 3 and not (tmp_path / "p.png").exists(), err

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ..activity import Activity
 from ..bundle import load
-from ..errors import UsageError, nearest
+from ..errors import DataError, UsageError, nearest
 from ..graph import Graph
 from ..hw_profiles import profile as profiles
 from ..report import Report, figure
+from .counts import count
 from .stream import Meter, Stream, Tally, Values
 from .stream_feed import Asked, Feed, open_feed
 
+DECISIONS = 1000                                # that a report holds
 BACKENDS = ("simulator", "lava-inprocess", "lava")
 PROFILES = ("loihi1", "loihi2")
 ENERGY = ("core dynamic energy: estimate, counted operations times coefficients of `scmrl profiles NAME`, "
@@ -52,6 +55,18 @@ class Moment:
         return {"type": "decision" if self.ends else "step"} | asdict(self) | {"energy_kind": "estimate"}
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a window was taken for, and its counts."""
+
+    window: int
+    time_s: float | None
+    leading: str | None
+    margin: int | None
+    spikes: int
+    synops: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamReport(Report):
     """The whole stream. `real_time_factor`: recorded seconds per second of work (above 1: it keeps up)."""
@@ -79,6 +94,7 @@ class StreamReport(Report):
     steps_per_s: float | None
     interrupted: bool
     bundle: str = ""                            # the hash of what ran
+    decisions: tuple[Decision, ...] = ()        # the last ones
 
     def to_json(self) -> dict:
         return {"type": "summary"} | super().to_json()
@@ -115,10 +131,12 @@ def open_stream(backend: str, graph: Graph, window: int | None):
 
 
 def stream(model: Path, asked: Asked, *, backend: str = "simulator", carry: bool = False,
-           show: Callable[[Moment], None] | None = None, compared: bool = True) -> StreamReport:
+           show: Callable[[Moment], None] | None = None, compared: bool = True, picture: Path | None = None,
+           page: Path | None = None) -> StreamReport:
     """Run a frozen model on what was asked for, `show` each moment, and report the whole.
 
-    `carry` keeps the state from window to window. Ctrl-C ends the stream, not the report.
+    `carry` keeps the state from window to window. Ctrl-C ends the stream, not the report. `picture` and `page`
+    are files to write, with the spikes of the last whole window.
     """
     begun = time.monotonic()
     bundle = load(model)
@@ -141,28 +159,58 @@ def stream(model: Path, asked: Asked, *, backend: str = "simulator", carry: bool
         moments.close()
     seconds = time.monotonic() - started - feed.waited_s
     recorded = None if feed.step_s is None else feed.step_s * run.total.steps
-    return StreamReport(
+    report = StreamReport(
         model=str(model), bundle=bundle.hash, source=feed.what, backend=engine.backend, version=engine.version,
         steps=run.total.steps, windows=run.total.steps // graph.steps, window_steps=graph.steps,
         carried=carry, lag=engine.lag, spikes=run.total.spikes, synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj, compared_with=twin and twin.backend,
         mismatches=run.mismatches, seconds=seconds, startup_s=started - begun, recorded_s=recorded,
         real_time_factor=recorded / seconds if recorded else None,
-        steps_per_s=run.total.steps / seconds if run.total.steps else None, interrupted=interrupted)
+        steps_per_s=run.total.steps / seconds if run.total.steps else None, interrupted=interrupted, decisions=tuple(run.decisions))
+    _draw(report, run, picture, page)
+    return report
+
+
+def _draw(report: StreamReport, run: Run, picture: Path | None, page: Path | None) -> None:
+    """The picture and the page, with the spikes of the last whole window."""
+    if picture is None and page is None:
+        return
+    evidence = _window(run, report)
+    if page is not None:
+        from ..page.pages import Evidence, save
+        save(page, report, evidence and Evidence(run.graph, *evidence))
+    if picture is not None:
+        if evidence is None:
+            raise DataError("no window was finished, so there is none to draw", where=report.source)
+        from .picture import report_picture
+        report_picture(run.graph, *evidence, 0, count(run.graph, *evidence), (), picture)
+
+
+def _window(run: Run, report: StreamReport) -> tuple[dict[str, np.ndarray], Activity] | None:
+    """Inputs [1, T, ...] and activity of the last whole window, if there is one."""
+    if not run.last:
+        return None
+    given, found = ({name: np.stack([step[name] for step in steps])[None] for name in steps[0]}
+                    for steps in zip(*run.last))
+    readout = {p.name for p in run.graph.of_kind("readout")}
+    return given, Activity({name: x for name, x in found.items() if name not in readout},
+                           {name: x for name, x in found.items() if name in readout}, report.backend, report.version)
 
 
 class Run:
-    """What has happened on a stream so far."""
+    """What has happened on a stream so far; `last` is its last whole window, frames and values of each step."""
 
     def __init__(self, graph: Graph, feed: Feed, meter: Meter, twin: Stream | None):
         self.graph, self.feed, self.meter, self.twin = graph, feed, meter, twin
         self.total = meter.nothing
         self.mismatches = None if twin is None else 0
+        self.last: list[tuple[Values, Values]] = []
+        self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
         self._given: deque[Values] = deque()
 
     def moments(self, engine) -> Iterator[Moment]:
         """A moment for every step that the engine has finished."""
-        since = self.meter.nothing
+        since, window = self.meter.nothing, []
         for values in engine.run(self._remembered()):
             step = self.total.steps % self.graph.steps
             since = self.meter.nothing if step == 0 else since
@@ -170,7 +218,13 @@ class Run:
             tally = self.meter.step(inputs, values)
             self.total, since = self.total + tally, since + tally
             self._compare(inputs, values)
-            yield self._moment(step, since, values)
+            window.append((inputs, values))
+            moment = self._moment(step, since, values)
+            if moment.ends:
+                self.last, window = window, []
+                self.decisions.append(Decision(moment.window, moment.time_s, moment.leading, moment.margin,
+                                               moment.spikes, moment.synops))
+            yield moment
 
     def _remembered(self) -> Iterator[Values]:
         """The frames, kept until their values are there."""

@@ -56,7 +56,8 @@ def render(r: dict, evidence: Evidence | None = None) -> str:
     """The page as text from a report's JSON."""
     profiles = list((r.get("profiles") or {}).values())
     return document(
-        f"scmrl {r['command']}: {r.get('model', r.get('run', ''))}", _summary(r, profiles), _energy(profiles),
+        f"scmrl {r['command']}: {r.get('model', r.get('run', ''))}", _summary(r, profiles), _decisions(r),
+        _energy(profiles),
         _equality(r), _classes(r, evidence), _placement(r), _network(r, evidence), _rasters(evidence), _populations(r),
         _neurobench(r), _provenance(r, profiles))
 
@@ -79,12 +80,31 @@ def _summary(r: dict, profiles: list[dict]) -> str:
         *_right(r).items(),
         ("training", percent(r["training_accuracy"]) if r.get("training_accuracy") is not None else None),
         ("equality", None if r.get("bit_exact") is None else ("bit-exact" if r["bit_exact"] else "DIFFERS")),
+        *_stream(r).items(),
         ("spikes an inference", number(totals["spikes_per_inference"]) if totals else None),
         ("synaptic operations an inference", number(totals["synops_per_inference"]) if totals else None),
         ("neurons", number(totals.get("neurons", r.get("neurons")))),
         ("cores", f"{number(r['cores'])} on {number(r['chips'])} chip(s), {r['system'] or 'no known system'}"
          if r["command"] == "place" and r.get("cores") is not None else None),
         ("fits", number(r["fits"]) if "fits" in r else None)]))
+
+
+def _stream(r: dict) -> dict[str, str]:
+    if r["command"] != "stream":
+        return {}
+    compared = r["compared_with"]
+    equal = "not compared" if not compared else f"bit-exact with the {compared}" if not r["mismatches"] else \
+        f"{number(r['mismatches'])} values DIFFER from the {compared}"
+    energy = ", ".join(f"{number(uj)} uJ on {chip} (estimate)" for chip, uj in r["core_dynamic_uj"].items())
+    return {"stream": f"{number(r['windows'])} windows, {number(r['steps'])} steps of {r['source']}", "equality": equal,
+            "spikes": number(r["spikes"]), "synaptic operations": number(r["synops"]), "core dynamic energy": energy}
+
+
+def _decisions(r: dict) -> str:
+    rows = [(number(d["window"]), number(d["time_s"]), d["leading"], number(d["margin"]), number(d["spikes"]),
+             number(d["synops"])) for d in r.get("decisions", ())]
+    return section("Decisions", table(("window", "seconds", "class", "ahead by", "spikes", "synops"), rows,
+                                      words=("class",), caption="At the end of each window"))
 
 
 def _right(r: dict) -> dict[str, str]:
