@@ -185,7 +185,7 @@ def stream_options(command):
             click.option("--wav", type=click.Path(path_type=Path), metavar="FILE", help="Recording to stream."),
             click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Image beside it."),
             click.option("--events", type=click.Path(path_type=Path), metavar="FILE",
-                         help="Event-camera recording (N-MNIST's format)."),
+                         help="Event-camera recording (N-MNIST's .bs2, or .aedat)."),
             click.option("--microphone", is_flag=True, help="Live sound (needs sounddevice)."),
             click.option("--camera", type=click.IntRange(0), metavar="N", help="Live images (needs OpenCV)."),
             click.option("--hop", type=Positive(), metavar="S", help="Seconds between one-second windows (default 1)."),
