@@ -586,7 +586,7 @@ def validate(data_dir, write, json_):
 @model_argument
 @click.option("--data-dir", metavar="DIR", help="Where the recordings of its dataset lie.")
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="How many test samples (default: all).")
-@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True, help="Draws of each perturbation.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of each perturbation.")
 @picture_option
 @force_option
 @as_json

@@ -216,6 +216,17 @@ def test_pairs_refuse_arrays_that_do_not_fit():
         Pairs(np.zeros(2), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)), np.zeros((2, 8, 8)))
 
 
+@pytest.mark.parametrize("label, refused", [([0, 9], False), ([0, 10], True), ([-1, 3], True)])
+def test_pairs_refuse_labels_that_are_no_classes(label, refused):
+    def pairs():
+        return Pairs(np.array(label), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)))
+    if refused:
+        with pytest.raises(DataError, match=r"mine.label: labels are no classes .*limit 0..9"):
+            pairs()
+    else:
+        assert len(pairs()) == 2
+
+
 # av-mnist
 
 def test_av_mnist_pairs_by_digit_and_splits_by_take(tree):

@@ -55,6 +55,9 @@ class Pairs:
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise DataError("wrong shape", where=f"{self.name}.{name}", limit=shape, value=array.shape)
+        if samples and not 0 <= self.label.min() <= self.label.max() < self.classes:
+            raise DataError("labels are no classes of the dataset", where=f"{self.name}.label",
+                            limit=f"0..{self.classes - 1}", value=f"{self.label.min()}..{self.label.max()}")
         for name, array in self.framed.items():
             if array.ndim != 4 or len(array) != samples:
                 raise DataError("wrong shape", where=f"{self.name}.{name}", limit=f"({samples}, C, H, W)",
