@@ -525,8 +525,6 @@ def energy(model, names, samples, file, picture, page, layers, json_):
     Exit code 5 where none of the chips asked for holds the network; where some do, the others are rows that
     say so, without a total.
     """
-    if not listed(names):
-        raise UsageError("no chip is named", where="--profile", fix="see `scmrl profiles`, or give all")
     from .deploy import jobs
     report = jobs.energy(model, listed(names, "--profile"), samples=samples, file=file, picture=picture, page=page,
                          progress=Progress("chips"))
