@@ -35,6 +35,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from written import add_force, may_write
+
+from scmrl.files import whole_file
 
 try:
     import tomllib
@@ -447,12 +450,15 @@ def main() -> None:
     parser.add_argument("--without", choices=["fsync", "rename"], default="", help="take a safeguard out")
     parser.add_argument("--model", type=Path, help="a bundle for the commands that need one (default: train one)")
     parser.add_argument("--write", type=Path, help="write the record to this file")
+    add_force(parser)
     options = parser.parse_args()
+    may_write(options.write, "table", options)
     rows = study(options.places.split(","), options.kills, options.seed, options.without, options.model)
     text = page(rows, options.seed)
     print(text, end="")
     if options.write:
-        options.write.write_text(text, encoding="utf-8")
+        with whole_file(options.write, "table") as file:
+            file.write_text(text, encoding="utf-8")
     sys.exit(1 if any(row["failures"] for row in rows) else 0)
 
 
