@@ -266,6 +266,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         return
     if metrics["dead"]:
         click.echo(f"dead populations: {', '.join(metrics['dead'])}")
+    tell_stale(out)
     tell(f"next: scmrl evaluate {quoted(out)}")
     tell(f"next: scmrl export {quoted(out)} --target lava")
 
@@ -314,6 +315,13 @@ def sweep(out, axes, trials, grid, chip, config, settings, data_dir, storage, se
     chosen = out / f"trial-{best.number:04d}" if best else out
     render(report, json_, *([f"scmrl export {quoted(chosen)} --target lava"] if best and chosen.is_dir() else []))
     report.require_ended()
+
+
+def tell_stale(run: Path) -> None:
+    """Say which exports and reports in a run are of the model that was there before."""
+    from .bundle import stale
+    for path in stale(run):
+        tell(f"warning: {path} is of the model that was here before: make it anew, or remove it")
 
 
 def require_train() -> None:

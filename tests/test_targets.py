@@ -147,6 +147,8 @@ def own(place: Path, model: bundle.Bundle, row: tuple[str, str]) -> None:
         other(model).save(place if row[0] == "import" else place / "bundle")
     if row[0] == "sweep":
         (place / "sweep.json").write_text(json.dumps({"axes": [], "settings": [], "storage": None}))
+    if row[0] in ("train", "demo"):
+        (place / "config.toml").write_text('dataset = "digits-av"\n\n[model]\n\n[train]\n')
     (place / "notes.txt").write_text("a thesis")
 
 
@@ -309,7 +311,7 @@ def test_every_report_names_its_bundle(model, small_bundle, scmrl, tmp_path):
     assert small_bundle.hash in (tmp_path / "p.html").read_text()
 
 
-def test_an_export_that_is_not_the_runs_any_more_is_said(model, small_bundle, scmrl):
+def test_an_export_that_is_not_the_runs_any_more_is_said(model, small_bundle, scmrl, capsys):
     code, _, err = scmrl("export", model, "--target", "onnx", "--no-verify")
     (model / "mine.json").write_text("[]")
     _, report, _ = scmrl("deploy", model, "--json")
@@ -318,6 +320,9 @@ def test_an_export_that_is_not_the_runs_any_more_is_said(model, small_bundle, sc
     assert "warning" not in err and bundle.stale(model) == []
     other(small_bundle).save(model / "bundle")
     assert bundle.stale(model) == [model / "deploy.json", model / "onnx"]
+    cli.tell_stale(model)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "deploy.json is of the model that was here before" in said[0]
     for words in (["deploy", model / "onnx"], ["verify", model / "onnx", "--backends", "simulator"], ["place", model / "onnx"]):
         code, _, err = scmrl(*words)
         assert code == 0 and "warning:" in err and "another bundle" in err
