@@ -221,8 +221,9 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @click.option("--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml.")
 @force_option
 @page_option
+@layers_option
 @as_json
-def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, page, json_):
+def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, page, layers, json_):
     """Train a model and freeze it to RUN/bundle."""
     from . import targets
     overrides = {"dataset": dataset, "hard": hard, "profile": profile, "train.epochs": epochs, "train.seed": seed}
@@ -254,21 +255,12 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         from .page.document import write
         from .page.pages import training
         write(page, training(out, metrics))
-    if json_:
-        click.echo(json.dumps({"command": "train", "run": str(out), **metrics}, indent=1))
-        return
-    frozen = (out / "bundle").is_dir()
-    click.echo(f"test accuracy {100 * metrics['test_accuracy']:.2f} % ({metrics['test_correct']} of "
-               f"{metrics['test_samples']}), {'integer' if frozen else 'float'} model; "
-               f"{metrics['parameters']} parameters, {metrics['train_seconds']:.0f} s; "
-               + (f"frozen to {out / 'bundle'}" if frozen else f"figures in {out / 'metrics.json'}; not for a chip"))
-    if not frozen:
-        return
-    if metrics["dead"]:
-        click.echo(f"dead populations: {', '.join(metrics['dead'])}")
-    tell_stale(out)
-    tell(f"next: scmrl evaluate {quoted(out)}")
-    tell(f"next: scmrl export {quoted(out)} --target lava")
+    from .train.report import TrainReport
+    report = TrainReport(str(out), metrics, (out / "bundle").is_dir())
+    steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava") if report.frozen else ()
+    if report.frozen and not json_:
+        tell_stale(out)
+    render(report, json_, *steps, layers=layers)
 
 
 @commands.command()

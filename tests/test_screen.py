@@ -26,6 +26,7 @@ from scmrl.robustness.report import RobustnessReport
 from scmrl.robustness.study import FAULTS, Point
 from scmrl.sweep.report import SweepReport
 from scmrl.sweep.worker import Trial
+from scmrl.train.report import TrainReport
 from scmrl.validation import study
 
 COLUMNS = 80
@@ -95,10 +96,16 @@ def demo():
     return DemoReport("runs/demo", 123.4, evaluated(), REPORTS["deploy"](), REPORTS["verify"](), REPORTS["energy"]())
 
 
+METRICS = {"test_accuracy": 0.99722, "test_samples": 360, "test_correct": 359, "validation_accuracy": 1.0,
+           "validation_samples": 144, "parameters": 123456, "train_seconds": 83.4, "dead": [LONG],
+           "rates": {LONG: 0.0, "audio.stage0": 0.0123456}}
 EXAMPLES = {
     **{name: lambda model, tmp_path, small_bundle, make=make: make() for name, make in REPORTS.items()},
     "evaluate": lambda *_: evaluated(),
     "demo": lambda *_: demo(),
+    "train": lambda *_: TrainReport("runs/a", METRICS, True),
+    "train, float": lambda *_: TrainReport("runs/a", {k: METRICS[k] for k in (
+        "test_accuracy", "test_samples", "test_correct", "parameters", "train_seconds")}, False),
     "place": lambda model, *_: jobs.place(model, "loihi2"),
     "place, chips": lambda model, *_: jobs.place(model, "loihi1", chips=1, packed=True),
     "export": lambda model, *_: exported(model),

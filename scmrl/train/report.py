@@ -1,0 +1,42 @@
+"""What a training tells at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..report import Report, figure, first, percent, table
+
+
+@dataclass(frozen=True)
+class TrainReport(Report):
+    """The figures of a run, `metrics` as in RUN/metrics.json; `frozen`: RUN/bundle is there."""
+
+    command = "train"
+    run: str
+    metrics: dict
+    frozen: bool
+
+    def to_json(self) -> dict:
+        return {"command": self.command, "run": self.run, **self.metrics}
+
+    def headline(self) -> dict[str, str]:
+        m = self.metrics
+        model = "integer" if self.frozen else "float"
+        dead = m.get("dead", ())
+        lines = {"WARNING": f"{len(dead)} of {len(m['rates'])} populations hardly ever fire: {first(dead)}"} if dead else {}
+        lines["accuracy"] = (f"{percent(m['test_accuracy'])} on {m['test_samples']} held-out test samples "
+                             f"({m['test_correct']} correct), {model} model")
+        if m.get("validation_accuracy") is not None:
+            lines["validation"] = f"{percent(m['validation_accuracy'])}: what chose the epoch"
+        lines["network"] = f"{figure(m['parameters'])} parameters"
+        lines["time"] = f"{figure(round(m['train_seconds']))} s"
+        there = "bundle" if self.frozen else "metrics.json"
+        return lines | {"frozen to" if self.frozen else "figures in": str(Path(self.run) / there)} | (
+            {} if self.frozen else {"chip": "none: this model is not for one"})
+
+    def layers(self) -> Iterator[object]:
+        rates = self.metrics.get("rates", {})
+        yield table(("population", "rate"), [(name, figure(rate)) for name, rate in rates.items()],
+                    words=("population",))
