@@ -622,7 +622,7 @@ def compare(first, second, page, json_):
 
 @commands.command()
 @click.argument("name", required=False)
-@click.option("--template", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--template", type=Target("profile"), metavar="FILE",
               help="Write a chip file to fill in: every quantity with its unit and meaning.")
 @as_json
 def profiles(name, template, json_):

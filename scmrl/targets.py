@@ -44,7 +44,7 @@ MARKS = {                               # file kinds: by ending, what only scmrl
                       b"# Kills\n\n`python benchmarks/kills.py ")},
     "report": {".json": tuple(f'{{\n "command": "{name}"'.encode() for name in REPORTS)},
     "figures": {".json": (b'{\n "scmrl": "',)},
-    "profile": {".toml": (b"# scmrl profile",)},
+    "profile": {".toml": ()},           # is filled in by its user, and so never replaced
 }
 REPLACED_WHOLE = ("bundle", *EXPORT_FILES)      # the others are filled bit by bit
 MARKED_BYTES = 1 << 16                  # a mark lies that near to the beginning or the end
@@ -87,7 +87,10 @@ def _check_file(path: Path, place: Path, kind: str, mode: int | None, force: boo
         raise UsageError(f"there is {what}", where=path, fix=f"name a file for the {kind}")
     if place.stat().st_size == 0:
         return
-    if not _marked(place, MARKS[kind][path.suffix.lower()]):
+    marks = MARKS[kind][path.suffix.lower()]
+    if not marks:
+        raise UsageError("a file is there already", where=path, fix="choose another name")
+    if not _marked(place, marks):
         raise UsageError(f"a file is there that scmrl did not write as a {kind}", where=path,
                          fix="choose another name, or move it away")
     _ask(path, f"a {kind}", force)

@@ -251,8 +251,9 @@ def test_leftovers_go_with_the_next_write(tmp_path, names):
     if "scmrl.lock" in names:                           # as an owner that was killed leaves it
         (tmp_path / ".scmrl-0123456789ab" / "scmrl.lock").write_text("")
     (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a").write_text("the successor")
     write_json(tmp_path / "f.json", {})
-    assert sorted(os.listdir(tmp_path)) == ["d", "f.json"]
+    assert sorted(os.listdir(tmp_path)) == ["d", "f.json"] and tree(tmp_path / "d") == {"a": "the successor"}
 
 
 def test_only_our_own_leftovers_go(tmp_path):

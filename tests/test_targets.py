@@ -44,7 +44,9 @@ WRITTEN = {                             # (command, parameter): its other words,
     ("compare", "page"): (["REPORT", "REPORT"], "p.html"),
     ("data check", "picture"): (["digits-av"], "p.png"),
     ("demo", "out"): ([], "run"),
+    ("profiles", "template"): ([], "chip.toml"),
 }
+KEPT = ("sweep", "profiles")            # have no --force: one is gone on with, the other is filled in by its user
 LONG = {("train", "out"), ("train", "page"), ("sweep", "out"), ("robustness", "picture"), ("demo", "out"), ("validate", "write"),
         ("data check", "picture")}
 
@@ -66,7 +68,7 @@ def test_every_option_that_names_a_place_is_known_to_read_or_held_to_the_rule():
     for (name, option), (p, command) in found.items():
         writes = isinstance(p.type, cli.Target) or (name, option) == ("export", "out")
         assert writes == ((name, option) in WRITTEN)
-        if writes and name != "sweep":                  # a sweep is gone on with, never replaced
+        if writes and name not in KEPT:
             assert any(q.name == "force" for q in command.params), f"{name} has no --force"
 
 
@@ -101,7 +103,7 @@ def refused(outcome: tuple, *said: str) -> None:
 @pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
 @pytest.mark.parametrize("row", WRITTEN, ids=" ".join)
 def test_what_a_stranger_wrote_survives(row, force, words, scmrl, tmp_path):
-    if row[0] == "sweep" and force:
+    if row[0] in KEPT and force:
         pytest.skip("has no --force")
     place = tmp_path / "mine" / WRITTEN[row][1]
     if "." in place.name:
@@ -111,11 +113,11 @@ def test_what_a_stranger_wrote_survives(row, force, words, scmrl, tmp_path):
         place.mkdir(parents=True)
         (place / "notes.txt").write_text("a thesis")
     before = tree(place.parent)
-    refused(scmrl(*words(row, place, *force)), "scmrl did not write")
+    refused(scmrl(*words(row, place, *force)), "is there already" if row[0] == "profiles" else "scmrl did not write")
     assert tree(place.parent) == before
 
 
-@pytest.mark.parametrize("row", WRITTEN, ids=" ".join)
+@pytest.mark.parametrize("row", [row for row in WRITTEN if row[0] != "profiles"], ids=" ".join)
 def test_its_own_is_replaced_with_force_alone_and_strangers_in_it_stay(row, words, scmrl, model, tmp_path):
     place = tmp_path / "out" / WRITTEN[row][1]
     own(place, bundle.load(model), row)
@@ -164,7 +166,7 @@ def test_odd_places_are_one_line(row, words, scmrl, tmp_path, monkeypatch):
     (home / f"loop{suffix}").symlink_to(home / f"loop{suffix}")
     os.mkfifo(home / f"pipe{suffix}")
     before = set(tree(home))
-    force = () if row[0] == "sweep" else ("--force",)
+    force = () if row[0] in KEPT else ("--force",)
     odd = [home / f"pipe{suffix}", home / "file" / name, home / f"loop{suffix}", home / ("n" * 300 + suffix)]
     odd += [home / f"directory{suffix}", home / "p.xyz", Path("/dev/null"), Path("/dev/stdout"), ""] if suffix else \
         [home / "file", Path("/dev/null")]

@@ -7,7 +7,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from ..errors import UsageError
+from ..files import whole_file
+from ..targets import check
 from .limits import RULES
 from .profile import BOUNDS, CHOICES, FLAGS, KINDS, LARGEST, TABLES, UNITS
 
@@ -91,10 +92,6 @@ def _line(section: str, key: str, unit: str) -> str:
 
 def write(path: Path) -> None:
     """Write the template to a new file. Raises `UsageError` for another ending or a file that is there."""
-    if path.suffix != ".toml":
-        raise UsageError("a chip file ends in .toml", where="--template", value=path)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text(path.name))
-    except FileExistsError:
-        raise UsageError("a file is there already", where=path, fix="give another name") from None
+    check(path, "profile")
+    with whole_file(path, "profile") as file:
+        file.write_text(text(path.name), encoding="utf-8")
