@@ -57,9 +57,13 @@ class Report:
     def show(self, file: TextIO | None = None, *, layers: bool = False) -> None:
         """Print to `file` (standard output), with the tables by population if `layers`; colours on a terminal only."""
         console = _console(file or sys.stdout)
-        _print(console, self.headline())
-        for block in (*self.details(), *(self.layers() if layers else ())):
+        last: object = self.headline()
+        _print(console, last)
+        for block in filter(None, (*self.details(), *(self.layers() if layers else ()))):
+            if isinstance(last, (Mapping, Table)) and not isinstance(block, Table):     # a table brings its own
+                console.print()
             _print(console, block)
+            last = block
 
 
 def source(model: str, bundle: str) -> str:

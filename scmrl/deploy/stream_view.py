@@ -36,7 +36,7 @@ class Lines:
 
     def __call__(self, moment: Moment) -> None:
         if moment.ends:
-            print(f"{verdict(moment)}; {counts(moment)}", flush=True)
+            print(f"{verdict(moment)}; {brief(moment)}", flush=True)
 
 
 class Live:
@@ -80,6 +80,12 @@ def counts(moment: Moment) -> str:
     energy = ", ".join(f"{uj:.3g} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
     return (f"window {moment.window}, step {moment.step}: {moment.spikes} spikes, {moment.synops} synaptic "
             f"operations, {energy} (estimate)")
+
+
+def brief(moment: Moment) -> str:
+    """The counts of a window, so that a line holds its decision too."""
+    chip, uj = next(iter(moment.core_dynamic_uj.items()), ("", None))
+    return f"{moment.spikes:,} spikes" + ("" if uj is None else f", {uj:.3g} uJ {chip} (estimate)")
 
 
 def verdict(moment: Moment) -> str:
