@@ -18,7 +18,7 @@ from ..netx_lowering import LAVA_DL_INSTALL, LAVA_DL_VERSION, MODEL, NetxNetwork
 README = """\
 A spiking network for netx of lava-dl {lava_dl}, exported by scmrl.
 
-Install, on a host with Python 3.10 to 3.13 (torch is not needed):
+Install, on a host with Python 3.10 to 3.13 (scmrl needs no torch to run it):
 
     pip install '.[netx]'               in a checkout of scmrl
     {lava}
@@ -28,7 +28,8 @@ Run it on the samples in this directory and compare every spike:
 
     scmrl deploy . --backend netx
 
-With lava-dl alone:
+By lava-dl's own code, in an environment that lava-dl declares: Python 3.10, with torch, torchvision and
+OpenCV (cv2), which it imports; scmrl replaces those imports, and so runs on newer Pythons and without them:
 
     from lava.lib.dl.netx.hdf5 import Network
     network = Network("{model}", reset_interval={steps}, reset_offset=1{bits})
