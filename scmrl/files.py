@@ -1,4 +1,4 @@
-"""JSON and arrays, written whole (`scmrl.storage`); `scmrl.reading` is the other side."""
+"""JSON, arrays and figures, written whole (`scmrl.storage`); `scmrl.reading` is the other side."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import BinaryIO
 import numpy as np
 
 from .storage import whole_directory, whole_file
+from .targets import metadata
 
-__all__ = ["put_arrays", "put_hdf5", "put_json", "whole_directory", "whole_file", "write_json"]
+__all__ = ["put_arrays", "put_hdf5", "put_json", "whole_directory", "whole_file", "write_figure", "write_json"]
 
 
 def write_json(path: Path, table: object, kind: str | None = None) -> None:
@@ -29,6 +30,17 @@ def put_json(path: Path, table: object) -> None:
 def put_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an npz into what becomes whole as a whole."""
     np.savez_compressed(path, **arrays)
+
+
+def write_figure(path: Path, figure: object, dpi: float, kind: str | None = "picture") -> None:
+    """Write a matplotlib figure whole, with scmrl's mark in it; `kind` as in `whole_file`.
+
+    It is put together in memory: on a full disk matplotlib fails in ways that are no OSError.
+    """
+    memory = io.BytesIO()
+    figure.savefig(memory, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata(path))
+    with whole_file(path, kind) as file:
+        file.write_bytes(memory.getbuffer())
 
 
 def put_hdf5(path: Path, fill: Callable[[BinaryIO], object]) -> None:

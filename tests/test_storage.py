@@ -18,8 +18,9 @@ import pytest
 from scmrl import bundle, lock, storage, targets
 from scmrl.convert import exporter
 from scmrl.errors import ScmrlError, UsageError
-from scmrl.files import put_json, write_json
+from scmrl.files import put_json, write_figure, write_json
 from scmrl.graph import Dense, Graph, Population
+from scmrl.page.document import write as write_page
 from scmrl.storage import whole_directory, whole_file
 
 
@@ -133,6 +134,27 @@ def test_what_strangers_do_meanwhile_is_kept(tmp_path, swapping, monkeypatch):
     put(tmp_path / "d", "new")
     found = tree(tmp_path / "d")
     assert found["late.txt"] == "late" and found["notes.txt"] == "second" and found["a"] == "new"
+
+
+def test_what_is_being_written_is_nobody_elses_to_read(tmp_path):
+    with whole_file(tmp_path / "f.txt") as file:
+        assert mode(file.parent.parent) == 0o700
+
+
+def test_where_the_second_of_two_renames_fails_the_old_is_put_back(tmp_path, monkeypatch):
+    put(tmp_path / "d", "old")
+    rename = os.rename
+
+    def fails(one, other):
+        if Path(one).parent.name == "new":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(one, other)
+
+    monkeypatch.setattr(storage, "exchange", lambda one, other: False)
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(ScmrlError, match="d: cannot write.*error"):
+        put(tmp_path / "d", "new")
+    assert tree(tmp_path / "d") == {"a": "old", "sub": None, "sub/b": "old"} and os.listdir(tmp_path) == ["d"]
 
 
 def test_file_systems_without_hard_links_get_copies(tmp_path, monkeypatch):
@@ -382,6 +404,22 @@ def test_a_full_disk_is_one_line_and_the_old_stays_whole(target, small_bundle, c
         assert "\n" not in str(refused.value) and type(refused.value) is ScmrlError
         assert {p: p.read_bytes() for p in sorted((tmp_path / "out").rglob("*")) if p.is_file()} == before
         assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("ending", ["html", "png", "svg", "pdf"])
+def test_a_full_disk_is_one_line_for_pages_and_pictures(ending, tmp_path, small_files):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+    place, kind = tmp_path / f"p.{ending}", "page" if ending == "html" else "picture"
+    place.write_bytes(targets.MARKS[kind][f".{ending}"][0])
+    before, figure = place.read_bytes(), Figure()
+    figure.subplots().plot(range(100))
+    for size in (0, 3000):
+        small_files(size)
+        with pytest.raises(ScmrlError, match=f"p.{ending}: cannot write.*File too large"):
+            write_page(place, "x" * 5000) if ending == "html" else write_figure(place, figure, 100)
+        small_files(1 << 30)
+        assert place.read_bytes() == before and os.listdir(tmp_path) == [f"p.{ending}"]
 
 
 def test_places_that_cannot_be_written_are_one_line(tmp_path):

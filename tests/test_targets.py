@@ -247,7 +247,7 @@ def test_directories_of_the_version_before_are_known(target, small_bundle, tmp_p
     assert targets.kind_of(tmp_path / "d") == target and targets.strangers(tmp_path / "d") == ["notes.txt"]
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": {}}', '{"scmrl": "1", "kind": [], "files": {}}',
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": {}}', '{"scmrl": "1", "kind": [], "files": {}}', '{"scmrl": "1", "kind": "x", "files": {}}',
                                       '{"scmrl": "1", "kind": "lava", "files": []}', "[" * 100_000, "\0"])
 def test_a_manifest_of_somebody_else_makes_nothing_ours(manifest, tmp_path):
     (tmp_path / "d").mkdir()

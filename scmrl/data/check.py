@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, MissingDependency
-from ..files import whole_file
+from ..files import write_figure
 from ..report import Report, figure, table
-from ..targets import check_ending, metadata
+from ..targets import check_ending
 from . import load
 from .pairs import SPLITS, Pairs
 
@@ -144,8 +144,7 @@ def draw(pairs: Pairs, path: Path) -> None:
             _draw_sample(kind, sample, axes)
             axes.set(xticks=[], yticks=[], title=f"class {label}")
         row[0].set_ylabel(f"{name}\n{kind}")
-    with whole_file(path, "picture") as temporary:
-        figure_.savefig(temporary, format=path.suffix[1:].lower(), dpi=120, metadata=metadata(path))
+    write_figure(path, figure_, 120)
     pyplot.close(figure_)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..activity import Activity, predictions
 from ..errors import DataError, MissingDependency, UsageError
-from ..files import whole_file
+from ..files import write_figure
 from ..graph import Graph, Population
-from ..targets import check_ending, metadata
+from ..targets import check_ending
 from .counts import PopulationCount
 from .energy import EnergyEstimate
 from .report import figure as number
@@ -110,8 +110,7 @@ def drawing(path: Path, size: tuple[float, float]) -> Iterator:
     with matplotlib.rc_context(style):
         page = Figure(figsize=size, layout="constrained", facecolor="white")
         yield page
-        with whole_file(path, "picture") as temporary:
-            page.savefig(temporary, format=path.suffix[1:].lower(), dpi=DPI, metadata=metadata(path))
+        write_figure(path, page, DPI)
 
 
 def _label_rows(axis, populations: Sequence[Population | PopulationCount]) -> None:

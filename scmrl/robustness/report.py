@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MissingDependency
-from ..files import whole_file
+from ..files import write_figure
 from ..report import Report, percent, source, table
-from ..targets import check_ending, metadata
+from ..targets import check_ending
 from .study import UNITS, Point
 
 WORST = 6                                       # kinds of disturbance in the headline
@@ -80,8 +80,7 @@ def picture(report: RobustnessReport, path: Path) -> None:
     for row in axes:
         row[0].set_ylabel("accuracy, %")
     figure.suptitle(f"{report.data}: integer model, {report.samples} samples", fontsize=10, color=INK)
-    with whole_file(path, "picture") as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150, metadata=metadata(path))
+    write_figure(path, figure, 150)
     pyplot.close(figure)
 
 

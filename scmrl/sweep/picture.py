@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import MissingDependency
-from ..files import whole_file
-from ..targets import metadata
+from ..files import write_figure
 from .space import Axis
 from .worker import Trial
 
@@ -44,8 +43,7 @@ def _figure():
 
 
 def _save(pyplot, figure, path: Path) -> Path:
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata(path))
+    write_figure(path, figure, 100, kind=None)
     pyplot.close(figure)
     return path
 
