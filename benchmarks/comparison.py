@@ -2,6 +2,7 @@
 
     python benchmarks/comparison.py TABLE [TABLE ...] --data-dir DIR [--out runs/comparison] [--seeds 42,43,44]
                                     [--jobs 2] [--write FILE.md]
+    python benchmarks/comparison.py sum --small          two models on embedded digits, in minutes
 
 Every model of a table trains with every seed on the same data for the same epochs (runs that are there are kept), and
 its epoch is chosen by a tenth of the training set. Ours are measured as deployed: the frozen, integer model on the
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from runs import folder, spread, table, train_all
+from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
 from scmrl.bundle import load
@@ -58,8 +59,11 @@ TABLES = {
         " + ".join(m): (alone(*m),) for m in (*((a,) for a in DIGITS), DIGITS[:2], DIGITS[::2], DIGITS[1:], DIGITS)}),
 }
 
+SMALL_MODELS = {"CCSSA, published, float": ("model.attention=ccssa", "model.embedding=shallow", "model.width=16"),
+                "ours": (BINARY,)}
 
-def measured(run: Path, data_dir: str) -> dict[str, float]:
+
+def measured(run: Path, data_dir: str | None) -> dict[str, float]:
     """Figures of one run, per inference; a deployed one's come from the simulator."""
     yardstick = profile.load("generic-45nm").energy
     if (run / "metrics.json").is_file() and not (run / "bundle").exists():
@@ -79,7 +83,7 @@ def measured(run: Path, data_dir: str) -> dict[str, float]:
     return metrics | {"synops": spikes + values, "nj": nj}
 
 
-def rows(runs: dict[str, list[Path]], data_dir: str) -> Iterator[list[str]]:
+def rows(runs: dict[str, list[Path]], data_dir: str | None) -> Iterator[list[str]]:
     for name, folders in runs.items():
         figures = [measured(run, data_dir) for run in folders]
 
@@ -98,17 +102,20 @@ def rows(runs: dict[str, list[Path]], data_dir: str) -> Iterator[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
-    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
     parser.add_argument("--seeds", default="42,43,44")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--write", type=Path, help="also write the tables here")
     add_force(parser)
+    parser.add_argument("--small", action="store_true", help="see that it runs: no figures to quote")
     options = parser.parse_args()
     may_write(options.write, "table", options)
-    seeds, text = [int(seed) for seed in options.seeds.split(",")], []
+    if not (options.data_dir or options.small):
+        parser.error("--data-dir is needed: the folder of the recordings")
+    seeds, text = [int(seed) for seed in options.seeds.split(",")] if not options.small else [SMALL_SEED], []
     for title in options.tables:
-        data, models = TABLES[title]
+        data, models = TABLES[title] if not options.small else (SMALL, SMALL_MODELS)
         runs = {name: [folder(options.out / title, name, seed) for seed in seeds] for name in models}
         train_all([(runs[name][i], seed, [*data, *(f"--set={s}" for s in models[name])])
                    for i, seed in enumerate(seeds) for name in reversed(models)], options.data_dir, options.jobs)

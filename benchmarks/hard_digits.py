@@ -1,6 +1,7 @@
 """What each modality, their fusion and the attention contribute on noisy audio-visual digits.
 
     python benchmarks/hard_digits.py --data-dir DIR [--out runs/hard] [--seeds 42,43,44] [--jobs 2] [--write FILE]
+    python benchmarks/hard_digits.py --small           the full model alone on embedded digits, in a minute
 
 Trains audio only, visual only, late fusion (no attention) and the full model on `av-mnist --hard` with every seed (runs
 that are there are kept), evaluates each frozen, integer model on the whole test set with the simulator, evaluates the
@@ -11,11 +12,11 @@ spread (standard deviation over seeds), cross-modal retrieval by z, parameters, 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from runs import folder, spread, table, train_all
+from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
 from scmrl.bundle import load
@@ -34,7 +35,7 @@ COMMON = ("model.embedding=deep", "model.steps=6", "train.temperature=0.1")     
 COMPLEMENT = "*.attention.complement"
 
 
-def retrieval(run: Path, data_dir: str) -> float:
+def retrieval(run: Path, data_dir: str | None) -> float:
     """Share of test sounds whose nearest image, by cosine of the centred rates of z, has the sound's class.
 
     A sound's own pair does not count: what the alignment loss asks for is that classes meet, not pairs.
@@ -56,10 +57,10 @@ def retrieval(run: Path, data_dir: str) -> float:
     return float(np.mean(labels[near.argmax(1)] == labels))
 
 
-def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
+def summary(out: Path, models: Collection[str], seeds: list[int], data_dir: str | None) -> Iterator[str]:
     """Markdown of both tables."""
     rows, rates, samples = [], {}, 0
-    for name in MODELS:
+    for name in models:
         runs = [folder(out, name, seed) for seed in seeds]
         bundles = [load(run) for run in runs]
         reports = [evaluate(run, data_dir=data_dir) for run in runs]
@@ -88,27 +89,32 @@ def summary(out: Path, seeds: list[int], data_dir: str) -> Iterator[str]:
     yield ""
     yield "Firing rates (spikes per neuron and step, mean over seeds and the test set; the lowest seed in brackets)."
     yield ""
-    yield from table(["population", *MODELS], [
-        [population, *(f"{np.mean(by[name]):.4f} ({min(by[name]):.4f})" if name in by else "-" for name in MODELS)]
+    yield from table(["population", *models], [
+        [population, *(f"{np.mean(by[name]):.4f} ({min(by[name]):.4f})" if name in by else "-" for name in models)]
         for population, by in rates.items()])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("runs/hard"))
     parser.add_argument("--seeds", default="42,43,44")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--write", type=Path, help="also write the tables here")
     add_force(parser)
+    parser.add_argument("--small", action="store_true", help="see that it runs: no figures to quote")
     options = parser.parse_args()
     may_write(options.write, "table", options)
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    if not (options.data_dir or options.small):
+        parser.error("--data-dir is needed: the folder of the recordings")
+    models, seeds, data, common = MODELS, [int(seed) for seed in options.seeds.split(",")], DATA, COMMON
+    if options.small:
+        models, seeds, data, common = {"full": MODELS["full"]}, [SMALL_SEED], SMALL, ()
     train_all([(folder(options.out, name, seed), seed,
-                [*DATA, *(f"--set={s}" for s in [*COMMON, *MODELS[name], *options.settings])])
-               for seed in seeds for name in reversed(MODELS)], options.data_dir, options.jobs)
-    text = "\n".join(summary(options.out, seeds, options.data_dir)) + "\n"
+                [*data, *(f"--set={s}" for s in [*common, *models[name], *options.settings])])
+               for seed in seeds for name in reversed(models)], options.data_dir, options.jobs)
+    text = "\n".join(summary(options.out, models, seeds, options.data_dir)) + "\n"
     print(text)
     if options.write:
         with whole_file(options.write, "table") as temporary:

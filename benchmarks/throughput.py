@@ -1,6 +1,6 @@
 """Throughput of training, simulator and both Lava runtimes, side by side in one run, as ratios.
 
-    python benchmarks/throughput.py [--out runs/bench] [--threads N] [--lava-samples N]
+    python benchmarks/throughput.py [--out runs/bench] [--threads N] [--lava-samples N] [--small]
 
 Two networks, both C = 64 and T = 4 on digits-av: the demo's (strided embedding) and a shallow one (64 tokens). Each is
 trained for a few batches (that is the training figure) and frozen; then simulator, torch's plain float forward of the
@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,23 @@ from scmrl.train.model import SCMRL
 from scmrl.train.rows import EPSILON
 
 NETWORKS = {"demo": {"model.embedding": "strided"}, "shallow": {"model.embedding": "shallow"}}
-ROUNDS = 5
-BATCH, LARGE = 32, 256
+BATCH = 32
 
 
-def best(job: Callable[[], object], rounds: int = ROUNDS) -> float:
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: training batches, rounds of the others, samples of a large batch."""
+
+    batches: int = 14
+    rounds: int = 5
+    large: int = 256
+    settings: tuple[tuple[str, object], ...] = ()
+
+
+SMALL = Size(5, 1, 8, (("model.width", 8), ("model.steps", 2)))        # to see that it runs
+
+
+def best(job: Callable[[], object], rounds: int) -> float:
     """Seconds of the fastest of several rounds, after one that is not counted."""
     job()
     times = []
@@ -120,42 +133,43 @@ def dense_macs(graph: Graph) -> int:
     return total
 
 
-def matrix_rate() -> float:
+def matrix_rate(rounds: int) -> float:
     """Multiply-accumulates per second of a single-precision matrix product."""
     a, b = torch.rand(1536, 1536), torch.rand(1536, 1536)
-    return 1536 ** 3 / best(lambda: a @ b)
+    return 1536 ** 3 / best(lambda: a @ b, rounds)
 
 
-def measure(name: str, settings: dict, lava_samples: int) -> dict:
-    model, feed, training = trained(settings, batches=14)
-    frames = {m: x[:LARGE] for m, x in feed.test.encoded.items()}
-    bundle = freeze(model, frames, feed.test.labels[:LARGE], feed.classes, frontend={}, metrics={}, training={},
+def measure(settings: dict, lava_samples: int, size: Size) -> dict:
+    model, feed, training = trained({**settings, **dict(size.settings)}, size.batches)
+    large, rounds = size.large, size.rounds
+    frames = {m: x[:large] for m, x in feed.test.encoded.items()}
+    bundle = freeze(model, frames, feed.test.labels[:large], feed.classes, frontend={}, metrics={}, training={},
                     profile="loihi2")
     graph, inputs = bundle.graph, bundle.inputs
     few = {m: x[:lava_samples] for m, x in inputs.items()}
     result = {"neurons": sum(p.neurons for p in graph.populations), "training": training,
               "dense_macs_per_sample": dense_macs(graph)}
     with open_backend("simulator", graph) as simulator:
-        result["simulator batch 256"] = LARGE / best(lambda: simulator.run(inputs))
+        result["simulator, large batch"] = large / best(lambda: simulator.run(inputs), rounds)
         one = {m: x[:1] for m, x in inputs.items()}
-        result["simulator batch 1"] = 1 / best(lambda: simulator.run(one), 20)
+        result["simulator batch 1"] = 1 / best(lambda: simulator.run(one), 4 * rounds)
         expected = simulator.run(few)
     tensors = {m: steps_first(x) for m, x in frames.items()}
     single = {m: steps_first(x[:1]) for m, x in frames.items()}
     run = plain_float(model)
-    result["torch float batch 256"] = LARGE / best(lambda: run(tensors))
-    result["torch float batch 1"] = 1 / best(lambda: run(single), 20)
-    result["dense bound"] = matrix_rate() / result["dense_macs_per_sample"]
+    result["torch float, large batch"] = large / best(lambda: run(tensors), rounds)
+    result["torch float batch 1"] = 1 / best(lambda: run(single), 4 * rounds)
+    result["dense bound"] = matrix_rate(rounds) / result["dense_macs_per_sample"]
     for backend in ("lava", "lava-inprocess"):
         with open_backend(backend, graph) as opened:
             activity = opened.run(few)
         result[backend] = lava_samples / activity.seconds
         result[f"{backend} start-up s"] = activity.startup_s
         result[f"{backend} bit-exact"] = compare(graph, expected, activity).bit_exact
-    result["simulator / lava"] = result["simulator batch 256"] / result["lava"]
-    result["simulator / torch float"] = result["simulator batch 256"] / result["torch float batch 256"]
+    result["simulator / lava"] = result["simulator, large batch"] / result["lava"]
+    result["simulator / torch float"] = result["simulator, large batch"] / result["torch float, large batch"]
     result["simulator / torch float, batch 1"] = result["simulator batch 1"] / result["torch float batch 1"]
-    result["simulator / dense bound"] = result["simulator batch 256"] / result["dense bound"]
+    result["simulator / dense bound"] = result["simulator, large batch"] / result["dense bound"]
     result["lava-inprocess / lava"] = result["lava-inprocess"] / result["lava"]
     return result
 
@@ -166,15 +180,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--lava-samples", type=int, default=32)
     add_force(parser)
+    parser.add_argument("--small", action="store_true", help="see that it runs: little of everything, no figures to quote")
     options = parser.parse_args()
     may_write(options.out / "throughput.json", "figures", options)
+    size, lava_samples = (SMALL, 2) if options.small else (Size(), options.lava_samples)
     torch.set_num_threads(options.threads)
     import numba
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
-    results = {name: measure(name, {"train.batch": BATCH, **settings}, options.lava_samples)
+    results = {name: measure({"train.batch": BATCH, **settings}, lava_samples, size)
                for name, settings in NETWORKS.items()}
     versions = {"scmrl": __version__, "torch": torch.__version__, "numpy": np.__version__, "numba": numba.__version__,
-                "python": platform.python_version(), "machine": platform.machine(), "threads": options.threads}
+                "python": platform.python_version(), "machine": platform.machine(), "threads": options.threads,
+                "large batch": size.large}
     write_figures(options.out / "throughput.json", {"versions": versions, "samples_per_s": results})
     print("  ".join(f"{key} {value}" for key, value in versions.items()))
     print(f"{'':34}" + "".join(f"{name:>14}" for name in results))

@@ -1,6 +1,6 @@
 """Training steps per second, side by side: the published model step by step, ours of it, and the one for chips.
 
-    python benchmarks/training.py [--rounds N] [--out FILE.json] [--threads N]
+    python benchmarks/training.py [--rounds N] [--out FILE.json] [--threads N] [--small]
 
 All at the published shape (C = 64, deep embedding, 1 x 32 x 32 per modality, T = 4, batch 32). `plain` is S-CMRL
 (He et al. 2025, arXiv 2502.12488) written straight down: a loop over T in every neuron, frames repeated T times, scores
@@ -157,8 +157,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
     add_force(parser)
+    parser.add_argument("--small", action="store_true", help="see that it runs: one round of one step")
     options = parser.parse_args()
     may_write(options.out, "figures", options)
+    if options.small:
+        options.rounds = options.steps_per_round = 1
     torch.set_num_threads(options.threads)
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     random = torch.Generator().manual_seed(1)

@@ -129,6 +129,9 @@ def last() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave_by)
+    # Where Ctrl-C came in an exec of text (dataclasses do that), Python would end itself by SIGINT, with no
+    # exit code, although the exception was handled: it keeps a flag, which the next exec of text resets.
+    exec("")
 
 
 def _leave_by(number: int, _frame: FrameType | None) -> None:

@@ -362,7 +362,10 @@ def running(group: int) -> list[str]:
     (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill), (signal.SIGKILL, os.killpg)])
 def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
-    names = set(os.listdir("/dev/shm"))
+    def shared() -> set[str]:
+        return {name for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem."))}
+
+    names = shared()
     script = python("""
         import multiprocessing
         from scmrl.deploy.lava import LavaRuntime
@@ -388,7 +391,7 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
         assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
 
     def left() -> list[str]:
-        return running(process.pid) + sorted(set(os.listdir("/dev/shm")) - names)
+        return running(process.pid) + sorted(shared() - names)
 
     end = time.monotonic() + 10
     while left() and time.monotonic() < end:
