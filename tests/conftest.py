@@ -1,7 +1,9 @@
 """Shared fixtures: a small frozen model that needs no training and no torch."""
 
 import dataclasses
+import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,3 +71,21 @@ def model(small_bundle, tmp_path):
     """The small model on disk, as a run directory."""
     small_bundle.save(tmp_path / "run" / "bundle")
     return tmp_path / "run"
+
+
+def shared_names() -> set[str]:
+    """Names in shared memory that no living process has mapped: others' programs have theirs there too."""
+    mapped = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        mapped |= {int(line.split()[4]) for line in lines if "/dev/shm/" in line}       # by inode: semaphores are renamed
+    names = set()
+    for entry in os.scandir("/dev/shm"):
+        try:
+            names |= {entry.name} if entry.stat().st_ino not in mapped else set()
+        except OSError:                         # just gone
+            continue
+    return names

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import shared_names
 
 from scmrl import interrupts
 
@@ -201,24 +202,6 @@ def group(leader: int) -> list[str]:
         if int(pgrp) == leader and state != "Z":
             found.append(name)
     return found
-
-
-def shared_names() -> set[str]:
-    """Names in shared memory that no living process has mapped: others' programs have theirs there too."""
-    mapped = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        try:
-            lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        mapped |= {int(line.split()[4]) for line in lines if "/dev/shm/" in line}       # by inode: semaphores are renamed
-    names = set()
-    for entry in os.scandir("/dev/shm"):
-        try:
-            names |= {entry.name} if entry.stat().st_ino not in mapped else set()
-        except OSError:                         # just gone
-            continue
-    return names
 
 
 class Deploy:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -362,10 +363,7 @@ def running(group: int) -> list[str]:
     (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill), (signal.SIGKILL, os.killpg)])
 def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
-    def shared() -> set[str]:
-        return {name for name in os.listdir("/dev/shm") if name.startswith(("psm_", "sem."))}
-
-    names = shared()
+    names = shared_names()
     script = python("""
         import multiprocessing
         from scmrl.deploy.lava import LavaRuntime
@@ -391,7 +389,7 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
         assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
 
     def left() -> list[str]:
-        return running(process.pid) + sorted(shared() - names)
+        return running(process.pid) + sorted(shared_names() - names)
 
     end = time.monotonic() + 10
     while left() and time.monotonic() < end:
