@@ -146,3 +146,13 @@ def test_quotes_are_escaped_in_attributes():
     seen = Tags(table(("a", "b"), [(SHARP, 1)], named=True, caption=SHARP)).seen
     assert [a["data-name"] for tag, a in seen if tag == "tr" and a] == [SHARP]
     assert [a["aria-label"] for tag, a in seen if tag == "div"] == [SHARP]
+
+
+def test_reports_without_a_bundle_are_not_of_one(tmp_path):
+    """What compare says of two reports that name no bundle, or an empty one."""
+    from scmrl.page.comparison import compare
+
+    for bundle in ({}, {"bundle": ""}):
+        for name in "ab":
+            (tmp_path / name).write_text(json.dumps({"command": "deploy", "accuracy": 0.5} | bundle))
+        assert compare(tmp_path / "a", tmp_path / "b").networks.startswith("not known")

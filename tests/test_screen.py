@@ -1,6 +1,7 @@
 """Every report begins with its answer, on at most ten lines, and is whole at 80 columns."""
 
 import ast
+import dataclasses
 import importlib
 import io
 import json
@@ -190,3 +191,18 @@ def test_wide_table_stands_as_several_that_share_the_first_column(monkeypatch):
     assert sum(line.startswith("row one") for line in shown) == sum(line.startswith("total") for line in shown) > 1
     assert sum(line.count("123,456.7") for line in shown) == 20
     assert len(lines(Wide(), monkeypatch, columns=400)) < len(shown)
+
+
+def test_import_names_the_reset():
+    report = imported()
+    assert "reset by subtraction" in report.headline()["read as"]
+    assert "reset to zero" in dataclasses.replace(report, reset="zero").headline()["read as"]
+
+
+def test_training_names_populations_that_hardly_fire_and_models_that_are_for_no_chip():
+    report = TrainReport("runs/a", METRICS, True)
+    assert next(iter(report.headline())) == "WARNING" and LONG in report.headline()["WARNING"]
+    assert "integer model" in report.headline()["accuracy"] and "chip" not in report.headline()
+    alive = dataclasses.replace(report, metrics=METRICS | {"dead": []}, frozen=False)
+    assert "WARNING" not in alive.headline() and "float model" in alive.headline()["accuracy"]
+    assert alive.headline()["chip"].startswith("none") and report.to_json()["test_correct"] == 359
