@@ -258,7 +258,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     from .train.report import TrainReport
     report = TrainReport(str(out), metrics, (out / "bundle").is_dir())
     steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava") if report.frozen else ()
-    if report.frozen and not json_:
+    if report.frozen:
         tell_stale(out)
     render(report, json_, *steps, layers=layers)
 

@@ -191,7 +191,7 @@ def test_what_appears_during_the_work_is_not_replaced(tmp_path):
     assert tree(tmp_path) == {"d": None, "d/notes.txt": "mine", "p.html": "mine"}
 
 
-# ---- durable ---------------------------------------------------------------------------------------------------------
+# ---- durable -------------------------------------------------------------------------------------
 
 @pytest.fixture
 def recorded(monkeypatch, tmp_path):
@@ -255,7 +255,7 @@ def test_new_parents_are_durable_too(tmp_path, recorded):
     assert str(tmp_path) in synced and str(tmp_path / "one") in synced
 
 
-# ---- leftovers -------------------------------------------------------------------------------------------------------
+# ---- leftovers -----------------------------------------------------------------------------------
 
 def leftover(directory: Path, *names: str) -> Path:
     """What a killed write leaves: a hidden directory without a living owner."""
@@ -313,7 +313,7 @@ def test_an_old_copy_without_successor_is_put_back(tmp_path, small_bundle):
         assert not stage.exists()
 
 
-# ---- kills -----------------------------------------------------------------------------------------------------------
+# ---- kills ---------------------------------------------------------------------------------------
 
 KILLS = """
 import json, os, random, signal, sys, time
@@ -376,7 +376,7 @@ def chain_bundle() -> bundle.Bundle:
     return bundle.Bundle(graph, inputs, np.arange(4))
 
 
-# ---- no space --------------------------------------------------------------------------------------------------------
+# ---- no space ------------------------------------------------------------------------------------
 
 @pytest.fixture
 def small_files():
