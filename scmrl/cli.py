@@ -373,7 +373,7 @@ def export(model, target, out, samples, no_verify, json_):
         exporter(name)                  # refuses an unknown target before anything is read
     for name in targets:
         path = place(model, name, targets, out)
-        apart(path, model, locate(model))
+        apart(path, locate(model))
         may_write(path, name)
     report = write(model, targets, out, verify=not no_verify, samples=samples)
     written = [row for row in report.targets if row.written]

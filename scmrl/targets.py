@@ -189,16 +189,11 @@ def strangers(directory: Path) -> list[str]:
     return found
 
 
-def apart(path: Path, model: Path, bundle: Path) -> None:
-    """Raise `UsageError` where an export to `path` would lie in the way of the model it comes from.
-
-    `model` as it was given, `bundle` the directory of its files.
-    """
+def apart(path: Path, bundle: Path) -> None:
+    """Raise `UsageError` where an export to `path` would lie in the way of the bundle it comes from."""
     place, source = real(path), real(bundle)
-    if place in (source, real(model)):
+    if place == source:
         raise UsageError("this is the model itself", where=path, fix="choose another directory")
-    if place in source.parents:
-        raise UsageError("the model lies in there", where=path, fix="choose another directory")
     if source in place.parents and place.parent != source:
         raise UsageError("this is inside the model", where=path,
                          fix=f"choose a directory outside of {quoted(bundle)}")
