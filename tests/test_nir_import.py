@@ -762,6 +762,7 @@ def test_import_makes_a_bundle_that_every_job_takes(file, tmp_path):
     bundle, report = run_import(file, calibrate=file.with_name("data.npz"))
     bundle.save(tmp_path / "bundle")
     assert load(tmp_path / "bundle").training["convention"] == "nir"
+    assert load(tmp_path / "bundle").origin == report.origin and report.origin.samples == "calibration"
     assert jobs.verify(tmp_path / "bundle", ["simulator"], samples=2).bit_exact
     assert jobs.energy(tmp_path / "bundle", ["loihi2"], samples=2).to_json()
     assert (
@@ -781,6 +782,8 @@ def test_import_without_data_says_so(file):
     assert bundle.graph.steps == 5 and not report.calibrated and bundle.graph["input"].bits == 1
     assert "random spikes" in shown(report)
     assert bundle.training["labels"] == "classes of the float network"
+    assert report.to_json()["origin"] == {"samples": "made up", "labels": "float network"}
+    assert (bundle.origin.samples, bundle.origin.labels) == ("made up", "float network")
 
 
 @pytest.mark.parametrize(

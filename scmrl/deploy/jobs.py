@@ -251,7 +251,8 @@ def place(model: Path, profile_name: str, *, system: str | None = None, chips: i
         from .core_map import core_map
         best = optimised or naive
         core_map(graph, best[0], picture, traffic=best[1])
-    report = placement_report(graph, found, naive=naive, optimised=optimised, samples=chosen.selection, **fields)
+    report = placement_report(graph, found, naive=naive, optimised=optimised, samples=chosen.selection,
+                              origin=chosen.origin, **fields)
     return _paged(report, bundle, page, chosen, activity)
 
 

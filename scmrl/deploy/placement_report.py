@@ -15,6 +15,7 @@ from ..hw_profiles import profile as profiles
 from ..hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
 from ..hw_profiles.profile import Profile
 from ..report import Report, figure, percent, source, table
+from ..samples import Origin
 from .fit import Fit, capacity, fit, judged
 from .placement import SHARES, WORDS, Misfit, Placement, pack, placeable
 from .report import dead_warning
@@ -99,6 +100,7 @@ class PlacementReport(Report):
     utilisation: dict[str, tuple[float, float]]         # share of each limit: mean and largest over the cores
     populations: tuple[PlacementRow, ...]
     samples: str | None
+    origin: Origin | None                       # of the samples, None where nothing was run
     naive: TrafficTotals | None
     optimised: TrafficTotals | None
     violations: tuple[Violation, ...]
@@ -207,6 +209,7 @@ class PlacementReport(Report):
 
 def placement_report(graph: Graph, found: Fit, *, model: str, naive: tuple[Placement, Traffic] | None = None,
                      optimised: tuple[Placement, Traffic] | None = None, samples: str | None = None,
+                     origin: Origin | None = None,
                      packed: bool = False, inputs: bool = False) -> PlacementReport:
     """Report of what `fit` found, with the traffic of its placement if there is any."""
     shown, placement, profile = optimised or naive, found.placement, found.profile
@@ -222,7 +225,7 @@ def placement_report(graph: Graph, found: Fit, *, model: str, naive: tuple[Place
         cores=len(cores) if placement else None, chips=placement.chips if placement else None,
         system=placement.system if placement else None,
         neurons=sum(p.neurons for p in graph.populations if inputs or p.kind != "input"),
-        utilisation=_utilisation(cores), populations=rows, samples=samples, **totals,
+        utilisation=_utilisation(cores), populations=rows, samples=samples, origin=origin, **totals,
         violations=found.violations, misfits=found.misfits,
         alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
         assumptions=(ASSUMPTIONS[profile.mapping],),

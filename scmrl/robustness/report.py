@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import MissingDependency
 from ..files import write_figure
 from ..report import Report, percent, source, table
+from ..samples import HELD_OUT, TRUE, Origin
 from ..targets import check_ending
 from .study import UNITS, Point
 
@@ -28,6 +29,7 @@ class RobustnessReport(Report):
     classes: int
     points: tuple[Point, ...]
     bundle: str = ""                                # the hash of what ran
+    origin: Origin = Origin(HELD_OUT, TRUE)         # the test split
 
     @property
     def clean(self) -> float:

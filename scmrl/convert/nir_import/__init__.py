@@ -22,7 +22,6 @@ from ...errors import DataError, UsageError
 from ...reading import read_arrays
 from ...graph import Graph
 from ...reference import run as run_integers
-from ...samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
 from .file import READ_LIMIT_BYTES, read
 from .network import CONVENTIONS, Convention, FloatRun, Network, convention_of, run
 from .quantise import InputScale, graph_shape, quantise
@@ -77,7 +76,7 @@ def run_import(path: str | Path, *, calibrate: str | Path | None = None, steps: 
                 "inputs": {i["name"]: i for i in report.inputs}}
     metrics = {"class_agreement": report.class_agreement, "import_samples": report.samples}
     bundle = Bundle(graph, inputs, classes if labels is None else labels, None, metrics=metrics, training=training,
-                    origin=Origin(MADE_UP if given is None else CALIBRATION, NETWORK if labels is None else TRUE))
+                    origin=report.origin)
     return bundle, replace(report, bundle=bundle.hash)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ...report import Report, dead_warning, figure, percent, table
+from ...samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,12 @@ class ImportReport(Report):
         return tuple(p.name for p in self.populations if p.rate == p.rate_float == 0)
 
     def to_json(self) -> dict:
-        return super().to_json() | {"dead": self.dead}
+        return super().to_json() | {"dead": self.dead, "origin": asdict(self.origin)}
+
+    @property
+    def origin(self) -> Origin:
+        """Of the samples and labels that the bundle holds."""
+        return Origin(CALIBRATION if self.calibrated else MADE_UP, NETWORK if self.correct_float is None else TRUE)
 
     def headline(self) -> dict[str, str]:
         fired = [p for p in self.populations if p.rate is not None]
