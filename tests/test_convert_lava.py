@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scmrl.bundle import Bundle, load
 from scmrl.convert.lava import export
 from scmrl.errors import BundleError, GraphError
+from scmrl.fixed_point import STATE_LIMIT
 from scmrl.graph import Dense, Graph, OneToOne, Population
-from scmrl.lava_lowering import hardware_depths, lower
+from scmrl.lava_lowering import _check_32_bits, hardware_depths, lower
 from scmrl.lava_network import LavaNetwork, read
 
 
@@ -112,6 +113,24 @@ def test_float_threshold_is_refused_before_lava_can_hang_on_it():
     floats = dataclasses.replace(network.neurons[0], vth=network.neurons[0].vth.astype(float))
     with pytest.raises(GraphError, match="vth must be an integer"):
         dataclasses.replace(network, neurons=(floats, *network.neurons[1:])).check()
+
+
+def test_the_border_of_lavas_32_bits_is_exact():
+    """|a| << 6, the membrane's limit and the bias are all that a memoryless population adds up in a step."""
+    room = (1 << 31) - STATE_LIMIT
+    activation = room // 64 - 1
+    bias = room - 64 * activation                   # together 2^31: one too many
+
+    def population(bias_mant: int, **memory) -> Population:
+        return Population("a", (1,), bias_mant=np.array([bias_mant]), bias_exp=0, **memory)
+
+    _check_32_bits(population(bias - 1, memoryless=True), activation, 9)
+    with pytest.raises(GraphError, match=f"limit {(1 << 31) - 1}, got {1 << 31}"):
+        _check_32_bits(population(bias, memoryless=True), activation, 9)
+    # The one wrap of a step takes 2^24 off: as much may come in every step, for ever.
+    _check_32_bits(population(0, du=0), 2 * STATE_LIMIT // 64, 10**9)
+    with pytest.raises(GraphError):
+        _check_32_bits(population(0, du=0), 2 * STATE_LIMIT // 64 + 1, 10**9)
 
 
 def test_current_that_would_wrap_in_lavas_32_bits_is_refused():
