@@ -1,5 +1,7 @@
 """`python -m scmrl`, and the `scmrl` command: signals are taken care of before anything is imported."""
 
+import sys
+
 from . import interrupts
 
 
@@ -10,7 +12,11 @@ def main() -> None:
         from .cli import main as command
         command()
     except KeyboardInterrupt:               # outside the command: while it was imported, or when it was done
+        print("interrupted", file=sys.stderr)
         raise SystemExit(interrupts.INTERRUPTED) from None
+    except interrupts.Terminated:
+        print("terminated", file=sys.stderr)
+        raise
     finally:
         interrupts.last()
 
