@@ -4,10 +4,12 @@ end with."""
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from test_cli import fails
 
 from scmrl import bundle, cli
+from scmrl.activity import predictions
 from scmrl.convert import TARGETS
 from scmrl.deploy import jobs
 from scmrl.errors import BackendError, GraphError, MismatchError, MissingDependency, UsageError
@@ -217,3 +219,35 @@ def test_help_of_every_command_tells_its_options():
         for part in getattr(command, "commands", {name: command}).values():
             assert all(p.help or p.name in ("out", "split", "weight_bits", "input_bits", "reset")
                        for p in part.params if p.param_type_name == "option"), part.name
+
+
+def test_first_samples_of_a_file_are_taken(scmrl, model, small_bundle, tmp_path):
+    """Of right answers and then wrong labels: the first two are right."""
+    answers = predictions(small_bundle.graph, small_bundle.trained)
+    labels = np.concatenate([answers[:2], (answers[2:] + 1) % 4])
+    np.savez(tmp_path / "x.npz", **small_bundle.inputs, y=labels)
+    for samples, accuracy in ((2, 1.0), (4, 0.5), (6, 2 / 6)):
+        _, out, _ = scmrl("deploy", model, "--input", tmp_path / "x.npz", "--samples", samples, "--json")
+        found = json.loads(out)
+        assert (found["samples"], found["accuracy"]) == (samples, accuracy)
+        assert found["selection"] == f"given samples 1 to {samples} of x.npz"
+
+
+def test_export_is_verified_unless_told_otherwise_and_compares_classes(model, small_bundle, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from scmrl import exchange
+
+    real = jobs.run
+
+    def run(path, graph, backend, inputs, **options):
+        activity = real(path, graph, backend, inputs, **options)
+        if backend == "reference":
+            return activity
+        membrane = {name: np.roll(v, 1, axis=-1) for name, v in activity.membrane.items()}      # another class each
+        return dataclasses.replace(activity, membrane=membrane)
+    monkeypatch.setattr(jobs, "run", run)
+    row, = exchange.export(model, ["onnx"], None).targets
+    answers = predictions(small_bundle.graph, small_bundle.trained)
+    assert row.backend == "onnx" and row.exported_vs_original == 0.0 and row.bit_exact is False
+    assert row.original_vs_labels == np.mean(answers == small_bundle.labels)
+    assert row.exported_vs_labels == np.mean((answers + 1) % 4 == small_bundle.labels)

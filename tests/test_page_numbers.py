@@ -50,7 +50,7 @@ def evaluated(sizes=(5,), parts=(COUNTS,), **more):
 def test_matrix_has_a_row_for_each_label():
     report = evaluated()
     assert report.confusion == MATRIX and (report.correct, report.accuracy) == (2, 0.4)
-    assert report.headline()["confused"].startswith("yes answered as no: 2")
+    assert report.headline()["confused"] == "yes answered as no: 2, maybe answered as yes: 1"
     out = io.StringIO()
     report.show(out)
     rows = [line.split() for line in out.getvalue().splitlines()]
@@ -71,6 +71,7 @@ def test_matrix_is_drawn_with_labels_down_and_answers_across():
     drawn = figures.confusion(np.array([[0, 5], [0, 0]]), ("cat", "dog"))
     (cell,) = [part for part in drawn.split("<g>") if "cat answered as dog: 5" in part]
     assert '<rect x="70" y="44"' in cell                    # second column, first row: 44 + 26, 44
+    assert f'fill="{figures.shade(1.0)}"' in cell           # all of the label's samples
 
 
 # Averages over chunks of unequal size.

@@ -180,6 +180,43 @@ def test_verify_holds_every_backend_and_training():
     assert verified().bit_exact is True
 
 
+def added(**places):
+    """The run with more spikes than it had, in population `gate`."""
+    spikes = {name: s.copy() for name, s in RUN.spikes.items()}
+    gate = spikes["gate"].reshape(-1)
+    silent = np.flatnonzero(gate == 0)[:places["extra"]]
+    gate[silent] = 1
+    return replace(RUN, spikes=spikes, backend="norse")
+
+
+def test_spikes_too_many_cost_precision_and_no_recall():
+    run = added(extra=4)
+    fired = sum(int(s.sum()) for s in RUN.spikes.values())
+    report = deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT, comparison=compare(GRAPH, RUN, run), exact=False)
+    assert (report.spike_recall, report.spike_precision) == (1.0, fired / (fired + 4))
+    assert report.spike_agreement == 1 - 4 / compare(GRAPH, RUN, run).compared
+    match, = verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run))], **WHAT).backends
+    assert (match.spike_recall, match.spike_precision) == (1.0, fired / (fired + 4))
+    assert f"100.00 % of the reference's recur, {100 * fired / (fired + 4):.2f} % of its own are there" in " ".join(
+        screen(report).split())
+
+
+def test_float_backends_are_no_first_difference():
+    run = added(extra=4)
+    report = verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run)), (RUN, compare(GRAPH, RUN, RUN))],
+                           **WHAT, float_backends=["norse"])
+    assert report.bit_exact is True and report.first_difference is None
+    assert report.backends[0].first_difference is not None and "norse" in report.headline()
+
+
+def test_overflow_is_the_sum_over_populations():
+    run = replace(RUN, overflow={"hidden[bold]": 3, "gate": 4, "out": 0})
+    report = deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT)
+    assert report.overflow == 7 and "7 neuron-steps" in screen(report)
+    assert {row.name: row.overflow for row in report.populations}["gate"] == 4
+    assert deploy_report(GRAPH, LABELS, replace(RUN, overflow=None), COUNTS, **WHAT).overflow is None
+
+
 def test_verify_of_nothing_claims_nothing():
     assert verify_report(GRAPH, LABELS, RUN, COUNTS, [], **WHAT).bit_exact is None
 
