@@ -1,6 +1,7 @@
 """Both Lava backends equal the definition in every bit, and always end: in time, cleanly, in one line."""
 
 import dataclasses
+import gc
 import multiprocessing
 import os
 import shutil
@@ -176,15 +177,20 @@ def relay_graph() -> Graph:
 
 @pytest.fixture
 def leaves_nothing():
-    """No child, no thread and no shared memory of this test's outlives it."""
+    """No child, no thread, no file and no shared memory of this test's outlives it."""
     lava_compat.load()
     from lava.magma.core.process.process import ProcessServer
 
-    threads, registered = threading.active_count(), len(ProcessServer().processes)
+    def files() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    threads, registered, opened = threading.active_count(), len(ProcessServer().processes), files()
     yield
     assert multiprocessing.active_children() == []
     assert threading.active_count() == threads
     assert len(ProcessServer().processes) == registered
+    assert files() == opened
 
 
 @pytest.mark.usefixtures("leaves_nothing")

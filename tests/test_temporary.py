@@ -60,6 +60,7 @@ def test_nothing_of_strangers_is_removed(place):
     (place / "scmrl-lock").mkdir()
     (place / "scmrl-lock" / lock.NAME).write_text("no lock of ours")
     (place / "scmrl-new").mkdir()
+    (place / "scmrl-netx-young").mkdir()                # its owner is about to lock it
     (place / "scmrl-file").write_text("x")
     left = killed(place)
     elsewhere = shutil.move(left, place / "kept")
