@@ -71,7 +71,9 @@ def test_matrix_is_drawn_with_labels_down_and_answers_across():
     drawn = figures.confusion(np.array([[0, 5], [0, 0]]), ("cat", "dog"))
     (cell,) = [part for part in drawn.split("<g>") if "cat answered as dog: 5" in part]
     assert '<rect x="70" y="44"' in cell                    # second column, first row: 44 + 26, 44
-    assert f'fill="{figures.shade(1.0)}"' in cell           # all of the label's samples
+    drawn = figures.confusion(np.array([[3, 1], [0, 8]]), ("cat", "dog"))
+    (cell,) = [part for part in drawn.split("<g>") if "cat answered as dog: 1" in part]
+    assert f'fill="{figures.shade(1 / 4)}"' in cell         # one of four cats
 
 
 # Averages over chunks of unequal size.

@@ -57,6 +57,8 @@ def test_given_samples_are_named_with_their_file(scmrl, model, small_bundle, tmp
     np.savez(tmp_path / "mine.npz", **small_bundle.inputs)
     _, out, _ = scmrl("deploy", model, "--input", tmp_path / "mine.npz")
     assert "not known: no labels, 6 given samples" in out
+    _, out, _ = scmrl("deploy", model, "--input", tmp_path / "mine.npz", "--json")
+    assert json.loads(out)["origin"] == {"samples": "given", "labels": "none"}
 
 
 def test_export_of_own_classes_has_no_accuracy(scmrl, made_up):
