@@ -192,6 +192,29 @@ def test_digits_meet_by_position_and_parts_are_disjoint(digits):
     assert np.flatnonzero(column).tolist() == [0]   # digit 0 was written at x = 50, the left edge of the middle
 
 
+def test_a_cochlea_of_64_channels_is_eight_by_eight_with_pixels_repeated():
+    """Pixel (y, x) of 28 shows channel 8 (8 y // 28) + 8 x // 28."""
+    for channel in (0, 7, 27, 56, 63):
+        times, channels = np.array([0.0, 0.1, 1.0]), np.array([channel, (channel + 1) % 64, channel])
+        got = mnistdvs_ntidigits.cochlea_frames(times, channels, 2)
+        y, x = np.divmod(np.arange(784), 28)
+        shown = 8 * (8 * y // 28) + 8 * x // 28
+        assert np.array_equal(got[1, 0].ravel(), shown == channel)
+        assert np.array_equal(got[0, 0].ravel(), (shown == channel) | (shown == (channel + 1) % 64))
+
+
+def test_rows_of_one_spoken_recording_are_one_group(digits, monkeypatch):
+    """Of each word the part has two takes, used for the recordings of the digit in turn."""
+    monkeypatch.setattr(mnistdvs_ntidigits, "RECORDED", 4)
+    monkeypatch.setattr(mnistdvs_ntidigits, "PER_SPLIT", 4)
+    pairs = load("mnistdvs-ntidigits", split="train", data_dir=digits, steps=4)
+    assert len(pairs) == 40 and np.array_equal(pairs.group, 4 * pairs.label + np.tile([0, 1, 0, 1], 10))
+    for group in np.unique(pairs.group):
+        assert len({x.tobytes() for x in pairs.recorded["audio"][pairs.group == group]}) == 1
+    monkeypatch.setattr(mnistdvs_ntidigits, "PER_SPLIT", 1)
+    assert all(len(takes) == 1 for takes in mnistdvs_ntidigits._spoken(digits / "DVS/n-tidigits.hdf5", "test", 4, []).values())
+
+
 @pytest.mark.parametrize("write", [aedat2, aedat3])
 def test_events_come_back_as_written(tmp_path, write):
     (tmp_path / "a.aedat").write_bytes(write(ROWS))
@@ -377,12 +400,22 @@ def test_ave_reads_its_lists(events):
     train, test = (load("ave", split=split, data_dir=events) for split in ("train", "test"))
     assert len(train) == 29 and len(test) == 28 and train.classes == 28
     assert train.group[-1] == train.group[7] and train.label[-1] == train.label[3]      # one video, two kinds
+    rows = [k for k in range(28) if k != 7]                 # of row 7 the last list wrote sound and frame again
+    red = train.framed["visual"][rows, 0, -1, 64].astype(int)
+    pitch = train.framed["audio"][rows, 0, :, 2].argmax(1)
+    assert np.abs(red - 9 * np.array(rows)).max() < 12      # each row its own frame and sound
+    assert (np.diff(pitch.astype(int)) >= 0).all() and int(pitch[-1]) > int(pitch[0]) + 20
+    assert all(np.array_equal(train.framed[m][28], train.framed[m][7]) for m in ("audio", "visual"))
 
 
 def test_ave_names_what_is_missing(events):
     (events / "AVE_Dataset/visual/b4.jpg").unlink()
     with pytest.raises(DataError, match="1 of 28 visual/VideoID.jpg of the test list are missing: b4"):
         load("ave", split="test", data_dir=events)
+    for span in ("0&11", "5&5", "7&3", "-1&4", "x&4"):
+        (events / "AVE_Dataset/testSet.txt").write_text(f"Kind 1&b1&good&{span}\n", encoding="utf-8")
+        with pytest.raises(DataError, match="testSet.txt: line 1 is not Category&VideoID"):
+            load("ave", split="test", data_dir=events)
     (events / "AVE_Dataset/testSet.txt").write_text("Kind 1&b1&good&0\n", encoding="utf-8")
     with pytest.raises(DataError, match="testSet.txt: line 1 is not Category&VideoID"):
         load("ave", split="test", data_dir=events)

@@ -340,9 +340,9 @@ def animated() -> bytes:
     (lambda x: png_of(x)[:-30], "not a whole image"),
     (lambda x: png_of(x)[:40], "not a whole image"),
     (lambda x: png_of(x).replace(b"IDAT", b"IDAD"), "not a whole image"),
-    (lambda x: png_of(x, size=(7100, 7100)), "too large .limit 50000000 pixels, got 50410000.; if it is trusted, set SCMRL_LIMIT_FACTOR=2"),
-    (lambda x: png_of(x, size=(2**20, 2**20)), "too large .limit 50000000 pixels"),
-    (lambda x: png_of(x, size=(10_000, 9_500)), "too large .limit 50000000 pixels"),
+    (lambda x: png_of(x, size=(5700, 5700)), "too large .limit 32000000 pixels, got 32490000.; if it is trusted, set SCMRL_LIMIT_FACTOR=2"),
+    (lambda x: png_of(x, size=(2**20, 2**20)), "too large .limit 32000000 pixels"),
+    (lambda x: png_of(x, size=(10_000, 9_500)), "too large .limit 32000000 pixels"),
     (lambda x: png_of(np.zeros((2, 41), np.uint8)), "too narrow .limit 20 : 1, got 41 x 2"),
 ], ids=range(14))
 def test_pictures_that_cannot_be_read_surely_are_one_line(put, stroke, make, said, recwarn):
@@ -354,7 +354,7 @@ def test_pictures_that_cannot_be_read_surely_are_one_line(put, stroke, make, sai
 def test_no_pixel_of_a_bomb_is_decoded(put, stroke, monkeypatch):
     from PIL import ImageFile
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    for content in (png_of(stroke, size=(7100, 7100)), png_of(np.zeros((2, 41), np.uint8)), animated()):
+    for content in (png_of(stroke, size=(5700, 5700)), png_of(np.zeros((2, 41), np.uint8)), animated()):
         with pytest.raises(DataError):
             read_picture(put(content, "a.png"))
 

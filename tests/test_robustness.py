@@ -185,6 +185,22 @@ def test_without_a_modality_its_input_alone_is_silent():
     assert study.missing(graph, {"x": inputs["x"]}, labels) == []
 
 
+def test_faults_of_two_kinds_are_drawn_apart(monkeypatch):
+    """Each from its own stream of (seed, kind): at one level they do not hit the same cells."""
+    graph, inputs = small()
+    labels = reference.run(graph, inputs).membrane["out"][:, -1].argmax(1)
+    drawn = {}
+
+    def hit(graph, inputs, disturb, random):
+        drawn[len(drawn)] = random.random(50).tobytes()
+        return reference.run(graph, inputs)
+
+    monkeypatch.setattr(perturbation, "run_disturbed", hit)
+    for kind, seed in (("spike loss", 0), ("spike jitter", 0), ("spike loss", 1), ("spike loss", 0)):
+        study.fault(kind, 0.1, graph, inputs, labels, seed)
+    assert len({drawn[i] for i in range(3)}) == 3 and drawn[3] == drawn[0]
+
+
 def test_a_change_is_what_is_gained_over_the_clean_model(capsys):
     points = (study.Point("clean", 0.0, 0.8, 0.0, 1), study.Point("spike loss", 0.1, 0.55, 0.02, 3),
               study.Point("missing", "audio", 0.85, 0.0, 1))
@@ -251,6 +267,11 @@ def test_a_study_of_some_samples_takes_them_from_all_classes(listener):
     from scmrl.robustness import noise
     _, labels, _ = noise.samples(listener, None, 60, 1, snrs=())
     assert len(labels) == 60 and len(set(labels.tolist())) == 10 and (np.diff(labels) >= 0).all()
+    names = dataclasses.replace(listener, graph=dataclasses.replace(
+        listener.graph, populations=(*listener.graph.populations[:2], Population("readout", (12,), "readout")),
+        synapses=(), classes=tuple("0123456789ab")))
+    with pytest.raises(DataError, match="other classes than the model .limit 12 classes, got 10"):
+        noise.samples(names, None, 5, 1, snrs=())
     for training, said in (({}, "does not say which dataset"), ({"dataset": "digits-av", "task": "sum"},
                                                                 "other classes than the model .limit 10 classes, got 19")):
         with pytest.raises((UsageError, DataError), match=said):

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 FORMATS = ("PNG", "JPEG")
-PIXELS = 50_000_000
+PIXELS = 32_000_000
 BYTES = 1 << 30
 RATIO = 20                          # of the longer side to the shorter
 DISTINCT = 2                        # times the spread on white that a transparent picture has on black
+EIGHT_BITS = np.rint(np.arange(1 << 16) / 257).astype(np.uint8)
 USE = "use a PNG or JPEG file"
 
 
@@ -106,7 +107,7 @@ def _eight_bits(picture: Picture, path: Path) -> Picture:
     Image = library("PIL.Image", "pillow", enables="pictures")
     transparent = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
     if picture.mode.startswith("I") and not transparent:                # 16 bits, grey
-        return Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+        return Image.fromarray(EIGHT_BITS[np.asarray(picture)])
     if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         raise DataError("colours of this kind cannot be read surely", where=path, limit="grey, RGB or a palette",
                         value=picture.mode, fix="save it as RGB, without transparency")
@@ -120,9 +121,10 @@ def _on_black(picture: Picture, path: Path) -> Picture:
     colour, opacity = picture.convert("RGB"), picture.getchannel("A")
     if opacity.getextrema() == (255, 255):
         return colour
-    laid = [Image.composite(colour, Image.new("RGB", colour.size, ground), opacity) for ground in ("black", "white")]
-    on_black, on_white = (float(np.std(np.asarray(each.convert("L")))) for each in laid)
+    spread, light = library("PIL.ImageStat", "pillow", enables="pictures").Stat, colour.convert("L")
+    on_black, on_white = (spread(Image.composite(light, Image.new("L", light.size, ground), opacity)).stddev[0]
+                          for ground in (0, 255))
     if on_black < DISTINCT * on_white:
         raise DataError("dark strokes on a transparent ground: which colour lies behind is not known", where=path,
                         fix="lay it on the ground that is meant, light strokes on black")
-    return laid[0]
+    return Image.composite(colour, Image.new("RGB", colour.size), opacity)
