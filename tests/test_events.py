@@ -213,7 +213,7 @@ def test_hard_and_severe_are_what_the_results_say():
 
 
 def test_event_noise_out_of_range_is_refused():
-    with pytest.raises(UsageError, match="event_noise.*0 or more"):
+    with pytest.raises(UsageError, match="event_noise.*0 to 1000"):
         Corruption(event_noise=-0.1)
     with pytest.raises(UsageError, match="event_keep.*0 to 1"):
         Corruption(event_keep=1.1)

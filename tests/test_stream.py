@@ -234,11 +234,11 @@ def test_interrupted_it_sums_up_and_leaves_with_130(model, small_bundle, tmp_pat
     (("--stream", "--wav", "x.wav"), 2, "--image or --camera"),
     (("--stream", "--wav", "x.wav", "--microphone", "--image", "i.png"), 2, "two sources"),
     (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "0"), 2, "--hop"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "-1"), 2, "0.001 to 3600 s"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "nan"), 2, "0.001 to 3600 s"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "inf"), 2, "0.001 to 3600 s"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "-1"), 2, "--hop"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "nan"), 2, "--hop"),
+    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "inf"), 2, "--hop"),
     (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "1e-9"), 2, "0.001 to 3600 s"),
-    (("--stream", "--wav", "x.wav", "--camera", "-1"), 2, "no such camera"),
+    (("--stream", "--wav", "x.wav", "--camera", "-1"), 2, "--camera"),
     (("--stream", "--wav", "x.wav", "--camera", "64"), 2, "limit 0 to 63"),
 ])
 def test_what_does_not_go_together_is_one_line(scmrl, model, arguments, code, words):
