@@ -41,7 +41,7 @@ METRICS = Table({}, {
     "import_samples": COUNT, "parameters": COUNT, "train_seconds": SECONDS, "samples_per_s": SECONDS,
     "rates": Map(Number(0)), "dead": List(Text())}, open=True)
 TRAINING = Table({}, {
-    "dataset": Text(), "hard": Flag(), "spoil": Text(), "task": Text(), "profile": Text(), "model": Map(Anything()),
+    "dataset": Maybe(Text()), "hard": Flag(), "spoil": Text(), "task": Text(), "profile": Text(), "model": Map(Anything()),
     "train": Map(Anything()), "event_bits": Integer(1, 8), "imported": Text(), "format": Text(), "dt": SECONDS,
     "convention": Text(), "reset": Text(), "labels": Text(), "inputs": Map(Map(Anything()))}, open=True)
 BUNDLE = Table({

@@ -48,7 +48,7 @@ def origin_of(training: dict) -> Origin:
     if "imported" in training:
         labels = {"given": TRUE, "classes of the float network": NETWORK}.get(training.get("labels"), UNKNOWN)
         return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)   # only calibration data bring labels
-    return Origin(HELD_OUT, TRUE) if "dataset" in training else Origin()
+    return Origin(HELD_OUT, TRUE) if training.get("dataset") else Origin()
 
 
 def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:

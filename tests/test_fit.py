@@ -173,8 +173,22 @@ def test_place_answers_on_ten_lines_of_80_columns(scmrl, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     fitting, misfit = saved(delayed(62), tmp_path / "fits"), saved(delayed(63), tmp_path / "not")
     _, out, _ = scmrl("place", fitting)
-    assert out.split("model ")[0].count("\n") <= 10 and out.startswith("fits ") and "yes: 1 chip of Loihi 2" in out
+    assert len(out.split("model ")[0].strip().splitlines()) <= 10 and out.startswith("fits ") and "yes: 1 chip of Loihi 2" in out
     assert "no population fires at all" in " ".join(out.split())          # the samples are zeros
     _, wrong, _ = scmrl("place", misfit)
-    assert wrong.split("model ")[0].count("\n") <= 10 and wrong.startswith("DOES NOT FIT ")
+    assert len(wrong.split("model ")[0].strip().splitlines()) <= 10 and wrong.startswith("DOES NOT FIT ")
     assert max(map(len, (out + wrong).splitlines())) <= 80
+
+
+def test_a_bundle_that_names_no_dataset_is_placed(scmrl, tmp_path):
+    """Its samples are then of unknown kind: nothing says that training held them out."""
+    graph = delayed(62)
+    Bundle(graph, {"x": np.zeros((1, 8, 2), np.uint8)}, np.zeros(1, np.int64),
+           training={"dataset": None}).save(tmp_path / "bundle")
+    table = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    del table["origin"], table["hash"]                           # as scmrl 0.1 wrote it
+    (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(table))
+    code, out, err = scmrl("energy", tmp_path, "--json")
+    assert code == 0, err
+    assert json.loads(out)["origin"] == {"samples": "unknown", "labels": "unknown"}
+    assert scmrl("place", tmp_path)[0] == 0

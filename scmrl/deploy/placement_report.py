@@ -151,6 +151,7 @@ class PlacementReport(Report):
             how = "packed: populations share cores" if self.packed else "one population a core, as Lava does"
             facts["cores"] = f"{self.cores:,} ({how}), {self.neurons:,} neurons" + (
                 "" if self.inputs else ", inputs from the host")
+        if self.fits:
             fullest = max(self.utilisation, key=lambda name: self.utilisation[name][1])
             facts["fullest core"] = f"{percent(self.utilisation[fullest][1])} of its {WORDS[fullest]}"
         if self.naive is not None:
