@@ -125,6 +125,9 @@ def test_more_neurons_than_a_chip_has_fit_several_chips():
     one = fit(graph, LOIHI1, room=capacity(LOIHI1, chips=1))
     assert [v.rule for v in one.violations] == ["neurons_per_chip", "cores"]
     assert fit(network(neurons=131_072, sources=1), LOIHI1, room=capacity(LOIHI1, chips=1)).fits
+    limits.require(graph, LOIHI1)                                # what training asks first: the same answer
+    with pytest.raises(GraphError, match="neurons_per_chip"):
+        limits.require(network(neurons=257, sources=1), load("odin"))
     assert [v.limit for v in limits.check(network(neurons=262_145, sources=1), LOIHI1, chips=2)] == ["262144 neurons"]
 
 

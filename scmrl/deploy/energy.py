@@ -10,9 +10,10 @@
 
 The energies are kept apart, since on small networks static and host power hide the rest. All are estimates;
 the profile says on what evidence, and each comes with a range. What nobody has published is None, never 0;
-`not_published` names it, and there is then no total. Nor is there one where the chip does not hold the network. Where the energies of a chip hold all its power (`all_in`), no power
-is added. Sources: the terms, Davies et al. 2018 (doi 10.1109/MM.2018.112130359) and
-Boyle et al. 2025 (doi 10.1109/TCAD.2025.3537971); the numbers, the profiles.
+`not_published` names it, and there is then no total. Nor is there one where the chip does not hold the network.
+Where the energies of a chip hold all its power (`all_in`), no power is added. Sources: the terms, Davies et
+al. 2018 (doi 10.1109/MM.2018.112130359) and Boyle et al. 2025 (doi 10.1109/TCAD.2025.3537971); the numbers,
+the profiles.
 """
 
 from __future__ import annotations
@@ -137,8 +138,10 @@ class EnergyEstimate:
 
     def where(self) -> dict[str, float]:
         """Shares of the total by part, or, where there is none, of the core dynamic energy by kind."""
-        parts = {WHOLE: self.core_dynamic_uj, "static": self.core_static_uj, "fixed": self.chip_fixed_uj,
-                 "host": self.host_uj} if self.total_uj else {KIND_WORDS[k]: uj for k, uj in (self.kinds or {}).items()}
+        parts = {KIND_WORDS[kind]: uj for kind, uj in (self.kinds or {}).items()}
+        if self.total_uj:
+            parts = {WHOLE: self.core_dynamic_uj, "static": self.core_static_uj, "fixed": self.chip_fixed_uj,
+                     "host": self.host_uj}
         whole = sum(uj or 0.0 for uj in parts.values())
         return {name: uj / whole for name, uj in parts.items() if uj and whole}
 

@@ -408,9 +408,14 @@ def _whole(limit: Quantity) -> int | tuple[int, ...]:
     return tuple(map(int, limit.each)) if limit.each else int(limit.value)
 
 
+def most_chips(profile: Profile) -> int:
+    """Chips of the largest system that is known; one where none is."""
+    return max((int(system["chips"].value) for system in profile.systems.values()), default=1)
+
+
 def require(graph: Graph, profile: Profile) -> None:
-    """Raise `GraphError` for the first violation, saying how many there are."""
-    violations = check(graph, profile)
+    """Raise `GraphError` for the first violation on the chips of the largest system, saying how many there are."""
+    violations = check(graph, profile, chips=most_chips(profile))
     if violations:
         raise refusal(violations, profile.chip)
 

@@ -1,5 +1,6 @@
-"""A chip file to fill in: every text and quantity of `profile` with its unit, its meaning and, where it is bounded, what
-it may be. As written it holds no number; it loads as it is, and after any of its lines was filled in.
+"""A chip file to fill in: every text and quantity of `profile` with its unit, its meaning and its bounds.
+
+As written it holds no number; it loads as it is, and after any of its lines was filled in.
 """
 
 from __future__ import annotations
