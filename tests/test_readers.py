@@ -5,6 +5,7 @@ The containers are written here by hand, field by field, around made-up samples.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -180,6 +181,31 @@ def test_a_cut_file_of_another_container_is_refused(tmp_path, container, kept):
         read_sound(tmp_path / "cut")
 
 
+@pytest.mark.filterwarnings("error")                # an error that a callback swallows and prints is one, too
+@pytest.mark.parametrize("container", ["W64", "WAV", "RF64"])
+def test_a_length_that_points_before_the_file_says_nothing_but_the_error(tmp_path, capfd, container):
+    """Every field of eight bytes in turn is huge, negative, or one: libsndfile seeks to where it points."""
+    soundfile.write(tmp_path / "whole", SOUND[:40], 8000, format=container, subtype="PCM_16")
+    content = (tmp_path / "whole").read_bytes()
+    for place in range(4, len(content) - 80, 4):
+        for value in (-2**63, -(2**40), 1, 2**62):
+            damaged = content[:place] + struct.pack("<q", value) + content[place + 8:]
+            (tmp_path / "a").write_bytes(damaged)
+            with contextlib.suppress(DataError):
+                read_sound(tmp_path / "a")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_descriptor_stays_open(put):
+    paths = [put(content, f"{k}.wav") for k, content in enumerate(
+        [PLAIN, SAME["never closed"], PLAIN[:60], b"RIFF", riff(WAVE, form=b""), b"fLaC" + bytes(90)])]
+    there = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for path in paths * 5:
+        with contextlib.suppress(DataError):
+            read_sound(path)
+    assert not there or len(os.listdir("/proc/self/fd")) == there
+
+
 def test_a_flac_without_a_length_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.flac", SOUND, 8000, format="FLAC", subtype="PCM_16")
     content = bytearray((tmp_path / "a.flac").read_bytes())
@@ -196,6 +222,15 @@ def test_a_recording_is_an_hour_at_most(put):
     with pytest.raises(DataError, match=f"too long .limit {(1 << 26) // 384_000} s"):
         read_sound(put(riff(bytes((1 << 26) + 2), form=fmt(rate=384_000, bits=8))))
     assert len(read_sound(put(riff(bytes(1000 * SECONDS), form=fmt(rate=1000, bits=8))))[0]) == 1000 * SECONDS
+
+
+def test_a_file_without_a_length_is_held_in_memory_up_to_a_bound(put, monkeypatch):
+    path = put(SAME["never closed"])
+    monkeypatch.setattr("scmrl.data.sound.HELD_BYTES", path.stat().st_size)
+    assert np.array_equal(read_sound(path)[0], SOUND)
+    monkeypatch.setattr("scmrl.data.sound.HELD_BYTES", path.stat().st_size - 1)
+    with pytest.raises(DataError, match="a.wav: too large a file whose header has no length"):
+        read_sound(path)
 
 
 @pytest.mark.parametrize("read", [read_sound, read_picture])

@@ -27,7 +27,7 @@ from .library import library
 
 RATES = range(1000, 384_001)        # Hz
 SECONDS, SAMPLES = 3600, 1 << 26    # what is read at most: an hour, and 25 minutes at 44.1 kHz
-BYTES = 1 << 30
+BYTES, HELD_BYTES = 1 << 30, 256 << 20      # of a file, and of one that is held in memory
 SCALE = 16                          # times full scale: more is float on the scale of integers
 BLOCK = 1 << 16                     # frames decoded at once
 CHUNKS = 1000                       # chunks of a WAV that are looked at
@@ -114,28 +114,36 @@ def _check_name(file: BinaryIO, path: Path) -> None:
         raise DataError("not a WAV or FLAC file", where=path, value=repr(first), fix=CONVERT)
 
 
-def _whole(file: BinaryIO, path: Path) -> BinaryIO:
-    """`file` with the length of its samples in the header, or DataError where it has less than it says."""
+def _whole(file: BinaryIO, path: Path) -> int | io.BytesIO:
+    """What libsndfile opens: a descriptor of `file` for its own, or the bytes with the length of the samples put into
+    the header. DataError where the file has less than it says."""
     size, kind = os.fstat(file.fileno()).st_size, file.read(4)
     file.seek(0)
     if kind == b"riff":
         said = struct.unpack("<16xq", file.read(24).ljust(24, b"\0"))[0]
         _refuse_cut(said, size, path)
     if kind not in (b"RIFF", b"RF64"):
-        file.seek(0)
-        return file
+        return _own(file)
     place, length, rest = _samples_at(file, size, path)
     unknown = rest > 0 and (length == 0 or (length > rest and (length >= UNKNOWN_64 or
                                                                UNKNOWN <= length < 1 << 32)))
     if not unknown:
         _refuse_cut(length, rest, path)
-        file.seek(0)
-        return file
+        return _own(file)
+    check_bound("too large a file whose header has no length", size, HELD_BYTES, where=path, error=DataError)
+    content = bytearray(size)
     file.seek(0)
-    content = bytearray(file.read(size))
+    file.readinto(content)
     content[:8] = b"RIFF" + struct.pack("<I", size - 8)
     content[place - 4:place] = struct.pack("<I", rest)
     return io.BytesIO(content)
+
+
+def _own(file: BinaryIO) -> int:
+    """Another descriptor of `file`, at its beginning."""
+    descriptor = os.dup(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _refuse_cut(said: int, there: int, path: Path) -> None:
