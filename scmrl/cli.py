@@ -209,7 +209,7 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @commands.command()
 @click.option("--dataset", metavar="NAME",
               help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...")
-@click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
+@click.option("--data-dir", metavar="DIR", help="Where its recordings lie; the run remembers it.")
 @click.option("--hard", is_flag=True, default=None,
               help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory.")
@@ -217,7 +217,8 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @click.option("--epochs", type=COUNT, help="Short for --set train.epochs=N.")
 @click.option("--seed", type=SEED, help="Short for --set train.seed=N.")
 @click.option("--profile", metavar="NAME", help="Chip whose integer limits training keeps to.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, e.g. model.alpha=1.0.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+              help="Any setting of `scmrl config`, e.g. model.alpha=1.0.")
 @click.option("--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml.")
 @force_option
 @page_option
@@ -225,28 +226,23 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @as_json
 def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings, resume, page, layers, json_):
     """Train a model and freeze it to RUN/bundle."""
-    from . import targets
-    overrides = {"dataset": dataset, "hard": hard, "profile": profile, "train.epochs": epochs, "train.seed": seed}
-    overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides = given(dataset=dataset, hard=hard, profile=profile) | {
+        f"train.{key}": value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     settings_file = out / "config.toml"
-    if resume:
-        if overrides or settings or config:
-            raise UsageError("--resume goes on with the settings of the run", fix="give --out and --data-dir only")
-        if not settings_file.is_file():
-            raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
-    elif targets.listed(out) and not forced() and os.environ.get("RANK", "0") == "0":
-        raise UsageError("a run is there already", where=out, fix="give --resume, --force or another --out")
+    if resume and (overrides or settings or config):
+        raise UsageError("--resume goes on with the settings of the run", fix="give --out and --data-dir only")
+    if resume and not settings_file.is_file():
+        raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
     require_train()
     from .train import config as config_module
     from .train.loop import train as run_training
     chosen = config_module.read(settings_file if resume else config,
                                 {**overrides, **config_module.assignments(settings)})
     try:
-        outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, tell=tell)
-    except KeyboardInterrupt:
-        hint = f" --data-dir {quoted(data_dir)}" if data_dir else ""
-        tell("interrupted; nothing is lost up to the last finished epoch: "
-             f"scmrl train --resume --out {quoted(out)}{hint}")
+        outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, force=forced(), tell=tell)
+    except (KeyboardInterrupt, SystemExit):
+        if (out / "checkpoints" / "last.ckpt").is_file():
+            tell(f"nothing is lost up to the last finished epoch; go on with: scmrl train --resume --out {quoted(out)}")
         raise
     if outcome is None:                 # one of several processes, not the first
         return
@@ -314,6 +310,14 @@ def tell_stale(run: Path) -> None:
     from .bundle import stale
     for path in stale(run):
         tell(f"warning: {path} is of the model that was here before: make it anew, or remove it")
+
+
+@commands.command("config")
+@as_json
+def config_(json_):
+    """List every setting of training: meaning, default, range; --set KEY=VALUE and a TOML file change them."""
+    from .settings_report import ConfigReport
+    render(ConfigReport.of_defaults(), json_)
 
 
 def require_train() -> None:
@@ -591,10 +595,12 @@ def validate(data_dir, write, json_):
 def robustness(model, data_dir, samples, repeats, picture, json_):
     """Accuracy under noise, without a modality, and with faults of the chip: bit flips, dead neurons, lost spikes."""
     from .bundle import load
+    from .data.remembered import data_dir_of
     from .robustness import noise, study
     from .robustness.report import RobustnessReport
     from .robustness.report import picture as draw
     bundle = load(model)
+    data_dir = data_dir or data_dir_of(model, None, bundle.training.get("dataset"))
     inputs, labels, noisy = noise.samples(bundle, data_dir, samples, repeats)
     points = study.study(bundle.graph, inputs, labels, noisy=noisy, repeats=repeats, tell=tell)
     report = RobustnessReport(str(model), f"{bundle.training['dataset']}, test split", len(labels), repeats,

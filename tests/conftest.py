@@ -32,6 +32,15 @@ def scmrl(capsys):
     return run
 
 
+@pytest.fixture(scope="module")
+def few():
+    """Training on a part of the embedded data."""
+    from few import patch
+    with pytest.MonkeyPatch.context() as patched:
+        patch(patched.setattr)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_bundle() -> Bundle:
     """Two graded inputs, convolution, pooling, AND, skips of two depths and a readout; 6 samples of 3 steps."""

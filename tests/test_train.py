@@ -1,11 +1,5 @@
 """Training: its forward pass is the chip's, its settings are checked, its runs can be interrupted and repeated."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +20,7 @@ from scmrl.train.layers import SpikingLayer, quantise_bias  # noqa: E402
 from scmrl.train.loss import alignment  # noqa: E402
 from scmrl.train.model import SCMRL  # noqa: E402
 
-SMALL = {"train.epochs": 2, "model.width": 16, "train.held_out": 4, "model.steps": 2}
+SMALL = {"train.epochs": 2, "model.width": 16, "train.held_out": 4, "model.steps": 2, "train.batch": 16}
 
 
 def chip_spikes(a, bias, dv, vth):
@@ -178,7 +172,7 @@ def test_unknown_key_is_refused_with_the_nearest():
         config_module.from_dict({"model": {"alhpa": 1.0}})
     with pytest.raises(UsageError, match="train.epochs.*limit int"):
         config_module.from_dict({"train": {"epochs": "many"}})
-    with pytest.raises(UsageError, match="12-bit"):
+    with pytest.raises(UsageError, match="model.dv: out of range .limit 0..4095, got 5000"):
         config_module.from_dict({"model": {"dv": 5000}})
 
 
@@ -189,7 +183,7 @@ def test_configuration_survives_its_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def small_run(tmp_path_factory):
+def small_run(few, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "whole"
     lines = []
     outcome = loop.train(config_module.read(None, SMALL), run, tell=lines.append)
@@ -199,9 +193,13 @@ def small_run(tmp_path_factory):
 def test_run_directory_is_complete(small_run):
     run, outcome, lines = small_run
     b = bundle.load(run)
-    assert b.samples == 4 and b.metrics["test_samples"] >= 300
+    assert b.samples == 4 and b.metrics["test_samples"] == 24
     assert 0 <= outcome.metrics["test_accuracy"] <= 1 and set(outcome.metrics["rates"]) == set(b.trained.spikes)
-    assert "samples/s" in lines[0] and "left" in lines[0]
+    assert lines[0] == "reading digits-av"          # before anything slow
+    assert lines[1].startswith("training on digits-av: 72 samples, 8 for validation, 24 for test; cpu")
+    assert "parameters; 2 epochs of 4 steps" in lines[1]
+    ended = [line for line in lines if line.startswith("epoch")]
+    assert len(ended) == 2 and all("samples/s" in line and "left" in line for line in ended)
     header = (run / "logs" / "metrics.csv").read_text().splitlines()[0]
     assert "rate/audio.attention.complement" in header and "validation_accuracy" in header
     assert list((run / "logs").glob("events.out.tfevents*"))
@@ -209,51 +207,13 @@ def test_run_directory_is_complete(small_run):
     assert all(np.array_equal(got.values(n), b.trained.values(n)) for n in [*b.trained.spikes, "readout"])
 
 
-def command(run, *more):
-    options = [f"--set={key}={value}" for key, value in SMALL.items()]
-    return [sys.executable, "-m", "scmrl", "train", "--dataset", "digits-av", "--out", str(run), *options, *more]
-
-
-def wait_for(path, process, seconds=400):
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < end, "training did not get that far"
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_training_resumes_to_the_same_model(small_run, tmp_path, how):
-    whole, _, _ = small_run
-    run = tmp_path / "killed"
-    process = subprocess.Popen(command(run), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               start_new_session=True)
-    wait_for(run / "checkpoints" / "last.ckpt", process)
-    os.killpg(process.pid, how)
-    _, said = process.communicate(timeout=200)
-    assert not (run / "bundle").exists()
-    if how == signal.SIGINT:
-        assert process.returncode == 130 and "Traceback" not in said and "--resume" in said
-    again = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(run)],
-                           capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert again.returncode == 0, again.stderr
-    one, other = bundle.load(whole), bundle.load(run)
-    for a, b in zip(one.graph.synapses, other.graph.synapses):
-        assert np.array_equal(a.weight, b.weight), a.name
-
-
-def test_resume_without_a_checkpoint_is_one_clear_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "scmrl", "train", "--resume", "--out", str(tmp_path / "none")],
-                          capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
-
-
-def test_training_stops_early_and_names_dead_populations(tmp_path):
+def test_training_stops_early_and_names_dead_populations(few, tmp_path):
     settings = {"train.epochs": 9, "train.patience": 1, "train.fold_fraction": 0.9, "train.lr": 1e-12, "model.width": 8,
-                "model.steps": 1, "model.spatial_vth": 1000, "train.held_out": 2}
+                "model.steps": 1, "model.spatial_vth": 1000, "train.held_out": 2, "train.batch": 16}
     lines = []
     outcome = loop.train(config_module.read(None, settings), tmp_path / "run", tell=lines.append)
-    epochs = [line for line in lines if line.startswith("epoch")]
-    assert 2 <= len(epochs) < 9                     # nothing is learnt, so nothing gets better
+    epochs = [line for line in lines if line.startswith("epoch") and "loss" in line]
+    assert len(epochs) == 3                         # the first folded one, and one that is not better
     warning = next(line for line in lines if "dead" in line)
     assert "audio.attention.visual.mask_spatial" in warning
     assert "visual.attention.audio.gate_spatial" in outcome.metrics["dead"]

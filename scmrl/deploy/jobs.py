@@ -16,6 +16,7 @@ from ..bundle import Bundle, load, locate
 from ..data import FrontEnd, tasks
 from ..data import load as load_pairs
 from ..data.corruption import corruption
+from ..data.remembered import data_dir_of
 from ..errors import BackendError, DataError, GraphError, MissingDependency, UsageError
 from ..reading import read_arrays
 from ..graph import Graph
@@ -296,10 +297,12 @@ def evaluate(model: Path, *, dataset: str | None = None, data_dir: str | None = 
              silence: str | None = None, progress: Progress | None = None) -> EvaluateReport:
     """Run a whole split on the simulator, chunk by chunk, with the front-end stored in the model.
 
-    `silence` cuts the populations of that name pattern off, to see what they contribute.
+    Its recordings lie in `data_dir`, or where the run remembers them. `silence` cuts the populations of that name
+    pattern off, to see what they contribute.
     """
     bundle = load(model)
     graph = bundle.graph.silenced(silence) if silence else bundle.graph
+    data_dir = data_dir or data_dir_of(model, dataset, bundle.training.get("dataset"))
     encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
     check_labels(graph, labels, len(labels), where=which)
     steps, found, parts, weights = graph.steps, [], [], []

@@ -53,12 +53,18 @@ class Batches:
     drop_last: bool = False
     part: tuple[int, int] = (0, 1)      # which of how many processes: its equal part of each batch
     noise: ImageNoise | None = None
+    first: int = 0                      # the batches before it are done
 
-    def __len__(self) -> int:
+    @property
+    def whole(self) -> int:
+        """Batches in all."""
         return len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
 
+    def __len__(self) -> int:
+        return self.whole - self.first
+
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-        for i in range(len(self)):
+        for i in range(self.first, self.whole):
             whole = self.order[i * self.batch:(i + 1) * self.batch]
             own = np.array_split(np.arange(len(whole)), self.part[1])[self.part[0]]
             rows = whole[own]
@@ -117,8 +123,9 @@ class Feed:
         """Shape (C, H, W) of each modality's frame."""
         return {m: x.shape[-3:] for m, x in self.test.encoded.items()}
 
-    def epoch(self, epoch: int) -> Batches:
-        """The training batches of one epoch: the same for the same seed and epoch, whatever ran before."""
+    def epoch(self, epoch: int, done: int = 0) -> Batches:
+        """The training batches of one epoch, from batch `done` on: the same for the same seed and epoch, whatever
+        ran before."""
         train = self.config.train
         if self.corruption == CLEAN:
             if self._clean is None:
@@ -146,7 +153,8 @@ class Feed:
         if train.image_noise:
             noise = ImageNoise(train.image_noise, self.config.model.steps, self.bits["visual"],
                                (train.seed, SNR_STREAM, epoch))
-        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part, noise=noise)
+        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part, noise=noise,
+                       first=done)
 
 
 def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:

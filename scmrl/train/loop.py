@@ -1,42 +1,42 @@
 """Training a model: Lightning runs the epochs, this file says what one epoch is.
 
-A run directory holds config.toml, checkpoints/ (last.ckpt after every epoch, best.ckpt by validation), logs/
-(metrics.csv and TensorBoard events: loss, accuracy, alignment, firing rate of every population) and, at the end,
-bundle/. Validation runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
+A run directory holds config.toml, checkpoints/ (`keep`), logs/ (metrics.csv and TensorBoard events: loss, accuracy,
+alignment, firing rate of every population) and, at the end, bundle/. Validation runs the chip's integers from the first
+epoch on; only epochs with the norm folded can be chosen.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import time
+import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning
 import numba
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
+from .. import lock
 from ..bundle import Bundle
-from ..errors import DataError, UsageError
-from ..files import whole_file
+from ..errors import DataError, ScmrlError, UsageError
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
-from ..progress import clock
+from ..interrupts import TERMINATED
 from ..samples import fingerprint
-from . import memory, processes
-from .config import FLOAT, Config, to_dict, to_toml
+from . import memory, processes, run_directory, size
+from .config import FLOAT, Config, to_dict
 from .feed import Feed
 from .freeze import freeze, graph_of
+from .keep import Keep
 from .loss import Naming, objective
 from .model import SCMRL
+from .watch import DEAD_RATE, Watch, what_trains
 
-DEAD_RATE = 1e-3                        # spikes per neuron and step below which a population counts as dead
 WARM_UP = 0.1                           # part of the steps over which the learning rate rises
 
 
@@ -51,8 +51,14 @@ class Training(lightning.LightningModule):
             if config.train.auxiliary else None
         self.fold_epoch = config.train.epochs - max(1, round(config.train.fold_fraction * config.train.epochs))
         self.rates: dict[str, float] = {}
+        self.accuracy: float | None = None      # of the last validation
         self._seen: dict[str, float] = {}
         self._hits = self._count = 0
+        self.start = (0, 0)                     # the epoch and the batch to begin with
+        self.batch = 0                          # batches of this epoch that are done
+        self.batches = len(feed.train_pairs) // config.train.batch
+        self.sums = [0.0, 0.0, 0.0]             # loss, alignment, samples of this epoch
+        self.rate = schedule(config.train.schedule, config.train.epochs, self.batches, config.train.lr)
 
     def build(self, precision: Precision) -> torch.nn.Module:
         return SCMRL(self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.bits)
@@ -63,21 +69,65 @@ class Training(lightning.LightningModule):
         return self.current_epoch >= self.fold_epoch
 
     def train_dataloader(self):
-        return self.feed.epoch(self.current_epoch)
+        epoch, batch = self.start
+        return self.feed.epoch(self.current_epoch, done=batch if self.current_epoch == epoch else 0)
 
     def val_dataloader(self):
         return self.feed.validation
 
     def on_train_epoch_start(self) -> None:
+        self.fold_norms()
+        self.batch = self.start[1] if self.current_epoch == self.start[0] else 0
+        if not self.batch:
+            self.sums = [0.0, 0.0, 0.0]
+
+    def on_train_batch_start(self, _batch, _index) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.config.train.lr * self.rate(self.current_epoch, self.batch)
+
+    def fold_norms(self) -> None:
         if self.folded:
             self.model.fold_norms()
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint["threads"] = torch.get_num_threads()
+    def step_done(self) -> None:
+        """After each step, before anything is kept of it."""
+        self.finite("a weight", [*self.parameters(), *self.buffers()])
+        self.batch += 1
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """A sum over a batch is rounded in the order of its threads: as many go on, wherever that is."""
-        _threads(checkpoint.get("threads", torch.get_num_threads()))
+    def on_before_optimizer_step(self, _optimizer) -> None:
+        self.finite("a gradient", [p.grad for p in self.parameters() if p.grad is not None])
+
+    def finite(self, what: str, values: list[torch.Tensor]) -> None:
+        """Stop, in all processes alike, where a value of this step is not finite."""
+        norm = torch.nn.utils.get_total_norm([x for x in values if x.is_floating_point()])
+        if processes.any_of(not bool(torch.isfinite(norm))):
+            self.diverged(what)
+
+    def observe(self, loss: torch.Tensor, part: torch.Tensor, count: int) -> None:
+        """Add a batch to the figures of the epoch; a loss that is not finite ends the run."""
+        value = float(loss)
+        if processes.any_of(not math.isfinite(value)):
+            self.diverged("the loss")
+        for i, x in enumerate((value * count, float(part) * count, count)):
+            self.sums[i] += x
+
+    def diverged(self, what: str) -> None:
+        """End a run that cannot be mended by going on."""
+        train = self.config.train
+        knobs = [f"train.lr ({train.lr:g})"]
+        knobs += [f"train.{name} ({getattr(train, name):g})" for name in ("alignment", "auxiliary", "clip")
+                  if getattr(train, name)]
+        raise ScmrlError(f"training diverged: {what} is not finite in epoch {self.current_epoch + 1}, "
+                         f"step {self.batch + 1} of {self.batches}",
+                         fix=f"lower {' or '.join(knobs)}; {self.keeper.good()}")
+
+    def figures(self) -> dict[str, float]:
+        """Of the epoch that ends: loss, alignment, validation accuracy, firing rates on validation."""
+        sums = processes.total(self.sums)
+        found = {"loss": sums[0] / sums[2], "alignment": sums[1] / sums[2]}
+        if self.accuracy is not None:
+            found["validation_accuracy"] = self.accuracy
+        return found | {f"rate/{name}": rate for name, rate in self.rates.items()}
 
     def training_step(self, batch, _index):
         inputs, labels, digits = batch
@@ -87,8 +137,7 @@ class Training(lightning.LightningModule):
                                weight=settings.alignment if aligned else 0.0, temperature=settings.temperature)
         if settings.auxiliary:
             loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
-        self.log_dict({"loss": loss, "alignment": part}, on_step=False, on_epoch=True, batch_size=len(labels),
-                      sync_dist=processes.world() > 1)
+        self.observe(loss.detach(), part.detach(), len(labels))
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -104,9 +153,7 @@ class Training(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.rates = {name: total / self._count for name, total in self._seen.items()}
-        accuracy = self._hits / self._count
-        self.log_dict({"validation_accuracy": accuracy, "selection": accuracy if self.folded else -1.0,
-                       **{f"rate/{name}": rate for name, rate in self.rates.items()}})
+        self.accuracy = self._hits / self._count
 
     def measure(self) -> dict:
         """Accuracy and firing rates of the integer model on the whole test set and on validation."""
@@ -151,12 +198,17 @@ class Training(lightning.LightningModule):
         settings = self.config.train
         decayed = [p for p in self.parameters() if p.dim() > 1]
         plain = [p for p in self.parameters() if p.dim() <= 1]
-        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
+        return torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
                                        {"params": plain, "weight_decay": 0.0}], lr=settings.lr, fused=True)
-        steps = max(1, settings.epochs * (len(self.feed.train_pairs) // settings.batch))
-        rate = by_step(steps) if settings.schedule == "step" else by_epoch(settings.epochs, settings.lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": settings.schedule}}
+
+
+def schedule(kind: str, epochs: int, batches: int, lr: float) -> Callable[[int, int], float]:
+    """Share of the learning rate at (epoch, batch): `by_step` or `by_epoch`."""
+    if kind == "step":
+        rate = by_step(max(1, epochs * batches))
+        return lambda epoch, batch: rate(epoch * batches + batch)
+    rate = by_epoch(epochs, lr)
+    return lambda epoch, batch: rate(epoch)
 
 
 def by_step(steps: int) -> Callable[[int], float]:
@@ -182,59 +234,6 @@ def by_epoch(epochs: int, lr: float) -> Callable[[int], float]:
     return rate
 
 
-class Progress(Callback):
-    """One line per epoch: loss, accuracy, rate and time left; dead populations are named once folded."""
-
-    def __init__(self, tell: Callable[[str], None]):
-        self.tell, self.started, self.first, self.warned = tell, 0.0, 0, set()
-        self.epoch_started, self.training_s, self.samples = 0.0, 0.0, 0
-
-    @property
-    def samples_per_s(self) -> float:
-        """Samples per second of training alone, without validation and checkpoints."""
-        return self.samples / self.training_s if self.training_s else 0.0
-
-    def on_train_epoch_start(self, trainer, module):
-        self.epoch_started = time.monotonic()
-
-    def on_validation_start(self, trainer, module):
-        self._stop(module)
-
-    def _stop(self, module) -> None:
-        if self.epoch_started:
-            self.training_s += time.monotonic() - self.epoch_started
-            self.samples += len(module.feed.train_pairs)
-            self.epoch_started = 0.0
-
-    def on_train_start(self, trainer, module):
-        self.started, self.first = time.monotonic(), trainer.current_epoch
-
-    def on_train_epoch_end(self, trainer, module):
-        self._stop(module)
-        epoch, epochs = trainer.current_epoch + 1, module.config.train.epochs
-        per_epoch = (time.monotonic() - self.started) / (epoch - self.first)
-        values = trainer.callback_metrics
-        self.tell(f"epoch {epoch}/{epochs}  loss {float(values['loss']):.3f}"
-                  + (f"  validation {100 * float(values['validation_accuracy']):.1f} %"
-                     if "validation_accuracy" in values else "")
-                  + ("  integers" if module.folded and module.config.model.attention not in FLOAT else "")
-                  + f"  {len(module.feed.train_pairs) / per_epoch:.0f} samples/s"
-                  + f"  {clock((epochs - epoch) * per_epoch)} left")
-        dead = {name for name, rate in module.rates.items() if rate < DEAD_RATE}
-        if module.folded and dead - self.warned:
-            self.warned |= dead
-            self.tell(f"warning: {len(dead)} dead population(s), below {DEAD_RATE:g} spikes per neuron and step: "
-                      + ", ".join(sorted(dead)))
-
-
-class StopEarly(EarlyStopping):
-    """Counts only epochs whose norm is folded: before that no epoch can be chosen."""
-
-    def on_validation_end(self, trainer, module):
-        if module.folded:
-            super().on_validation_end(trainer, module)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a training run produced: figures of the frozen, integer model."""
@@ -243,20 +242,66 @@ class Outcome:
     metrics: dict
 
 
-def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False,
+def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False, force: bool = False,
           tell: Callable[[str], None] = lambda line: None) -> Outcome | None:
     """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a published, float
-    model: measure to RUN/metrics.json). `tell` gets a line per epoch.
+    model: measure to RUN/metrics.json). `tell` gets lines of progress.
 
     One of several processes (`scmrl.train.processes`) trains its part of each batch; only the first one measures and
     writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete;
-    `resume` goes on from there and gives the very model that an uninterrupted run gives.
+    `resume` goes on from there (from the start, where there is none yet) and gives the very model that an
+    uninterrupted run gives. `data_dir` is remembered in config.toml, and wins over what it says. `force` replaces a
+    run that is there (`run_directory`). Raises UsageError where another process trains in `run`.
     """
-    last = run / "checkpoints" / "last.ckpt"
-    if resume and not last.is_file():
-        raise UsageError("nothing to resume", where=run, limit="checkpoints/last.ckpt", fix="train without --resume")
+    if data_dir is not None:
+        config = replace(config, data_dir=os.path.abspath(data_dir))
+    if processes.rank() != 0:
+        return _train(config, run, resume, lambda line: None)
+    with lock.hold(run, "training"):
+        run_directory.prepare(run, resume=resume, force=force)
+        return _train(config, run, resume, tell)
+
+
+def _train(config: Config, run: Path, resume: bool, tell: Callable[[str], None]) -> Outcome | None:
+    first = processes.rank() == 0
     chip = profile.load(config.profile)
-    feed = Feed(config, data_dir)
+    size.require(config)
+    tell(f"reading {config.dataset}" + (f" from {config.data_dir}" if config.data_dir else ""))
+    feed = Feed(config, config.data_dir or None)
+    _check_batch(config, feed)
+    lightning.seed_everything(config.train.seed, verbose=False)
+    _threads(torch.get_num_threads())
+    memory.keep()
+    module = _kind(config)(config, feed, Precision.of(chip))
+    module.check(chip)
+    keeper, watch = Keep(run, writes=first), Watch(tell, live=None if first else False)
+    module.keeper, keeper.watch = keeper, watch
+    if resume and keeper.last.is_file():
+        keeper.resume(module)
+        _threads(keeper.state.threads)
+        watch.before = keeper.state.seconds
+    elif resume:
+        tell("no epoch was finished yet: from the start")
+    if first:
+        run_directory.write_config(run, config)
+        tell(what_trains(module, torch.get_num_threads()))
+    if not keeper.finished(module):
+        _fit(_trainer(config, run, keeper, watch), module)
+    if not first:
+        return None
+    keeper.write_history()
+    metrics = module.measure()
+    metrics["last_test_accuracy"] = metrics["test_accuracy"]
+    if keeper.choose(module):
+        metrics |= module.measure()
+    metrics |= {"train_seconds": round(watch.seconds, 1), "parameters": module.model.parameters_total,
+                "samples_per_s": round(watch.samples_per_s, 1)}
+    module.deliver(run, metrics, chip)
+    run_directory.forget_replaced(run)
+    return Outcome(run, metrics)
+
+
+def _check_batch(config: Config, feed: Feed) -> None:
     if len(feed.train_pairs) < config.train.batch:
         raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
     if config.train.batch % processes.world():
@@ -264,35 +309,18 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
                          limit=f"a multiple of {processes.world()}")
     if config.train.accelerator == "gpu" and not torch.cuda.is_available():
         raise UsageError("no GPU that torch can use", where="train.accelerator", value="gpu", fix="leave it at cpu")
-    first = processes.rank() == 0
-    lightning.seed_everything(config.train.seed, verbose=False)
-    _threads(torch.get_num_threads())
-    memory.keep()
-    module = _kind(config)(config, feed, Precision.of(chip))
-    module.check(chip)
-    if first:
-        with whole_file(run / "config.toml") as temporary:
-            temporary.write_text(to_toml(config), encoding="utf-8")
-    clock = Progress(tell if first else lambda line: None)
-    trainer = _trainer(config, run, module, clock)
-    started = time.monotonic()
+
+
+def _fit(trainer: lightning.Trainer, module: Training) -> None:
+    """Run the epochs. Lightning turns Ctrl-C into an exit, or into a quiet end."""
     try:
-        trainer.fit(module, ckpt_path=last if resume else None, **_trusting())
-    except SystemExit:
-        raise KeyboardInterrupt from None       # Lightning turns Ctrl-C into an exit
+        trainer.fit(module)
+    except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            raise
+        raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if not first:
-        return None
-    seconds = time.monotonic() - started
-    metrics = module.measure()
-    metrics["last_test_accuracy"] = metrics["test_accuracy"]
-    if _choose(run, module):
-        metrics |= module.measure()
-    metrics |= {"train_seconds": round(seconds, 1), "parameters": module.model.parameters_total,
-                "samples_per_s": round(clock.samples_per_s, 1)}
-    module.deliver(run, metrics, chip)
-    return Outcome(run, metrics)
 
 
 def _threads(count: int) -> None:
@@ -309,42 +337,17 @@ def _kind(config: Config) -> type[Training]:
     return FloatTraining
 
 
-def _trusting() -> dict:
-    """Lightning 2.6 reads checkpoints as weights alone unless told that they are ours."""
-    import inspect
-    return {"weights_only": False} if "weights_only" in inspect.signature(lightning.Trainer.fit).parameters else {}
-
-
-def _trainer(config: Config, run: Path, module: Training, clock: Progress) -> lightning.Trainer:
+def _trainer(config: Config, run: Path, keeper: Keep, watch: Watch) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     settings = config.train
-    checks = run / "checkpoints"
-    keep = 0 if settings.validation else 1
-    callbacks: list[Callback] = [clock, ModelCheckpoint(checks, filename="epoch", save_last=True,
-                                                                 save_top_k=keep, enable_version_counter=False)]
-    if settings.validation:
-        callbacks.append(ModelCheckpoint(checks, filename="best", monitor="selection", mode="max", save_top_k=1,
-                                         enable_version_counter=False))
-        if settings.patience:
-            callbacks.append(StopEarly("selection", mode="max", patience=settings.patience))
-    logs = run / "logs"
     return lightning.Trainer(
-        max_epochs=settings.epochs, accelerator=settings.accelerator, callbacks=callbacks,
-        **processes.trainer_options(settings.accelerator),
-        logger=[CSVLogger(logs, name="", version=""), TensorBoardLogger(logs, name="", version="")],
+        max_epochs=settings.epochs, accelerator=settings.accelerator, callbacks=[keeper, watch],
+        **processes.trainer_options(settings.accelerator), enable_checkpointing=False,
+        logger=TensorBoardLogger(run / "logs", name="", version=""),
         reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=1, limit_val_batches=1.0 if settings.validation else 0,
         gradient_clip_val=settings.clip or None, use_distributed_sampler=False)
-
-
-def _choose(run: Path, module: Training) -> bool:
-    """Load the epoch with the best validation accuracy, if there is one; without validation the last one stays."""
-    best = run / "checkpoints" / "best.ckpt"
-    if not module.config.train.validation or not best.is_file():
-        return False
-    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=False)["state_dict"])
-    return True
 
 
 def accuracy_of(name: str, correct: np.ndarray) -> dict:

@@ -1,13 +1,13 @@
 """Classification loss and the semantic alignment of the modalities.
 
     L = CE(logits, y; label smoothing) + weight * mean over ordered pairs (a, b) of modalities of A(a, b)
+      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)                     (`Naming`)
 
     f_m = firing rate of the complementary feature z of modality m, over steps and tokens       [B, C]
     g_m = (f_m - mean over the batch) / |f_m - mean over the batch|
-      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)                     (`Naming`)
-    t_m = firing rate of the tokens of modality m, over steps and tokens                        [B, C]
     A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature )
     P(i) = {j: y_j = y_i}
+    t_m = firing rate of the tokens of modality m, over steps and tokens                        [B, C]
 
 He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2 pairs, so the loss and
 its gradient shrink with the number of classes and vanish where z is silent or constant. Here every row weighs the same

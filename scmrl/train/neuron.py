@@ -6,7 +6,7 @@ Forward (exactly `scmrl.fixed_point` with du = 4095, that is u = a << 6):
 
 Backward: the distance to threshold before the reset, x = (v - 64 vth) / (64 scale), goes through SuperSpike's surrogate
 derivative (Zenke & Ganguli 2018, as in norse); the membrane of the step before is a constant, as in S-CMRL (He et al.
-2025, arXiv 2502.12488), so that credit is local in time:  ds[t]/da[t] = 1 / (|slope x| + 1)^2 / scale.
+2025, arXiv 2502.12488), so that credit is local in time:  ds[t]/da[t] = slope / (slope |x| + 1)^2 / scale.
 
 On a CPU all steps are one kernel on rows of channels (`scmrl.train.rows`), forward and backward, and the batch norm of
 a layer in training is part of it; elsewhere the same in torch operations, with norse's threshold.

@@ -32,8 +32,26 @@ def sum_over(totals: np.ndarray) -> int:
     """Adds up float64 `totals` over the processes, in place; returns how many they are."""
     if not _running():
         return 1
-    distributed.all_reduce(torch.from_numpy(totals))
+    sums = torch.from_numpy(totals)
+    if distributed.get_backend() == "nccl":         # which adds up on GPUs alone
+        there = sums.cuda()
+        distributed.all_reduce(there)
+        sums.copy_(there)
+    else:
+        distributed.all_reduce(sums)
     return world()
+
+
+def total(values: list[float]) -> list[float]:
+    """Sums of `values` over the processes."""
+    sums = np.array(values, np.float64)
+    sum_over(sums)
+    return sums.tolist()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is so in any of the processes: all of them decide alike."""
+    return total([float(flag)])[0] > 0 if _running() else flag
 
 
 def whole_batch(part: torch.Tensor) -> torch.Tensor:

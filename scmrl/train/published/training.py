@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from ...files import write_json
 from ...hw_profiles.precision import Precision
 from ...hw_profiles.profile import Profile
-from .. import processes
-from ..loop import DEAD_RATE, Training, accuracy_of
+from ..loop import Training, accuracy_of
+from ..watch import DEAD_RATE
 from .alignment import alignment
 from .cost import Counter
 from .model import CCSSA, AudioVisualSpikformer
@@ -35,8 +35,8 @@ class FloatTraining(Training):
     def folded(self) -> bool:
         return True
 
-    def on_train_epoch_start(self) -> None:
-        pass
+    def fold_norms(self) -> None:
+        """There are no integers."""
 
     def training_step(self, batch, _index):
         inputs, labels, digits = batch
@@ -49,9 +49,9 @@ class FloatTraining(Training):
             loss = loss + settings.auxiliary * self.naming(out.token_rates, digits)
         if settings.alignment and len(out.complement) == 2 and self.config.task == "name":
             part = alignment(out.complement, labels, settings.temperature)
-        self.log_dict({"loss": loss + settings.alignment * part, "alignment": part}, on_step=False, on_epoch=True,
-                      batch_size=len(labels), sync_dist=processes.world() > 1)
-        return loss + settings.alignment * part
+        loss = loss + settings.alignment * part
+        self.observe(loss.detach(), part.detach(), len(labels))
+        return loss
 
     def validation_step(self, batch, _index):
         inputs, labels, _ = batch
