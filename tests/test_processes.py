@@ -16,6 +16,7 @@ pytest.importorskip("norse", reason="training needs norse")
 
 from torch import distributed  # noqa: E402
 
+from scmrl.train import processes  # noqa: E402
 from scmrl.train.config import ModelConfig  # noqa: E402
 from scmrl.train.loss import objective  # noqa: E402
 from scmrl.train.model import SCMRL  # noqa: E402
@@ -54,6 +55,8 @@ def one_of_two(rank: int, folder: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2")
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    assert processes.any_of(rank == 1) and not processes.any_of(False)      # all of them stop, or none
+    assert processes.total([1.0, rank]) == [2.0, 1.0]
     found = {kind: gradients(kind, rank, 2) for kind in ("binary", "ccssa")}
     if rank == 0:
         torch.save(found, f"{folder}/found.pt")
