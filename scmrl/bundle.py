@@ -224,8 +224,7 @@ def load(path: str | Path) -> Bundle:
     try:
         inputs = check_inputs(graph, {k[2:]: arrays.pop(k) for k in list(arrays) if k.startswith("x/")})
     except DataError as error:
-        raise BundleError(error.what, where=f"{file}: {error.where}", limit=error.limit, value=error.value,
-                          fix=error.fix) from None
+        raise error.at(file, BundleError) from None
     count, steps = next(iter(inputs.values())).shape[:2]
     labels = check_labels(graph, _taken(arrays, "y", file), count, where=f"{file}: y", error=BundleError)
     by = table.get("trained_by")

@@ -24,6 +24,11 @@ class ScmrlError(Exception):
         self.what, self.where, self.limit, self.value, self.fix = what, where, limit, value, fix
         super().__init__(str(self))
 
+    def at(self, place: object, kind: type[ScmrlError]) -> ScmrlError:
+        """The same said by an error of another `kind`, found within `place`."""
+        return kind(self.what, where=place if self.where is None else f"{place}: {self.where}", limit=self.limit,
+                    value=self.value, fix=self.fix)
+
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{visible(str(self.where), LONGEST)}: {self.what}"
         facts = [f"{name} {one_line(str(fact), LONGEST)}" for name, fact in (("limit", self.limit), ("got", self.value))

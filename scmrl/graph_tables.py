@@ -91,4 +91,7 @@ def from_tables(table: dict, arrays: dict[str, np.ndarray], where: str = "graph"
                      for i, entry in enumerate(table["synapses"]))
     populations = tuple(build(Population, entry, f"{where}: populations.{i}")
                         for i, entry in enumerate(table["populations"]))
-    return Graph(populations, synapses, table["steps"], tuple(table["classes"])).check()
+    try:
+        return Graph(populations, synapses, table["steps"], tuple(table["classes"])).check()
+    except GraphError as reason:
+        raise reason if where == "graph" else reason.at(where, GraphError) from None

@@ -21,6 +21,7 @@ from .files import put_arrays, put_json
 from .graph import Graph
 from .libraries import install
 from .reading import read_arrays, read_json, sha256
+from .schema import Table, Text
 
 SCHEMA = 1
 LAVA_VERSION = "0.10.0"                 # the last release: Lava is archived
@@ -30,6 +31,8 @@ NEVER = 1 << 17                         # a threshold above every 24-bit membran
 FULL_LEAK = 4096                        # dv of a neuron without memory
 MANTISSA = (-128, 127)                  # Lava's mixed-sign weights: 2*q in -256..254
 BELONGS_TO = ("graph.json", "tensors.npz")
+
+HASHES = Table({name: Text() for name in ("network.npz", *BELONGS_TO)})
 
 NEURON_RANGES = {                       # what Lava's process models store without loss
     "vth": (0, (1 << 23) - 1), "du": (-1, 4095), "dv": (0, 4096), "bias_mant": (-(1 << 15), (1 << 15) - 1),
@@ -236,9 +239,10 @@ def read(directory: Path, belongs_to: Path) -> LavaNetwork:
     if table.pop("schema", None) != SCHEMA:
         raise BundleError("lowered network has another schema", where=directory, limit=SCHEMA,
                           fix="export the model again")
-    hashes = table.pop("sha256", None) or {}
+    hashes = table.pop("sha256", None)
+    HASHES.check(hashes, f"{directory / 'network.json'}: sha256", BundleError)
     for name, path in (("network.npz", directory), *((name, belongs_to) for name in BELONGS_TO)):
-        if not (path / name).is_file() or sha256(path / name) != hashes.get(name):
+        if not (path / name).is_file() or sha256(path / name) != hashes[name]:
             raise BundleError("lowered network does not belong to this file", where=path / name,
                               fix="export the model again")
     arrays = read_arrays(directory / "network.npz")
@@ -251,4 +255,4 @@ def read(directory: Path, belongs_to: Path) -> LavaNetwork:
         raise BundleError("not a lowered network", where=directory, value=f"{type(error).__name__} {error}",
                           fix="export the model again") from None
     except GraphError as error:
-        raise BundleError(str(error), where=directory) from None
+        raise error.at(directory, BundleError) from None

@@ -21,6 +21,7 @@ from .. import lock
 from ..children import bound
 from ..errors import ScmrlError, UsageError
 from ..files import whole_file
+from ..reading import TOML_BYTES, opened, read_text
 from .sampling import Settings
 from .space import literal
 
@@ -95,7 +96,7 @@ class Run:
         from ..train.config import read
         limits, _ = self._split()
         with contextlib.suppress(ScmrlError, OSError):
-            same = not limits or self.profile.read_text(encoding="utf-8") == self._profile_text(limits)
+            same = not limits or read_text(self.profile, TOML_BYTES) == self._profile_text(limits)
             return same and read(self.directory / "config.toml", {}) == self.config()
         return False
 
@@ -161,10 +162,10 @@ def share(out: Path, number: int) -> float:
 
 def _tail(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with opened(path, None) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             return file.read().decode("utf-8", errors="replace")
-    except OSError:
+    except (ScmrlError, OSError):
         return ""
 
 
