@@ -44,6 +44,8 @@ def test_an_axis_holds_its_values_and_no_others():
     assert [v for v in (0, 1, 3, 4, 2.0, True, "1") if steps.holds(v)] == [1, 3]
     assert [v for v in (0.5, 1.5, 1, 0.4, 1.6, float("nan")) if lr.holds(v)] == [0.5, 1.5]
     assert [repr(v) for v in (2, True, "x", 2.0, 1, "true", None) if words.holds(v)] == ["2", "True", "'x'"]
+    for text, log in (("a=1..8:log", True), ("a=1..8", False), ("a=0.1..1.0:log", True), ("a=0.1..1.0", False)):
+        assert space.parse(text).distribution().log is log
     assert (steps.size, lr.size, words.size, list(steps.values)) == (3, None, 3, [1, 2, 3])
 
 

@@ -71,25 +71,28 @@ class Run:
         return limits, {key: value for key, value in self.settings.items() if key not in limits}
 
     def start(self) -> subprocess.Popen:
-        """Train in a child process, from the last checkpoint where there is one of this trial."""
-        limits, plain = self._split()
-        ours = self._began()
-        command = [sys.executable, "-m", "scmrl", "train", f"--out={self.directory}"]
-        if self.sweep.data_dir:
-            command.append(f"--data-dir={self.sweep.data_dir}")
-        if ours and (self.directory / "checkpoints" / "last.ckpt").is_file():
-            command.append("--resume")
-        else:
-            command += ["--force", *([f"--config={self.sweep.config}"] if self.sweep.config else [])]
-            command += [f"--set={setting}" for setting in self.sweep.settings]
-            command += [f"--set={key}={literal(value)}" for key, value in plain.items()]
-            if limits:
-                self._write_profile(limits)
-                command.append(f"--profile={self.profile}")
+        """Train in a child process, which ends with the thread that calls this."""
+        command = self.command()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a", encoding="utf-8") as file:
             return subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                                     start_new_session=True)
+
+    def command(self) -> list[str]:
+        """The training of the trial, from its last checkpoint where there is one; its profile is written."""
+        command = [sys.executable, "-m", "scmrl", "train", f"--out={self.directory}"]
+        if self.sweep.data_dir:
+            command.append(f"--data-dir={self.sweep.data_dir}")
+        if self._began() and (self.directory / "checkpoints" / "last.ckpt").is_file():
+            return [*command, "--resume"]
+        limits, plain = self._split()
+        command += ["--force", *([f"--config={self.sweep.config}"] if self.sweep.config else [])]
+        command += [f"--set={setting}" for setting in self.sweep.settings]
+        command += [f"--set={key}={literal(value)}" for key, value in plain.items()]
+        if limits:
+            self._write_profile(limits)
+            command.append(f"--profile={self.profile}")
+        return command
 
     def _began(self) -> bool:
         """Whether what lies in the directory was begun with the settings of this trial."""

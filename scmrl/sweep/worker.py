@@ -211,7 +211,7 @@ class Worker:
                     self.left.add(record.number)
                     self.tell(f"trial {record.number} was killed {KILLS} times and is left to --resume; "
                               "with fewer --jobs each has more memory")
-                    return None
+                    break
                 self.tell(f"trial {record.number} was killed ({_signal(code)}) and is gone on with")
             elif code and lock.BUSY in trial.why():
                 self.tell(f"trial {record.number} waits: {trial.why()}")
