@@ -12,6 +12,8 @@ def patch(put):
     loaded = {}
 
     def load(name, *, split, **how):
+        if name != "digits-av":
+            return data.load(name, split=split, **how)
         if split not in loaded:
             pairs = data.load(name, split=split, **how)
             rows = np.linspace(0, len(pairs) - 1, PARTS[split]).astype(int)

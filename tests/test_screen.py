@@ -25,6 +25,7 @@ from scmrl.page.comparison import compare
 from scmrl.report import HEADLINE, Report, table
 from scmrl.robustness.report import RobustnessReport
 from scmrl.robustness.study import FAULTS, Point
+from scmrl.settings_report import ConfigReport
 from scmrl.sweep.report import SweepReport
 from scmrl.sweep.worker import Trial
 from scmrl.train.report import TrainReport
@@ -116,6 +117,7 @@ EXAMPLES = {
     "sweep": lambda *_: swept(),
     "robustness": lambda *_: robust(),
     "data check": lambda *_: checked(),
+    "config": lambda *_: ConfigReport.of_defaults(),
     "validate": lambda *_: study.recomputed(LSNN),
 }
 

@@ -198,7 +198,7 @@ def test_run_directory_is_complete(small_run):
     assert lines[0] == "reading digits-av"          # before anything slow
     assert lines[1].startswith("training on digits-av: 72 samples, 8 for validation, 24 for test; cpu")
     assert "parameters; 2 epochs of 4 steps" in lines[1]
-    ended = [line for line in lines if line.startswith("epoch")]
+    ended = [line for line in lines if line.startswith("epoch") and "  loss " in line]
     assert len(ended) == 2 and all("samples/s" in line and "left" in line for line in ended)
     header = (run / "logs" / "metrics.csv").read_text().splitlines()[0]
     assert "rate/audio.attention.complement" in header and "validation_accuracy" in header
