@@ -339,7 +339,7 @@ for turn in range(12):
         while True:
             for made in bundles:
                 write(made, place)
-    time.sleep(moments.uniform(0, 2 * span))
+    time.sleep(moments.uniform(0, 4 * span))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     left += any(name.startswith(".") for name in os.listdir(place.parent))

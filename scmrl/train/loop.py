@@ -276,7 +276,7 @@ def _train(config: Config, run: Path, resume: bool, tell: Callable[[str], None])
     module.check(chip)
     keeper, watch = Keep(run, writes=first), Watch(tell, live=None if first else False)
     module.keeper, keeper.watch = keeper, watch
-    if resume and keeper.last.is_file():
+    if resume and os.path.lexists(keeper.last):
         keeper.resume(module)
         _threads(keeper.state.threads)
         watch.before = keeper.state.seconds
