@@ -197,12 +197,16 @@ def _pipe_closed() -> NoReturn:
 
 
 def _print(console, block: object) -> None:
-    """Print at the width of the terminal, or wider where a number would be cut; the terminal wraps that."""
+    """Print at the width of the terminal, or wider where a number would be cut; the terminal wraps that. Facts keep to
+    the width: a path that is longer goes on in the next line."""
     from rich.measure import Measurement
 
     if not block:
         return
-    part = _facts(block) if isinstance(block, Mapping) else shown(block) if isinstance(block, str) else block
+    if isinstance(block, Mapping):
+        console.print(_facts(block), soft_wrap=False, crop=False)
+        return
+    part = shown(block) if isinstance(block, str) else block
     needed = Measurement.get(console, console.options.update(max_width=UNLIMITED), part).minimum
     terminal, console.width = console.width, max(console.width, needed)
     console.print(part, soft_wrap=False, crop=False)
