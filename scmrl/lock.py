@@ -68,15 +68,7 @@ class Owner:
         """Whether its process runs; where nothing can be known, it does."""
         if self.elsewhere or os.name != "posix":
             return True
-        if self.boot != _boot():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return _started(self.pid) == self.started
+        return self.boot == _boot() and runs(self.pid) and _started(self.pid) == self.started
 
     def __str__(self) -> str:
         return f"{self.what}, process {self.pid} on {self.host} since {self.since}: {self.command}"
@@ -242,12 +234,31 @@ def _boot() -> str:
         return ""
 
 
+def runs(pid: int) -> bool:
+    """Whether a process of this machine runs. One that has ended, and whose parent has not asked how, does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _status(pid)[:1] not in (["Z"], ["X"])
+
+
 def _started(pid: int) -> int:
     """Clock ticks from the boot to the start of a process, 0 where the system does not say."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
+        return int(_status(pid)[19])
+    except (ValueError, IndexError):
         return 0
+
+
+def _status(pid: int) -> list[str]:
+    """What Linux says of a process, from its state on (proc(5), field 3); nothing elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _forked() -> None:

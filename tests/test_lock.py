@@ -1,5 +1,6 @@
 """One owner of a directory: it is named, a dead one's lock is taken over, nothing is left."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -164,3 +165,19 @@ def test_hints_can_be_copied(scmrl, model, tmp_path):
     assert code == 0
     code, _, err = scmrl("verify", there, "--backends", "simulator", "--samples", "1")
     assert code == 0 and f"next: scmrl energy '{there}'" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks into /proc")
+def test_an_owner_that_ended_is_dead_although_its_parent_has_not_asked_how():
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    owner = dataclasses.replace(lock.Owner.here("training"), pid=child, started=lock._started(child))
+    try:
+        assert owner.alive
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        os.kill(child, 0)                           # its number is still taken
+        assert not owner.alive
+    finally:
+        os.waitpid(child, 0)

@@ -12,7 +12,7 @@ import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
 
-from ..lock import Owner
+from ..lock import Owner, runs
 from .database import Record
 
 BEAT_S, GRACE_S = 20.0, 120.0
@@ -79,17 +79,8 @@ def _of_0_1(record: Record) -> Claim | None:
     if not host or not process.isdecimal() or len(process) > 9 or int(process) < 1:
         return None
     claim = Claim(replace(Claim.here().owner, host=host, pid=int(process)), "0.1.0")
-    return None if host == socket.gethostname() and not _runs(claim.owner.pid) else claim
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return pid != os.getpid()
+    ended = host == socket.gethostname() and (claim.owner.pid == os.getpid() or not runs(claim.owner.pid))
+    return None if ended else claim
 
 
 def _space() -> str:
