@@ -199,7 +199,9 @@ def test_silenced_populations_are_cut_off(small_bundle):
 
 
 def test_a_run_is_not_replaced_by_accident(scmrl, model):
-    fails(scmrl("train", "--out", model), 2, "--force")
+    fails(scmrl("train", "--out", model), 2, "no run of scmrl", "another --out")
+    (model / "config.toml").write_text("")
+    fails(scmrl("train", "--out", model), 2, "a run is there already", "--force")
     fails(scmrl("demo", "--out", model), 2, "--force")
 
 

@@ -81,7 +81,7 @@ def test_torchrun_leaves_one_run(tmp_path):
                           timeout=400)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["test_samples"] == json.loads((run / "metrics.json").read_text())["test_samples"]
-    assert (run / "checkpoints" / "last.ckpt").is_file() and done.stderr.count("epoch 1/1") == 1
+    assert (run / "checkpoints" / "last.ckpt").is_file() and done.stderr.count("epoch 1/1 loss") == 1
     odd = [sys.executable, "-m", "scmrl", "train", "--out", str(tmp_path / "other"), "--set=train.batch=31"]
     refused = subprocess.run(odd, capture_output=True, text=True, timeout=100, env={**os.environ, "WORLD_SIZE": "2"})
     assert refused.returncode == 2 and "equal parts" in refused.stderr and "Traceback" not in refused.stderr

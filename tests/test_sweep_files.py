@@ -297,7 +297,7 @@ def test_a_password_is_not_written_down(tmp_path):
     (["--space=a=1,2", "--resume"], "--resume goes on"), (["--resume", "--seed=0"], "--resume goes on"),
     (["--resume", "--energy=loihi2"], "--resume goes on"), (["--resume", "--grid"], "--resume goes on"),
     ([], "needs an axis"), (["--resume"], "nothing to resume"), (["--space=model.nope=1,2"], "unknown configuration key"),
-    (["--space=model.width=3,5"], "multiple of 8"), (["--space=model.steps=1,2", "--set=x"], "key=value"),
+    (["--space=model.width=12,20"], "multiple of 8"), (["--space=model.steps=1,2", "--set=x"], "key=value"),
     (["--space=model.steps=1,2", "--set=model.steps=1"], "set as well as swept"),
     (["--space=model.steps=1,2", "--space=model.steps=3,4"], "given twice"),
     (["--space=model.steps=1,2", "--energy=nochip"], "no such hardware profile"),
