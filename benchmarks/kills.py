@@ -48,7 +48,8 @@ ROOT = Path(__file__).resolve().parent.parent
 POWERCUT = Path(__file__).resolve().parent / "powercut"
 SCMRL = [sys.executable, "-m", "scmrl"]
 EPOCHS = 5
-TINY = ["--set", "model.width=8", "--set", "model.steps=2", "--set", "train.held_out=8"]
+TINY = [word for setting in ("model.width=8", "model.steps=2", "train.held_out=8", "train.validation=0.5",
+                            "train.batch=128") for word in ("--set", setting)]
 CHAIN = ["--set", 'model.modalities=["audio"]', "--set", "model.branches=false", "--set", "model.bias_exp_min=6"]
 MADE = ("model", "net.nir", "place.json")                # by `prepare`, for every trial
 NIR_FILE = Path("nir", "model.nir")
@@ -353,7 +354,7 @@ def outcome(run: Path, place: Place) -> str:
     if place.target != "sweep":
         return digest(run / place.target) if place.target else ""
     models = {}
-    for trial in sorted((run / "sweep").glob("trial-*")):
+    for trial in sorted((run / "sweep").glob("trial-????")):
         settings = tomllib.loads((trial / "config.toml").read_text(encoding="utf-8"))
         if (trial / "bundle").is_dir():
             models[repr(settings["model"]["alpha"])] = digest(trial / "bundle")
