@@ -234,12 +234,13 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     if resume and not settings_file.is_file():
         raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
     require_train()
+    from .deploy import fit
     from .train import config as config_module
     from .train.loop import train as run_training
     chosen = config_module.read(settings_file if resume else config,
                                 {**overrides, **config_module.assignments(settings)})
     try:
-        outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, force=forced(), tell=tell)
+        outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, force=forced(), held=fit.require, tell=tell)
     except (KeyboardInterrupt, SystemExit):
         if (out / "checkpoints" / "last.ckpt").is_file():
             tell(f"nothing is lost up to the last finished epoch; go on with: scmrl train --resume --out {quoted(out)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import targets
 from .bundle import load
 from .convert import exporter
-from .deploy import jobs
+from .deploy import fit, jobs
 from .deploy.energy_report import EnergyReport
 from .deploy.report import DeployReport, EvaluateReport, VerifyReport
 from .errors import MismatchError, UsageError
@@ -71,7 +71,7 @@ def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Cal
                          value=samples)
     _check(out)
     tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
-    train(settings, out, force=True, tell=tell)      # the command has asked
+    train(settings, out, force=True, held=fit.require, tell=tell)      # the command has asked
     tell("2/6 evaluate: the whole test set, integer model on the simulator")
     whole = jobs.evaluate(out, progress=progress("samples"))
     shown(whole)

@@ -11,6 +11,7 @@ from scmrl import bundle, reference  # noqa: E402
 from scmrl.errors import UsageError  # noqa: E402
 from scmrl.fixed_point import lif_step  # noqa: E402
 from scmrl.hw_profiles.precision import Precision  # noqa: E402
+from scmrl.hw_profiles.profile import load  # noqa: E402
 from scmrl.train import config as config_module  # noqa: E402
 from scmrl.train import loop, neuron  # noqa: E402
 from scmrl.train.config import ModelConfig  # noqa: E402
@@ -217,3 +218,16 @@ def test_training_stops_early_and_names_dead_populations(few, tmp_path):
     warning = next(line for line in lines if "dead" in line)
     assert "audio.attention.visual.mask_spatial" in warning
     assert "visual.attention.audio.gate_spatial" in outcome.metrics["dead"]
+
+
+def test_what_no_system_has_cores_for_is_not_trained(few, scmrl, tmp_path):
+    """Every neuron and synapse is within the limits; only the placement shows that the cores are too few."""
+    chip = tmp_path / "one core.toml"
+    systems = "".join(f'[systems."{name}"]\nchips = {{ value = 1, unit = "chips", source = "mine", kind = "assumed" }}\n'
+                      f'cores = {{ value = 1, unit = "cores", source = "mine", kind = "assumed" }}\n'
+                      for name in load("loihi2").systems)
+    chip.write_text(f'title = "one core"\nbase = "loihi2"\n[sources]\nmine = "choice of this project"\n{systems}')
+    words = [f"--set={key}={value}" for key, value in SMALL.items()]
+    code, _, err = scmrl("train", "--out", tmp_path / "run", "--profile", chip, *words)
+    assert code == 5 and "breaks cores" in err.splitlines()[-1] and "limit 1 cores" in err
+    assert not list((tmp_path / "run").rglob("*.ckpt"))

@@ -24,6 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from .. import lock
 from ..bundle import Bundle
 from ..errors import DataError, ScmrlError, UsageError
+from ..graph import Graph
 from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
 from ..interrupts import TERMINATED
@@ -37,6 +38,7 @@ from .loss import Naming, objective
 from .model import SCMRL
 from .watch import DEAD_RATE, Watch, what_trains
 
+Held = Callable[[Graph, profile.Profile], None]     # raises GraphError where the chip does not hold the graph
 WARM_UP = 0.1                           # part of the steps over which the learning rate rises
 
 
@@ -176,9 +178,9 @@ class Training(lightning.LightningModule):
         result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
         return result
 
-    def check(self, chip: profile.Profile) -> None:
+    def check(self, chip: profile.Profile, held: Held) -> None:
         """Refuse, before any training, a network whose structure the chip cannot hold."""
-        limits.require(graph_of(self.model, self.feed.classes), chip)
+        held(graph_of(self.model, self.feed.classes), chip)
 
     def frozen(self, metrics: dict) -> Bundle:
         """The integer model with test samples spread evenly over the set, so that every class is there."""
@@ -188,10 +190,10 @@ class Training(lightning.LightningModule):
                       frontend=self.feed.frontend.to_dict(), metrics=metrics, training=to_dict(config),
                       profile=config.profile)
 
-    def deliver(self, run: Path, metrics: dict, chip: profile.Profile) -> None:
+    def deliver(self, run: Path, metrics: dict, chip: profile.Profile, held: Held) -> None:
         """Write what the run is for: RUN/bundle."""
         bundle = self.frozen(metrics)
-        limits.require(bundle.graph, chip)
+        held(bundle.graph, chip)
         bundle.save(run / "bundle")
 
     def configure_optimizers(self):
@@ -243,7 +245,7 @@ class Outcome:
 
 
 def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False, force: bool = False,
-          tell: Callable[[str], None] = lambda line: None) -> Outcome | None:
+          held: Held = limits.require, tell: Callable[[str], None] = lambda line: None) -> Outcome | None:
     """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a published, float
     model: measure to RUN/metrics.json). `tell` gets lines of progress.
 
@@ -251,18 +253,19 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
     writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete;
     `resume` goes on from there (from the start, where there is none yet) and gives the very model that an
     uninterrupted run gives. `data_dir` is remembered in config.toml, and wins over what it says. `force` replaces a
-    run that is there (`run_directory`). Raises UsageError where another process trains in `run`.
+    run that is there (`run_directory`). `held` refuses a graph that the chip does not hold: the limits of its neurons
+    and synapses, or a placement on its cores too. Raises UsageError where another process trains in `run`.
     """
     if data_dir is not None:
         config = replace(config, data_dir=os.path.abspath(data_dir))
     if processes.rank() != 0:
-        return _train(config, run, resume, lambda line: None)
+        return _train(config, run, resume, held, lambda line: None)
     with lock.hold(run, "training"):
         run_directory.prepare(run, resume=resume, force=force)
-        return _train(config, run, resume, tell)
+        return _train(config, run, resume, held, tell)
 
 
-def _train(config: Config, run: Path, resume: bool, tell: Callable[[str], None]) -> Outcome | None:
+def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None]) -> Outcome | None:
     first = processes.rank() == 0
     chip = profile.load(config.profile)
     size.require(config)
@@ -273,7 +276,7 @@ def _train(config: Config, run: Path, resume: bool, tell: Callable[[str], None])
     _threads(torch.get_num_threads())
     memory.keep()
     module = _kind(config)(config, feed, Precision.of(chip))
-    module.check(chip)
+    module.check(chip, held)
     keeper, watch = Keep(run, writes=first), Watch(tell, live=None if first else False)
     module.keeper, keeper.watch = keeper, watch
     if resume and os.path.lexists(keeper.last):
@@ -296,7 +299,7 @@ def _train(config: Config, run: Path, resume: bool, tell: Callable[[str], None])
         metrics |= module.measure()
     metrics |= {"train_seconds": round(watch.seconds, 1), "parameters": module.model.parameters_total,
                 "samples_per_s": round(watch.samples_per_s, 1)}
-    module.deliver(run, metrics, chip)
+    module.deliver(run, metrics, chip, held)
     run_directory.forget_replaced(run)
     return Outcome(run, metrics)
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ...files import write_json
 from ...hw_profiles.precision import Precision
 from ...hw_profiles.profile import Profile
-from ..loop import Training, accuracy_of
+from ..loop import Held, Training, accuracy_of
 from ..watch import DEAD_RATE
 from .alignment import alignment
 from .cost import Counter
@@ -80,8 +80,8 @@ class FloatTraining(Training):
             result["test_accuracy_alpha_0"] = float(torch.cat(hits).mean())
         return result
 
-    def check(self, chip: Profile) -> None:
+    def check(self, chip: Profile, held: Held) -> None:
         """No chip is asked to hold this."""
 
-    def deliver(self, run: Path, metrics: dict, chip: Profile) -> None:
+    def deliver(self, run: Path, metrics: dict, chip: Profile, held: Held) -> None:
         write_json(run / "metrics.json", metrics)
