@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numba
 import torch
 from written import add_force, may_write, write_figures
 
@@ -28,6 +29,7 @@ from scmrl.deploy.comparison import compare
 from scmrl.graph import Graph
 from scmrl.train import attention as attention_module
 from scmrl.train import config as config_module
+from scmrl.train import threads
 from scmrl.train.feed import Feed, steps_first
 from scmrl.train.freeze import freeze
 from scmrl.train.layers import SpikingLayer
@@ -184,9 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     may_write(options.out / "throughput.json", "figures", options)
     size, lava_samples = (SMALL, 2) if options.small else (Size(), options.lava_samples)
-    torch.set_num_threads(options.threads)
-    import numba
-    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    threads.use(options.threads)
     results = {name: measure({"train.batch": BATCH, **settings}, lava_samples, size)
                for name, settings in NETWORKS.items()}
     versions = {"scmrl": __version__, "torch": torch.__version__, "numpy": np.__version__, "numba": numba.__version__,

@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from written import add_force, may_write, write_figures
 
+from scmrl.train import threads
 from scmrl.train.config import ModelConfig
 from scmrl.train.loss import objective
 from scmrl.train.model import SCMRL
@@ -162,8 +162,7 @@ def main() -> None:
     may_write(options.out, "figures", options)
     if options.small:
         options.rounds = options.steps_per_round = 1
-    torch.set_num_threads(options.threads)
-    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    threads.use(options.threads)
     random = torch.Generator().manual_seed(1)
     inputs = {m: torch.rand(1, BATCH, *shape, generator=random) for m, shape in SHAPES.items()}
     labels = torch.randint(CLASSES, (BATCH,), generator=random)

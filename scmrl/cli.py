@@ -253,9 +253,9 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
         from .page.pages import training
         write(page, training(out, metrics))
     from .train.report import TrainReport
-    report = TrainReport(str(out), metrics, (out / "bundle").is_dir())
-    steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava") if report.frozen else ()
-    if report.frozen:
+    report = TrainReport(str(out), metrics, outcome.bundle)
+    steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava") if report.bundle else ()
+    if report.bundle:
         tell_stale(out)
     render(report, json_, *steps, layers=layers)
 

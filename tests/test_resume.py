@@ -139,6 +139,7 @@ def test_a_killed_process_resumes_to_the_same_model(whole, few, scmrl, tmp_path,
     assert hint in said or how == signal.SIGKILL
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["epoch"] == 1 and EPOCHS - state["epoch"] >= 2 and not (run / "bundle").exists()
+    assert state["threads"] == 1                    # as asked, whatever another library does
     left = run / "checkpoints" / ".scmrl-0123456789ab"          # of a killed write
     (left / "new").mkdir(parents=True)
     (left / "new" / "last.ckpt").write_bytes(b"half")

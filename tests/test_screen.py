@@ -98,6 +98,7 @@ def demo():
     return DemoReport("runs/demo", 123.4, evaluated(), REPORTS["deploy"](), REPORTS["verify"](), REPORTS["energy"]())
 
 
+HASH = "5a" * 32
 METRICS = {"test_accuracy": 0.99722, "test_samples": 360, "test_correct": 359, "validation_accuracy": 1.0,
            "validation_samples": 144, "parameters": 123456, "train_seconds": 83.4, "dead": [LONG],
            "rates": {LONG: 0.0, "audio.stage0": 0.0123456}}
@@ -105,9 +106,9 @@ EXAMPLES = {
     **{name: lambda model, tmp_path, small_bundle, make=make: make() for name, make in REPORTS.items()},
     "evaluate": lambda *_: evaluated(),
     "demo": lambda *_: demo(),
-    "train": lambda *_: TrainReport("runs/a", METRICS, True),
+    "train": lambda *_: TrainReport("runs/a", METRICS, HASH),
     "train, float": lambda *_: TrainReport("runs/a", {k: METRICS[k] for k in (
-        "test_accuracy", "test_samples", "test_correct", "parameters", "train_seconds")}, False),
+        "test_accuracy", "test_samples", "test_correct", "parameters", "train_seconds")}, None),
     "place": lambda model, *_: jobs.place(model, "loihi2"),
     "place, chips": lambda model, *_: jobs.place(model, "loihi1", chips=1, packed=True),
     "export": lambda model, *_: exported(model),
@@ -202,9 +203,9 @@ def test_import_names_the_reset():
 
 
 def test_training_names_populations_that_hardly_fire_and_models_that_are_for_no_chip():
-    report = TrainReport("runs/a", METRICS, True)
+    report = TrainReport("runs/a", METRICS, HASH)
     assert next(iter(report.headline())) == "WARNING" and LONG in report.headline()["WARNING"]
     assert "integer model" in report.headline()["accuracy"] and "chip" not in report.headline()
-    alive = dataclasses.replace(report, metrics=METRICS | {"dead": []}, frozen=False)
+    alive = dataclasses.replace(report, metrics=METRICS | {"dead": []}, bundle=None)
     assert "WARNING" not in alive.headline() and "float model" in alive.headline()["accuracy"]
     assert alive.headline()["chip"].startswith("none") and report.to_json()["test_correct"] == 359

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning
-import numba
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -29,7 +28,7 @@ from ..hw_profiles import limits, profile
 from ..hw_profiles.precision import Precision
 from ..interrupts import TERMINATED
 from ..samples import fingerprint
-from . import memory, processes, run_directory, size
+from . import memory, processes, run_directory, size, threads
 from .config import FLOAT, Config, to_dict
 from .feed import Feed
 from .freeze import freeze, graph_of
@@ -190,11 +189,12 @@ class Training(lightning.LightningModule):
                       frontend=self.feed.frontend.to_dict(), metrics=metrics, training=to_dict(config),
                       profile=config.profile)
 
-    def deliver(self, run: Path, metrics: dict, chip: profile.Profile, held: Held) -> None:
-        """Write what the run is for: RUN/bundle."""
+    def deliver(self, run: Path, metrics: dict, chip: profile.Profile, held: Held) -> str | None:
+        """Write what the run is for, RUN/bundle, and say its hash."""
         bundle = self.frozen(metrics)
         held(bundle.graph, chip)
         bundle.save(run / "bundle")
+        return bundle.hash
 
     def configure_optimizers(self):
         settings = self.config.train
@@ -238,10 +238,12 @@ def by_epoch(epochs: int, lr: float) -> Callable[[int], float]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run produced: figures of the frozen, integer model."""
+    """What a training run produced: figures of the frozen, integer model and the hash of its bundle (None: a float
+    model, which has none)."""
 
     run: Path
     metrics: dict
+    bundle: str | None
 
 
 def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False, force: bool = False,
@@ -273,7 +275,7 @@ def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[
     feed = Feed(config, config.data_dir or None)
     _check_batch(config, feed)
     lightning.seed_everything(config.train.seed, verbose=False)
-    _threads(torch.get_num_threads())
+    threads.use(torch.get_num_threads())
     memory.keep()
     module = _kind(config)(config, feed, Precision.of(chip))
     module.check(chip, held)
@@ -281,7 +283,7 @@ def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[
     module.keeper, keeper.watch = keeper, watch
     if resume and os.path.lexists(keeper.last):
         keeper.resume(module)
-        _threads(keeper.state.threads)
+        threads.use(keeper.state.threads)
         watch.before = keeper.state.seconds
     elif resume:
         tell("no epoch was finished yet: from the start")
@@ -299,9 +301,9 @@ def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[
         metrics |= module.measure()
     metrics |= {"train_seconds": round(watch.seconds, 1), "parameters": module.model.parameters_total,
                 "samples_per_s": round(watch.samples_per_s, 1)}
-    module.deliver(run, metrics, chip, held)
+    made = module.deliver(run, metrics, chip, held)
     run_directory.forget_replaced(run)
-    return Outcome(run, metrics)
+    return Outcome(run, metrics, made)
 
 
 def _check_batch(config: Config, feed: Feed) -> None:
@@ -324,12 +326,6 @@ def _fit(trainer: lightning.Trainer, module: Training) -> None:
         raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-def _threads(count: int) -> None:
-    """One setting for torch and the fused kernels."""
-    torch.set_num_threads(count)
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
 def _kind(config: Config) -> type[Training]:

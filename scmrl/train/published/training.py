@@ -83,5 +83,6 @@ class FloatTraining(Training):
     def check(self, chip: Profile, held: Held) -> None:
         """No chip is asked to hold this."""
 
-    def deliver(self, run: Path, metrics: dict, chip: Profile, held: Held) -> None:
+    def deliver(self, run: Path, metrics: dict, chip: Profile, held: Held) -> str | None:
         write_json(run / "metrics.json", metrics)
+        return None
