@@ -8,8 +8,9 @@ PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
 VENV ?= .venv
 DATA ?= ../shared/data
-# Two test files run at a time; within a file the tests keep their order and share their fixtures.
-PYTEST := -m pytest -n 2 --dist loadfile
+# Two test files run at a time, the long ones first (tests/conftest.py); within a file the tests keep their order and
+# share their fixtures.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 NEWEST := .venv-newest/.ready
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import numba
+import numpy as np
 import torch
 from written import add_force, may_write, write_figures
 

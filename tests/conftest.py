@@ -23,6 +23,15 @@ settings.load_profile("ci")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take half a minute or more: they start first, so that no process waits at the end for another's.
+LONG = ("test_sweep", "test_benchmarks", "test_learning", "test_sweep_shared", "test_resume", "test_processes", "test_kills",
+        "test_published", "test_placement", "test_interrupts")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture
 def scmrl(capsys):
     """Run a command in this process: (exit code, stdout, stderr)."""
