@@ -151,7 +151,7 @@ def kind_of(directory: Path) -> str | None:
     if {"schema", "scmrl", "sha256"} <= set(_table(directory / "bundle.json")):
         exported = (t for t, files in EXPORT_FILES.items() if (directory / files[0]).is_file())
         return next(exported, "bundle")
-    if {"axes", "settings", "storage"} <= set(_table(directory / "sweep.json")):
+    if {"axes", "settings", "chip", "seed"} <= set(_table(directory / "sweep.json")):
         return "sweep"
     settings = _text(directory / "config.toml")
     if all(part in settings for part in ("dataset = ", "[model]", "[train]")):

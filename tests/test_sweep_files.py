@@ -62,6 +62,17 @@ def test_a_wrong_field_of_sweep_json_is_named(tmp_path, field, value):
     assert any(word in str(error.value) for word in words.split("|")), str(error.value)
 
 
+@pytest.mark.parametrize("changes, field", [({"settings": [1]}, "settings[0]"), ({"axes": ["a=[1],[2]"]}, "a: a value"),
+                                             ({"axes": None}, "axes: wrong type")])
+@pytest.mark.parametrize("without", [(), ("storage", "trials"), ("grid",)], ids="-".join)
+def test_the_command_names_the_field(scmrl, tmp_path, changes, field, without):
+    """Also where the file lacks fields, as those of older versions do: it is a sweep's all the same."""
+    fields = {key: value for key, value in {**GOOD, **changes}.items() if key not in without}
+    (tmp_path / "sweep.json").write_text(json.dumps(fields))
+    code, _, err = scmrl("sweep", "--resume", "--out", tmp_path)
+    assert code in (2, 3) and "sweep.json" in err and field in err and len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("text", ["", "[]", "1", "{", "[" * 100_000, '{"axes": ' + "[" * 50_000, "null", "\xff", "{}"])
 def test_what_is_no_sweep_json_is_refused(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text, encoding="latin-1")

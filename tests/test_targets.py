@@ -155,7 +155,7 @@ def own(place: Path, model: bundle.Bundle, row: tuple[str, str]) -> None:
     else:
         other(model).save(place if row[0] == "import" else place / "bundle")
     if row[0] == "sweep":
-        (place / "sweep.json").write_text(json.dumps({"axes": [], "settings": [], "storage": None}))
+        (place / "sweep.json").write_text(json.dumps({"axes": [], "settings": [], "chip": "", "seed": 1}))
     if row[0] in ("train", "demo"):
         (place / "config.toml").write_text('dataset = "digits-av"\n\n[model]\n\n[train]\n')
     (place / "notes.txt").write_text("a thesis")
