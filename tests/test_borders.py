@@ -80,3 +80,10 @@ def test_lava_takes_16_bit_bias_mantissas_and_no_more():
     for mantissa in (-(1 << 15) - 1, 1 << 15):
         with pytest.raises(GraphError, match="16 bits"):
             lava_lowering.lower(graph(mantissa))
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf"), -float("inf"), 1e30, -(2.0 ** 63), (4095 << 15) + 1.0])
+def test_a_bias_beyond_every_exponent_is_refused_before_it_is_cast(bias):
+    from scmrl.convert.nir_import.quantise import _whole
+    with np.errstate(all="raise"), pytest.raises(GraphError, match="n: bias is too large"):
+        _whole(np.array([0.0, bias]), "n")

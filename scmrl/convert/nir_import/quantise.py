@@ -141,7 +141,7 @@ class _Builder:
             self.notes.append(f"{n.name}: du {du}, dv {dv} lies {OUTSIDE}")
         if du == NO_CURRENT_MEMORY:
             bias, current = bias + current, np.zeros(n.shape)
-        units = np.rint(bias * (1 << CURRENT_SHIFT)).astype(np.int64)
+        units = _whole(bias * (1 << CURRENT_SHIFT), n.name)
         if n.inclusive and theta == 0:
             if not memoryless:
                 raise GraphError("firing at a threshold of zero cannot be expressed", where=n.name,
@@ -316,15 +316,20 @@ def _lattice(weights: list[np.ndarray], largest: float, top: int) -> int:
     return 0
 
 
+def _whole(units: np.ndarray, name: str) -> np.ndarray:
+    """Rounded to integers, where an exponent can be found for them at all."""
+    rounded, limit = np.rint(units), BIAS_MANTISSA_MAX << BIAS_EXPONENT_MAX
+    if not np.all(np.abs(rounded) <= limit):
+        raise GraphError("bias is too large", where=name, limit=limit, value=float(np.abs(rounded).max()))
+    return rounded.astype(np.int64)
+
+
 def _bias(units: np.ndarray, name: str) -> tuple[int | np.ndarray, int]:
     """units = mantissa << exponent with the smallest exponent that fits; the mantissa is rounded."""
     largest = int(np.abs(units).max())
     exponent = 0
     while round(largest / (1 << exponent)) > BIAS_MANTISSA_MAX:
         exponent += 1
-    if exponent > BIAS_EXPONENT_MAX:
-        raise GraphError("bias is too large", where=name, limit=BIAS_MANTISSA_MAX << BIAS_EXPONENT_MAX,
-                         value=largest)
     mantissa = np.rint(units / (1 << exponent)).astype(np.int64)
     return (int(mantissa.flat[0]) if np.all(mantissa == mantissa.flat[0]) else mantissa), exponent
 
