@@ -23,9 +23,10 @@ settings.load_profile("ci")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take half a minute or more: they start first, so that no process waits at the end for another's.
-LONG = ("test_sweep", "test_benchmarks", "test_learning", "test_sweep_shared", "test_resume", "test_processes", "test_kills",
-        "test_published", "test_placement", "test_interrupts")
+# Files that take half a minute or more start first, so that no process waits at the end for another's; the first
+# trains in its own process, which compiles the kernels for all the processes that the others start.
+LONG = ("test_learning", "test_placement", "test_lava", "test_sweep", "test_benchmarks", "test_sweep_shared", "test_resume",
+        "test_processes", "test_kills", "test_published", "test_interrupts")
 
 
 def pytest_collection_modifyitems(items):
