@@ -13,8 +13,9 @@ from typing import TextIO
 import click
 
 from . import __version__, interrupts, progress
-from .errors import BackendError, GraphError, MismatchError, ScmrlError, UsageError, one_line, quoted
-from .options import COUNT, SEED, Positive, listed
+from .errors import (BackendError, BundleError, DataError, GraphError, MismatchError, ScmrlError, UsageError, one_line,
+                     quoted)
+from .options import COUNT, SEED, Positive, Source, listed
 from .progress import Progress
 
 PIPE_CLOSED = 141                       # as every tool of Unix that SIGPIPE ends
@@ -101,7 +102,7 @@ def commands() -> None:
 
 
 def sample_options(command):
-    command = click.option("--input", "file", type=click.Path(path_type=Path), metavar="NPZ",
+    command = click.option("--input", "file", type=Source(DataError), metavar="NPZ",
                            help="Other samples: arrays named as the inputs (or x), [S, T, ...]; optional labels y.")(
         command)
     return click.option("--samples", type=COUNT, metavar="N", help="How many samples (default: all there are).")(command)
@@ -182,9 +183,9 @@ def stream_options(command):
     """What a stream is fed with."""
     for option in reversed((
             click.option("--stream", "streaming", is_flag=True, help="Step by step; --input is then [T, ...]."),
-            click.option("--wav", type=click.Path(path_type=Path), metavar="FILE", help="Recording to stream."),
-            click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Image beside it."),
-            click.option("--events", type=click.Path(path_type=Path), metavar="FILE",
+            click.option("--wav", type=Source(DataError), metavar="FILE", help="Recording to stream."),
+            click.option("--image", type=Source(DataError), metavar="FILE", help="Image beside it."),
+            click.option("--events", type=Source(DataError), metavar="FILE",
                          help="Event-camera recording (N-MNIST's .bs2, or .aedat)."),
             click.option("--microphone", is_flag=True, help="Live sound (needs sounddevice)."),
             click.option("--camera", type=click.IntRange(0), metavar="N", help="Live images (needs OpenCV)."),
@@ -213,7 +214,7 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @click.option("--hard", is_flag=True, default=None,
               help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).")
 @click.option("--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings; flags come after it.")
+@click.option("--config", type=Source(UsageError), metavar="TOML", help="Settings; flags come after it.")
 @click.option("--epochs", type=COUNT, help="Short for --set train.epochs=N.")
 @click.option("--seed", type=SEED, help="Short for --set train.seed=N.")
 @click.option("--profile", metavar="NAME", help="Chip whose integer limits training keeps to.")
@@ -234,11 +235,11 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
     if resume and not settings_file.is_file():
         raise UsageError("nothing to resume", where=out, limit="config.toml", fix="train without --resume")
     require_train()
-    from .deploy import fit
     from .train import config as config_module
-    from .train.loop import train as run_training
     chosen = config_module.read(settings_file if resume else config,
                                 {**overrides, **config_module.assignments(settings)})
+    from .deploy import fit
+    from .train.loop import train as run_training       # seconds: after what can be refused at once
     try:
         outcome = run_training(chosen, out, data_dir=data_dir, resume=resume, force=forced(), held=fit.require, tell=tell)
     except (KeyboardInterrupt, SystemExit):
@@ -268,7 +269,7 @@ def train(dataset, data_dir, hard, out, config, epochs, seed, profile, settings,
 @click.option("--trials", type=click.IntRange(1, 100_000), metavar="N", help="Ended trials wanted (default: 20).")
 @click.option("--grid", is_flag=True, help="Every combination of the listed values, once, instead of --trials.")
 @click.option("--energy", "chip", metavar="PROFILE", help="Second objective: energy on this chip (estimate).")
-@click.option("--config", type=click.Path(path_type=Path), metavar="TOML", help="Settings of every trial.")
+@click.option("--config", type=Source(UsageError), metavar="TOML", help="Settings of every trial.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of every trial.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the recordings lie.")
 @click.option("--storage", metavar="URL",
@@ -397,9 +398,9 @@ def export(model, target, out, samples, no_verify, json_):
 
 
 @commands.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Source(BundleError))
 @click.option("--out", type=Target("bundle"), required=True, metavar="BUNDLE", help="The bundle to write.")
-@click.option("--calibrate", type=click.Path(path_type=Path), metavar="NPZ",
+@click.option("--calibrate", type=Source(DataError), metavar="NPZ",
               help="Samples that set the scales: x [S, T, ...] or an array per input, optional labels y.")
 @click.option("--steps", type=COUNT, metavar="T", help="Steps of a sample (default: those of the samples).")
 @click.option("--dt", type=Positive(), metavar="S", help="Step in seconds (default: from the file).")
@@ -612,8 +613,8 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
 
 
 @commands.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=Source(DataError))
+@click.argument("second", type=Source(DataError))
 @page_option
 @force_option
 @as_json

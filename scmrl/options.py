@@ -1,12 +1,13 @@
-"""Numbers and lists on the command line, checked before any work."""
+"""Numbers, lists and files on the command line, checked before any work."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import click
 
-from .errors import UsageError
+from .errors import ScmrlError, UsageError
 
 LARGEST_SEED = 2**32 - 1
 
@@ -21,6 +22,20 @@ class Positive(click.ParamType):
         if not (math.isfinite(number) and number > 0):
             self.fail(f"{value} is not a finite number above 0", param, ctx)
         return number
+
+
+class Source(click.Path):
+    """A file to read: a device or a pipe is refused, with `error`, before any library is loaded."""
+
+    def __init__(self, error: type[ScmrlError]):
+        super().__init__(path_type=Path)
+        self.error = error
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from .reading import refuse_special
+        path = super().convert(value, param, ctx)
+        refuse_special(path, error=self.error)
+        return path
 
 
 COUNT = click.IntRange(1, 2**31 - 1)

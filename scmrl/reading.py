@@ -94,6 +94,16 @@ def _require_regular(status: os.stat_result, path: str | Path, error: type[Scmrl
         raise error("cannot read: only regular files are", where=path, value=kind)
 
 
+def refuse_special(path: str | Path, *, error: type[ScmrlError] = BundleError) -> None:
+    """Raise `error` for a device, a pipe or a socket; what is missing or a directory is for its reader to refuse."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        _require_regular(status, path, error)
+
+
 def regular(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Path:
     """`path`, for a library that opens files by name, once it is known to be what `opened` takes. Raises `error`."""
     with opened(path, limit, error=error):

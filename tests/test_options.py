@@ -3,10 +3,12 @@ end with."""
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 from test_cli import fails
+from test_rooms import HEAVY, blocked
 
 from scmrl import bundle, cli
 from scmrl.activity import predictions
@@ -251,3 +253,19 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(model, sm
     assert row.backend == "onnx" and row.exported_vs_original == 0.0 and row.bit_exact is False
     assert row.original_vs_labels == np.mean(answers == small_bundle.labels)
     assert row.exported_vs_labels == np.mean((answers + 1) % 4 == small_bundle.labels)
+
+
+@pytest.mark.parametrize("words, code", [
+    (("train", "--out", "run", "--config"), 2), (("sweep", "--out", "sweep", "--space", "model.alpha=0,1", "--config"), 2),
+    (("import", "--out", "made"), 4), (("import", "x.nir", "--out", "made", "--calibrate"), 3), (("compare", "a.json"), 3),
+    (("deploy", "MODEL", "--input"), 3), (("energy", "MODEL", "--input"), 3), (("verify", "MODEL", "--input"), 3),
+    (("deploy", "MODEL", "--stream", "--wav"), 3), (("deploy", "MODEL", "--stream", "--image"), 3),
+    (("deploy", "MODEL", "--stream", "--events"), 3)], ids=lambda words: " ".join(words) if isinstance(words, tuple) else "")
+def test_a_device_or_a_pipe_is_refused_before_a_library_is_loaded(words, code, model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code_of = "from scmrl.cli import main; main(sys.argv[1:])"
+    for path in ("/dev/zero", tmp_path / "pipe"):
+        given = [str(model) if word == "MODEL" else word for word in (*words, str(path))]
+        done = blocked([*HEAVY, "numba", "scipy"], code_of, *given)
+        assert done.returncode == code and f"{path}: cannot read: only regular files are" in done.stderr
+        assert len(done.stderr.splitlines()) == 1

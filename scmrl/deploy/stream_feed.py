@@ -141,8 +141,10 @@ def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
     steps = bundle.graph.steps
     feed = Feed(iter(()), " and ".join(asked.what), _step_s(asked, wanted, steps))
     still = "images" in wanted and len(wanted) == 1 and asked.camera is None
-    open_parts = {"sound": _sounds, "images": _images, "events": _events}
-    parts = {p.name: open_parts[sense](asked, p, bundle, feed.waits) for sense, p in wanted.items()}
+    open_parts = {"images": _images, "events": _events, "sound": _sounds}       # sound last: its libraries load long
+    opened = {sense: part(asked, wanted[sense], bundle, feed.waits)
+              for sense, part in open_parts.items() if sense in wanted}
+    parts = {p.name: opened[sense] for sense, p in wanted.items()}
     feed.frames = islice(_shown(parts, steps), steps if still else None)       # one image is shown once
     return feed
 
@@ -169,6 +171,7 @@ def sense_of(p: Population) -> str | None:
 
 def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
     """Each window as [C, H, W] for all steps, or as spikes [T, C, H, W]."""
+    recorded = wav_windows(asked.wav, asked.hop) if asked.wav else None         # refused before libraries load
     if p.bits == 1:
         def encode(sound: np.ndarray) -> np.ndarray:
             return cochlea.spikes(sound, bundle.graph.steps)
@@ -176,7 +179,7 @@ def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> 
         encode = FrontEnd.from_dict(bundle.frontend).encode_audio
     if encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape:     # and libraries load before time counts
         raise _other_frames(p)
-    sounds = microphone(asked.hop, waits) if asked.microphone else wav_windows(asked.wav, asked.hop)
+    sounds = recorded or microphone(asked.hop, waits)
     return (encode(sound[None])[0] for sound in sounds)
 
 
