@@ -93,7 +93,7 @@ def test_a_bundle_without_one_of_its_fields_is_refused(model, key):
     table = json.loads(path.read_text())
     del table[key]
     path.write_text(json.dumps(table))
-    with pytest.raises(BundleError, match="schema" if key == "schema" else f"{key}: is missing"):
+    with pytest.raises(BundleError, match="another schema" if key == "schema" else f"{key}: is missing"):
         bundle.load(model)
 
 
