@@ -76,7 +76,7 @@ def test_torchrun_leaves_one_run(tmp_path):
     run = tmp_path / "run"
     words = ["--nproc-per-node", "2", "-m", "scmrl", "train", "--dataset", "digits-av", "--epochs", "1",
              "--out", str(run), "--json", "--set=model.attention=ccssa", "--set=model.embedding=deep",
-             "--set=model.width=16", "--set=model.steps=2"]
+             "--set=model.width=16", "--set=model.steps=1", "--set=train.batch=128", "--set=train.validation=0.5"]
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, text=True,
                           timeout=400)
     assert done.returncode == 0, done.stderr
