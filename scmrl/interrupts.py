@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -46,11 +46,11 @@ def _ending() -> BaseException | None:
     return error
 
 
-def _handle(number: int, _frame: FrameType | None) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     """Any of the signals, or the alarm that follows one."""
     if number != ALARM and _Asked.number is None:
         _Asked.number = number
-        _raise()
+        _raise(frame)
     if _Asked.number is None:
         return
     if _ending() is not None:
@@ -59,15 +59,26 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     elif number != ALARM or _Asked.swallowed or _Asked.number == signal.SIGTERM:
         if number != ALARM:
             _Asked.number = number
-        _raise()
+        _raise(frame)
 
 
-def _raise() -> None:
+def _raise(frame: FrameType | None) -> None:
+    if _within(_swallowed, frame):              # what is raised in there is lost as well
+        _Asked.swallowed = True
+        _again()
+        return
     _Asked.swallowed, _Asked.since = False, time.monotonic()
     if _Asked.number == signal.SIGINT:          # a stream or a training may catch it, and end well
         raise KeyboardInterrupt
     _again()
     raise Terminated
+
+
+def _within(function: Callable, frame: FrameType | None) -> bool:
+    """Whether the frame is a call of the function, or was called by one."""
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _again() -> None:

@@ -137,9 +137,11 @@ def _claim(directory: Path, me: Owner) -> int:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
-        except FileNotFoundError:       # its owner removed the directory just now
-            continue
         except OSError as error:
+            vanished = isinstance(error, (FileNotFoundError, FileExistsError))      # its owner removed the directory
+            if vanished and time.monotonic() < end:
+                time.sleep(0.001)
+                continue
             raise ScmrlError("cannot write", where=path, value=error.strerror) from None
         ours = False
         try:

@@ -67,6 +67,36 @@ main()
     assert (code, said) == (CODES[number], "terminated\n" if number == signal.SIGTERM else "interrupted\n")
 
 
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("slow", ["interrupts._again", "sys.__unraisablehook__"], ids=["its-own", "of-another"])
+def test_no_signal_is_swallowed_where_python_reports_a_lost_exception(number, slow):
+    """The report takes longer than the signal takes to come again, or a first signal comes meanwhile."""
+    process = python(f"""
+        import sys, time
+        before = {slow}
+        def slowly(*call):
+            {slow} = before                             # once
+            before(*call)
+            if {slow == "sys.__unraisablehook__"}: print("ready", flush=True)
+            time.sleep(0.5)
+        {slow} = slowly
+        class Noisy:
+            def __del__(self):
+                if {slow == "sys.__unraisablehook__"}: raise ValueError("lost")
+                print("ready", flush=True)
+                time.sleep(60)
+        def command():
+            Noisy()
+            time.sleep(60)
+        import scmrl.cli
+        scmrl.cli.commands.main = lambda *_, **__: command()
+        from scmrl.__main__ import main
+        main()
+    """)
+    code, said = ended(process, number)
+    assert code == CODES[number] and said.endswith("terminated\n" if number == signal.SIGTERM else "interrupted\n")
+
+
 def test_sigterm_comes_again_where_a_bare_except_catches_it():
     code, said = ended(python("""
         import time

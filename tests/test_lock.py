@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from scmrl import lock
-from scmrl.errors import UsageError, quoted
+from scmrl.errors import ScmrlError, UsageError, quoted
 
 HOLDER = """
 import sys, time
@@ -108,11 +109,33 @@ def test_of_many_at_once_one_gets_it(tmp_path):
                     inside.append(1)
                     most[0] = max(most[0], len(inside))
                     inside.pop()
-            except UsageError:
-                refused.append(1)
+            except Exception as error:
+                refused.append(type(error))
     threads = [threading.Thread(target=work) for _ in range(8)]
     [t.start() for t in threads], [t.join() for t in threads]
-    assert most[0] == 1 and not list(tmp_path.glob("run/*"))
+    assert most[0] == 1 and set(refused) <= {UsageError} and not list(tmp_path.glob("run/*"))
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_directory_that_its_last_owner_removes_meanwhile_is_made_again(tmp_path, monkeypatch, error):
+    """mkdir finds it there, and a moment later it is no directory; or it is gone before the lock is opened."""
+    made, times = Path.mkdir, []
+
+    def mkdir(path, *args, **kwargs):
+        times.append(path)
+        if len(times) == 1:
+            raise error(path)
+        made(path, *args, **kwargs)
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with lock.hold(tmp_path / "run", "training"):
+        assert (tmp_path / "run" / lock.NAME).exists()
+
+
+def test_a_file_in_the_place_of_the_directory_is_told(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(ScmrlError, match="run/scmrl.lock: cannot write .got File exists."):
+        with lock.hold(tmp_path / "run", "training"):
+            pass
 
 
 def test_an_owner_on_another_machine_is_believed(tmp_path):
