@@ -4,11 +4,12 @@
                                     [--jobs 2] [--write FILE.md]
     python benchmarks/comparison.py sum --small          two models on embedded digits, in minutes
 
-Every model of a table trains with every seed on the same data for the same epochs (runs that are there are kept), and
-its epoch is chosen by a tenth of the training set. Ours are measured as deployed: the frozen, integer model on the
-simulator. The float ones follow He et al. 2025 (arXiv 2502.12488). Synaptic operations are non-zero inputs times
-fan-out; 45 nm is the arithmetic of these alone, the yardstick of papers: an accumulation where the input is a spike, a
-multiplication where it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples.
+Every model of a table trains with every seed on the same data for the same epochs (runs that are
+there are kept), and its epoch is chosen by a tenth of the training set. Ours are measured as
+deployed: the frozen, integer model on the simulator. The float ones follow He et al. 2025 (arXiv
+2502.12488). Synaptic operations are non-zero inputs times fan-out; 45 nm is the arithmetic of these
+alone, the yardstick of papers: an accumulation where the input is a spike, a multiplication where
+it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples.
 """
 
 from __future__ import annotations
@@ -27,11 +28,21 @@ from scmrl.deploy.jobs import energy, evaluate
 from scmrl.files import whole_file
 from scmrl.hw_profiles import profile
 
-PUBLISHED = ("model.embedding=deep", "model.fusion=add", "model.alpha=1.5", "train.temperature=0.07",
-             "train.alignment=1.0")
+PUBLISHED = (
+    "model.embedding=deep",
+    "model.fusion=add",
+    "model.alpha=1.5",
+    "train.temperature=0.07",
+    "train.alignment=1.0",
+)
 LATE, BINARY = "model.attention=none", "model.attention=binary"
-BASELINES = {"late fusion": "late-float", "WeightAttention": "weight-attention", "SCA": "sca", "CMCI": "cmci",
-             "CCSSA": "ccssa"}
+BASELINES = {
+    "late fusion": "late-float",
+    "WeightAttention": "weight-attention",
+    "SCA": "sca",
+    "CMCI": "cmci",
+    "CCSSA": "ccssa",
+}
 
 
 def alone(*modalities: str) -> str:
@@ -39,28 +50,51 @@ def alone(*modalities: str) -> str:
 
 
 def against_published(width: int) -> dict[str, tuple[str, ...]]:
-    """Every baseline and the published attention at C = 64; ours as wide as a third of its operations allows."""
+    """Every baseline and the published attention at C = 64; ours as wide as a third of its
+    operations allows.
+    """
     first, second, slim = "audio", "visual", f"model.width={width}"
-    return {f"{name}, published, float": (*PUBLISHED, f"model.attention={kind}", *only) for name, kind, only in [
-                (f"{first} only", "late-float", [alone(first)]), (f"{second} only", "late-float", [alone(second)]),
-                *((name, kind, []) for name, kind in BASELINES.items())]} | {
-        "ours, late fusion": (slim, LATE), "ours": (slim, BINARY)}
+    return {
+        f"{name}, published, float": (*PUBLISHED, f"model.attention={kind}", *only)
+        for name, kind, only in [
+            (f"{first} only", "late-float", [alone(first)]),
+            (f"{second} only", "late-float", [alone(second)]),
+            *((name, kind, []) for name, kind in BASELINES.items()),
+        ]
+    } | {"ours, late fusion": (slim, LATE), "ours": (slim, BINARY)}
 
 
-TASK = {"CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
-        "ours, late fusion": (LATE,), "ours": (BINARY,)}
+TASK = {
+    "CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
+    "ours, late fusion": (LATE,),
+    "ours": (BINARY,),
+}
 DIGITS = ("audio", "visual", "event")
 TABLES = {
     "av-mnist-hard": (("--dataset=av-mnist", "--hard"), against_published(56)),
     "nmnist-fsdd": (("--dataset=nmnist-fsdd", "--epochs=12"), against_published(48)),
-    "correspondence": (("--dataset=av-mnist", "--set=task=correspondence", "--set=train.auxiliary=1.0"), TASK),
+    "correspondence": (
+        ("--dataset=av-mnist", "--set=task=correspondence", "--set=train.auxiliary=1.0"),
+        TASK,
+    ),
     "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
-    "triple-digits-hard": (("--dataset=triple-digits", "--hard", "--set=train.temperature=0.1"), {
-        " + ".join(m): (alone(*m),) for m in (*((a,) for a in DIGITS), DIGITS[:2], DIGITS[::2], DIGITS[1:], DIGITS)}),
+    "triple-digits-hard": (
+        ("--dataset=triple-digits", "--hard", "--set=train.temperature=0.1"),
+        {
+            " + ".join(m): (alone(*m),)
+            for m in (*((a,) for a in DIGITS), DIGITS[:2], DIGITS[::2], DIGITS[1:], DIGITS)
+        },
+    ),
 }
 
-SMALL_MODELS = {"CCSSA, published, float": ("model.attention=ccssa", "model.embedding=shallow", "model.width=16"),
-                "ours": (BINARY,)}
+SMALL_MODELS = {
+    "CCSSA, published, float": (
+        "model.attention=ccssa",
+        "model.embedding=shallow",
+        "model.width=16",
+    ),
+    "ours": (BINARY,),
+}
 
 
 def measured(run: Path, data_dir: str | None) -> dict[str, float]:
@@ -73,12 +107,18 @@ def measured(run: Path, data_dir: str | None) -> dict[str, float]:
     else:
         metrics, report = load(run).metrics, evaluate(run, data_dir=data_dir)
         if not report.equals_training:
-            raise SystemExit(f"{run}: the simulator's accuracy is not the one that training reported")
+            raise SystemExit(
+                f"{run}: the simulator's accuracy is not the one that training reported"
+            )
         values = report.totals.graded_synops_per_inference
         spikes = report.totals.synops_per_inference - values
-        chip, = energy(run, ["loihi2"]).profiles
-        metrics |= {"accuracy": report.accuracy, "spikes_per_inference": report.totals.spikes_per_inference,
-                    "loihi2_uj": chip.total_uj, "cores": chip.cores}
+        (chip,) = energy(run, ["loihi2"]).profiles
+        metrics |= {
+            "accuracy": report.accuracy,
+            "spikes_per_inference": report.totals.spikes_per_inference,
+            "loihi2_uj": chip.total_uj,
+            "cores": chip.cores,
+        }
     nj = spikes * yardstick["synop"].value * 1e-3 + values * yardstick["synop_graded"].value * 1e-3
     return metrics | {"synops": spikes + values, "nj": nj}
 
@@ -92,15 +132,24 @@ def rows(runs: dict[str, list[Path]], data_dir: str | None) -> Iterator[list[str
             return float(np.mean(values)) if values else None
 
         rate, chip, cores = mean("samples_per_s"), mean("loihi2_uj"), mean("cores")
-        yield [name, *(f"{100 * f['accuracy']:.2f}" for f in figures),
-               f"**{spread([f['accuracy'] for f in figures])}**", spread([f["validation_accuracy"] for f in figures]),
-               f"{figures[0]['parameters']:,}", f"{mean('spikes_per_inference'):,.0f}",
-               f"{mean('synops') / 1e6:.3f} M", f"{mean('nj'):,.0f}",
-               "-" if chip is None else f"{chip:,.0f} ({cores:.0f})", "-" if rate is None else f"{rate:,.0f}"]
+        yield [
+            name,
+            *(f"{100 * f['accuracy']:.2f}" for f in figures),
+            f"**{spread([f['accuracy'] for f in figures])}**",
+            spread([f["validation_accuracy"] for f in figures]),
+            f"{figures[0]['parameters']:,}",
+            f"{mean('spikes_per_inference'):,.0f}",
+            f"{mean('synops') / 1e6:.3f} M",
+            f"{mean('nj'):,.0f}",
+            "-" if chip is None else f"{chip:,.0f} ({cores:.0f})",
+            "-" if rate is None else f"{rate:,.0f}",
+        ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
@@ -108,26 +157,59 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--write", type=Path, help="also write the tables here")
     add_force(parser)
-    parser.add_argument("--small", action="store_true", help="see that it runs: no figures to quote")
+    parser.add_argument(
+        "--small", action="store_true", help="see that it runs: no figures to quote"
+    )
     options = parser.parse_args()
     may_write(options.write, "table", options)
     if not (options.data_dir or options.small):
         parser.error("--data-dir is needed: the folder of the recordings")
-    seeds, text = [int(seed) for seed in options.seeds.split(",")] if not options.small else [SMALL_SEED], []
+    seeds, text = (
+        [int(seed) for seed in options.seeds.split(",")] if not options.small else [SMALL_SEED],
+        [],
+    )
     for title in options.tables:
         data, models = TABLES[title] if not options.small else (SMALL, SMALL_MODELS)
-        runs = {name: [folder(options.out / title, name, seed) for seed in seeds] for name in models}
-        train_all([(runs[name][i], seed, [*data, *(f"--set={s}" for s in models[name])])
-                   for i, seed in enumerate(seeds) for name in reversed(models)], options.data_dir, options.jobs)
-        head = ["model", *(f"seed {seed}" for seed in seeds), "test %", "validation %", "parameters", "spikes",
-                "synops", "nJ at 45 nm", "uJ on Loihi 2 (cores)", "samples/s in training"]
-        section = [f"### {title}", "", f"`scmrl train {' '.join(data)}`, per inference:", "",
-                   *table(head, rows(runs, options.data_dir)), ""]
+        runs = {
+            name: [folder(options.out / title, name, seed) for seed in seeds] for name in models
+        }
+        train_all(
+            [
+                (runs[name][i], seed, [*data, *(f"--set={s}" for s in models[name])])
+                for i, seed in enumerate(seeds)
+                for name in reversed(models)
+            ],
+            options.data_dir,
+            options.jobs,
+        )
+        head = [
+            "model",
+            *(f"seed {seed}" for seed in seeds),
+            "test %",
+            "validation %",
+            "parameters",
+            "spikes",
+            "synops",
+            "nJ at 45 nm",
+            "uJ on Loihi 2 (cores)",
+            "samples/s in training",
+        ]
+        section = [
+            f"### {title}",
+            "",
+            f"`scmrl train {' '.join(data)}`, per inference:",
+            "",
+            *table(head, rows(runs, options.data_dir)),
+            "",
+        ]
         print("\n".join(section), flush=True)
         text += section
     if options.write:
         with whole_file(options.write, "table") as temporary:
-            temporary.write_text("\n".join(["<!-- Written by `python benchmarks/comparison.py` -->", "", *text]), encoding="utf-8")
+            temporary.write_text(
+                "\n".join(["<!-- Written by `python benchmarks/comparison.py` -->", "", *text]),
+                encoding="utf-8",
+            )
 
 
 if __name__ == "__main__":

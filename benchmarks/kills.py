@@ -2,22 +2,24 @@
 
     python benchmarks/kills.py [--kills N] [--places train-epoch,export-lava,...] [--seed S] [--write docs/faults.md]
 
-For each place a command runs once undisturbed; the epochs that it finished and the files that it wrote are landmarks.
-Then, N times: a moment is drawn uniformly over the span of that place, the command starts anew and is killed (SIGKILL)
-at that moment, counted from the last landmark before it, so that a slow machine changes nothing. What was not flushed
-to the disk is then emptied, as by a power cut (`powercut/sitecustomize.py`). Judged:
+For each place a command runs once undisturbed; the epochs that it finished and the files that it
+wrote are landmarks. Then, N times: a moment is drawn uniformly over the span of that place, the
+command starts anew and is killed (SIGKILL) at that moment, counted from the last landmark before
+it, so that a slow machine changes nothing. What was not flushed to the disk is then emptied, as by
+a power cut (`powercut/sitecustomize.py`). Judged:
 
  1. what stands under the target's name is a whole copy, or nothing where nothing was;
  2. the next start (`--resume`, or the command again) ends well, with the very result of the undisturbed run;
  3. then nothing hidden, no process and no shared memory of the killed one is left.
 
-Exits with 1 where one of the three fails. `--without fsync` and `--without rename` take a safeguard out of scmrl and
-must make it fail.
+Exits with 1 where one of the three fails. `--without fsync` and `--without rename` take a safeguard
+out of scmrl and must make it fail.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -41,33 +43,49 @@ from scmrl.files import whole_file
 
 try:
     import tomllib
-except ImportError:                     # Python 3.10
+except ImportError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 POWERCUT = Path(__file__).resolve().parent / "powercut"
 SCMRL = [sys.executable, "-m", "scmrl"]
 EPOCHS = 5
-TINY = [word for setting in ("model.width=8", "model.steps=2", "train.held_out=8", "train.validation=0.5",
-                            "train.batch=128") for word in ("--set", setting)]
-CHAIN = ["--set", 'model.modalities=["audio"]', "--set", "model.branches=false", "--set", "model.bias_exp_min=6"]
-MADE = ("model", "net.nir", "place.json")                # by `prepare`, for every trial
+TINY = [
+    word
+    for setting in (
+        "model.width=8",
+        "model.steps=2",
+        "train.held_out=8",
+        "train.validation=0.5",
+        "train.batch=128",
+    )
+    for word in ("--set", setting)
+]
+CHAIN = [
+    "--set",
+    'model.modalities=["audio"]',
+    "--set",
+    "model.branches=false",
+    "--set",
+    "model.bias_exp_min=6",
+]
+MADE = ("model", "net.nir", "place.json")  # by `prepare`, for every trial
 NIR_FILE = Path("nir", "model.nir")
-MARK = re.compile(r"epoch \d+/\d+\s+loss")              # a finished epoch, on standard error
-PATIENCE_S = 400.0                                      # of one command that nobody kills
-GONE_S = 20.0                                           # after this nothing of a killed command may be left
+MARK = re.compile(r"epoch \d+/\d+\s+loss")  # a finished epoch, on standard error
+PATIENCE_S = 400.0  # of one command that nobody kills
+GONE_S = 20.0  # after this nothing of a killed command may be left
 VARYING = re.compile(r"seconds|samples_per_s|version|created|sha256|hash|path|_dir$")
-UNDER_WAY = re.compile(r"\..*|.*\.part")                 # names of writes under way
+UNDER_WAY = re.compile(r"\..*|.*\.part")  # names of writes under way
 
 
 @dataclass(frozen=True)
 class Place:
     """A command, the span of it in which it is killed, and how it goes on.
 
-    command, again: words of `scmrl` given the directory of the trial; `again` is tried in order until one ends well.
-    after, before: numbers of finished epochs between which moments are drawn; 0 and None are start and end.
-    writing: moments lie in writes to this directory instead. victim: "parent", "child" or "group".
-    older: an older copy of the target is there every other time.
+    command, again: words of `scmrl` given the directory of the trial; `again` is tried in order
+    until one ends well. after, before: numbers of finished epochs between which moments are drawn;
+    0 and None are start and end. writing: moments lie in writes to this directory instead. victim:
+    "parent", "child" or "group". older: an older copy of the target is there every other time.
     """
 
     name: str
@@ -82,7 +100,16 @@ class Place:
 
 
 def _train(run: Path) -> list[str]:
-    return ["train", "--dataset", "digits-av", "--epochs", str(EPOCHS), *TINY, "--out", str(run / "run")]
+    return [
+        "train",
+        "--dataset",
+        "digits-av",
+        "--epochs",
+        str(EPOCHS),
+        *TINY,
+        "--out",
+        str(run / "run"),
+    ]
 
 
 def _resume(run: Path) -> list[list[str]]:
@@ -95,8 +122,20 @@ def _train_anew(run: Path) -> list[list[str]]:
 
 
 def _sweep(run: Path) -> list[str]:
-    return ["sweep", "--out", str(run / "sweep"), "--space", "model.alpha=0.0..2.0", "--trials", "3", "--seed", "7",
-            "--set", "train.epochs=2", *TINY]
+    return [
+        "sweep",
+        "--out",
+        str(run / "sweep"),
+        "--space",
+        "model.alpha=0.0..2.0",
+        "--trials",
+        "3",
+        "--seed",
+        "7",
+        "--set",
+        "train.epochs=2",
+        *TINY,
+    ]
 
 
 def _sweep_on(run: Path) -> list[list[str]]:
@@ -107,29 +146,57 @@ def _lava(run: Path) -> list[str]:
     return ["deploy", str(run / "model"), "--backend", "lava", "--samples", "2"]
 
 
-def _writes(name: str, *words: str, option: str = "--out", target: str = "out", writing: str = "") -> Place:
-    """A command that writes one target, killed from its start to its end, or in the writing itself."""
+def _writes(
+    name: str, *words: str, option: str = "--out", target: str = "out", writing: str = ""
+) -> Place:
+    """A command that writes one target, killed from its start to its end, or in the writing
+    itself.
+    """
+
     def command(run: Path) -> list[str]:
-        return [str(run / word[1:]) if word.startswith("@") else word for word in words] + [option, str(run / target)]
-    return Place(name, command, lambda run: [[*command(run), "--force"]], target, writing=writing, older=True)
+        return [str(run / word[1:]) if word.startswith("@") else word for word in words] + [
+            option,
+            str(run / target),
+        ]
+
+    return Place(
+        name, command, lambda run: [[*command(run), "--force"]], target, writing=writing, older=True
+    )
 
 
-PLACES = {place.name: place for place in (
-    Place("train-start", _train, _train_anew, "run/bundle", before=1),
-    Place("train-epoch", _train, _resume, "run/bundle", after=1, before=EPOCHS),
-    Place("train-checkpoint", _train, _resume, "run/bundle", after=1, writing="run/checkpoints"),
-    Place("train-freeze", _train, _resume, "run/bundle", after=EPOCHS),
-    *(_writes(f"export-{target}", "export", "@model", "--target", target, "--samples", "2")
-      for target in ("lava", "nir", "onnx", "netx")),
-    _writes("export-write", "export", "@model", "--no-verify", writing="."),
-    _writes("import", "import", "@net.nir"),
-    _writes("deploy-page", "deploy", "@model", "--samples", "4", option="--html", target="out.html"),
-    _writes("page-write", "compare", "@place.json", "@place.json", option="--html", target="out.html", writing="."),
-    _writes("validate", "validate", option="--write", target="out.md"),
-    Place("sweep-parent", _sweep, _sweep_on, "sweep"),
-    Place("sweep-child", _sweep, _sweep_on, "sweep", victim="child"),
-    Place("lava-group", _lava, lambda run: [_lava(run)], victim="group"),
-)}
+PLACES = {
+    place.name: place
+    for place in (
+        Place("train-start", _train, _train_anew, "run/bundle", before=1),
+        Place("train-epoch", _train, _resume, "run/bundle", after=1, before=EPOCHS),
+        Place(
+            "train-checkpoint", _train, _resume, "run/bundle", after=1, writing="run/checkpoints"
+        ),
+        Place("train-freeze", _train, _resume, "run/bundle", after=EPOCHS),
+        *(
+            _writes(f"export-{target}", "export", "@model", "--target", target, "--samples", "2")
+            for target in ("lava", "nir", "onnx", "netx")
+        ),
+        _writes("export-write", "export", "@model", "--no-verify", writing="."),
+        _writes("import", "import", "@net.nir"),
+        _writes(
+            "deploy-page", "deploy", "@model", "--samples", "4", option="--html", target="out.html"
+        ),
+        _writes(
+            "page-write",
+            "compare",
+            "@place.json",
+            "@place.json",
+            option="--html",
+            target="out.html",
+            writing=".",
+        ),
+        _writes("validate", "validate", option="--write", target="out.md"),
+        Place("sweep-parent", _sweep, _sweep_on, "sweep"),
+        Place("sweep-child", _sweep, _sweep_on, "sweep", victim="child"),
+        Place("lava-group", _lava, lambda run: [_lava(run)], victim="group"),
+    )
+}
 
 
 @dataclass
@@ -140,7 +207,7 @@ class Watched:
     started: float
     marker: str
     marks: list[float] = field(default_factory=list)
-    writes: list[tuple[float, float]] = field(default_factory=list)     # begin and end of a write
+    writes: list[tuple[float, float]] = field(default_factory=list)  # begin and end of a write
     said: list[str] = field(default_factory=list)
     heard: threading.Condition = field(default_factory=threading.Condition)
     ended: float = 0.0
@@ -201,14 +268,29 @@ class Trials:
 
     def start(self, run: Path, words: list[str]) -> Watched:
         marker = f"{os.getpid()}-{time.monotonic_ns()}"
-        environment = {**os.environ, "KILLS_RUN": marker, "KILLS_LOG": str(self.log), "KILLS_WITHOUT": self.without,
-                       "PYTHONPATH": os.pathsep.join([str(POWERCUT), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen([*SCMRL, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                   env=environment, start_new_session=True, cwd=run)
+        environment = {
+            **os.environ,
+            "KILLS_RUN": marker,
+            "KILLS_LOG": str(self.log),
+            "KILLS_WITHOUT": self.without,
+            "PYTHONPATH": os.pathsep.join([str(POWERCUT), str(ROOT)]),
+            "OMP_NUM_THREADS": "1",
+        }
+        process = subprocess.Popen(
+            [*SCMRL, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+            cwd=run,
+        )
         watched = Watched(process, time.monotonic(), marker)
         threading.Thread(target=watched.listen, daemon=True).start()
         if self.place.writing:
-            threading.Thread(target=watched.watch, args=(run / self.place.writing,), daemon=True).start()
+            threading.Thread(
+                target=watched.watch, args=(run / self.place.writing,), daemon=True
+            ).start()
         return watched
 
     def fresh(self) -> Path:
@@ -228,7 +310,9 @@ class Trials:
         return self.result
 
     def moment(self) -> tuple[str, int, float, float]:
-        """(what to wait for, its number, seconds after it, seconds from the start in the undisturbed run)."""
+        """(what to wait for, its number, seconds after it, seconds from the start in the
+        undisturbed run).
+        """
         place, whole = self.place, self.whole
         if place.writing:
             since = whole.marks[place.after - 1] - 0.5 if place.after else 0.0
@@ -284,9 +368,14 @@ class Trials:
             said = said or " ".join(watched.said[-1:])
         else:
             return [f"does not go on: {said}"]
-        wrong = [] if outcome(run, self.place) == self.result else ["another result than undisturbed"]
-        hidden = [str(path.relative_to(run)) for path in run.rglob("*")
-                  if path.name.startswith(".") or path.name.endswith((".part", ".tmp"))]
+        wrong = (
+            [] if outcome(run, self.place) == self.result else ["another result than undisturbed"]
+        )
+        hidden = [
+            str(path.relative_to(run))
+            for path in run.rglob("*")
+            if path.name.startswith(".") or path.name.endswith((".part", ".tmp"))
+        ]
         return wrong + ([f"left behind: {', '.join(hidden[:3])}"] if hidden else [])
 
 
@@ -297,10 +386,8 @@ def strike(watched: Watched, victim: str, random: np.random.Generator) -> None:
         pids = [pid for pid in relatives(watched.marker) if pid != watched.process.pid] or []
         pids = [int(random.choice(pids))] if pids else []
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             (os.killpg if victim == "group" else os.kill)(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def relatives(marker: str) -> list[int]:
@@ -308,9 +395,11 @@ def relatives(marker: str) -> list[int]:
     found = []
     for entry in os.listdir("/proc"):
         try:
-            if entry.isdigit() and f"KILLS_RUN={marker}".encode() in Path("/proc", entry, "environ").read_bytes():
-                if Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                    found.append(int(entry))
+            if (
+                entry.isdigit()
+                and f"KILLS_RUN={marker}".encode() in Path("/proc", entry, "environ").read_bytes()
+            ) and Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(int(entry))
         except OSError:
             continue
     return found
@@ -338,7 +427,10 @@ def cut_power(run: Path, log: Path, began_ns: int) -> None:
         if path.is_symlink() or not path.is_file():
             continue
         status = path.stat()
-        if status.st_mtime_ns > began_ns and f"{status.st_dev} {status.st_ino} {status.st_mtime_ns}" not in flushed:
+        if (
+            status.st_mtime_ns > began_ns
+            and f"{status.st_dev} {status.st_ino} {status.st_mtime_ns}" not in flushed
+        ):
             os.truncate(path, 0)
 
 
@@ -350,7 +442,9 @@ def unlike(target: Path, copy: Path, older: bool) -> str:
 
 
 def outcome(run: Path, place: Place) -> str:
-    """The hash of what a place's command makes; of a sweep, of every trial's model by its settings."""
+    """The hash of what a place's command makes; of a sweep, of every trial's model by its
+    settings.
+    """
     if place.target != "sweep":
         return digest(run / place.target) if place.target else ""
     models = {}
@@ -384,7 +478,7 @@ def meaning(path: Path) -> Iterator[tuple[str, bytes]]:
         with np.load(io.BytesIO(data)) as arrays:
             data = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
     elif path.suffix in {".nir", ".net", ".h5"}:
-        data = str(len(data)).encode()              # HDF5 keeps times of its own
+        data = str(len(data)).encode()  # HDF5 keeps times of its own
     yield path.name, data
 
 
@@ -396,19 +490,43 @@ def lasting(value: object) -> object:
 
 
 def prepare(folder: Path, model: Path | None) -> None:
-    """What the commands need: a small frozen model (one is trained where none is given), a NIR file, a report."""
+    """What the commands need: a small frozen model (one is trained where none is given), a NIR
+    file, a report.
+    """
+
     def run(*words: str) -> str:
         done = subprocess.run([*SCMRL, *words], capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
             raise SystemExit(f"scmrl {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
         return done.stdout
+
     if model is None:
-        run("train", "--dataset", "digits-av", "--epochs", "1", *TINY, *CHAIN, "--out", str(folder / "trained"))
+        run(
+            "train",
+            "--dataset",
+            "digits-av",
+            "--epochs",
+            "1",
+            *TINY,
+            *CHAIN,
+            "--out",
+            str(folder / "trained"),
+        )
         model = folder / "trained" / "bundle"
     shutil.copytree(model, folder / "model")
-    run("export", str(folder / "model"), "--target", "nir", "--no-verify", "--out", str(folder / "nir"))
+    run(
+        "export",
+        str(folder / "model"),
+        "--target",
+        "nir",
+        "--no-verify",
+        "--out",
+        str(folder / "nir"),
+    )
     shutil.copy(folder / "nir" / NIR_FILE, folder / "net.nir")
-    (folder / "place.json").write_text(run("place", str(folder / "model"), "--json"), encoding="utf-8")
+    (folder / "place.json").write_text(
+        run("place", str(folder / "model"), "--json"), encoding="utf-8"
+    )
 
 
 def study(places: list[str], kills: int, seed: int, without: str, model: Path | None) -> list[dict]:
@@ -418,28 +536,56 @@ def study(places: list[str], kills: int, seed: int, without: str, model: Path | 
         prepare(Path(folder), model)
         for name in places:
             started = time.monotonic()
-            trials = Trials(PLACES[name], Path(folder), np.random.default_rng([seed, *name.encode()]), without)
+            trials = Trials(
+                PLACES[name], Path(folder), np.random.default_rng([seed, *name.encode()]), without
+            )
             trials.undisturbed()
             found = []
             for number in range(kills):
                 found.append(trials.kill(number))
                 for why in found[-1][1]:
-                    print(f"  {name}: kill {number} at {found[-1][0]:.3f} s: {why}", file=sys.stderr, flush=True)
+                    print(
+                        f"  {name}: kill {number} at {found[-1][0]:.3f} s: {why}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
             bad = sum(bool(wrong) for _, wrong in found)
-            rows.append({"place": name, "span": trials.whole.ended, "kills": kills, "failures": bad,
-                         "moments": sorted(at for at, _ in found)})
-            print(f"{name}: {kills} kills, {bad} failures, {time.monotonic() - started:.0f} s", file=sys.stderr,
-                  flush=True)
+            rows.append(
+                {
+                    "place": name,
+                    "span": trials.whole.ended,
+                    "kills": kills,
+                    "failures": bad,
+                    "moments": sorted(at for at, _ in found),
+                }
+            )
+            print(
+                f"{name}: {kills} kills, {bad} failures, {time.monotonic() - started:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
     return rows
 
 
 def page(rows: list[dict], seed: int) -> str:
     total, bad = sum(row["kills"] for row in rows), sum(row["failures"] for row in rows)
-    lines = ["# Kills", "", f"`python benchmarks/kills.py --kills {rows[0]['kills']} --seed {seed}`: {total} kills by "
-             f"SIGKILL, each followed by a power cut, {bad} failures. What is judged stands in benchmarks/kills.py.", "",
-             "| place | kills | failures | undisturbed, s | killed at, s |", "|---|---|---|---|---|"]
-    lines += [f"| {row['place']} | {row['kills']} | {row['failures']} | {row['span']:.1f} | "
-              f"{', '.join(f'{at:.2f}' for at in row['moments'])} |" for row in rows]
+    lines = [
+        "# Kills",
+        "",
+        (
+            f"`python benchmarks/kills.py --kills {rows[0]['kills']} --seed {seed}`: {total} kills"
+            f" by SIGKILL, each followed by a power cut, {bad} failures. What is judged stands in"
+            " benchmarks/kills.py."
+        ),
+        "",
+        "| place | kills | failures | undisturbed, s | killed at, s |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['place']} | {row['kills']} | {row['failures']} | {row['span']:.1f} | "
+        f"{', '.join(f'{at:.2f}' for at in row['moments'])} |"
+        for row in rows
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -448,13 +594,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=8, help="of each place (default 8)")
     parser.add_argument("--places", default=",".join(PLACES), help="comma-separated (default: all)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--without", choices=["fsync", "rename"], default="", help="take a safeguard out")
-    parser.add_argument("--model", type=Path, help="a bundle for the commands that need one (default: train one)")
+    parser.add_argument(
+        "--without", choices=["fsync", "rename"], default="", help="take a safeguard out"
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a bundle for the commands that need one (default: train one)"
+    )
     parser.add_argument("--write", type=Path, help="write the record to this file")
     add_force(parser)
     options = parser.parse_args()
     may_write(options.write, "table", options)
-    rows = study(options.places.split(","), options.kills, options.seed, options.without, options.model)
+    rows = study(
+        options.places.split(","), options.kills, options.seed, options.without, options.model
+    )
     text = page(rows, options.seed)
     print(text, end="")
     if options.write:

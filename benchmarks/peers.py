@@ -1,13 +1,13 @@
-"""A frozen model's NIR export in norse, snntorch and spikingjelly, against the integer network, spike by
-spike.
+"""A frozen model's NIR export in norse, snntorch and spikingjelly, against the integer network,
+spike by spike.
 
     python benchmarks/peers.py MODEL... [--samples N] [--steps T] [--data-dir DIR] [--out docs/peers.md]
 
-Takes the first N samples of the test split that each model was trained for. Exit code 1 where less agrees
-than promised: 99.5 % of classes, 99.9 % of a population's spikes, and all of them where neither the
-population nor any before it rounded. With `--steps` each model also runs longer than it was trained for
-(fewer samples, as many sample-steps), to show how what is rounded spreads; there only the last promise
-holds.
+Takes the first N samples of the test split that each model was trained for. Exit code 1 where less
+agrees than promised: 99.5 % of classes, 99.9 % of a population's spikes, and all of them where
+neither the population nor any before it rounded. With `--steps` each model also runs longer than it
+was trained for (fewer samples, as many sample-steps), to show how what is rounded spreads; there
+only the last promise holds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from scmrl.files import whole_file
 from scmrl.graph import Graph
 
 PEERS = (Norse, SnnTorch, SpikingJelly)
-CLASSES, SPIKES = 0.995, 0.999          # what is promised
+CLASSES, SPIKES = 0.995, 0.999  # what is promised
 INTRODUCTION = """\
 # The same spikes in other simulators
 
@@ -49,19 +49,23 @@ same samples. Runs of more steps than a model was trained for show how a differe
 """
 
 
-def on_test_split(model: Path, samples: int, steps: int | None, data_dir: str | None) -> tuple[Bundle, str]:
+def on_test_split(
+    model: Path, samples: int, steps: int | None, data_dir: str | None
+) -> tuple[Bundle, str]:
     """The model with test samples in place of its own held-out ones, and which they are."""
     bundle = load(model)
     graph = bundle.graph
     if steps is not None:
         samples = max(1, samples * graph.steps // steps)
         graph = dataclasses.replace(graph, steps=steps)
-    embedded = bundle.training.get("dataset") == "digits-av"            # in the package: reads no folder
+    embedded = bundle.training.get("dataset") == "digits-av"  # in the package: reads no folder
     frames, labels, which = dataset_samples(bundle, None, None if embedded else data_dir, "test")
     inputs = {name: np.repeat(x[:samples, None], graph.steps, 1) for name, x in frames.items()}
     labels = labels[:samples]
-    return (dataclasses.replace(bundle, graph=graph, inputs=inputs, labels=labels, trained=None),
-            f"{which}, {len(labels)} samples of {graph.steps} steps")
+    return (
+        dataclasses.replace(bundle, graph=graph, inputs=inputs, labels=labels, trained=None),
+        f"{which}, {len(labels)} samples of {graph.steps} steps",
+    )
 
 
 def never_rounded(graph: Graph, rows: list[dict]) -> set[str]:
@@ -80,8 +84,9 @@ def percent(fraction: float) -> str:
 
 
 def section(bundle: Bundle, which: str, classes: float, spikes: float) -> tuple[list[str], bool]:
-    """Markdown of one model, and whether that fraction of classes and of each population's spikes agrees,
-    and all spikes where nothing rounded."""
+    """Markdown of one model, and whether that fraction of classes and of each population's spikes
+    agrees, and all spikes where nothing rounded.
+    """
     graph = bundle.graph
     with open_backend("simulator", graph) as simulator:
         exact = simulator.run(bundle.inputs)
@@ -98,19 +103,30 @@ def section(bundle: Bundle, which: str, classes: float, spikes: float) -> tuple[
             found.setdefault(match.name, []).append(1 - match.mismatches / match.compared)
     clean = never_rounded(graph, summary["populations"])
     kept = min(same) >= classes
-    lines = [f"## {which}", "",
-             f"File of {summary['file_bytes'] / 1e6:.2f} MB, {summary['nodes']} nodes. Same class as the "
-             "integer network: "
-             + ", ".join(f"{run.backend} {percent(f)} %" for run, f in zip(runs, same)) + ".", "",
-             "| population | neuron-steps | rounds | " + " | ".join(f"{run.backend} %" for run in runs)
-             + " | own % | cause of the differences |", "|---|---:|---|" + "---:|" * (len(runs) + 1) + "---|"]
+    lines = [
+        f"## {which}",
+        "",
+        f"File of {summary['file_bytes'] / 1e6:.2f} MB, {summary['nodes']} nodes. Same class as the"
+        " integer network: "
+        + ", ".join(f"{run.backend} {percent(f)} %" for run, f in zip(runs, same))
+        + ".",
+        "",
+        "| population | neuron-steps | rounds | "
+        + " | ".join(f"{run.backend} %" for run in runs)
+        + " | own % | cause of the differences |",
+        "|---|---:|---|" + "---:|" * (len(runs) + 1) + "---|",
+    ]
     for row in summary["populations"]:
         fractions = found[row["name"]]
         if row["kind"] == "lif":
             kept &= min(fractions) >= (1 if row["name"] in clean else spikes)
-        cells = [row["name"] if row["kind"] == "lif" else f"{row['name']} (membrane)", str(row["compared"]),
-                 "never" if row["label"] == "exact" else str(row["rounded"]),
-                 *(percent(f) for f in (*fractions, row["agreement"])), row["cause"]]
+        cells = [
+            row["name"] if row["kind"] == "lif" else f"{row['name']} (membrane)",
+            str(row["compared"]),
+            "never" if row["label"] == "exact" else str(row["rounded"]),
+            *(percent(f) for f in (*fractions, row["agreement"])),
+            row["cause"],
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""], kept
 
@@ -126,8 +142,13 @@ def main() -> None:
     options = parser.parse_args()
     may_write(options.out, "table", options)
     names = ("nir", "nirtorch", *(peer.name for peer in PEERS), "torch", "numpy")
-    lines = [INTRODUCTION, f"scmrl {__version__}, " + ", ".join(f"{name} {version(name)}" for name in names)
-             + f", Python {platform.python_version()}, {platform.machine()}.", ""]
+    lines = [
+        INTRODUCTION,
+        f"scmrl {__version__}, "
+        + ", ".join(f"{name} {version(name)}" for name in names)
+        + f", Python {platform.python_version()}, {platform.machine()}.",
+        "",
+    ]
     all_kept = True
     for model in options.models:
         runs = {None: (CLASSES, SPIKES)} | ({options.steps: (0.0, 0.0)} if options.steps else {})
@@ -137,10 +158,12 @@ def main() -> None:
             lines += part
             all_kept &= kept
             print(part[0], "kept" if kept else "NOT kept", flush=True)
-    lines.append(f"Promised for the steps a model was trained for: {100 * CLASSES:g} % of classes and "
-                 f"{100 * SPIKES:g} % of the spikes of every population; for any steps: all spikes where "
-                 "neither the population nor any before it rounded. "
-                 + ("Kept." if all_kept else "**Not kept.**"))
+    lines.append(
+        f"Promised for the steps a model was trained for: {100 * CLASSES:g} % of classes and "
+        f"{100 * SPIKES:g} % of the spikes of every population; for any steps: all spikes where "
+        "neither the population nor any before it rounded. "
+        + ("Kept." if all_kept else "**Not kept.**")
+    )
     with whole_file(options.out, "table") as file:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.exit(0 if all_kept else 1)

@@ -1,4 +1,6 @@
-"""Training runs of the tables: made where they are missing, in processes of their own, and laid out in Markdown."""
+"""Training runs of the tables: made where they are missing, in processes of their own, and laid out
+in Markdown.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,14 @@ from pathlib import Path
 import numpy as np
 
 # To see that a benchmark runs: the embedded digits, the smallest model, one epoch, one seed.
-SMALL = ("--dataset=digits-av", "--epochs=1", "--set=model.width=8", "--set=model.steps=2",
-         "--set=model.embedding=strided", "--set=train.batch=64")
+SMALL = (
+    "--dataset=digits-av",
+    "--epochs=1",
+    "--set=model.width=8",
+    "--set=model.steps=2",
+    "--set=model.embedding=strided",
+    "--set=train.batch=64",
+)
 SMALL_SEED = 42
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
@@ -27,13 +35,29 @@ def train(run: Path, seed: int, options: Sequence[str], data_dir: str | None) ->
     if any((run / file).is_file() for file in ("bundle/bundle.json", "metrics.json")):
         return
     where = ["--data-dir", data_dir] if data_dir else []
-    command = [sys.executable, "-m", "scmrl", "train", *where, "--seed", str(seed), "--out", str(run), "--force", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "scmrl",
+        "train",
+        *where,
+        "--seed",
+        str(seed),
+        "--out",
+        str(run),
+        "--force",
+        *options,
+    ]
     run.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{run}.log", "w", encoding="utf-8") as log:
-        subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **ONE_THREAD}, check=True)
+        subprocess.run(
+            command, stdout=log, stderr=log, env={**os.environ, **ONE_THREAD}, check=True
+        )
 
 
-def train_all(runs: Iterable[tuple[Path, int, Sequence[str]]], data_dir: str | None, jobs: int) -> None:
+def train_all(
+    runs: Iterable[tuple[Path, int, Sequence[str]]], data_dir: str | None, jobs: int
+) -> None:
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda job: train(*job, data_dir), runs))
 

@@ -2,10 +2,11 @@
 
     python benchmarks/throughput.py [--out runs/bench] [--threads N] [--lava-samples N] [--small]
 
-Two networks, both C = 64 and T = 4 on digits-av: the demo's (strided embedding) and a shallow one (64 tokens). Each is
-trained for a few batches (that is the training figure) and frozen; then simulator, torch's plain float forward of the
-same network and Lava take turns, and the best of several rounds counts. The dense bound is this machine's measured
-single-precision matrix rate over the multiply-accumulates that a dense evaluation of all T steps needs.
+Two networks, both C = 64 and T = 4 on digits-av: the demo's (strided embedding) and a shallow one
+(64 tokens). Each is trained for a few batches (that is the training figure) and frozen; then
+simulator, torch's plain float forward of the same network and Lava take turns, and the best of
+several rounds counts. The dense bound is this machine's measured single-precision matrix rate over
+the multiply-accumulates that a dense evaluation of all T steps needs.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Size:
     settings: tuple[tuple[str, object], ...] = ()
 
 
-SMALL = Size(5, 1, 8, (("model.width", 8), ("model.steps", 2)))        # to see that it runs
+SMALL = Size(5, 1, 8, (("model.width", 8), ("model.steps", 2)))  # to see that it runs
 
 
 def best(job: Callable[[], object], rounds: int) -> float:
@@ -70,7 +71,9 @@ def trained(settings: dict, batches: int):
     config = config_module.read(None, settings)
     feed = Feed(config, None)
     torch.manual_seed(0)
-    model = SCMRL(config.model, feed.shapes, len(feed.classes), input_bits=feed.frontend.bits).train()
+    model = SCMRL(
+        config.model, feed.shapes, len(feed.classes), input_bits=feed.frontend.bits
+    ).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.lr)
     seconds, counted = 0.0, 0
     for i, (inputs, labels, _) in zip(range(batches), feed.epoch(0)):
@@ -78,7 +81,9 @@ def trained(settings: dict, batches: int):
             model.fold_norms()
         started = time.perf_counter()
         out = model(inputs)
-        loss, _ = objective(out.logits, out.complement, labels, label_smoothing=0.1, weight=0.0, temperature=0.1)
+        loss, _ = objective(
+            out.logits, out.complement, labels, label_smoothing=0.1, weight=0.0, temperature=0.1
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -98,7 +103,10 @@ def plain_lif(drive: torch.Tensor, steps: int, keep: float, threshold: float) ->
 
 
 def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
-    """The same network as a plain float forward: norm folded into the weights, a Python loop over T in each LIF."""
+    """The same network as a plain float forward: norm folded into the weights, a Python loop over T
+    in each LIF.
+    """
+
     def plain(layer: SpikingLayer):
         scale = (layer.gamma / torch.sqrt(layer.variance + EPSILON)).detach()
         weight = layer.weight.detach() * scale.view(-1, *(1,) * (layer.weight.dim() - 1))
@@ -109,6 +117,7 @@ def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
             x = sum(gain * spikes for gain, spikes in fan_in.items())
             drive = layer.synapses(x, weight)
             return plain_lif(drive + bias.view(-1, *(1,) * (drive.dim() - 3)), steps, keep, 1.0)
+
         return forward
 
     for layer in model.spiking_layers():
@@ -116,17 +125,22 @@ def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
 
     def run(inputs):
         exact = attention_module.lif
-        attention_module.lif = lambda a, bias, *, steps, dv, vth, scale: plain_lif(a, steps, 1 - dv / 4096, vth)
+        attention_module.lif = lambda a, bias, *, steps, dv, vth, scale: plain_lif(
+            a, steps, 1 - dv / 4096, vth
+        )
         try:
             with torch.inference_mode():
                 return model(inputs).logits
         finally:
             attention_module.lif = exact
+
     return run
 
 
 def dense_macs(graph: Graph) -> int:
-    """Multiply-accumulates of a dense evaluation: every synapse at every step, a static input's once."""
+    """Multiply-accumulates of a dense evaluation: every synapse at every step, a static input's
+    once.
+    """
     total = 0
     for synapse in graph.synapses:
         source, target = graph[synapse.source], graph[synapse.target]
@@ -138,19 +152,30 @@ def dense_macs(graph: Graph) -> int:
 def matrix_rate(rounds: int) -> float:
     """Multiply-accumulates per second of a single-precision matrix product."""
     a, b = torch.rand(1536, 1536), torch.rand(1536, 1536)
-    return 1536 ** 3 / best(lambda: a @ b, rounds)
+    return 1536**3 / best(lambda: a @ b, rounds)
 
 
 def measure(settings: dict, lava_samples: int, size: Size) -> dict:
     model, feed, training = trained({**settings, **dict(size.settings)}, size.batches)
     large, rounds = size.large, size.rounds
     frames = {m: x[:large] for m, x in feed.test.encoded.items()}
-    bundle = freeze(model, frames, feed.test.labels[:large], feed.classes, frontend={}, metrics={}, training={},
-                    profile="loihi2")
+    bundle = freeze(
+        model,
+        frames,
+        feed.test.labels[:large],
+        feed.classes,
+        frontend={},
+        metrics={},
+        training={},
+        profile="loihi2",
+    )
     graph, inputs = bundle.graph, bundle.inputs
     few = {m: x[:lava_samples] for m, x in inputs.items()}
-    result = {"neurons": sum(p.neurons for p in graph.populations), "training": training,
-              "dense_macs_per_sample": dense_macs(graph)}
+    result = {
+        "neurons": sum(p.neurons for p in graph.populations),
+        "training": training,
+        "dense_macs_per_sample": dense_macs(graph),
+    }
     with open_backend("simulator", graph) as simulator:
         result["simulator, large batch"] = large / best(lambda: simulator.run(inputs), rounds)
         one = {m: x[:1] for m, x in inputs.items()}
@@ -169,8 +194,12 @@ def measure(settings: dict, lava_samples: int, size: Size) -> dict:
         result[f"{backend} start-up s"] = activity.startup_s
         result[f"{backend} bit-exact"] = compare(graph, expected, activity).bit_exact
     result["simulator / lava"] = result["simulator, large batch"] / result["lava"]
-    result["simulator / torch float"] = result["simulator, large batch"] / result["torch float, large batch"]
-    result["simulator / torch float, batch 1"] = result["simulator batch 1"] / result["torch float batch 1"]
+    result["simulator / torch float"] = (
+        result["simulator, large batch"] / result["torch float, large batch"]
+    )
+    result["simulator / torch float, batch 1"] = (
+        result["simulator batch 1"] / result["torch float batch 1"]
+    )
     result["simulator / dense bound"] = result["simulator, large batch"] / result["dense bound"]
     result["lava-inprocess / lava"] = result["lava-inprocess"] / result["lava"]
     return result
@@ -182,22 +211,40 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--lava-samples", type=int, default=32)
     add_force(parser)
-    parser.add_argument("--small", action="store_true", help="see that it runs: little of everything, no figures to quote")
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="see that it runs: little of everything, no figures to quote",
+    )
     options = parser.parse_args()
     may_write(options.out / "throughput.json", "figures", options)
     size, lava_samples = (SMALL, 2) if options.small else (Size(), options.lava_samples)
     threads.use(options.threads)
-    results = {name: measure({"train.batch": BATCH, **settings}, lava_samples, size)
-               for name, settings in NETWORKS.items()}
-    versions = {"scmrl": __version__, "torch": torch.__version__, "numpy": np.__version__, "numba": numba.__version__,
-                "python": platform.python_version(), "machine": platform.machine(), "threads": options.threads,
-                "large batch": size.large}
+    results = {
+        name: measure({"train.batch": BATCH, **settings}, lava_samples, size)
+        for name, settings in NETWORKS.items()
+    }
+    versions = {
+        "scmrl": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "large batch": size.large,
+    }
     write_figures(options.out / "throughput.json", {"versions": versions, "samples_per_s": results})
     print("  ".join(f"{key} {value}" for key, value in versions.items()))
     print(f"{'':34}" + "".join(f"{name:>14}" for name in results))
     for key in next(iter(results.values())):
-        print(f"{key:34}" + "".join(f"{str(r[key]) if isinstance(r[key], bool) else f'{r[key]:,.4g}':>14}"
-                                    for r in results.values()))
+        print(
+            f"{key:34}"
+            + "".join(
+                f"{str(r[key]) if isinstance(r[key], bool) else f'{r[key]:,.4g}':>14}"
+                for r in results.values()
+            )
+        )
     print("samples per second where nothing else is said")
 
 

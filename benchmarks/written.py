@@ -12,11 +12,15 @@ from scmrl.files import write_json
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="replace what a benchmark wrote there before")
+    parser.add_argument(
+        "--force", action="store_true", help="replace what a benchmark wrote there before"
+    )
 
 
 def may_write(path: Path | None, kind: str, options: argparse.Namespace) -> None:
-    """Leave with one line, before any work, where `path` may not become a `kind` of `targets.MARKS`."""
+    """Leave with one line, before any work, where `path` may not become a `kind` of
+    `targets.MARKS`.
+    """
     try:
         if path is not None:
             targets.check(path, kind, force=options.force)

@@ -1,4 +1,6 @@
-"""`python -m scmrl`, and the `scmrl` command: signals are taken care of before anything is imported."""
+"""`python -m scmrl`, and the `scmrl` command: signals are taken care of before anything is
+imported.
+"""
 
 import sys
 
@@ -10,8 +12,9 @@ def main() -> None:
     interrupts.take()
     try:
         from .cli import main as command
+
         command()
-    except KeyboardInterrupt:               # outside the command: while it was imported, or when it was done
+    except KeyboardInterrupt:  # outside the command: while it was imported, or when it was done
         print("interrupted", file=sys.stderr)
         raise SystemExit(interrupts.INTERRUPTED) from None
     except interrupts.Terminated:

@@ -1,7 +1,7 @@
 """Child processes that end with their parent, whatever ends that, SIGKILL included.
 
-Linux sends a signal of the child's choice when the thread that started it ends; other systems have nothing of
-the kind, and there a child ends as its parent's own clean-up has it.
+Linux sends a signal of the child's choice when the thread that started it ends; other systems have
+nothing of the kind, and there a child ends as its parent's own clean-up has it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 
-# Looked up before any fork: in a forked child another thread's lock on the loader would never be released.
+# Looked up before any fork: in a forked child another thread's lock on the loader would never be
+# released.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
@@ -31,7 +32,8 @@ def bind(parent: int) -> None:
 
 
 def bound(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` bound to this process; to be started by this process itself.
+    """The command line that runs `command` bound to this process; to be started by this process
+    itself.
 
     It takes the process id, standard streams and exit code of `command`, which has to exist.
     """

@@ -1,4 +1,6 @@
-"""The demo: the main job on embedded data, with its reports and pictures left in the run directory."""
+"""The demo: the main job on embedded data, with its reports and pictures left in the run
+directory.
+"""
 
 from __future__ import annotations
 
@@ -39,51 +41,86 @@ class DemoReport(Report):
         return {name: getattr(self, name) for name in REPORTS}
 
     def to_json(self) -> dict:
-        return {"command": self.command, "run": self.run, "seconds": self.seconds,
-                **{name: part.to_json() for name, part in self.parts.items()}}
+        return {
+            "command": self.command,
+            "run": self.run,
+            "seconds": self.seconds,
+            **{name: part.to_json() for name, part in self.parts.items()},
+        }
 
     def headline(self) -> dict[str, str]:
-        return {**self.evaluate.right,
-                "Lava": f"{self.deploy.mismatches} mismatching values in {self.deploy.samples} samples",
-                "verify": self.verify.headline()["result"],
-                **{name: self.energy.headline()[name] for name in PROFILES if name in self.energy.headline()},
-                "time": f"{figure(round(self.seconds))} s"}
+        return {
+            **self.evaluate.right,
+            "Lava": f"{self.deploy.mismatches} mismatching values in {self.deploy.samples} samples",
+            "verify": self.verify.headline()["result"],
+            **{
+                name: self.energy.headline()[name]
+                for name in PROFILES
+                if name in self.energy.headline()
+            },
+            "time": f"{figure(round(self.seconds))} s",
+        }
 
     def details(self) -> Iterator[object]:
-        yield {"in": self.run, "there": "bundle, lava, " + ", ".join(f"{name}.json" for name in REPORTS) + ", deploy.png"}
+        yield {
+            "in": self.run,
+            "there": (
+                "bundle, lava, " + ", ".join(f"{name}.json" for name in REPORTS) + ", deploy.png"
+            ),
+        }
 
     def require_exact(self) -> None:
         require_exact(self.evaluate, self.deploy, self.verify)
 
 
-def run_demo(out: Path, samples: int, tell: Callable[[str], None], progress: Callable,
-             show: Callable[[Report], None] | None) -> DemoReport:
-    """Train on digits-av, run the integer model over the whole test set, export it to Lava, verify, estimate.
+def run_demo(
+    out: Path,
+    samples: int,
+    tell: Callable[[str], None],
+    progress: Callable,
+    show: Callable[[Report], None] | None,
+) -> DemoReport:
+    """Train on digits-av, run the integer model over the whole test set, export it to Lava, verify,
+    estimate.
 
     `show` is given each report as it is there.
     """
     from .train import config
     from .train.loop import train
+
     started, shown = time.monotonic(), show or (lambda _: None)
     settings = config.read(None, RECIPE)
     if samples > settings.train.held_out:
-        raise UsageError("more samples than the model will hold", where="--samples", limit=settings.train.held_out,
-                         value=samples)
+        raise UsageError(
+            "more samples than the model will hold",
+            where="--samples",
+            limit=settings.train.held_out,
+            value=samples,
+        )
     _check(out)
-    tell("1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train and test")
-    train(settings, out, force=True, held=fit.require, tell=tell)      # the command has asked
+    tell(
+        "1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train"
+        " and test"
+    )
+    train(settings, out, force=True, held=fit.require, tell=tell)  # the command has asked
     tell("2/6 evaluate: the whole test set, integer model on the simulator")
     whole = jobs.evaluate(out, progress=progress("samples"))
     shown(whole)
     tell("3/6 export to Lava")
     exporter("lava")(load(out), out / "lava")
     tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
-    deployed = jobs.deploy(out / "lava", "lava", samples=samples, progress=progress("samples"),
-                           picture=out / "deploy.png")
+    deployed = jobs.deploy(
+        out / "lava",
+        "lava",
+        samples=samples,
+        progress=progress("samples"),
+        picture=out / "deploy.png",
+    )
     shown(deployed)
     tell("5/6 verify: training, simulator and both Lava runtimes against the reference")
-    verified = jobs.verify(out, ["simulator", "lava-inprocess", "lava"], samples=samples,
-                           progress=progress("samples"))
+    verified = jobs.verify(
+        out, ["simulator", "lava-inprocess", "lava"], samples=samples, progress=progress("samples")
+    )
     shown(verified)
     tell("6/6 energy")
     estimated = jobs.energy(out, PROFILES)
@@ -103,11 +140,23 @@ def _check(out: Path) -> None:
 
 
 def require_exact(whole: EvaluateReport, deployed: DeployReport, verified: VerifyReport) -> None:
-    """Raise `MismatchError` unless the integer model is the trained one, and every backend gives its spikes."""
+    """Raise `MismatchError` unless the integer model is the trained one, and every backend gives
+    its spikes.
+    """
     if whole.equals_training is False:
-        raise MismatchError("not the figure that training reported", value=whole.correct, limit=whole.training_correct,
-                            fix="report this with the run")
-    for report, difference in ((deployed, deployed.first_difference), (verified, verified.first_difference)):
+        raise MismatchError(
+            "not the figure that training reported",
+            value=whole.correct,
+            limit=whole.training_correct,
+            fix="report this with the run",
+        )
+    for report, difference in (
+        (deployed, deployed.first_difference),
+        (verified, verified.first_difference),
+    ):
         if report.bit_exact is False:
-            raise MismatchError(f"{report.command}: not bit-exact", value=f"first at {difference}",
-                                fix="report this with the run")
+            raise MismatchError(
+                f"{report.command}: not bit-exact",
+                value=f"first at {difference}",
+                fix="report this with the run",
+            )

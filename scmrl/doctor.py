@@ -1,4 +1,6 @@
-"""What is installed and what is missing, what the machine has room for, and what killed runs left: removed here."""
+"""What is installed and what is missing, what the machine has room for, and what killed runs left:
+removed here.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ SHARED = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Component:
-    """A library, its `state` (installed, too old, too new, untested, missing), the versions that scmrl takes, what
-    it is for and the command or way to get it."""
+    """A library, its `state` (installed, too old, too new, untested, missing), the versions that
+    scmrl takes, what it is for and the command or way to get it.
+    """
 
     name: str
     version: str | None
@@ -31,7 +34,9 @@ class Component:
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes that are free, None where it is not known: memory, shared memory (/dev/shm), temporary files."""
+    """Bytes that are free, None where it is not known: memory, shared memory (/dev/shm), temporary
+    files.
+    """
 
     memory: int | None
     shared_memory: int | None
@@ -64,14 +69,22 @@ def _python() -> Component:
     oldest, newest = (".".join(map(str, version)) for version in PYTHON)
     here = sys.version_info[:2]
     state = "too old" if here < PYTHON[0] else "untested" if here > PYTHON[1] else "installed"
-    return Component("python", platform.python_version(), state, "everything",
-                     f"use Python {oldest} to {newest}", f">={oldest},<={newest}")
+    return Component(
+        "python",
+        platform.python_version(),
+        state,
+        "everything",
+        f"use Python {oldest} to {newest}",
+        f">={oldest},<={newest}",
+    )
 
 
 def _examined(library: Library) -> Component:
     version = next(filter(None, map(_version, (library.name, *library.others))), None)
     state = "missing" if version is None else _state(version, library.versions)
-    return Component(library.name, version, state, library.enables, library.install, library.versions)
+    return Component(
+        library.name, version, state, library.enables, library.install, library.versions
+    )
 
 
 def _version(name: str) -> str | None:

@@ -1,7 +1,7 @@
 """Errors a user can act on: what failed, where, the limit and the value, and what to do.
 
-Every error that leaves scmrl is a `ScmrlError`; the command line prints it as one line and exits with its code.
-Anything else that reaches a user is a bug.
+Every error that leaves scmrl is a `ScmrlError`; the command line prints it as one line and exits
+with its code. Anything else that reaches a user is a bug.
 """
 
 from __future__ import annotations
@@ -11,28 +11,47 @@ import re
 import shlex
 from collections.abc import Iterable
 
-LONGEST = 400                           # characters of one fact in a message
+LONGEST = 400  # characters of one fact in a message
 
 
 class ScmrlError(Exception):
-    """`what` failed, `where` (node, file, option), the `limit` and the offending `value`, and the `fix`."""
+    """`what` failed, `where` (node, file, option), the `limit` and the offending `value`, and the
+    `fix`.
+    """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = None, limit: object = None, value: object = None,
-                 fix: str | None = None):
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        limit: object = None,
+        value: object = None,
+        fix: str | None = None,
+    ):
         self.what, self.where, self.limit, self.value, self.fix = what, where, limit, value, fix
         super().__init__(str(self))
 
     def at(self, place: object, kind: type[ScmrlError]) -> ScmrlError:
         """The same said by an error of another `kind`, found within `place`."""
-        return kind(self.what, where=place if self.where is None else f"{place}: {self.where}", limit=self.limit,
-                    value=self.value, fix=self.fix)
+        return kind(
+            self.what,
+            where=place if self.where is None else f"{place}: {self.where}",
+            limit=self.limit,
+            value=self.value,
+            fix=self.fix,
+        )
 
     def __str__(self) -> str:
-        text = self.what if self.where is None else f"{visible(str(self.where), LONGEST)}: {self.what}"
-        facts = [f"{name} {one_line(str(fact), LONGEST)}" for name, fact in (("limit", self.limit), ("got", self.value))
-                 if fact is not None]
+        text = (
+            self.what if self.where is None else f"{visible(str(self.where), LONGEST)}: {self.what}"
+        )
+        facts = [
+            f"{name} {one_line(str(fact), LONGEST)}"
+            for name, fact in (("limit", self.limit), ("got", self.value))
+            if fact is not None
+        ]
         if facts:
             text += f" ({', '.join(facts)})"
         if self.fix:
@@ -41,18 +60,22 @@ class ScmrlError(Exception):
 
 
 def visible(text: str, longest: int | None = None) -> str:
-    """`text` with every character that a terminal would not print as itself written out, \\x1b, \\u202e, \\udc80:
-    control characters, turns of direction, lone surrogates, line ends. What others wrote can then neither move the
-    cursor nor pass for another line. Of more than `longest` characters the middle is left out."""
+    """`text` with every character that a terminal would not print as itself written out, \\x1b,
+    \\u202e, \\udc80: control characters, turns of direction, lone surrogates, line ends. What
+    others wrote can then neither move the cursor nor pass for another line. Of more than `longest`
+    characters the middle is left out.
+    """
     if longest is not None and len(text) > longest:
-        text = f"{text[:longest // 2]} ... {text[-longest // 2:]}"
+        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(text: str) -> str:
-    """`text` as in `visible`, its line ends kept: for cells and notes of several lines that scmrl composed."""
+    """`text` as in `visible`, its line ends kept: for cells and notes of several lines that scmrl
+    composed.
+    """
     return "\n".join(map(visible, text.split("\n")))
 
 
@@ -80,7 +103,9 @@ class DataError(ScmrlError):
 
 
 class BundleError(ScmrlError):
-    """A frozen model or an export on disk is missing, corrupt, truncated or of an unknown version."""
+    """A frozen model or an export on disk is missing, corrupt, truncated or of an unknown
+    version.
+    """
 
     exit_code = 4
 
@@ -105,8 +130,11 @@ class MissingDependency(ScmrlError):
     def __init__(self, name: str, *, enables: str, install: str | None = None):
         """`install`: the command where it is not that of `libraries`."""
         from . import libraries
+
         self.name, self.enables, self.install = name, enables, install or libraries.install(name)
-        super().__init__(f"{name} is not installed; it enables {enables}", fix=f"install it with: {self.install}")
+        super().__init__(
+            f"{name} is not installed; it enables {enables}", fix=f"install it with: {self.install}"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,15 @@ import numpy as np
 from .storage import whole_directory, whole_file
 from .targets import metadata
 
-__all__ = ["put_arrays", "put_hdf5", "put_json", "whole_directory", "whole_file", "write_figure", "write_json"]
+__all__ = [
+    "put_arrays",
+    "put_hdf5",
+    "put_json",
+    "whole_directory",
+    "whole_file",
+    "write_figure",
+    "write_json",
+]
 
 
 def write_json(path: Path, table: object, kind: str | None = None) -> None:
@@ -44,7 +52,9 @@ def write_figure(path: Path, figure: object, dpi: float, kind: str | None = "pic
 
 
 def put_hdf5(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write the HDF5 file that `fill` makes in memory: on a full disk HDF5 itself ends the process."""
+    """Write the HDF5 file that `fill` makes in memory: on a full disk HDF5 itself ends the
+    process.
+    """
     file = io.BytesIO()
     fill(file)
     path.write_bytes(file.getbuffer())

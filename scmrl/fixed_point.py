@@ -4,8 +4,9 @@
     v[t] = sat24 ( trunc(v[t-1] * (4096 - dv) / 4096) + u[t] + bias )
     s[t] = v[t] > (vth << 6);      v[t] = 0 where s[t]
 
-`trunc` rounds toward zero. `a` is the exact integer sum of the synapses. All states are held as int64; the 24-bit
-borders are applied explicitly. Source: Davies et al. 2018 (Loihi), and the behaviour measured on lava-nc 0.10.0.
+`trunc` rounds toward zero. `a` is the exact integer sum of the synapses. All states are held as
+int64; the 24-bit borders are applied explicitly. Source: Davies et al. 2018 (Loihi), and the
+behaviour measured on lava-nc 0.10.0.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from __future__ import annotations
 import numpy as np
 
 STATE_BITS = 24
-STATE_LIMIT = 1 << (STATE_BITS - 1)     # 2^23
-STATE_MAX = STATE_LIMIT - 1             # v saturates at +-(2^23 - 1)
-DECAY_ONE = 4096                        # decays are 12-bit fractions of one
-CURRENT_SHIFT = 6                       # synaptic sums and thresholds enter at 2^6
-ACTIVATION_LIMIT = 1 << 24              # |a| below this: a << 6 fits a 32-bit message
+STATE_LIMIT = 1 << (STATE_BITS - 1)  # 2^23
+STATE_MAX = STATE_LIMIT - 1  # v saturates at +-(2^23 - 1)
+DECAY_ONE = 4096  # decays are 12-bit fractions of one
+CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
+ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
 
 
 def decay(x: np.ndarray, by: np.ndarray | int) -> np.ndarray:
@@ -37,12 +38,14 @@ def saturate(v: np.ndarray) -> np.ndarray:
     return np.clip(v, -STATE_MAX, STATE_MAX)
 
 
-def lif_step(u: np.ndarray, v: np.ndarray, a: np.ndarray, *, du, dv, vth, bias,
-             fires: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def lif_step(
+    u: np.ndarray, v: np.ndarray, a: np.ndarray, *, du, dv, vth, bias, fires: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """One step of a population. All arguments int64, broadcastable to the shape of `a`.
 
-    Returns the new current, the membrane after reset, the spikes (bool), and the number of neuron-steps in which a
-    24-bit border was reached (a wrap of u or a clip of v). `fires=False` is a readout: it integrates and never spikes.
+    Returns the new current, the membrane after reset, the spikes (bool), and the number of
+    neuron-steps in which a 24-bit border was reached (a wrap of u or a clip of v). `fires=False` is
+    a readout: it integrates and never spikes.
     """
     u_free = decay(u, du + 1) + (a << CURRENT_SHIFT)
     u = wrap(u_free)

@@ -1,8 +1,10 @@
-"""Ctrl-C and SIGTERM end a command at any moment: unwound once, without a word of Python's, in 130 or 143.
+"""Ctrl-C and SIGTERM end a command at any moment: unwound once, without a word of Python's, in 130
+or 143.
 
-The first signal raises `KeyboardInterrupt` or `Terminated`. Three things would spoil that, and are seen to:
-Python swallows what is raised in a destructor or a callback (it is raised again); a second signal would cut
-the clean-up short (it is taken as the first while that goes on); a clean-up may hang (`GRACE_S`).
+The first signal raises `KeyboardInterrupt` or `Terminated`. Three things would spoil that, and are
+seen to: Python swallows what is raised in a destructor or a callback (it is raised again); a second
+signal would cut the clean-up short (it is taken as the first while that goes on); a clean-up may
+hang (`GRACE_S`).
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
-GRACE_S = 8.0                           # for a clean-up, then the process ends as it is
-AGAIN_S = 0.1                           # after which a signal that was swallowed is raised again
+GRACE_S = 8.0  # for a clean-up, then the process ends as it is
+AGAIN_S = 0.1  # after which a signal that was swallowed is raised again
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ALARM = getattr(signal, "SIGALRM", None)
 
@@ -63,12 +65,12 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(frame: FrameType | None) -> None:
-    if _within(_swallowed, frame):              # what is raised in there is lost as well
+    if _within(_swallowed, frame):  # what is raised in there is lost as well
         _Asked.swallowed = True
         _again()
         return
     _Asked.swallowed, _Asked.since = False, time.monotonic()
-    if _Asked.number == signal.SIGINT:          # a stream or a training may catch it, and end well
+    if _Asked.number == signal.SIGINT:  # a stream or a training may catch it, and end well
         raise KeyboardInterrupt
     _again()
     raise Terminated
@@ -88,7 +90,9 @@ def _again() -> None:
 
 
 def _swallowed(unraisable) -> None:
-    """Python drops an exception that it cannot raise: here that is no news, and the signal comes again."""
+    """Python drops an exception that it cannot raise: here that is no news, and the signal comes
+    again.
+    """
     if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
         return
@@ -97,7 +101,9 @@ def _swallowed(unraisable) -> None:
 
 
 def take() -> None:
-    """From here on both signals end this process's command. SIGINT stays ignored where a shell has it so."""
+    """From here on both signals end this process's command. SIGINT stays ignored where a shell has
+    it so.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
@@ -122,7 +128,7 @@ def taken() -> Iterator[None]:
             _forget()
             sys.unraisablehook = hook
             for number, handler in before.items():
-                if handler is not None:         # else it was not set from Python
+                if handler is not None:  # else it was not set from Python
                     signal.signal(number, handler)
 
 
@@ -140,8 +146,9 @@ def last() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave_by)
-    # Where Ctrl-C came in an exec of text (dataclasses do that), Python would end itself by SIGINT, with no
-    # exit code, although the exception was handled: it keeps a flag, which the next exec of text resets.
+    # Where Ctrl-C came in an exec of text (dataclasses do that), Python would end itself by SIGINT,
+    # with no exit code, although the exception was handled: it keeps a flag, which the next exec of
+    # text resets.
     exec("")
 
 
@@ -161,7 +168,9 @@ def deferred() -> Iterator[None]:
         yield
         return
     came: list[tuple] = []
-    before = {number: signal.getsignal(number) for number in (*SIGNALS, ALARM) if number is not None}
+    before = {
+        number: signal.getsignal(number) for number in (*SIGNALS, ALARM) if number is not None
+    }
     before = {number: handler for number, handler in before.items() if callable(handler)}
     for number in before:
         signal.signal(number, lambda *call: came.append(call))

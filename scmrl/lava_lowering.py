@@ -1,11 +1,12 @@
-"""Graph -> Lava network: depths, relays, merged processes, 8-bit weights. Exact or refused. numpy only.
+"""Graph -> Lava network: depths, relays, merged processes, 8-bit weights. Exact or refused. numpy
+only.
 
 A synapse of logical delay k from a population at depth d_s to one at depth d_t has to take
 
     hops = d_t - d_s + k >= 1
 
-hardware steps, one for the synapse itself and one for every relay before it. Depths are the smallest that
-allow it.
+hardware steps, one for the synapse itself and one for every relay before it. Depths are the
+smallest that allow it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ import numpy as np
 from .errors import GraphError
 from .fixed_point import CURRENT_SHIFT, STATE_LIMIT
 from .graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
-from .lava_network import FULL_LEAK, MANTISSA, NEURON_RANGES, NEVER, SOURCE, LavaNetwork, Neurons, Place, Weights
+from .lava_network import (
+    FULL_LEAK,
+    MANTISSA,
+    NEURON_RANGES,
+    NEVER,
+    SOURCE,
+    LavaNetwork,
+    Neurons,
+    Place,
+    Weights,
+)
 
 READOUT = "readout"
 
@@ -25,12 +36,12 @@ READOUT = "readout"
 def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> LavaNetwork:
     """The graph as a `LavaNetwork` for samples of `steps` steps (default: the graph's own).
 
-    `merged`: populations that reset together share a process, which a simulator runs faster; otherwise each
-    population, and each of its relays, is a process of its own, as a chip takes it.
+    `merged`: populations that reset together share a process, which a simulator runs faster;
+    otherwise each population, and each of its relays, is a process of its own, as a chip takes it.
 
-    Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than synapses, a
-    bias mantissa that Lava stores in 16 bits, a current beyond its 32, joined compartments. Weights of any width
-    are exact: wider ones are split into 8-bit parts.
+    Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than
+    synapses, a bias mantissa that Lava stores in 16 bits, a current beyond its 32, joined
+    compartments. Weights of any width are exact: wider ones are split into 8-bit parts.
     """
     require_no_joins(graph.check(), "Lava's LIF")
     steps = graph.steps if steps is None else steps
@@ -41,30 +52,44 @@ def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> Lav
             layout.add_population(population)
     matrices = layout.matrices()
     neurons = layout.neurons()
-    weights = tuple(part for (source, target), entries in matrices.items()
-                    for part in _weights(source, target, entries, layout))
+    weights = tuple(
+        part
+        for (source, target), entries in matrices.items()
+        for part in _weights(source, target, entries, layout)
+    )
     sizes = {n.name: n.count for n in neurons}
     weights += tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
     pipelined = all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
     return LavaNetwork(
-        steps=steps, pipelined=pipelined, relays=layout.relays, readout=READOUT if graph.readout else None,
-        inputs=tuple(layout.inputs.values()), places=tuple(layout.places.values()), neurons=neurons,
-        weights=weights).check()
+        steps=steps,
+        pipelined=pipelined,
+        relays=layout.relays,
+        readout=READOUT if graph.readout else None,
+        inputs=tuple(layout.inputs.values()),
+        places=tuple(layout.places.values()),
+        neurons=neurons,
+        weights=weights,
+    ).check()
 
 
 def _check_32_bits(p: Population, activation: int, steps: int) -> None:
     """Lava adds in int32, the definition in exact integers: refuse where u + v + bias could differ.
 
-    A step adds |a| << 6 to u and its one wrap takes 2^24 off again, so u grows by the excess in every step of
-    a sample.
+    A step adds |a| << 6 to u and its one wrap takes 2^24 off again, so u grows by the excess in
+    every step of a sample.
     """
     jump = activation << CURRENT_SHIFT
     forgets = p.memoryless or p.du == NO_CURRENT_MEMORY
     held = 0 if forgets else STATE_LIMIT + steps * max(0, jump - 2 * STATE_LIMIT)
     worst = held + jump + STATE_LIMIT + int(np.abs(p.bias).max())
     if worst >= 1 << 31:
-        raise GraphError("current and bias can leave Lava's 32 bits", where=p.name, limit=(1 << 31) - 1,
-                         value=worst, fix="use smaller weights, fan-in or bias")
+        raise GraphError(
+            "current and bias can leave Lava's 32 bits",
+            where=p.name,
+            limit=(1 << 31) - 1,
+            value=worst,
+            fix="use smaller weights, fan-in or bias",
+        )
 
 
 def hardware_depths(graph: Graph) -> dict[str, int]:
@@ -87,10 +112,13 @@ def hardware_depths(graph: Graph) -> dict[str, int]:
             if depth[s.target] < earliest(s):
                 depth[s.target], cause[s.target] = earliest(s), s
     loop = _loop(cause, late[0].target)
-    raise GraphError("loop is too fast for Lava, where every synapse takes one step",
-                     where=" -> ".join([loop[0].source, *(s.target for s in loop)]),
-                     limit=f"a total delay of {len(loop)} or more", value=sum(s.delay for s in loop),
-                     fix="give the loop one step of delay per synapse")
+    raise GraphError(
+        "loop is too fast for Lava, where every synapse takes one step",
+        where=" -> ".join([loop[0].source, *(s.target for s in loop)]),
+        limit=f"a total delay of {len(loop)} or more",
+        value=sum(s.delay for s in loop),
+        fix="give the loop one step of delay per synapse",
+    )
 
 
 def _loop(cause: dict[str, Synapse], name: str) -> list[Synapse]:
@@ -111,7 +139,9 @@ class _Layout:
         self.graph, self.steps, self.depth, self.merged = graph, steps, depth, merged
         self.places: dict[str, Place] = {}
         self.inputs: dict[tuple[str, int, int], Place] = {}
-        self.chains: dict[str, list[Place]] = {}        # a population and its relays, one depth after another
+        self.chains: dict[
+            str, list[Place]
+        ] = {}  # a population and its relays, one depth after another
         self.relays = 0
         self._size: dict[str, int] = defaultdict(int)
         self._phase: dict[str, int] = {}
@@ -128,13 +158,16 @@ class _Layout:
         self.places[p.name], self.chains[p.name] = home, [home]
         for i in range(1, max((self.hops(s) for s in self.graph.outgoing(p.name)), default=1)):
             relay = self._allocate(p.name, p.neurons, d + i)
-            self._parts[relay.process].append(_lif(p.neurons, vth=0, du=NO_CURRENT_MEMORY, dv=FULL_LEAK))
+            self._parts[relay.process].append(
+                _lif(p.neurons, vth=0, du=NO_CURRENT_MEMORY, dv=FULL_LEAK)
+            )
             self.chains[p.name].append(relay)
             self.relays += p.neurons
 
     def _allocate(self, name: str, count: int, depth: int, process: str | None = None) -> Place:
         phase = depth % self.steps
-        own = f"{name}@{depth - self.depth[name]}"      # a relay: how many steps later than its population
+        # a relay: how many steps later than its population
+        own = f"{name}@{depth - self.depth[name]}"
         process = process or (f"phase{phase}" if self.merged else own)
         self._phase[process] = phase
         place = Place(name, process, self._size[process], count, depth)
@@ -142,7 +175,9 @@ class _Layout:
         return place
 
     def source_of(self, synapse: Synapse) -> Place:
-        """The place one hardware step before the target: an input's copy, the population or its relay."""
+        """The place one hardware step before the target: an input's copy, the population or its
+        relay.
+        """
         if self.graph[synapse.source].kind != "input":
             return self.chains[synapse.source][self.hops(synapse) - 1]
         return self._input(synapse.source, self.depth[synapse.target] - 1, synapse.delay)
@@ -159,10 +194,13 @@ class _Layout:
         out: dict = defaultdict(lambda: defaultdict(list))
         for s in self.graph.synapses:
             source, target = self.source_of(s), self.places[s.target]
-            rows, columns, weights = s.coordinates(self.graph[s.source].shape, self.graph[s.target].shape)
+            rows, columns, weights = s.coordinates(
+                self.graph[s.source].shape, self.graph[s.target].shape
+            )
             exponent, mantissa = _fold(weights, s.exponent)
             out[source.process, target.process][exponent].append(
-                (rows + target.start, columns + source.start, mantissa))
+                (rows + target.start, columns + source.start, mantissa)
+            )
         for chain in self.chains.values():
             for source, relay in zip(chain, chain[1:]):
                 i = np.arange(relay.count)
@@ -173,19 +211,29 @@ class _Layout:
         return out
 
     def neurons(self) -> tuple[Neurons, ...]:
-        return tuple(Neurons(name, self._phase[name], **{key: np.concatenate([part[key] for part in parts])
-                                                         for key in NEURON_RANGES})
-                     for name, parts in sorted(self._parts.items()))
+        return tuple(
+            Neurons(
+                name,
+                self._phase[name],
+                **{key: np.concatenate([part[key] for part in parts]) for key in NEURON_RANGES},
+            )
+            for name, parts in sorted(self._parts.items())
+        )
 
     def size(self, process: str) -> int:
-        return sum(p.count for p in self.inputs.values()) if process == SOURCE else self._size[process]
+        return (
+            sum(p.count for p in self.inputs.values()) if process == SOURCE else self._size[process]
+        )
 
     def message_bits(self, source: str, target: str) -> int:
         """1 for spikes; graded inputs travel in 8 or 16 bits."""
         if source != SOURCE:
             return 1
-        bits = max(self.graph[s.source].bits for s in self.graph.synapses
-                   if self.graph[s.source].kind == "input" and self.places[s.target].process == target)
+        bits = max(
+            self.graph[s.source].bits
+            for s in self.graph.synapses
+            if self.graph[s.source].kind == "input" and self.places[s.target].process == target
+        )
         return next(width for width in (1, 8, 16) if bits <= width)
 
 
@@ -194,9 +242,13 @@ def _parameters(p: Population) -> dict[str, np.ndarray]:
     mantissa = np.broadcast_to(np.asarray(p.bias_mant), p.shape).ravel()
     low, high = NEURON_RANGES["bias_mant"]
     if mantissa.min() < low or mantissa.max() > high:
-        raise GraphError("bias mantissa does not fit Lava's 16 bits", where=p.name, limit=f"{low}..{high}",
-                         value=f"{mantissa.min()}..{mantissa.max()}",
-                         fix="use a smaller mantissa and a larger bias_exp")
+        raise GraphError(
+            "bias mantissa does not fit Lava's 16 bits",
+            where=p.name,
+            limit=f"{low}..{high}",
+            value=f"{mantissa.min()}..{mantissa.max()}",
+            fix="use a smaller mantissa and a larger bias_exp",
+        )
     du, dv = (NO_CURRENT_MEMORY, FULL_LEAK) if p.memoryless else (p.du, p.dv)
     vth = p.vth if p.fires else NEVER
     return _lif(p.neurons, vth=vth, du=du, dv=dv, bias_mant=mantissa, bias_exp=p.bias_exp)
@@ -207,7 +259,9 @@ def _lif(count: int, **values: int | np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _fold(weights: np.ndarray, exponent: int) -> tuple[int, np.ndarray]:
-    """(0, weights << exponent) where that fits a mantissa, so that most synapses share one process."""
+    """(0, weights << exponent) where that fits a mantissa, so that most synapses share one
+    process.
+    """
     whole = weights << exponent
     if whole.size == 0 or (MANTISSA[0] <= whole.min() and whole.max() <= MANTISSA[1]):
         return 0, whole
@@ -215,7 +269,9 @@ def _fold(weights: np.ndarray, exponent: int) -> tuple[int, np.ndarray]:
 
 
 def _weights(source: str, target: str, entries: dict[int, list], layout: _Layout) -> list[Weights]:
-    """One matrix per exponent; what does not fit 8 bits after summing duplicates goes on to exponent + 8."""
+    """One matrix per exponent; what does not fit 8 bits after summing duplicates goes on to
+    exponent + 8.
+    """
     waiting = {exponent: list(parts) for exponent, parts in entries.items()}
     out = []
     while waiting:
@@ -232,7 +288,9 @@ def _weights(source: str, target: str, entries: dict[int, list], layout: _Layout
     return out
 
 
-def _summed(parts: list[tuple[np.ndarray, ...]], width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _summed(
+    parts: list[tuple[np.ndarray, ...]], width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coordinates in row order, duplicates added up."""
     rows, columns, weights = (np.concatenate(part) for part in zip(*parts))
     key, where = np.unique(rows.astype(np.int64) * width + columns, return_inverse=True)
@@ -241,15 +299,31 @@ def _summed(parts: list[tuple[np.ndarray, ...]], width: int) -> tuple[np.ndarray
     return key // width, key % width, total
 
 
-def _csr(source: str, target: str, exponent: int, layout: _Layout, rows: np.ndarray, columns: np.ndarray,
-         mantissa: np.ndarray) -> Weights:
+def _csr(
+    source: str,
+    target: str,
+    exponent: int,
+    layout: _Layout,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    mantissa: np.ndarray,
+) -> Weights:
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=layout.size(target)))])
-    return Weights(source, target, exponent, layout.message_bits(source, target), indptr.astype(np.int32),
-                   columns.astype(np.int32), mantissa.astype(np.int16))
+    return Weights(
+        source,
+        target,
+        exponent,
+        layout.message_bits(source, target),
+        indptr.astype(np.int32),
+        columns.astype(np.int32),
+        mantissa.astype(np.int16),
+    )
 
 
 def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]:
-    """One process of each part that no weights join to the source; Lava would not find it, nor run it."""
+    """One process of each part that no weights join to the source; Lava would not find it, nor run
+    it.
+    """
     group = {name: name for name in (SOURCE, *sizes)}
 
     def root(name: str) -> str:
@@ -268,4 +342,6 @@ def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]
 
 def _no_weights(target: str, count: int) -> Weights:
     empty = np.zeros(0, np.int32)
-    return Weights(SOURCE, target, 0, 1, np.zeros(count + 1, np.int32), empty, empty.astype(np.int16))
+    return Weights(
+        SOURCE, target, 0, 1, np.zeros(count + 1, np.int32), empty, empty.astype(np.int16)
+    )

@@ -1,14 +1,16 @@
-"""Every library that scmrl can use: which versions, what for, and how it is installed. Imports none of them.
+"""Every library that scmrl can use: which versions, what for, and how it is installed. Imports none
+of them.
 
-The one place that says so: errors about what is missing and `scmrl doctor` read it. Commands name the libraries
-themselves, since scmrl lies on no index; in a checkout `pip install '.[train]'` installs several at once.
+The one place that says so: errors about what is missing and `scmrl doctor` read it. Commands name
+the libraries themselves, since scmrl lies on no index; in a checkout `pip install '.[train]'`
+installs several at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PYTHON = ((3, 10), (3, 13))                     # oldest and newest that scmrl is tested on
+PYTHON = ((3, 10), (3, 13))  # oldest and newest that scmrl is tested on
 LAVA = "pip install --no-deps --ignore-requires-python"
 
 
@@ -26,7 +28,10 @@ class Library:
     def install(self) -> str:
         """The command or the way to get it."""
         exact = self.versions.startswith("==") or not self.versions
-        return self.command or f"pip install {self.name + self.versions if exact else repr(self.name + self.versions)}"
+        return (
+            self.command
+            or f"pip install {self.name + self.versions if exact else repr(self.name + self.versions)}"
+        )
 
 
 LIBRARIES = (
@@ -40,32 +45,64 @@ LIBRARIES = (
     Library("asteval", ">=0.9.33", "the Lava backends"),
     Library("lava-nc", "==0.10.0", "the Lava backends", f"{LAVA} lava-nc==0.10.0"),
     Library("lava-dl", "==0.6.0", "running netx files", f"{LAVA} lava-dl==0.6.0"),
-    Library("lava-loihi", "", "Loihi hardware",
-            "not public: become a member of the Intel Neuromorphic Research Community "
-            "(inrc_interest@intel.com), which hands it out"),
+    Library(
+        "lava-loihi",
+        "",
+        "Loihi hardware",
+        "not public: become a member of the Intel Neuromorphic Research Community "
+        "(inrc_interest@intel.com), which hands it out",
+    ),
     Library("torch", ">=2.6", "training", "pip install torch==2.13.0"),
     # It names torchvision, which pulls another torch with CUDA packages.
-    Library("norse", ">=1.1", "training, running NIR files in norse",
-            "pip install --no-deps norse==1.1.0 nirtorch==2.6"),
+    Library(
+        "norse",
+        ">=1.1",
+        "training, running NIR files in norse",
+        "pip install --no-deps norse==1.1.0 nirtorch==2.6",
+    ),
     Library("lightning", ">=2.4", "training"),
     Library("tensorboard", ">=2.15", "training curves"),
     Library("optuna", ">=3.6", "sweeps"),
-    Library("psycopg", ">=3.1", "sweeps that several machines share", "pip install 'psycopg[binary]>=3.1'"),
+    Library(
+        "psycopg",
+        ">=3.1",
+        "sweeps that several machines share",
+        "pip install 'psycopg[binary]>=3.1'",
+    ),
     Library("librosa", ">=0.10", "audio front-ends"),
     Library("soundfile", ">=0.12", "reading sound"),
     Library("pillow", ">=10", "reading images"),
     Library("scikit-learn", ">=1.3", "the digit images of the demo"),
     Library("h5py", ">=3", "NIR, netx and HDF5 files"),
     Library("sounddevice", "", "live sound (--microphone)"),
-    Library("opencv-python", "", "live images (--camera)", "pip install opencv-python-headless",
-            ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")),
+    Library(
+        "opencv-python",
+        "",
+        "live images (--camera)",
+        "pip install opencv-python-headless",
+        ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    ),
     Library("onnx", ">=1.17", "ONNX files"),
     Library("onnxruntime", ">=1.19", "running ONNX files (Python 3.11 and newer)"),
     Library("nir", ">=1.0.8", "NIR files"),
-    Library("nirtorch", ">=2.6", "running NIR files in other simulators", "pip install --no-deps nirtorch==2.6"),
-    Library("snntorch", ">=1.0", "running NIR files in snntorch", "pip install --no-deps snntorch==1.0.0"),
-    Library("spikingjelly", ">=2.0", "running NIR files in spikingjelly",
-            "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests"),
+    Library(
+        "nirtorch",
+        ">=2.6",
+        "running NIR files in other simulators",
+        "pip install --no-deps nirtorch==2.6",
+    ),
+    Library(
+        "snntorch",
+        ">=1.0",
+        "running NIR files in snntorch",
+        "pip install --no-deps snntorch==1.0.0",
+    ),
+    Library(
+        "spikingjelly",
+        ">=2.0",
+        "running NIR files in spikingjelly",
+        "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests",
+    ),
 )
 BY_NAME = {library.name: library for library in LIBRARIES}
 

@@ -27,16 +27,16 @@ from .errors import ScmrlError, UsageError, quoted
 
 try:
     import fcntl
-except ImportError:                     # not a POSIX system
-    fcntl = None                        # type: ignore[assignment]
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 NAME = "scmrl.lock"
-BUSY = "works in this directory"        # how a refusal is told from other errors
-LONGEST = 1 << 14                       # bytes of such a file
-SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)     # no links, no pipes
+BUSY = "works in this directory"  # how a refusal is told from other errors
+LONGEST = 1 << 14  # bytes of such a file
+SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links, no pipes
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-PATIENCE_S = 1.0                        # an owner that is just ending, or just writing who it is
-_held: dict[int, Path] = {}             # descriptors of this process
+PATIENCE_S = 1.0  # an owner that is just ending, or just writing who it is
+_held: dict[int, Path] = {}  # descriptors of this process
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,15 @@ class Owner:
     @staticmethod
     def here(what: str) -> Owner:
         command = shlex.join(["scmrl" if i == 0 else word for i, word in enumerate(sys.argv)])
-        return Owner(what, os.getpid(), command[:LONGEST // 16], socket.gethostname(),
-                     time.strftime("%Y-%m-%d %H:%M:%S"), _boot(), _started(os.getpid()))
+        return Owner(
+            what,
+            os.getpid(),
+            command[: LONGEST // 16],
+            socket.gethostname(),
+            time.strftime("%Y-%m-%d %H:%M:%S"),
+            _boot(),
+            _started(os.getpid()),
+        )
 
     @property
     def elsewhere(self) -> bool:
@@ -88,12 +95,12 @@ def hold(directory: Path, what: str) -> Iterator[None]:
         yield
     finally:
         _held.pop(descriptor, None)
-        with contextlib.suppress(OSError):          # while locked: nobody finds it without an owner
+        with contextlib.suppress(OSError):  # while locked: nobody finds it without an owner
             if _same(descriptor, directory / NAME):
                 (directory / NAME).unlink()
         os.close(descriptor)
         if made:
-            with contextlib.suppress(OSError):      # nothing was written into it
+            with contextlib.suppress(OSError):  # nothing was written into it
                 directory.rmdir()
 
 
@@ -138,7 +145,9 @@ def _claim(directory: Path, me: Owner) -> int:
             directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
         except OSError as error:
-            vanished = isinstance(error, (FileNotFoundError, FileExistsError))      # its owner removed the directory
+            vanished = isinstance(
+                error, (FileNotFoundError, FileExistsError)
+            )  # its owner removed the directory
             if vanished and time.monotonic() < end:
                 time.sleep(0.001)
                 continue
@@ -163,7 +172,7 @@ def _claim(directory: Path, me: Owner) -> int:
 def _take(descriptor: int, path: Path, me: Owner) -> bool:
     """Whether the open file became ours; it then says so."""
     locked = _lock(descriptor, exclusive=True)
-    if locked is False or not _same(descriptor, path):      # its owner ended in between
+    if locked is False or not _same(descriptor, path):  # its owner ended in between
         return False
     last = _read(descriptor)
     if last is not None and last.elsewhere:
@@ -172,7 +181,7 @@ def _take(descriptor: int, path: Path, me: Owner) -> bool:
         return False
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, (json.dumps(asdict(me), indent=1) + "\n").encode(), 0)
-    if locked is None:                  # of two that write now, the later one stays
+    if locked is None:  # of two that write now, the later one stays
         time.sleep(PATIENCE_S / 4)
         return _read(descriptor) == me
     return True
@@ -195,14 +204,20 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool | None:
 
 def _refusal(directory: Path, found: Owner | None) -> UsageError:
     if found is None:
-        return UsageError(f"another process {BUSY}", where=directory,
-                          fix="wait for its end")
+        return UsageError(f"another process {BUSY}", where=directory, fix="wait for its end")
     if found.elsewhere:
-        return UsageError(f"a process of another machine {BUSY}", where=directory,
-                          value=found, fix="wait for its end; where it died there, remove "
-                                           f"{quoted(directory / NAME)}")
-    return UsageError(f"another process {BUSY}", where=directory, value=found,
-                      fix=f"wait for its end, or stop it with: kill {found.pid}")
+        return UsageError(
+            f"a process of another machine {BUSY}",
+            where=directory,
+            value=found,
+            fix=f"wait for its end; where it died there, remove {quoted(directory / NAME)}",
+        )
+    return UsageError(
+        f"another process {BUSY}",
+        where=directory,
+        value=found,
+        fix=f"wait for its end, or stop it with: kill {found.pid}",
+    )
 
 
 def _read(descriptor: int) -> Owner | None:
@@ -215,8 +230,12 @@ def _parsed(text: bytes) -> Owner | None:
         table = json.loads(text)
         if set(table) != {f.name for f in fields(Owner)}:
             return None
-        return Owner(**{name: (int if name in ("pid", "started") else str)(value)
-                        for name, value in table.items()})
+        return Owner(
+            **{
+                name: (int if name in ("pid", "started") else str)(value)
+                for name, value in table.items()
+            }
+        )
     except (ValueError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -237,7 +256,9 @@ def _boot() -> str:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process of this machine runs. One that has ended, and whose parent has not asked how, does not."""
+    """Whether a process of this machine runs. One that has ended, and whose parent has not asked
+    how, does not.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

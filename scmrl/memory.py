@@ -6,11 +6,13 @@ import contextlib
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
-GROUP = Path("/sys/fs/cgroup")          # a container's own control group, or the whole machine's
+GROUP = Path("/sys/fs/cgroup")  # a container's own control group, or the whole machine's
 
 
 def available() -> int | None:
-    """Bytes that can still be used, within the container's limit where there is one; None: not known here."""
+    """Bytes that can still be used, within the container's limit where there is one; None: not
+    known here.
+    """
     known = [size for size in (_machine(), _container()) if size is not None]
     return min(known, default=None)
 
@@ -26,7 +28,9 @@ def _machine() -> int | None:
 def _container() -> int | None:
     """The limit less what cannot be dropped; cached files can."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        limit = int((GROUP / "memory.max").read_text(encoding="ascii"))     # 'max' is no number: no limit
+        limit = int(
+            (GROUP / "memory.max").read_text(encoding="ascii")
+        )  # 'max' is no number: no limit
         rows = (GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
         used = {name: int(size) for name, size in (row.split() for row in rows)}
         return max(0, limit - used["anon"] - used["shmem"])

@@ -1,14 +1,15 @@
 """Synapses as the convolutions that importers of NIR run: square, without groups. numpy only.
 
-Every population is an image (C, H, W): (C,) is (C, 1, 1), and (C, N) is (C, H, W) with H * W = N, as square
-as can be. A synapse that is no convolution is a matrix, written as convolutions that cover the whole image:
+Every population is an image (C, H, W): (C,) is (C, 1, 1), and (C, N) is (C, H, W) with H * W = N,
+as square as can be. A synapse that is no convolution is a matrix, written as convolutions that
+cover the whole image:
 
     gather    (C, H, W) -> (targets, 1, 1)      one window, as large as the image
     spread    (sources, 1, 1) -> (C, H, W)      output (h, w) reads tap padding - stride * (h, w)
 
-and as both in a row where source and target are images. NIR infers the size of a convolution's output from
-one side of its kernel, and takes the channels of its input for those of the weight: hence square, and
-without groups.
+and as both in a row where source and target are images. NIR infers the size of a convolution's
+output from one side of its kernel, and takes the channels of its input for those of the weight:
+hence square, and without groups.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .graph import Conv2d, OneToOne, Pointwise, Population, Synapse, Window
 
 Image = tuple[int, int, int]
 
-MATRIX_LIMIT = 1 << 26                  # numbers in one matrix: 256 MiB of float32
+MATRIX_LIMIT = 1 << 26  # numbers in one matrix: 256 MiB of float32
 
 
 def image_shape(shape: tuple[int, ...]) -> Image:
@@ -30,7 +31,7 @@ def image_shape(shape: tuple[int, ...]) -> Image:
     if len(shape) == 3:
         return tuple(int(n) for n in shape)
     positions = int(np.prod(shape[1:]))
-    height = max(h for h in range(1, int(positions ** 0.5) + 1) if positions % h == 0)
+    height = max(h for h in range(1, int(positions**0.5) + 1) if positions % h == 0)
     return int(shape[0]), height, positions // height
 
 
@@ -43,10 +44,12 @@ class Kernel:
     padding: tuple[int, int] = (0, 0)
 
     def of_channels(self, first: int, channels: int) -> Kernel:
-        """The same map on a source of `channels` channels, of which it reads those from `first` on."""
+        """The same map on a source of `channels` channels, of which it reads those from
+        `first` on.
+        """
         out, read, height, width = self.weight.shape
         weight = np.zeros((out, channels, height, width), np.float32)
-        weight[:, first:first + read] = self.weight
+        weight[:, first : first + read] = self.weight
         return Kernel(weight, self.stride, self.padding)
 
 
@@ -74,14 +77,16 @@ def gather(matrix: np.ndarray, source: Image) -> Kernel:
     side = max(height, width)
     top, left = ((side - n + 1) // 2 for n in (height, width))
     weight = np.zeros((len(matrix), channels, side, side), np.float32)
-    weight[:, :, top:top + height, left:left + width] = matrix.reshape(-1, *source)
+    weight[:, :, top : top + height, left : left + width] = matrix.reshape(-1, *source)
     return Kernel(weight, (side, side), (top, left))
 
 
 def spread(matrix: np.ndarray, target: Image) -> Kernel:
     """matrix [targets, sources] from (sources, 1, 1) to an image."""
     channels, height, width = target
-    stride = 1 if height == width else 2    # with 2, an odd kernel fits both sides, whatever their parity
+    stride = (
+        1 if height == width else 2
+    )  # with 2, an odd kernel fits both sides, whatever their parity
     side = stride * (max(height, width) - 1) + 1
     padding = tuple((stride * (n - 1) + side - 1) // 2 for n in (height, width))
     rows, columns = (p - stride * np.arange(n) for p, n in zip(padding, (height, width)))
@@ -94,16 +99,23 @@ def _matrix(synapse: Synapse, source: Population, target: Population) -> np.ndar
     """The synapse as float32 [targets, sources]."""
     size = source.neurons * target.neurons
     if size > MATRIX_LIMIT:
-        raise GraphError("is no convolution for NIR, and too large to write as a matrix", where=synapse.name,
-                         limit=MATRIX_LIMIT, value=size, fix="use the target onnx or lava")
+        raise GraphError(
+            "is no convolution for NIR, and too large to write as a matrix",
+            where=synapse.name,
+            limit=MATRIX_LIMIT,
+            value=size,
+            fix="use the target onnx or lava",
+        )
     rows, columns, weights = synapse.coordinates(source.shape, target.shape)
     matrix = np.zeros((target.neurons, source.neurons), np.float32)
-    np.add.at(matrix, (rows, columns), weights * 2.0 ** synapse.exponent)
+    np.add.at(matrix, (rows, columns), weights * 2.0**synapse.exponent)
     return matrix
 
 
 def _convolution(synapse: Synapse, source: Population, target: Population) -> Kernel | None:
-    """The synapse as the convolution that it is; None where it is none, or none with a square kernel."""
+    """The synapse as the convolution that it is; None where it is none, or none with a square
+    kernel.
+    """
     if isinstance(synapse, Window):
         channels = source.shape[0]
         weight = np.full((channels, 1, *synapse.kernel), synapse.weight)
@@ -116,7 +128,7 @@ def _convolution(synapse: Synapse, source: Population, target: Population) -> Ke
         weight = np.eye(source.shape[0]) * synapse.weight
     else:
         return None
-    return Kernel((weight * 2.0 ** synapse.exponent).astype(np.float32)[:, :, None, None])
+    return Kernel((weight * 2.0**synapse.exponent).astype(np.float32)[:, :, None, None])
 
 
 def _without_groups(weight: np.ndarray, groups: int) -> np.ndarray:
@@ -125,15 +137,22 @@ def _without_groups(weight: np.ndarray, groups: int) -> np.ndarray:
     dense = np.zeros((out, per_group * groups, height, width))
     for group in range(groups):
         outs = slice(group * out // groups, (group + 1) * out // groups)
-        dense[outs, group * per_group:(group + 1) * per_group] = weight[outs]
+        dense[outs, group * per_group : (group + 1) * per_group] = weight[outs]
     return dense
 
 
 def _square(weight: np.ndarray, conv: Conv2d | Window) -> Kernel | None:
-    """Zeros around the kernel until it is square; None where there cannot be as many before as after."""
+    """Zeros around the kernel until it is square; None where there cannot be as many before as
+    after.
+    """
     missing = [max(weight.shape[2:]) - n for n in weight.shape[2:]]
     if any(n % 2 for n in missing):
         return None
-    padded = np.pad(weight * 2.0 ** conv.exponent, ((0, 0), (0, 0), *((n // 2, n // 2) for n in missing)))
-    return Kernel(padded.astype(np.float32), tuple(int(s) for s in conv.stride),
-                  tuple(int(p) + n // 2 for p, n in zip(conv.padding, missing)))
+    padded = np.pad(
+        weight * 2.0**conv.exponent, ((0, 0), (0, 0), *((n // 2, n // 2) for n in missing))
+    )
+    return Kernel(
+        padded.astype(np.float32),
+        tuple(int(s) for s in conv.stride),
+        tuple(int(p) + n // 2 for p, n in zip(conv.padding, missing)),
+    )

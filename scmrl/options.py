@@ -17,7 +17,9 @@ class Positive(click.ParamType):
 
     name = "float"
 
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         number = click.FLOAT.convert(value, param, ctx)
         if not (math.isfinite(number) and number > 0):
             self.fail(f"{value} is not a finite number above 0", param, ctx)
@@ -31,8 +33,11 @@ class Source(click.Path):
         super().__init__(path_type=Path)
         self.error = error
 
-    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
         from .reading import refuse_special
+
         path = super().convert(value, param, ctx)
         refuse_special(path, error=self.error)
         return path
@@ -46,6 +51,10 @@ def listed(names: str, option: str) -> list[str]:
     """The words of a comma-separated list, each once. Raises `UsageError` where there is none."""
     words = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not words:
-        raise UsageError("a name is needed", where=option, value=repr(names), fix="give one, or several with commas")
+        raise UsageError(
+            "a name is needed",
+            where=option,
+            value=repr(names),
+            fix="give one, or several with commas",
+        )
     return words
-

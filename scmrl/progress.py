@@ -12,8 +12,8 @@ import click
 from .errors import one_line
 
 Item = TypeVar("Item")
-EVERY = 0.2             # seconds between two lines
-_shown = False          # a library keeps silent; the command line turns it on
+EVERY = 0.2  # seconds between two lines
+_shown = False  # a library keeps silent; the command line turns it on
 
 
 def show() -> None:
@@ -34,7 +34,9 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """One line on a terminal's standard error with count, rate and time left; silent where it is not a terminal."""
+    """One line on a terminal's standard error with count, rate and time left; silent where it is
+    not a terminal.
+    """
 
     def __init__(self, what: str):
         self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
@@ -44,7 +46,11 @@ class Progress:
             return
         rate = done / max(time.monotonic() - self.started, 1e-9)
         left = (total - done) / rate if rate else 0
-        click.echo(f"\r\033[K{self.what} {done}/{total}  {rate:.1f}/s  {left:.0f} s left", err=True, nl=done >= total)
+        click.echo(
+            f"\r\033[K{self.what} {done}/{total}  {rate:.1f}/s  {left:.0f} s left",
+            err=True,
+            nl=done >= total,
+        )
 
 
 def each(items: Sequence[Item], what: str) -> Iterator[Item]:

@@ -1,14 +1,19 @@
-"""The one door through which scmrl reads files. What lies in them was written by others: it is data, never code.
+"""The one door through which scmrl reads files. What lies in them was written by others: it is
+data, never code.
 
-Only regular files are opened: a pipe, a device, a socket or a directory is refused and never waited for. Every
-format has a bound that is checked before anything is read or allocated. The bounds suit what scmrl writes itself;
-where a larger file is trusted, `SCMRL_LIMIT_FACTOR=4` makes every one of them four times as large.
+Only regular files are opened: a pipe, a device, a socket or a directory is refused and never waited
+for. Every format has a bound that is checked before anything is read or allocated. The bounds suit
+what scmrl writes itself; where a larger file is trusted, `SCMRL_LIMIT_FACTOR=4` makes every one of
+them four times as large.
 
-    JSON    size, nesting, number of values; no key twice; integers of 64 bits, floats that are finite
+    JSON    size, nesting, number of values; no key twice; integers of 64 bits, floats that are
+            finite
     TOML    the same rules
-    npz     what it unpacks to, as said by the archive and again by each array's header; numbers only
+    npz     what it unpacks to, as said by the archive and again by each array's header; numbers
+            only
 
-To read another format: let a library have the file object of `opened`, or the path that `regular` has looked at.
+To read another format: let a library have the file object of `opened`, or the path that `regular`
+has looked at.
 """
 
 from __future__ import annotations
@@ -30,25 +35,32 @@ import numpy as np
 from .errors import BundleError, ScmrlError, UsageError
 
 FACTOR = "SCMRL_LIMIT_FACTOR"
-ARRAYS_BYTES = 512 << 20                # what one npz may unpack to
+ARRAYS_BYTES = 512 << 20  # what one npz may unpack to
 JSON_BYTES = 32 << 20
 JSON_VALUES = 1_000_000
 TOML_BYTES = 256 << 10
-LIST_BYTES = 16 << 20                   # a text of one entry a line
-TOML_DOTS = 256                         # in one line: the parser's time is quadratic in the parts of a key
-DEPTH = 100                             # tables and lists within each other
-MEMBERS = 100_000                       # arrays of one npz
-HEADER_BYTES = 16 << 10                 # of one array
-NUMBERS = "biuf"                        # kinds of numpy types; "U" stands for texts
-INTEGERS = range(-(1 << 63), 1 << 64)   # signed or unsigned 64 bits
+LIST_BYTES = 16 << 20  # a text of one entry a line
+TOML_DOTS = 256  # in one line: the parser's time is quadratic in the parts of a key
+DEPTH = 100  # tables and lists within each other
+MEMBERS = 100_000  # arrays of one npz
+HEADER_BYTES = 16 << 10  # of one array
+NUMBERS = "biuf"  # kinds of numpy types; "U" stands for texts
+INTEGERS = range(-(1 << 63), 1 << 64)  # signed or unsigned 64 bits
 BLOCK = 1 << 20
 STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"),
-         (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def bound(limit: int) -> int:
-    """`limit` times the factor of the environment (1 where it is not set). Raises `UsageError` for a bad factor."""
+    """`limit` times the factor of the environment (1 where it is not set). Raises `UsageError` for
+    a bad factor.
+    """
     text = os.environ.get(FACTOR, "1")
     try:
         factor = float(text)
@@ -64,22 +76,44 @@ def larger(limit: int, value: int) -> str:
     return f"if it is trusted, set {FACTOR}={math.ceil(value / limit)}"
 
 
-def check_bound(what: str, value: int, limit: int, *, where: object, error: type[ScmrlError] = BundleError,
-                unit: str = "bytes") -> None:
-    """Raise `error` where `value` is beyond the bound of `limit`, naming both and how to raise it."""
+def check_bound(
+    what: str,
+    value: int,
+    limit: int,
+    *,
+    where: object,
+    error: type[ScmrlError] = BundleError,
+    unit: str = "bytes",
+) -> None:
+    """Raise `error` where `value` is beyond the bound of `limit`, naming both and how to
+    raise it.
+    """
     if value > bound(limit):
-        raise error(what, where=where, limit=f"{bound(limit)} {unit}", value=value, fix=larger(limit, value))
+        raise error(
+            what, where=where, limit=f"{bound(limit)} {unit}", value=value, fix=larger(limit, value)
+        )
 
 
 @contextlib.contextmanager
-def opened(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Iterator[BinaryIO]:
-    """The regular file at `path` of at most `limit` bytes (None: any size), open for reading. Raises `error`."""
+def opened(
+    path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError
+) -> Iterator[BinaryIO]:
+    """The regular file at `path` of at most `limit` bytes (None: any size), open for reading.
+    Raises `error`.
+    """
     try:
-        _require_regular(os.stat(path), path, error)            # before: opening a device can have effects
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-                         | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError) as reason:                     # ValueError: a NUL in the name
-        raise error("cannot read", where=path, value=getattr(reason, "strerror", None) or reason) from None
+        _require_regular(os.stat(path), path, error)  # before: opening a device can have effects
+        handle = os.open(
+            path,
+            os.O_RDONLY
+            | getattr(os, "O_NONBLOCK", 0)
+            | getattr(os, "O_CLOEXEC", 0)
+            | getattr(os, "O_BINARY", 0),
+        )
+    except (OSError, ValueError) as reason:  # ValueError: a NUL in the name
+        raise error(
+            "cannot read", where=path, value=getattr(reason, "strerror", None) or reason
+        ) from None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _require_regular(status, path, error)
@@ -95,7 +129,9 @@ def _require_regular(status: os.stat_result, path: str | Path, error: type[Scmrl
 
 
 def refuse_special(path: str | Path, *, error: type[ScmrlError] = BundleError) -> None:
-    """Raise `error` for a device, a pipe or a socket; what is missing or a directory is for its reader to refuse."""
+    """Raise `error` for a device, a pipe or a socket; what is missing or a directory is for its
+    reader to refuse.
+    """
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -105,7 +141,9 @@ def refuse_special(path: str | Path, *, error: type[ScmrlError] = BundleError) -
 
 
 def regular(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Path:
-    """`path`, for a library that opens files by name, once it is known to be what `opened` takes. Raises `error`."""
+    """`path`, for a library that opens files by name, once it is known to be what `opened` takes.
+    Raises `error`.
+    """
     with opened(path, limit, error=error):
         return Path(path)
 
@@ -117,7 +155,9 @@ def read_bytes(path: str | Path, limit: int, *, error: type[ScmrlError] = Bundle
             data = file.read(bound(limit) + 1)
         except OSError as reason:
             raise error("cannot read", where=path, value=reason.strerror or reason) from None
-        check_bound("file is too large", len(data), limit, where=path, error=error)     # it grew meanwhile
+        check_bound(
+            "file is too large", len(data), limit, where=path, error=error
+        )  # it grew meanwhile
         return data
 
 
@@ -127,7 +167,9 @@ def read_text(path: str | Path, limit: int, *, error: type[ScmrlError] = BundleE
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as reason:
-        raise error("not UTF-8 text", where=path, value=f"{reason.reason} at byte {reason.start}") from None
+        raise error(
+            "not UTF-8 text", where=path, value=f"{reason.reason} at byte {reason.start}"
+        ) from None
 
 
 def sha256(path: str | Path, *, error: type[ScmrlError] = BundleError) -> str:
@@ -141,11 +183,18 @@ def sha256(path: str | Path, *, error: type[ScmrlError] = BundleError) -> str:
 
 # ---- JSON and TOML -------------------------------------------------------------------------------
 
+
 def read_json(path: str | Path, *, error: type[ScmrlError] = BundleError) -> dict:
     """The JSON object in a file. Raises `error` naming the field that breaks a rule."""
     text = read_text(path, JSON_BYTES, error=error)
-    check_bound("JSON has too many values", text.count(",") + text.count("[") + text.count("{"), JSON_VALUES,
-                where=path, error=error, unit="values")
+    check_bound(
+        "JSON has too many values",
+        text.count(",") + text.count("[") + text.count("{"),
+        JSON_VALUES,
+        where=path,
+        error=error,
+        unit="values",
+    )
     try:
         table = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as reason:
@@ -160,7 +209,9 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
     table = dict(pairs)
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"a key is there twice: {next(key for key in keys if keys.count(key) > 1)!r}")
+        raise ValueError(
+            f"a key is there twice: {next(key for key in keys if keys.count(key) > 1)!r}"
+        )
     return table
 
 
@@ -173,10 +224,12 @@ def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError
     """The table of a TOML text."""
     try:
         import tomllib
-    except ModuleNotFoundError:                     # Python 3.10
+    except ModuleNotFoundError:  # Python 3.10
         import tomli as tomllib
     dots = max((line.count(".") for line in text.splitlines()), default=0)
-    check_bound("TOML has too many dots in a line", dots, TOML_DOTS, where=where, error=error, unit="dots")
+    check_bound(
+        "TOML has too many dots in a line", dots, TOML_DOTS, where=where, error=error, unit="dots"
+    )
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as reason:
@@ -186,7 +239,9 @@ def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError
 
 
 def check_values(table: dict, where: object, error: type[ScmrlError]) -> None:
-    """Raise `error` for a value that no file of scmrl has: nested too deep, beyond 64 bits, not finite, a date."""
+    """Raise `error` for a value that no file of scmrl has: nested too deep, beyond 64 bits, not
+    finite, a date.
+    """
     waiting: list[tuple[object, str, int]] = [(table, "", 0)]
     while waiting:
         value, name, depth = waiting.pop()
@@ -194,46 +249,77 @@ def check_values(table: dict, where: object, error: type[ScmrlError]) -> None:
             if depth > DEPTH:
                 raise error("nested too deep", where=f"{where}: {name[:80]}", limit=DEPTH)
             parts = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [(part, f"{name}.{key}" if name else str(key), depth + 1) for key, part in parts
-                        if not isinstance(part, str)]
+            waiting += [
+                (part, f"{name}.{key}" if name else str(key), depth + 1)
+                for key, part in parts
+                if not isinstance(part, str)
+            ]
         elif isinstance(value, int):
             if value not in INTEGERS:
-                raise error("integer does not fit 64 bits", where=f"{where}: {name}",
-                            value=f"one of {value.bit_length()} bits")
+                raise error(
+                    "integer does not fit 64 bits",
+                    where=f"{where}: {name}",
+                    value=f"one of {value.bit_length()} bits",
+                )
         elif isinstance(value, float):
             if not math.isfinite(value):
                 raise error("must be a finite number", where=f"{where}: {name}", value=value)
         elif value is not None:
-            raise error("must be a number, text, true or false", where=f"{where}: {name}",
-                        value=type(value).__name__)
+            raise error(
+                "must be a number, text, true or false",
+                where=f"{where}: {name}",
+                value=type(value).__name__,
+            )
 
 
 # ---- npz -----------------------------------------------------------------------------------------
 
-def read_arrays(path: str | Path, limit: int = ARRAYS_BYTES, *, kinds: str = NUMBERS,
-                error: type[ScmrlError] = BundleError) -> dict[str, np.ndarray]:
-    """All arrays of an npz that unpacks to at most `limit` bytes, of types of `kinds`; never unpickles.
+
+def read_arrays(
+    path: str | Path,
+    limit: int = ARRAYS_BYTES,
+    *,
+    kinds: str = NUMBERS,
+    error: type[ScmrlError] = BundleError,
+) -> dict[str, np.ndarray]:
+    """All arrays of an npz that unpacks to at most `limit` bytes, of types of `kinds`; never
+    unpickles.
 
     Raises `error`.
     """
     with opened(path, limit, error=error) as file:
         try:
-            check_bound("archive has too many members", _members(file), MEMBERS, where=path, error=error,
-                        unit="members")
+            check_bound(
+                "archive has too many members",
+                _members(file),
+                MEMBERS,
+                where=path,
+                error=error,
+                unit="members",
+            )
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                check_bound("archive unpacks to too much", sum(m.file_size for m in members), limit, where=path,
-                            error=error)
+                check_bound(
+                    "archive unpacks to too much",
+                    sum(m.file_size for m in members),
+                    limit,
+                    where=path,
+                    error=error,
+                )
                 names = [member.filename.removesuffix(".npy") for member in members]
                 if len(set(names)) < len(names):
                     raise ValueError("two members of one name")
-                return {name: _array(archive, member, kinds) for name, member in zip(names, members)}
+                return {
+                    name: _array(archive, member, kinds) for name, member in zip(names, members)
+                }
         except ScmrlError:
             raise
         except OSError as reason:
             raise error("cannot read", where=path, value=reason.strerror or reason) from None
-        except Exception as reason:     # zipfile, zlib and numpy raise a dozen kinds on corrupt bytes
-            raise error("not a valid npz archive", where=path, value=f"{type(reason).__name__} {reason}") from None
+        except Exception as reason:  # zipfile, zlib and numpy raise a dozen kinds on corrupt bytes
+            raise error(
+                "not a valid npz archive", where=path, value=f"{type(reason).__name__} {reason}"
+            ) from None
 
 
 def _members(file: BinaryIO) -> int:
@@ -253,7 +339,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.
     with archive.open(member) as stream:
         head = io.BytesIO(stream.read(HEADER_BYTES))
         version = np.lib.format.read_magic(head)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
         if version not in readers:
             raise ValueError(f"{member.filename}: format {version} is not read")
         shape, columns_first, dtype = readers[version](head)
@@ -261,19 +350,25 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.
             raise ValueError(f"{member.filename}: holds {dtype}, which is no array of numbers")
         size, said = member.file_size - head.tell(), math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or said != size:
-            raise ValueError(f"{member.filename}: {size} bytes do not make an array {list(shape)} of {dtype}")
+            raise ValueError(
+                f"{member.filename}: {size} bytes do not make an array {list(shape)} of {dtype}"
+            )
         flat = np.empty(math.prod(shape), dtype)
-        _fill(memoryview(flat.view(np.uint8)) if size else memoryview(bytearray()), head.read(), stream)
+        _fill(
+            memoryview(flat.view(np.uint8)) if size else memoryview(bytearray()),
+            head.read(),
+            stream,
+        )
     array = flat.reshape(shape, order="F" if columns_first else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _fill(out: memoryview, first: bytes, stream: BinaryIO) -> None:
     """`first` and what follows in `stream`, to the end, so that its checksum is checked."""
-    out[:len(first)] = first
+    out[: len(first)] = first
     place = len(first)
     while place < len(out):
-        if not (count := stream.readinto(out[place:place + BLOCK])):
+        if not (count := stream.readinto(out[place : place + BLOCK])):
             raise ValueError("the archive is cut off")
         place += count
     if stream.read(1):

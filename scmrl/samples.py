@@ -10,7 +10,7 @@ import numpy as np
 
 HELD_OUT, TRAINING, CALIBRATION, MADE_UP = "held out", "training", "calibration", "made up"
 GIVEN, OTHER, UNKNOWN = "given", "other data", "unknown"
-KINDS = {                                       # kind: as an adjective, and what it means
+KINDS = {  # kind: as an adjective, and what it means
     HELD_OUT: ("held-out", "not trained on"),
     TRAINING: ("training", "trained on"),
     CALIBRATION: ("calibration", "the scales were chosen on them"),
@@ -27,8 +27,8 @@ LABELS = (TRUE, NETWORK, NONE, UNKNOWN)
 class Origin:
     """Kind of the samples (`KINDS`) and of their labels (`LABELS`).
 
-    Labels of the kind "float network" are the classes that the network itself gave before it was quantised: to equal
-    them is agreement, and no accuracy.
+    Labels of the kind "float network" are the classes that the network itself gave before it was
+    quantised: to equal them is agreement, and no accuracy.
     """
 
     samples: str = UNKNOWN
@@ -44,15 +44,23 @@ class Origin:
 
 
 def origin_of(training: dict) -> Origin:
-    """That of a bundle which does not say it (scmrl 0.1), from its training settings: where they leave no doubt."""
+    """That of a bundle which does not say it (scmrl 0.1), from its training settings: where they
+    leave no doubt.
+    """
     if "imported" in training:
-        labels = {"given": TRUE, "classes of the float network": NETWORK}.get(training.get("labels"), UNKNOWN)
-        return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)   # only calibration data bring labels
+        labels = {"given": TRUE, "classes of the float network": NETWORK}.get(
+            training.get("labels"), UNKNOWN
+        )
+        return Origin(
+            CALIBRATION if labels == TRUE else UNKNOWN, labels
+        )  # only calibration data bring labels
     return Origin(HELD_OUT, TRUE) if training.get("dataset") else Origin()
 
 
 def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
-    """Hash of encoded samples {name: [S, ...]} and their labels [S]: equal where they are the very same samples."""
+    """Hash of encoded samples {name: [S, ...]} and their labels [S]: equal where they are the very
+    same samples.
+    """
     digest = hashlib.sha256()
     for name, x in (*sorted(inputs.items()), ("y", np.asarray(labels, np.int64))):
         digest.update(f"{name} {x.dtype} {x.shape}".encode())

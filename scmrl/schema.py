@@ -1,4 +1,5 @@
-"""What a file's values must look like, said once as a table of kinds, and checked whole before anything is used.
+"""What a file's values must look like, said once as a table of kinds, and checked whole before
+anything is used.
 
     BUNDLE = Table({"schema": Integer(1, 1), "profile": Text(), "classes": List(Text())}, optional={"note": Text()})
     BUNDLE.check(table, "bundle.json", BundleError)        raises: bundle.json: classes.2: must be text (got int)
@@ -36,7 +37,9 @@ class Integer(Kind):
         if isinstance(value, bool) or not isinstance(value, int):
             _refuse("an integer", value, where, error)
         if not self.low <= value <= self.high:
-            raise error("is out of range", where=where, limit=f"{self.low}..{self.high}", value=value)
+            raise error(
+                "is out of range", where=where, limit=f"{self.low}..{self.high}", value=value
+            )
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Number(Kind):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             _refuse("a number", value, where, error)
         if not self.low <= value <= self.high:
-            raise error("is out of range", where=where, limit=f"{self.low:g} to {self.high:g}", value=value)
+            raise error(
+                "is out of range", where=where, limit=f"{self.low:g} to {self.high:g}", value=value
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,9 @@ class Choice(Kind):
 
     def check(self, value, where, error):
         if value not in self.words:
-            raise error("unknown word", where=where, value=value, fix=nearest(str(value), self.words))
+            raise error(
+                "unknown word", where=where, value=value, fix=nearest(str(value), self.words)
+            )
 
 
 class Flag(Kind):
@@ -126,7 +133,12 @@ class List(Kind):
         if not isinstance(value, (list, tuple)):
             _refuse("a list", value, where, error)
         if not self.low <= len(value) <= self.high:
-            raise error("must have another length", where=where, limit=f"{self.low} to {self.high}", value=len(value))
+            raise error(
+                "must have another length",
+                where=where,
+                limit=f"{self.low} to {self.high}",
+                value=len(value),
+            )
         for i, part in enumerate(value):
             self.kind.check(part, f"{where}.{i}", error)
 
@@ -146,7 +158,9 @@ class Map(Kind):
 
 @dataclass(frozen=True)
 class Table(Kind):
-    """The `required` keys and any of the `optional` ones; others are refused unless it is `open`."""
+    """The `required` keys and any of the `optional` ones; others are refused unless it is
+    `open`.
+    """
 
     required: dict[str, Kind]
     optional: dict[str, Kind] = field(default_factory=dict)

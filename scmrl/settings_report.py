@@ -31,18 +31,30 @@ class ConfigReport(Report):
 
     @staticmethod
     def of_defaults() -> ConfigReport:
-        return ConfigReport(tuple(Row(name, list(default) if isinstance(default, tuple) else default,
-                                      setting.range, setting.meaning)
-                                  for name, default, setting in config.listed()))
+        return ConfigReport(
+            tuple(
+                Row(
+                    name,
+                    list(default) if isinstance(default, tuple) else default,
+                    setting.range,
+                    setting.meaning,
+                )
+                for name, default, setting in config.listed()
+            )
+        )
 
     def headline(self) -> dict[str, str]:
-        return {"settings": f"{len(self.settings)}, each with its default, its range and what it means",
-                "change one": "scmrl train --set KEY=VALUE, as in --set train.epochs=10",
-                "change more": "scmrl train --config FILE, as RUN/config.toml"}
+        return {
+            "settings": f"{len(self.settings)}, each with its default, its range and what it means",
+            "change one": "scmrl train --set KEY=VALUE, as in --set train.epochs=10",
+            "change more": "scmrl train --config FILE, as RUN/config.toml",
+        }
 
     def details(self) -> Iterator[object]:
         for row in self.settings:
             bounds = f"   ({row.range})" if row.range else ""
             line = f"{row.name} = {config.literal(row.default)}{bounds}"
             yield textwrap.fill(line, WIDTH, subsequent_indent=8 * " ", break_on_hyphens=False)
-            yield textwrap.fill(row.meaning, WIDTH, initial_indent=4 * " ", subsequent_indent=4 * " ")
+            yield textwrap.fill(
+                row.meaning, WIDTH, initial_indent=4 * " ", subsequent_indent=4 * " "
+            )

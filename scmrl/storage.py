@@ -30,8 +30,8 @@ from .reading import sha256
 
 STAGE = re.compile(re.escape(targets.LEFTOVER) + "[0-9a-f]{12}")
 STAGED = {"new", "old", lock.NAME}
-HERE = -100                             # AT_FDCWD: names are relative to the current directory
-SWAP = 2                                # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+HERE = -100  # AT_FDCWD: names are relative to the current directory
+SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 CANNOT_SWAP = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 
@@ -97,8 +97,12 @@ def _stage(place: Path, path: Path) -> Iterator[Path]:
             (stage / "new").mkdir()
             yield stage
     except OSError as error:
-        raise ScmrlError("cannot write", where=path, value=_why(error),
-                         fix="free some space or choose another place") from None
+        raise ScmrlError(
+            "cannot write",
+            where=path,
+            value=_why(error),
+            fix="free some space or choose another place",
+        ) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -110,13 +114,16 @@ def _why(error: OSError) -> str:
 def clear(directory: Path) -> None:
     """Remove what killed writes left in `directory`, and put back an old copy without successor."""
     try:
-        left = [entry for entry in os.scandir(directory) if STAGE.fullmatch(entry.name)
-                and entry.is_dir(follow_symlinks=False)]
+        left = [
+            entry
+            for entry in os.scandir(directory)
+            if STAGE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
     except OSError:
         return
     for entry in left:
         stage = Path(entry.path)
-        with contextlib.suppress(OSError, ScmrlError):          # another's, or another was faster
+        with contextlib.suppress(OSError, ScmrlError):  # another's, or another was faster
             if lock.owner(stage) is None and set(os.listdir(stage)) <= STAGED:
                 with lock.hold(stage, "clearing up"):
                     _put_back(stage / "old", directory)
@@ -167,8 +174,11 @@ def _take_along(source: Path, target: Path, *, again: bool = False) -> None:
     """
     for name in targets.strangers(source):
         if not again and os.path.lexists(target / name):
-            raise UsageError("not written by scmrl, and a file of scmrl needs its name",
-                             where=source / name, fix="move it away")
+            raise UsageError(
+                "not written by scmrl, and a file of scmrl needs its name",
+                where=source / name,
+                fix="move it away",
+            )
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _merge(source / name, target / name)
 
@@ -203,8 +213,11 @@ def _keep_mode(place: Path, new: Path) -> None:
 
 def _seal(directory: Path, kind: str) -> None:
     """Write the manifest, by which scmrl knows its own files again."""
-    files = {path.relative_to(directory).as_posix(): sha256(path)
-             for path in sorted(directory.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(directory).as_posix(): sha256(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
     text = json.dumps({"scmrl": __version__, "kind": kind, "files": files}, indent=1)
     (directory / targets.MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -223,7 +236,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if not (error.errno == errno.EINVAL and path.is_dir()):     # some file systems cannot
+        if not (error.errno == errno.EINVAL and path.is_dir()):  # some file systems cannot
             raise
     finally:
         os.close(descriptor)

@@ -22,33 +22,46 @@ from . import __version__
 from .errors import ScmrlError, UsageError, quoted
 
 GENERATOR = f"scmrl {__version__}"
-MANIFEST = "manifest.json"              # {"scmrl": version, "kind": kind, "files": {name: sha256}}
-LOCK, LEFTOVER = "scmrl.lock", ".scmrl-"        # nobody's files: they go when their process does
+MANIFEST = "manifest.json"  # {"scmrl": version, "kind": kind, "files": {name: sha256}}
+LOCK, LEFTOVER = "scmrl.lock", ".scmrl-"  # nobody's files: they go when their process does
 BUNDLE_FILES = ("bundle.json", "graph.json", "tensors.npz", "samples.npz")
-EXPORT_FILES = {                        # of scmrl 0.1, by target; the first tells the kind
+EXPORT_FILES = {  # of scmrl 0.1, by target; the first tells the kind
     "lava": ("lava/network.json", "lava/network.npz", "README.txt"),
     "netx": ("netx/model.net", "README.txt"),
     "nir": ("nir/model.nir", "nir/spikes.nir", "nir/effect.json", "README.txt"),
     "onnx": ("onnx/model.seq.onnx", "onnx/model.step.onnx", "README.txt"),
 }
-DIRECTORIES = {"bundle": "a bundle", "run": "a run", "sweep": "a sweep",
-               **{target: f"an export for {target}" for target in EXPORT_FILES}}
+DIRECTORIES = {
+    "bundle": "a bundle",
+    "run": "a run",
+    "sweep": "a sweep",
+    **{target: f"an export for {target}" for target in EXPORT_FILES},
+}
 REPORTS = ("deploy", "energy", "evaluate", "export", "import", "place", "robustness", "verify")
-MARKS = {                               # file kinds: by ending, what only scmrl writes into one
-    "page": dict.fromkeys((".html", ".htm"),
-                          (b'<meta name="generator" content="scmrl ', b"<footer>scmrl ")),
-    "picture": {".svg": (b"<dc:title>scmrl ",), ".png": (b"Software\0scmrl ",),
-                ".pdf": (b"/Creator (scmrl ",)},
-    "table": {".md": (b"Written by `scmrl ", b"Written by `python benchmarks/",
-                      b"\n`benchmarks/peers.py`.",
-                      b"# Kills\n\n`python benchmarks/kills.py ")},
+MARKS = {  # file kinds: by ending, what only scmrl writes into one
+    "page": dict.fromkeys(
+        (".html", ".htm"), (b'<meta name="generator" content="scmrl ', b"<footer>scmrl ")
+    ),
+    "picture": {
+        ".svg": (b"<dc:title>scmrl ",),
+        ".png": (b"Software\0scmrl ",),
+        ".pdf": (b"/Creator (scmrl ",),
+    },
+    "table": {
+        ".md": (
+            b"Written by `scmrl ",
+            b"Written by `python benchmarks/",
+            b"\n`benchmarks/peers.py`.",
+            b"# Kills\n\n`python benchmarks/kills.py ",
+        )
+    },
     "report": {".json": tuple(f'{{\n "command": "{name}"'.encode() for name in REPORTS)},
     "figures": {".json": (b'{\n "scmrl": "',)},
-    "profile": {".toml": ()},           # is filled in by its user, and so never replaced
+    "profile": {".toml": ()},  # is filled in by its user, and so never replaced
 }
-REPLACED_WHOLE = ("bundle", *EXPORT_FILES)      # the others are filled bit by bit
-MARKED_BYTES = 1 << 16                  # a mark lies that near to the beginning or the end
-LARGEST_TABLE = 16 << 20                # bytes of a manifest or a setting
+REPLACED_WHOLE = ("bundle", *EXPORT_FILES)  # the others are filled bit by bit
+MARKED_BYTES = 1 << 16  # a mark lies that near to the beginning or the end
+LARGEST_TABLE = 16 << 20  # bytes of a manifest or a setting
 
 
 def check(path: Path, kind: str, *, force: bool = False) -> None:
@@ -67,15 +80,21 @@ def check(path: Path, kind: str, *, force: bool = False) -> None:
 
 
 def real(path: Path) -> Path:
-    """Where `path` leads: links are followed, so that the link stays and what it names is written."""
+    """Where `path` leads: links are followed, so that the link stays and what it names is
+    written.
+    """
     return Path(os.path.realpath(path))
 
 
 def check_ending(path: Path, kind: str) -> None:
     """Raise `UsageError` where the name does not end as a file of that kind does."""
     if path.suffix.lower() not in MARKS[kind]:
-        raise UsageError(f"unknown kind of {kind}", where=path, limit=" or ".join(MARKS[kind]),
-                         value=path.suffix or "no ending")
+        raise UsageError(
+            f"unknown kind of {kind}",
+            where=path,
+            limit=" or ".join(MARKS[kind]),
+            value=path.suffix or "no ending",
+        )
 
 
 def _check_file(path: Path, place: Path, kind: str, mode: int | None, force: bool) -> None:
@@ -91,15 +110,21 @@ def _check_file(path: Path, place: Path, kind: str, mode: int | None, force: boo
     if not marks:
         raise UsageError("a file is there already", where=path, fix="choose another name")
     if not _marked(place, marks):
-        raise UsageError(f"a file is there that scmrl did not write as a {kind}", where=path,
-                         fix="choose another name, or move it away")
+        raise UsageError(
+            f"a file is there that scmrl did not write as a {kind}",
+            where=path,
+            fix="choose another name, or move it away",
+        )
     _ask(path, f"a {kind}", force)
 
 
 def _ask(path: Path, what: str, force: bool) -> None:
     if not force:
-        raise UsageError(f"{what} is there already", where=path,
-                         fix="give --force to replace it, or choose another name")
+        raise UsageError(
+            f"{what} is there already",
+            where=path,
+            fix="give --force to replace it, or choose another name",
+        )
 
 
 def _marked(place: Path, marks: tuple[bytes, ...]) -> bool:
@@ -116,18 +141,23 @@ def _marked(place: Path, marks: tuple[bytes, ...]) -> bool:
 def _check_directory(path: Path, place: Path, kind: str, mode: int | None, force: bool) -> None:
     what = DIRECTORIES[kind]
     if mode is not None and not stat.S_ISDIR(mode):
-        raise UsageError("there is no directory but a file", where=path,
-                         fix=f"choose another name for {what}")
+        raise UsageError(
+            "there is no directory but a file", where=path, fix=f"choose another name for {what}"
+        )
     if kind in REPLACED_WHOLE and place in (here := Path.cwd().resolve(), *here.parents):
-        raise UsageError("the current directory lies there", where=path,
-                         fix=f"name a new directory for {what}")
+        raise UsageError(
+            "the current directory lies there", where=path, fix=f"name a new directory for {what}"
+        )
     if not listed(place):
         return
     found = kind_of(place)
     if found != kind:
         holds = f"holds {DIRECTORIES[found]}" if found else "holds files that scmrl did not write"
-        raise UsageError(f"{holds}, and is never replaced by {what}", where=path,
-                         fix="choose another name, or move it away")
+        raise UsageError(
+            f"{holds}, and is never replaced by {what}",
+            where=path,
+            fix="choose another name, or move it away",
+        )
     _ask(path, what, force)
 
 
@@ -169,7 +199,9 @@ def own(directory: Path) -> set[str]:
 
 
 def strangers(directory: Path) -> list[str]:
-    """What lies in a directory of scmrl and is not its own, by name; whole directories by theirs."""
+    """What lies in a directory of scmrl and is not its own, by name; whole directories by
+    theirs.
+    """
     if not directory.is_dir():
         return []
     names = own(directory)
@@ -190,19 +222,29 @@ def strangers(directory: Path) -> list[str]:
 
 
 def apart(path: Path, bundle: Path) -> None:
-    """Raise `UsageError` where an export to `path` would lie in the way of the bundle it comes from."""
+    """Raise `UsageError` where an export to `path` would lie in the way of the bundle it comes
+    from.
+    """
     place, source = real(path), real(bundle)
     if place == source:
         raise UsageError("this is the model itself", where=path, fix="choose another directory")
     if source in place.parents and place.parent != source:
-        raise UsageError("this is inside the model", where=path,
-                         fix=f"choose a directory outside of {quoted(bundle)}")
+        raise UsageError(
+            "this is inside the model",
+            where=path,
+            fix=f"choose a directory outside of {quoted(bundle)}",
+        )
 
 
 def metadata(path: Path) -> dict[str, str | None]:
-    """What matplotlib's savefig is to write into a picture, so that scmrl knows it again; no date."""
-    return {".svg": {"Creator": GENERATOR, "Date": None}, ".png": {"Software": GENERATOR},
-            ".pdf": {"Creator": GENERATOR, "CreationDate": None}}[path.suffix.lower()]
+    """What matplotlib's savefig is to write into a picture, so that scmrl knows it again; no
+    date.
+    """
+    return {
+        ".svg": {"Creator": GENERATOR, "Date": None},
+        ".png": {"Software": GENERATOR},
+        ".pdf": {"Creator": GENERATOR, "CreationDate": None},
+    }[path.suffix.lower()]
 
 
 def _text(path: Path) -> str:

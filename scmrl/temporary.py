@@ -1,7 +1,8 @@
 """Directories for the time of a run, which a killed run leaves and the next one removes.
 
-Each is scmrl-WHAT-* in the system's temporary directory, held by a lock that the system lets go of when its owner
-ends (`lock`). So what a dead process left can be told from what a live one uses, and from what is no concern of ours.
+Each is scmrl-WHAT-* in the system's temporary directory, held by a lock that the system lets go of
+when its owner ends (`lock`). So what a dead process left can be told from what a live one uses, and
+from what is no concern of ours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from . import lock
 
 PREFIX = "scmrl-"
-YOUNG_S = 60.0                          # a directory that its owner may be about to lock
+YOUNG_S = 60.0  # a directory that its owner may be about to lock
 
 
 @contextlib.contextmanager
@@ -38,7 +39,9 @@ def directory(what: str) -> Iterator[Path]:
 
 
 def _empty(path: Path) -> None:
-    """Remove everything but the lock: what is left without one is never removed, unless it is empty."""
+    """Remove everything but the lock: what is left without one is never removed, unless it is
+    empty.
+    """
     for entry in list(os.scandir(path)):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,14 +1,17 @@
-"""Regenerate the spoken half of digits-av: English digits by eSpeak NG in many voices, 8 kHz mono 8-bit FLAC.
+"""Regenerate the spoken half of digits-av: English digits by eSpeak NG in many voices, 8 kHz mono
+8-bit FLAC.
 
     python scripts/make_digits_av.py [FOLDER]
 
 writes `digits_av_train.flac`, `digits_av_test.flac` (all clips of a split, one after the other) and
-`digits_av.json` (label, voice, pitch, speed, start and stop of every clip) into FOLDER, by default the
-package's own assets. The same eSpeak NG gives the same clips. Needs espeak-ng, librosa and soundfile.
+`digits_av.json` (label, voice, pitch, speed, start and stop of every clip) into FOLDER, by default
+the package's own assets. The same eSpeak NG gives the same clips. Needs espeak-ng, librosa and
+soundfile.
 
-A voice is an accent and a variant ("en-us+m1"). No variant, nor any relative of one (klatt, klatt2, ...),
-speaks in both splits, so a test clip always comes from a throat that training never heard. Left out:
-whispers, croaks, robots and the few variants that a linear probe trained on all others misses too often.
+A voice is an accent and a variant ("en-us+m1"). No variant, nor any relative of one (klatt, klatt2,
+...), speaks in both splits, so a test clip always comes from a throat that training never heard.
+Left out: whispers, croaks, robots and the few variants that a linear probe trained on all others
+misses too often.
 """
 
 from __future__ import annotations
@@ -27,24 +30,96 @@ import soundfile
 
 SEED = 20250218
 SAMPLE_RATE = 8000
-WORDS = "zero one two three four five six seven eight nine".split()
-ACCENTS = "en-us en-us-nyc en-gb en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-gb-x-gbcwmd en-029".split()
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+ACCENTS = [
+    "en-us",
+    "en-us-nyc",
+    "en-gb",
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-029",
+]
 VARIANTS = {
-    "train": ("m1 m2 m4 m5 m7 m8 f1 f3 f5 Alex Annie Denis Diogo Gene Henrique Hugo Jacky Mario Nguyen Storm "
-              "Tweaky adam announcer aunty benjamin boris caleb ed edward edward2 grandma grandpa iven iven3 "
-              "klatt klatt2 klatt3 klatt4 linda max michel miguel norbert pablo paul pedro rob robert sandro "
-              "steph").split(),
-    "test": "m3 m6 f2 f4 Andy Michael Mike belinda gustave john quincy victor".split(),
+    "train": [
+        "m1",
+        "m2",
+        "m4",
+        "m5",
+        "m7",
+        "m8",
+        "f1",
+        "f3",
+        "f5",
+        "Alex",
+        "Annie",
+        "Denis",
+        "Diogo",
+        "Gene",
+        "Henrique",
+        "Hugo",
+        "Jacky",
+        "Mario",
+        "Nguyen",
+        "Storm",
+        "Tweaky",
+        "adam",
+        "announcer",
+        "aunty",
+        "benjamin",
+        "boris",
+        "caleb",
+        "ed",
+        "edward",
+        "edward2",
+        "grandma",
+        "grandpa",
+        "iven",
+        "iven3",
+        "klatt",
+        "klatt2",
+        "klatt3",
+        "klatt4",
+        "linda",
+        "max",
+        "michel",
+        "miguel",
+        "norbert",
+        "pablo",
+        "paul",
+        "pedro",
+        "rob",
+        "robert",
+        "sandro",
+        "steph",
+    ],
+    "test": [
+        "m3",
+        "m6",
+        "f2",
+        "f4",
+        "Andy",
+        "Michael",
+        "Mike",
+        "belinda",
+        "gustave",
+        "john",
+        "quincy",
+        "victor",
+    ],
 }
-PER_DIGIT = {"train": 150, "test": 36}      # at least as many as the split has images of any digit
-PITCH = (15, 85)                            # eSpeak's scale 0..99, 50 is the voice's own
-SPEED = (115, 210)                          # words per minute
-SILENCE_DB = 40.0                           # what lies this far below a clip's loudest moment is trimmed
-SHORTEST, FAINTEST = 0.12, 0.01             # seconds, RMS: a clip below either is silent or broken
+PER_DIGIT = {"train": 150, "test": 36}  # at least as many as the split has images of any digit
+PITCH = (15, 85)  # eSpeak's scale 0..99, 50 is the voice's own
+SPEED = (115, 210)  # words per minute
+SILENCE_DB = 40.0  # what lies this far below a clip's loudest moment is trimmed
+SHORTEST, FAINTEST = 0.12, 0.01  # seconds, RMS: a clip below either is silent or broken
 
 
 def casting(split: str) -> list[dict]:
-    """Who says what: one row {label, voice, pitch, speed} per clip, all different, variants taken in turn."""
+    """Who says what: one row {label, voice, pitch, speed} per clip, all different, variants taken
+    in turn.
+    """
     rng = np.random.default_rng([SEED, *split.encode()])
     rows = []
     for label in range(len(WORDS)):
@@ -61,8 +136,17 @@ def casting(split: str) -> list[dict]:
 
 def speak(row: dict) -> np.ndarray:
     """One clip as int8 at 8 kHz: synthesised, resampled, trimmed, its peak at 120 of 127."""
-    command = ["espeak-ng", "-v", row["voice"], "-p", str(row["pitch"]), "-s", str(row["speed"]), "--stdout",
-               WORDS[row["label"]]]
+    command = [
+        "espeak-ng",
+        "-v",
+        row["voice"],
+        "-p",
+        str(row["pitch"]),
+        "-s",
+        str(row["speed"]),
+        "--stdout",
+        WORDS[row["label"]],
+    ]
     spoken = subprocess.run(command, capture_output=True, check=True).stdout
     with wave.open(io.BytesIO(spoken)) as reader:
         rate = reader.getframerate()
@@ -76,7 +160,9 @@ def speak(row: dict) -> np.ndarray:
 
 def synthesiser() -> str:
     """The version of eSpeak NG that speaks, as it names itself."""
-    line = subprocess.run(["espeak-ng", "--version"], capture_output=True, text=True, check=True).stdout
+    line = subprocess.run(
+        ["espeak-ng", "--version"], capture_output=True, text=True, check=True
+    ).stdout
     return line.split("  ")[0].strip()
 
 
@@ -94,10 +180,18 @@ def main() -> None:
         for row, clip, stop in zip(rows, clips, stops):
             row.update(start=int(stop) - len(clip), stop=int(stop))
         samples = np.concatenate(clips).astype(np.int16) << 8
-        soundfile.write(folder / f"digits_av_{split}.flac", samples, SAMPLE_RATE, subtype="PCM_S8",
-                        compression_level=1.0)
+        soundfile.write(
+            folder / f"digits_av_{split}.flac",
+            samples,
+            SAMPLE_RATE,
+            subtype="PCM_S8",
+            compression_level=1.0,
+        )
         lines.append(f'"{split}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]")
-        print(f"{split}: {len(rows)} clips, {len(VARIANTS[split])} variants, {stops[-1] / SAMPLE_RATE:.0f} s")
+        print(
+            f"{split}: {len(rows)} clips, {len(VARIANTS[split])} variants,"
+            f" {stops[-1] / SAMPLE_RATE:.0f} s"
+        )
     header = f'"synthesiser": {json.dumps(synthesiser())},\n"sample_rate": {SAMPLE_RATE},\n'
     (folder / "digits_av.json").write_text("{\n" + header + ",\n".join(lines) + "\n}\n")
 

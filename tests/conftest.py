@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:     # several files at a time: each keeps to one core
+if "PYTEST_XDIST_WORKER" in os.environ:  # several files at a time: each keeps to one core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -20,14 +20,27 @@ from scmrl.samples import HELD_OUT, TRUE, Origin
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
-# A shell that starts tests in the background has them ignore Ctrl-C, and so would every process that they start.
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would every process
+# that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take half a minute or more start first, so that no process waits at the end for another's; the first
-# trains in its own process, which compiles the kernels for all the processes that the others start.
-LONG = ("test_learning", "test_placement", "test_lava", "test_sweep", "test_benchmarks", "test_sweep_shared", "test_resume",
-        "test_processes", "test_kills", "test_published", "test_interrupts")
+# Files that take half a minute or more start first, so that no process waits at the end for
+# another's; the first trains in its own process, which compiles the kernels for all the processes
+# that the others start.
+LONG = (
+    "test_learning",
+    "test_placement",
+    "test_lava",
+    "test_sweep",
+    "test_benchmarks",
+    "test_sweep_shared",
+    "test_resume",
+    "test_processes",
+    "test_kills",
+    "test_published",
+    "test_interrupts",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -37,12 +50,14 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def scmrl(capsys):
     """Run a command in this process: (exit code, stdout, stderr)."""
+
     def run(*arguments):
         with pytest.raises(SystemExit) as leaving:
             cli.main([str(a) for a in arguments])
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         return leaving.value.code, out, err
+
     return run
 
 
@@ -50,6 +65,7 @@ def scmrl(capsys):
 def few():
     """Training on a part of the embedded data."""
     from few import patch
+
     with pytest.MonkeyPatch.context() as patched:
         patch(patched.setattr)
         yield
@@ -57,36 +73,59 @@ def few():
 
 @pytest.fixture(scope="session")
 def small_bundle() -> Bundle:
-    """Two graded inputs, convolution, pooling, AND, skips of two depths and a readout; 6 samples of 3 steps."""
+    """Two graded inputs, convolution, pooling, AND, skips of two depths and a readout; 6 samples of
+    3 steps.
+    """
     random = np.random.default_rng(5)
 
     def weight(*shape):
         return random.integers(-100, 128, shape).astype(np.int16)
 
     populations = (
-        Population("audio", (1, 8, 8), "input", bits=6), Population("visual", (1, 8, 8), "input", bits=6),
-        Population("audio.conv", (3, 8, 8), vth=4000, dv=2048, bias_mant=np.array([[[50]], [[-20]], [[0]]]),
-                   bias_exp=6),
+        Population("audio", (1, 8, 8), "input", bits=6),
+        Population("visual", (1, 8, 8), "input", bits=6),
+        Population(
+            "audio.conv",
+            (3, 8, 8),
+            vth=4000,
+            dv=2048,
+            bias_mant=np.array([[[50]], [[-20]], [[0]]]),
+            bias_exp=6,
+        ),
         Population("visual.conv", (3, 8, 8), vth=3000, dv=1000),
         Population("audio.pool", (3, 4, 4), vth=0, memoryless=True),
         Population("visual.pool", (3, 4, 4), vth=0, memoryless=True),
         Population("both", (3, 4, 4), vth=1, memoryless=True),
-        Population("readout", (4,), "readout", bias_mant=np.array([1, -2, 3, 0]), bias_exp=5))
+        Population("readout", (4,), "readout", bias_mant=np.array([1, -2, 3, 0]), bias_exp=5),
+    )
     synapses = (
         Conv2d("audio", "audio.conv", weight(3, 1, 3, 3), padding=(1, 1)),
         Conv2d("visual", "visual.conv", weight(3, 1, 3, 3), padding=(1, 1)),
         Window("audio.conv", "audio.pool", 1, (3, 3), (2, 2), (1, 1)),
         Window("visual.conv", "visual.pool", 1, (3, 3), (2, 2), (1, 1)),
-        OneToOne("audio.pool", "both", 1), OneToOne("visual.pool", "both", 1),
-        Dense("both", "readout", weight(4, 48)), Dense("audio.pool", "readout", weight(4, 48)),
-        Dense("visual.conv", "readout", weight(4, 192)))
+        OneToOne("audio.pool", "both", 1),
+        OneToOne("visual.pool", "both", 1),
+        Dense("both", "readout", weight(4, 48)),
+        Dense("audio.pool", "readout", weight(4, 48)),
+        Dense("visual.conv", "readout", weight(4, 192)),
+    )
     graph = Graph(populations, synapses, 3, ("a", "b", "c", "d")).check()
-    inputs = {name: (random.integers(0, 64, (6, 3, 1, 8, 8)) * (random.random((6, 3, 1, 8, 8)) < 0.5)).astype(np.uint8)
-              for name in ("audio", "visual")}
+    inputs = {
+        name: (
+            random.integers(0, 64, (6, 3, 1, 8, 8)) * (random.random((6, 3, 1, 8, 8)) < 0.5)
+        ).astype(np.uint8)
+        for name in ("audio", "visual")
+    }
     trained = dataclasses.replace(reference.run(graph, inputs), backend="training")
-    return Bundle(graph, inputs, np.array([0, 1, 2, 3, 0, 1]), trained,
-                  metrics={"test_accuracy": 0.5, "test_correct": 3}, training={"dataset": "digits-av"},
-                  origin=Origin(HELD_OUT, TRUE))
+    return Bundle(
+        graph,
+        inputs,
+        np.array([0, 1, 2, 3, 0, 1]),
+        trained,
+        metrics={"test_accuracy": 0.5, "test_correct": 3},
+        training={"dataset": "digits-av"},
+        origin=Origin(HELD_OUT, TRUE),
+    )
 
 
 @pytest.fixture
@@ -97,10 +136,12 @@ def model(small_bundle, tmp_path):
 
 
 def shared_names() -> set[str]:
-    """Names in shared memory that no living process has mapped: others' programs have theirs there too.
+    """Names in shared memory that no living process has mapped: others' programs have theirs there
+    too.
 
-    Left out is what the C library calls a semaphore while it makes one: SIGKILL within `sem_open` leaves that name,
-    and of two test files that run at a time, the other one may have killed such a process.
+    Left out is what the C library calls a semaphore while it makes one: SIGKILL within `sem_open`
+    leaves that name, and of two test files that run at a time, the other one may have killed such a
+    process.
     """
     mapped = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
@@ -108,13 +149,15 @@ def shared_names() -> set[str]:
             lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             continue
-        mapped |= {int(line.split()[4]) for line in lines if "/dev/shm/" in line}       # by inode: semaphores are renamed
+        mapped |= {
+            int(line.split()[4]) for line in lines if "/dev/shm/" in line
+        }  # by inode: semaphores are renamed
     names = set()
     for entry in os.scandir("/dev/shm"):
         if re.fullmatch(r"sem\.[A-Za-z0-9]{6}", entry.name):
             continue
         try:
             names |= {entry.name} if entry.stat().st_ino not in mapped else set()
-        except OSError:                         # just gone
+        except OSError:  # just gone
             continue
     return names

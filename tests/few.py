@@ -9,6 +9,7 @@ def patch(put):
     """`put(place, name, value)` makes training read a part of each split."""
     from scmrl import data
     from scmrl.train import feed
+
     loaded = {}
 
     def load(name, *, split, **how):
@@ -19,4 +20,5 @@ def patch(put):
             rows = np.linspace(0, len(pairs) - 1, PARTS[split]).astype(int)
             loaded[split] = pairs.take(np.unique(rows))
         return loaded[split]
+
     put(feed, "load", load)

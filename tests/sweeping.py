@@ -13,8 +13,14 @@ from pathlib import Path
 import pytest
 
 # About the smallest training there is: four seconds beside the start of its process.
-TINY = ['--set=model.modalities=["audio"]', "--set=model.width=8", "--set=model.steps=1",
-        "--set=model.attention=none", "--set=train.batch=128", "--set=train.validation=0.5"]
+TINY = [
+    '--set=model.modalities=["audio"]',
+    "--set=model.width=8",
+    "--set=model.steps=1",
+    "--set=model.attention=none",
+    "--set=train.batch=128",
+    "--set=train.validation=0.5",
+]
 
 
 @pytest.fixture
@@ -24,9 +30,17 @@ def sweep():
 
     def start(*options: object) -> subprocess.Popen:
         command = [sys.executable, "-m", "scmrl", "sweep", *map(str, options)]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "OMP_NUM_THREADS": "1"}))
+        started.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        )
         return started[-1]
+
     yield start
     for process in started:
         process.kill()
@@ -47,8 +61,11 @@ def until(condition: Callable[[], object], process: subprocess.Popen, seconds: f
 def children(parent: int) -> list[int]:
     """Processes that the parent's threads started."""
     with contextlib.suppress(OSError):
-        return [int(pid) for task in Path(f"/proc/{parent}/task").iterdir()
-                for pid in (task / "children").read_text().split()]
+        return [
+            int(pid)
+            for task in Path(f"/proc/{parent}/task").iterdir()
+            for pid in (task / "children").read_text().split()
+        ]
     return []
 
 

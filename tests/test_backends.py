@@ -15,8 +15,10 @@ HERE = ("reference", "simulator")
 
 def test_an_unknown_backend_is_refused_with_the_nearest():
     graph, _ = GRAPHS["single_neuron"]()
-    with pytest.raises(UsageError,
-                       match="simulatr: no such backend; did you mean 'simulator'.*lava, lava-inprocess"):
+    with pytest.raises(
+        UsageError,
+        match="simulatr: no such backend; did you mean 'simulator'.*lava, lava-inprocess",
+    ):
         open_backend("simulatr", graph)
 
 
@@ -61,4 +63,6 @@ def test_a_deadline_must_be_positive(seconds):
 def test_the_reference_backend_is_the_reference():
     graph, inputs = GRAPHS["current_wraps_by_memory"]()
     expected, got = reference.run(graph, inputs), open_backend("reference", graph).run(inputs)
-    assert np.array_equal(expected.spikes["y"], got.spikes["y"]) and expected.overflow == got.overflow
+    assert (
+        np.array_equal(expected.spikes["y"], got.spikes["y"]) and expected.overflow == got.overflow
+    )

@@ -1,4 +1,6 @@
-"""Every benchmark starts and comes to its end in a small form. What it measures is no matter here."""
+"""Every benchmark starts and comes to its end in a small form. What it measures is no matter
+here.
+"""
 
 import json
 import runpy
@@ -35,18 +37,30 @@ def bench(monkeypatch, capsys):
             torch.set_num_threads(threads[0])
             numba.set_num_threads(threads[1])
         return capsys.readouterr().out
+
     return run
 
 
 def test_each_has_a_test():
-    names = {path.stem for path in BENCHMARKS.glob("*.py")} - {"runs", "written"}      # what several share
-    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert names and {name for name in names if f"{name}.py" not in text and f"import {name}" not in text} == set()
+    names = {path.stem for path in BENCHMARKS.glob("*.py")} - {
+        "runs",
+        "written",
+    }  # what several share
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")
+    )
+    assert (
+        names
+        and {name for name in names if f"{name}.py" not in text and f"import {name}" not in text}
+        == set()
+    )
 
 
 def test_throughput(bench, tmp_path):
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    assert "samples per second" in bench("throughput.py", "--small", "--threads", 1, "--out", tmp_path)
+    assert "samples per second" in bench(
+        "throughput.py", "--small", "--threads", 1, "--out", tmp_path
+    )
     table = json.loads((tmp_path / "throughput.json").read_text())["samples_per_s"]
     assert set(table) == {"demo", "shallow"}
     for row in table.values():
@@ -56,13 +70,28 @@ def test_throughput(bench, tmp_path):
 
 def test_training(bench, tmp_path):
     assert "x 1.00" in bench("training.py", "--small", "--out", tmp_path / "t.json")
-    assert set(json.loads((tmp_path / "t.json").read_text())["figures"]) == {"plain", "ccssa", "binary"}
+    assert set(json.loads((tmp_path / "t.json").read_text())["figures"]) == {
+        "plain",
+        "ccssa",
+        "binary",
+    }
 
 
 def test_scale(tmp_path):
     """In a process of its own: it starts others."""
-    done = subprocess.run([sys.executable, str(BENCHMARKS / "scale.py"), "--synapses", "2e6", "--out",
-                           str(tmp_path / "s.json")], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(BENCHMARKS / "scale.py"),
+            "--synapses",
+            "2e6",
+            "--out",
+            str(tmp_path / "s.json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     networks = json.loads((tmp_path / "s.json").read_text())["networks"]
     assert {row["network"] for row in networks} == {"dense", "chain", "loihi1", "conv", "mixed"}
@@ -83,7 +112,11 @@ def runs(tmp_path_factory):
 def test_hard_digits(bench, runs):
     """Trains one model, in a process of its own."""
     said = bench("hard_digits.py", "--small", "--out", runs / "hard", "--write", runs / "hard.md")
-    assert "| full | " in said and "retrieval" in said and said.strip() in (runs / "hard.md").read_text()
+    assert (
+        "| full | " in said
+        and "retrieval" in said
+        and said.strip() in (runs / "hard.md").read_text()
+    )
 
 
 def test_comparison(bench, scmrl, runs):
@@ -96,10 +129,22 @@ def test_comparison(bench, scmrl, runs):
     finally:
         sys.path.remove(str(BENCHMARKS))
     out = runs / "comparison"
-    ours, published = (folder(out / "sum", name, 42) for name in ("ours", "CCSSA, published, float"))
+    ours, published = (
+        folder(out / "sum", name, 42) for name in ("ours", "CCSSA, published, float")
+    )
     shutil.copytree(folder(runs / "hard", "full", 42), ours)
-    code, *_ = scmrl("train", "--out", published, "--seed", 42, *SMALL, "--set=model.attention=ccssa",
-                     "--set=model.embedding=shallow", "--set=model.width=16", "--json")
+    code, *_ = scmrl(
+        "train",
+        "--out",
+        published,
+        "--seed",
+        42,
+        *SMALL,
+        "--set=model.attention=ccssa",
+        "--set=model.embedding=shallow",
+        "--set=model.width=16",
+        "--json",
+    )
     assert code == 0
     said = bench("comparison.py", "sum", "--small", "--out", out)
     assert "| CCSSA, published, float | " in said and "| ours | " in said
@@ -110,12 +155,19 @@ def test_peers(bench, runs, tmp_path):
         pytest.importorskip(library, reason=f"{library} is not installed")
     if not (runs / "hard").is_dir():
         pytest.skip("the test of hard_digits makes a run")
-    said = bench("peers.py", runs / "hard" / "full-42", "--samples", 4, "--out", tmp_path / "peers.md")
+    said = bench(
+        "peers.py", runs / "hard" / "full-42", "--samples", 4, "--out", tmp_path / "peers.md"
+    )
     assert said.rstrip().endswith("kept") and "Kept." in (tmp_path / "peers.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["comparison.py", "hard_digits.py"])
 def test_recordings_are_asked_for(name):
     words = ["sum"] if name == "comparison.py" else []
-    done = subprocess.run([sys.executable, str(BENCHMARKS / name), *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2 and "--data-dir is needed" in done.stderr

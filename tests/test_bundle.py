@@ -1,4 +1,5 @@
-"""A frozen model on disk: what is written comes back, what is damaged is refused in one line, nothing is half-written.
+"""A frozen model on disk: what is written comes back, what is damaged is refused in one line,
+nothing is half-written.
 """
 
 import json
@@ -37,7 +38,7 @@ def test_nothing_here_says_what_was_looked_for(tmp_path):
 def test_missing_truncated_and_changed_files_are_named(model, name):
     path = model / "bundle" / name
     whole = path.read_bytes()
-    path.write_bytes(whole[:len(whole) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BundleError, match=f"{name}.*corrupt"):
         bundle.load(model)
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -68,18 +69,22 @@ def damaged(model, name, content: bytes):
 def disposable(small_bundle, tmp_path_factory):
     path = tmp_path_factory.mktemp("model")
     small_bundle.save(path / "bundle")
-    return path, {name: (path / "bundle" / name).read_bytes() for name in (*bundle.FILES, "bundle.json")}
+    return path, {
+        name: (path / "bundle" / name).read_bytes() for name in (*bundle.FILES, "bundle.json")
+    }
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(bundle.FILES), st.integers(0, 10**9), st.integers(0, 255), st.binary(max_size=8))
+@given(
+    st.sampled_from(bundle.FILES), st.integers(0, 10**9), st.integers(0, 255), st.binary(max_size=8)
+)
 def test_any_damage_is_a_scmrl_error_or_harmless(disposable, name, where, value, more):
     path, whole = disposable
     for file, content in whole.items():
         (path / "bundle" / file).write_bytes(content)
     content = bytearray(whole[name])
     content[where % len(content)] = value
-    content[where % len(content):where % len(content)] = more
+    content[where % len(content) : where % len(content)] = more
     damaged(path, name, bytes(content))
     try:
         bundle.load(path)
@@ -88,10 +93,21 @@ def test_any_damage_is_a_scmrl_error_or_harmless(disposable, name, where, value,
 
 
 @settings(max_examples=100)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                        st.sampled_from(["steps", "classes", "populations", "synapses", "kind", "name", "shape"]),
-                        inner, max_size=4)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["steps", "classes", "populations", "synapses", "kind", "name", "shape"]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    )
+)
 def test_any_json_is_a_graph_or_a_graph_error(table):
     with pytest.raises(GraphError):
         from_tables(table, {})
@@ -127,10 +143,13 @@ def test_pickles_are_never_read(tmp_path):
         read_arrays(tmp_path / "text.npz")
 
 
-# ---- python tests/test_bundle.py N: N damaged bundles, each refused in one line or harmless ------------------------
+# ---- python tests/test_bundle.py N: N damaged bundles, each refused in one line or harmless ------
+
 
 def fuzz(count: int, bundle_bytes: dict[str, bytes], path, seed: int = 0) -> dict[str, int]:
-    """Damage one file of a bundle `count` times (its recorded hash follows, so that the readers meet the damage)."""
+    """Damage one file of a bundle `count` times (its recorded hash follows, so that the readers
+    meet the damage).
+    """
     random = np.random.default_rng(seed)
     found = {"refused": 0, "harmless": 0}
     for _ in range(count):
@@ -143,7 +162,7 @@ def fuzz(count: int, bundle_bytes: dict[str, bytes], path, seed: int = 0) -> dic
             if kind == 0:
                 content[at] = random.integers(256)
             elif kind == 1:
-                del content[at:at + random.integers(1, 64)]
+                del content[at : at + random.integers(1, 64)]
             elif kind == 2:
                 content[at:at] = random.bytes(random.integers(1, 16))
             else:
@@ -174,8 +193,16 @@ if __name__ == "__main__":
     from conftest import small_bundle as fixture
 
     with tempfile.TemporaryDirectory() as directory:
-        model = fixture.__wrapped__() if hasattr(fixture, "__wrapped__") else fixture._fixture_function()
+        model = (
+            fixture.__wrapped__()
+            if hasattr(fixture, "__wrapped__")
+            else fixture._fixture_function()
+        )
         model.save(Path(directory) / "bundle")
-        content = {n: (Path(directory) / "bundle" / n).read_bytes() for n in (*bundle.FILES, "bundle.json")}
-        print(fuzz(int(sys.argv[1]), content, Path(directory)),
-              f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
+        content = {
+            n: (Path(directory) / "bundle" / n).read_bytes() for n in (*bundle.FILES, "bundle.json")
+        }
+        print(
+            fuzz(int(sys.argv[1]), content, Path(directory)),
+            f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB",
+        )

@@ -24,8 +24,13 @@ def alive(pid: int) -> bool:
 
 def test_a_bound_command_keeps_its_streams_words_and_exit_code():
     code = "import sys; print(sys.argv[1:]); sys.exit(len(sys.stdin.read()))"
-    done = subprocess.run(children.bound([sys.executable, "-c", code, "a b", "--", "-I"]), input="four",
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        children.bound([sys.executable, "-c", code, "a b", "--", "-I"]),
+        input="four",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (4, "['a b', '--', '-I']\n", "")
 
 

@@ -11,16 +11,27 @@ from scmrl.errors import DataError, MismatchError
 from scmrl.graph import Dense, Graph, Population
 
 S, T, N = 2, 3, 4
-GRAPH = Graph((Population("in", (2,), "input"), Population("out", (2,), "readout"),
-               Population("b", (2, 2)), Population("a", (N,))),
-              (Dense("in", "b", np.ones((4, 2), int)), Dense("b", "a", np.ones((4, 4), int)),
-               Dense("a", "out", np.ones((2, 4), int))))
+GRAPH = Graph(
+    (
+        Population("in", (2,), "input"),
+        Population("out", (2,), "readout"),
+        Population("b", (2, 2)),
+        Population("a", (N,)),
+    ),
+    (
+        Dense("in", "b", np.ones((4, 2), int)),
+        Dense("b", "a", np.ones((4, 4), int)),
+        Dense("a", "out", np.ones((2, 4), int)),
+    ),
+)
 
 
 def activity(backend="reference", dtype=np.uint8):
     rng = np.random.default_rng(0)
-    spikes = {"a": rng.integers(0, 2, (S, T, N)).astype(dtype),
-              "b": rng.integers(0, 2, (S, T, 2, 2)).astype(dtype)}
+    spikes = {
+        "a": rng.integers(0, 2, (S, T, N)).astype(dtype),
+        "b": rng.integers(0, 2, (S, T, 2, 2)).astype(dtype),
+    }
     return Activity(spikes, {"out": rng.integers(-99, 99, (S, T, 2))}, backend, "1")
 
 
@@ -66,7 +77,9 @@ def test_readout_membranes_are_compared():
 def test_require_says_who_differs_where():
     got = activity("lava")
     got.spikes["a"][0, 1, 2] ^= 1
-    with pytest.raises(MismatchError, match=r"lava differs from reference in 1 of 60 values.*a: sample 0"):
+    with pytest.raises(
+        MismatchError, match=r"lava differs from reference in 1 of 60 values.*a: sample 0"
+    ):
         compare(GRAPH, activity(), got).require()
 
 
@@ -92,12 +105,30 @@ def test_at_low_rates_spikes_disagree_where_values_agree():
     spikes = np.zeros((1, 40, 1), np.uint8)
     expected, got = spikes.copy(), spikes.copy()
     expected[0, [3, 20], 0], got[0, [4, 20, 30], 0] = 1, 1
-    graph = Graph((Population("in", (1,), "input"), Population("a", (1,)), Population("out", (1,), "readout")),
-                  (Dense("in", "a", np.ones((1, 1), int)), Dense("a", "out", np.ones((1, 1), int))))
+    graph = Graph(
+        (
+            Population("in", (1,), "input"),
+            Population("a", (1,)),
+            Population("out", (1,), "readout"),
+        ),
+        (Dense("in", "a", np.ones((1, 1), int)), Dense("a", "out", np.ones((1, 1), int))),
+    )
     rest = {"out": np.ones((1, 40, 1), np.int64)}
-    result = compare(graph, Activity({"a": expected}, rest, "reference", "1"), Activity({"a": got}, rest, "x", "1"))
+    result = compare(
+        graph,
+        Activity({"a": expected}, rest, "reference", "1"),
+        Activity({"a": got}, rest, "x", "1"),
+    )
     assert (result.mismatches, result.compared) == (3, 80)
     assert (result.spikes.recall, result.spikes.precision) == (1 / 2, 1 / 3)
-    assert (result.spikes.expected, result.spikes.got, result.spikes.both) == (2, 3, 1)     # no membrane among them
-    nothing = compare(graph, Activity({"a": spikes}, rest, "reference", "1"), Activity({"a": spikes}, rest, "x", "1"))
+    assert (result.spikes.expected, result.spikes.got, result.spikes.both) == (
+        2,
+        3,
+        1,
+    )  # no membrane among them
+    nothing = compare(
+        graph,
+        Activity({"a": spikes}, rest, "reference", "1"),
+        Activity({"a": spikes}, rest, "x", "1"),
+    )
     assert nothing.bit_exact and nothing.spikes.recall is None and nothing.spikes.precision is None

@@ -21,14 +21,27 @@ def skip_graph(steps: int = 4) -> Graph:
     """x -> a -> b -> out, with skips x -> b and a -> out."""
     ones = np.ones((3, 3), int)
     return Graph(
-        (Population("x", (3,), kind="input", bits=8), Population("a", (3,), vth=2, bias_mant=5),
-         Population("b", (3,), vth=1, memoryless=True), Population("out", (2,), kind="readout")),
-        (Dense("x", "a", ones), Dense("a", "b", ones), Dense("x", "b", -ones), Dense("a", "out", ones[:2]),
-         Dense("b", "out", ones[:2], exponent=1)), steps=steps)
+        (
+            Population("x", (3,), kind="input", bits=8),
+            Population("a", (3,), vth=2, bias_mant=5),
+            Population("b", (3,), vth=1, memoryless=True),
+            Population("out", (2,), kind="readout"),
+        ),
+        (
+            Dense("x", "a", ones),
+            Dense("a", "b", ones),
+            Dense("x", "b", -ones),
+            Dense("a", "out", ones[:2]),
+            Dense("b", "out", ones[:2], exponent=1),
+        ),
+        steps=steps,
+    )
 
 
 def bundle(graph: Graph) -> Bundle:
-    inputs = {p.name: np.zeros((2, graph.steps, *p.shape), np.uint8) for p in graph.of_kind("input")}
+    inputs = {
+        p.name: np.zeros((2, graph.steps, *p.shape), np.uint8) for p in graph.of_kind("input")
+    }
     return Bundle(graph, inputs, np.zeros(2, np.int64))
 
 
@@ -50,9 +63,12 @@ def test_export_is_a_bundle_with_the_lowered_network(tmp_path):
     assert network.holds(load(tmp_path / "out").graph)
     assert summary["processes"] == network.processes
     assert summary["latency_steps"] == 3
-    assert summary["relays"] == 3                   # a waits one step for the readout; x waits at the source
+    assert summary["relays"] == 3  # a waits one step for the readout; x waits at the source
     assert {p["name"]: (p["label"], p["depth"], p["nonzeros"]) for p in summary["populations"]} == {
-        "a": ("exact", 1, 9), "b": ("exact", 2, 18), "out": ("exact", 3, 12)}
+        "a": ("exact", 1, 9),
+        "b": ("exact", 2, 18),
+        "out": ("exact", 3, 12),
+    }
     json.dumps(summary)
 
 
@@ -85,9 +101,16 @@ def test_export_with_another_models_file_is_refused(tmp_path, name):
         read(tmp_path / "out" / "lava", tmp_path / "out")
 
 
-@pytest.mark.parametrize("change", [
-    {"readout": "nobody"}, {"steps": "four"}, {"neurons": 3}, {"places": [{"population": "a"}]},
-    {"surprise": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"readout": "nobody"},
+        {"steps": "four"},
+        {"neurons": 3},
+        {"places": [{"population": "a"}]},
+        {"surprise": 1},
+    ],
+)
 def test_damaged_network_table_is_refused_in_one_line(tmp_path, change):
     export(bundle(skip_graph()), tmp_path / "out")
     path = tmp_path / "out" / "lava" / "network.json"
@@ -98,8 +121,14 @@ def test_damaged_network_table_is_refused_in_one_line(tmp_path, change):
 
 
 def test_failed_export_leaves_nothing(tmp_path):
-    graph = dataclasses.replace(skip_graph(), populations=(
-        *skip_graph().populations[:1], Population("a", (3,), bias_mant=40000), *skip_graph().populations[2:]))
+    graph = dataclasses.replace(
+        skip_graph(),
+        populations=(
+            *skip_graph().populations[:1],
+            Population("a", (3,), bias_mant=40000),
+            *skip_graph().populations[2:],
+        ),
+    )
     with pytest.raises(GraphError, match="a: bias mantissa"):
         export(bundle(graph), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -116,10 +145,12 @@ def test_float_threshold_is_refused_before_lava_can_hang_on_it():
 
 
 def test_the_border_of_lavas_32_bits_is_exact():
-    """|a| << 6, the membrane's limit and the bias are all that a memoryless population adds up in a step."""
+    """|a| << 6, the membrane's limit and the bias are all that a memoryless population adds up in a
+    step.
+    """
     room = (1 << 31) - STATE_LIMIT
     activation = room // 64 - 1
-    bias = room - 64 * activation                   # together 2^31: one too many
+    bias = room - 64 * activation  # together 2^31: one too many
 
     def population(bias_mant: int, **memory) -> Population:
         return Population("a", (1,), bias_mant=np.array([bias_mant]), bias_exp=0, **memory)
@@ -134,10 +165,16 @@ def test_the_border_of_lavas_32_bits_is_exact():
 
 
 def test_current_that_would_wrap_in_lavas_32_bits_is_refused():
-    """The definition adds in exact integers; with current memory, large sums pile up beyond Lava's."""
+    """The definition adds in exact integers; with current memory, large sums pile up beyond
+    Lava's.
+    """
+
     def graph(du: int) -> Graph:
-        return Graph((Population("x", (1,), kind="input", bits=16), Population("a", (1,), du=du)),
-                     (OneToOne("x", "a", 100),), steps=9)
+        return Graph(
+            (Population("x", (1,), kind="input", bits=16), Population("a", (1,), du=du)),
+            (OneToOne("x", "a", 100),),
+            steps=9,
+        )
 
     with pytest.raises(GraphError, match="a: current and bias can leave Lava's 32 bits"):
         lower(graph(5))
@@ -146,11 +183,15 @@ def test_current_that_would_wrap_in_lavas_32_bits_is_refused():
 
 def test_loop_that_is_too_fast_for_lava_is_named():
     one = np.ones((1, 1), int)
-    graph = Graph((Population("x", (1,), kind="input"), Population("a", (1,)), Population("b", (1,))),
-                  (Dense("x", "a", one), Dense("a", "b", one), Dense("b", "a", one, delay=1)))
+    graph = Graph(
+        (Population("x", (1,), kind="input"), Population("a", (1,)), Population("b", (1,))),
+        (Dense("x", "a", one), Dense("a", "b", one), Dense("b", "a", one, delay=1)),
+    )
     with pytest.raises(GraphError, match="a -> b -> a|b -> a -> b"):
         lower(graph)
-    slower = dataclasses.replace(graph, synapses=(*graph.synapses[:2], Dense("b", "a", one, delay=2)))
+    slower = dataclasses.replace(
+        graph, synapses=(*graph.synapses[:2], Dense("b", "a", one, delay=2))
+    )
     assert hardware_depths(slower) == {"x": 0, "a": 1, "b": 2}
 
 
@@ -169,18 +210,31 @@ def test_processes_follow_steps_and_depth_not_populations():
 
 
 def test_parts_that_nothing_joins_still_belong_to_one_network():
-    """Lava compiles what is connected to the source; a population driven by its bias alone is not."""
+    """Lava compiles what is connected to the source; a population driven by its bias alone is
+    not.
+    """
     graph = Graph((Population("x", (2,), kind="input"), Population("a", (2,), bias_mant=64)), ())
     network = lower(graph)
-    assert [(w.source, w.target, len(w.mantissa)) for w in network.weights] == [("source", "phase0", 0)]
+    assert [(w.source, w.target, len(w.mantissa)) for w in network.weights] == [
+        ("source", "phase0", 0)
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(-70000, 70000), st.integers(0, 5)), min_size=1, max_size=4))
 def test_lowered_weights_add_up_to_the_synapses(weights):
-    """Any width, several synapses between the same two neurons, any exponents: 8-bit parts, same sum."""
-    graph = Graph((Population("x", (1,), kind="input"), Population("a", (1,))),
-                  tuple(OneToOne("x", "a", w, exponent=e) for w, e in weights))
+    """Any width, several synapses between the same two neurons, any exponents: 8-bit parts, same
+    sum.
+    """
+    graph = Graph(
+        (Population("x", (1,), kind="input"), Population("a", (1,))),
+        tuple(OneToOne("x", "a", w, exponent=e) for w, e in weights),
+    )
     network = lower(graph)
-    assert dense(network, "source", network.places[0].process).sum() == sum(w << e for w, e in weights)
-    assert all(-128 <= w.mantissa.min(initial=0) <= w.mantissa.max(initial=0) <= 127 for w in network.weights)
+    assert dense(network, "source", network.places[0].process).sum() == sum(
+        w << e for w, e in weights
+    )
+    assert all(
+        -128 <= w.mantissa.min(initial=0) <= w.mantissa.max(initial=0) <= 127
+        for w in network.weights
+    )

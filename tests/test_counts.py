@@ -1,4 +1,6 @@
-"""Counts are exact: equal to walking every message along every synapse, and to the counters of peers."""
+"""Counts are exact: equal to walking every message along every synapse, and to the counters of
+peers.
+"""
 
 import dataclasses
 
@@ -22,17 +24,23 @@ def matrix(network, synapse) -> np.ndarray:
     """The weights of a synapse, int64 [targets, sources]."""
     a, b = network[synapse.source], network[synapse.target]
     weights = np.zeros((b.neurons, a.neurons), np.int64)
-    np.add.at(weights, synapse.coordinates(a.shape, b.shape)[:2], synapse.coordinates(a.shape, b.shape)[2])
+    np.add.at(
+        weights, synapse.coordinates(a.shape, b.shape)[:2], synapse.coordinates(a.shape, b.shape)[2]
+    )
     return weights
 
 
 def brute_force(network, inputs) -> tuple[dict, dict, dict]:
-    """The reference's rules, step by step over whole matrices: operations by synapse, updates and messages by
-    population."""
+    """The reference's rules, step by step over whole matrices: operations by synapse, updates and
+    messages by population.
+    """
     samples, steps = next(iter(inputs.values())).shape[:2]
     weights = [matrix(network, s) << s.exponent for s in network.synapses]
     sent = {p.name: np.zeros((steps, samples, p.neurons), np.int64) for p in network.populations}
-    u, v = ({p.name: np.zeros((samples, p.neurons), np.int64) for p in network.populations} for _ in range(2))
+    u, v = (
+        {p.name: np.zeros((samples, p.neurons), np.int64) for p in network.populations}
+        for _ in range(2)
+    )
     operations = [0] * len(weights)
     updates = {p.name: Updates() for p in network.populations if p.kind != "input"}
     for t in range(steps):
@@ -40,7 +48,10 @@ def brute_force(network, inputs) -> tuple[dict, dict, dict]:
             if p.kind == "input":
                 sent[p.name][t] = inputs[p.name][:, t].reshape(samples, -1)
                 continue
-            a, arrived = np.zeros((samples, p.neurons), np.int64), np.zeros((samples, p.neurons), bool)
+            a, arrived = (
+                np.zeros((samples, p.neurons), np.int64),
+                np.zeros((samples, p.neurons), bool),
+            )
             for i, (s, w) in enumerate(zip(network.synapses, weights)):
                 if s.target == p.name and t >= s.delay:
                     x = sent[s.source][t - s.delay]
@@ -54,8 +65,16 @@ def brute_force(network, inputs) -> tuple[dict, dict, dict]:
             joined = v[p.adds] if p.adds else np.zeros_like(before)
             kept = ((u[p.name] != 0) & (p.du < 4095)) | ((v[p.name] != 0) & (p.dv < 4096))
             active = arrived | kept | (p.bias.ravel() != 0) | (joined != 0)
-            u[p.name], v[p.name], s, _ = lif_step(u[p.name], v[p.name], a, du=p.du, dv=p.dv, vth=p.vth,
-                                                  bias=p.bias.ravel() + joined, fires=p.fires)
+            u[p.name], v[p.name], s, _ = lif_step(
+                u[p.name],
+                v[p.name],
+                a,
+                du=p.du,
+                dv=p.dv,
+                vth=p.vth,
+                bias=p.bias.ravel() + joined,
+                fires=p.fires,
+            )
             sent[p.name][t] = s
             changed = v[p.name].size if t == 0 else int((v[p.name] != before).sum())
             updates[p.name] += Updates(int(active.sum()), int(arrived.sum()), changed)
@@ -73,8 +92,11 @@ def check(network, inputs):
     assert [c.name for c in counts] == [p.name for p in network.populations]
     for c, p in zip(counts, network.populations):
         mine = [n for n, s in zip(operations, network.synapses) if s.target == p.name]
-        graded = sum(n for n, s in zip(operations, network.synapses)
-                     if s.target == p.name and network[s.source].bits > 1)
+        graded = sum(
+            n
+            for n, s in zip(operations, network.synapses)
+            if s.target == p.name and network[s.source].bits > 1
+        )
         assert (c.kind, c.shape, c.neurons, c.steps) == (p.kind, p.shape, p.neurons, steps)
         assert c.spikes_per_inference == messages[p.name] / samples
         assert c.rate == pytest.approx(messages[p.name] / (samples * steps * p.neurons), abs=0)
@@ -83,9 +105,14 @@ def check(network, inputs):
         assert c.graded_synops_per_inference == graded / samples
         assert c.updates_per_inference == (0 if p.kind == "input" else p.neurons * steps)
         if p.kind != "input":
-            assert (c.active_per_inference, c.receiving_per_inference, c.changed_per_inference) == tuple(
-                n / samples for n in dataclasses.astuple(updates[p.name]))
-            assert 0 <= c.receiving_per_inference <= c.active_per_inference <= c.updates_per_inference
+            assert (
+                c.active_per_inference,
+                c.receiving_per_inference,
+                c.changed_per_inference,
+            ) == tuple(n / samples for n in dataclasses.astuple(updates[p.name]))
+            assert (
+                0 <= c.receiving_per_inference <= c.active_per_inference <= c.updates_per_inference
+            )
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -99,9 +126,14 @@ def test_counts_of_any_graph_equal_brute_force(seed):
 
 
 def test_counts_by_hand():
-    network = graph(source(2, bits=4), Population("y", (3,), vth=0), Population("z", (1,), "readout"),
-                    Dense("x", "y", np.array([[1, 0], [1, 2], [0, 3]])),
-                    Dense("y", "z", np.array([[1, 0, 5]])), steps=2)
+    network = graph(
+        source(2, bits=4),
+        Population("y", (3,), vth=0),
+        Population("z", (1,), "readout"),
+        Dense("x", "y", np.array([[1, 0], [1, 2], [0, 3]])),
+        Dense("y", "z", np.array([[1, 0, 5]])),
+        steps=2,
+    )
     inputs = {"x": np.array([[[9, 0], [0, 1]]])}
     activity = reference.run(network, inputs)
     x, y, z = count(network, inputs, activity, count_updates(network, inputs, activity))
@@ -109,7 +141,8 @@ def test_counts_by_hand():
     assert (x.spikes_per_inference, x.rate, x.synops_per_inference) == (2, 0.5, 0)
     assert (y.spikes_per_inference, y.synops_per_inference, y.updates_per_inference) == (4, 4, 6)
     assert (z.spikes_per_inference, z.synops_per_inference, z.updates_per_inference) == (0, 2, 2)
-    # all that reaches y is graded; without sparsity each of 6 and 3 weights would be met at both steps
+    # all that reaches y is graded; without sparsity each of 6 and 3 weights would be met at both
+    # steps
     assert (y.graded_synops_per_inference, z.graded_synops_per_inference) == (4, 0)
     assert (y.dense_synops_per_inference, z.dense_synops_per_inference) == (12, 6)
     # y: neurons 1 and 2 hear the first step, 2 and 3 the second; each fires and so keeps nothing
@@ -119,16 +152,28 @@ def test_counts_by_hand():
 
 
 def test_a_neuron_with_state_is_active_and_without_is_not():
-    """One spike at the first step: to a leaking membrane, to one that fires, and to one without memory."""
-    network = graph(source(1), *(Population(name, (1,), vth=vth, memoryless=memoryless, dv=2048)
-                                 for name, vth, memoryless in (("keeps", 1000, False), ("fires", 0, False),
-                                                               ("forgets", 1000, True))),
-                    *(OneToOne("x", name, 10) for name in ("keeps", "fires", "forgets")), steps=4)
+    """One spike at the first step: to a leaking membrane, to one that fires, and to one without
+    memory.
+    """
+    network = graph(
+        source(1),
+        *(
+            Population(name, (1,), vth=vth, memoryless=memoryless, dv=2048)
+            for name, vth, memoryless in (
+                ("keeps", 1000, False),
+                ("fires", 0, False),
+                ("forgets", 1000, True),
+            )
+        ),
+        *(OneToOne("x", name, 10) for name in ("keeps", "fires", "forgets")),
+        steps=4,
+    )
     inputs = {"x": np.array([[[1], [0], [0], [0]]])}
     found = count_updates(network, inputs, reference.run(network, inputs))
     assert {name: u.active for name, u in found.items()} == {"keeps": 4, "fires": 1, "forgets": 1}
     assert {u.receiving for u in found.values()} == {1}
-    # what is stored halves each step; of a reset to 0 the store never sees anything; v = 640, then 0
+    # what is stored halves each step; of a reset to 0 the store never sees anything; v = 640, then
+    # 0
     assert {name: u.changed for name, u in found.items()} == {"keeps": 4, "fires": 1, "forgets": 2}
 
 
@@ -138,7 +183,11 @@ def test_counts_are_means_over_samples():
     activity = reference.run(network, inputs)
     y = count(network, inputs, activity, count_updates(network, inputs, activity))[1]
     assert (y.spikes_per_inference, y.rate, y.synops_per_inference) == (1.5, 1.5 / 4, 1.5)
-    assert (y.active_per_inference, y.receiving_per_inference, y.changed_per_inference) == (1.5, 1.5, 4)
+    assert (y.active_per_inference, y.receiving_per_inference, y.changed_per_inference) == (
+        1.5,
+        1.5,
+        4,
+    )
 
 
 def test_updates_do_not_depend_on_how_samples_are_chunked(monkeypatch):
@@ -150,10 +199,19 @@ def test_updates_do_not_depend_on_how_samples_are_chunked(monkeypatch):
 
 
 def test_state_is_followed_along_the_spikes_that_were_sent():
-    """A float backend whose y fired once more: z hears that, and y's own state is the integer network's."""
-    network, inputs = constant(graph(
-        source(1), Population("y", (1,), vth=10), Population("z", (1,), "readout"), OneToOne("x", "y", 4),
-        OneToOne("y", "z", 1), steps=4))
+    """A float backend whose y fired once more: z hears that, and y's own state is the integer
+    network's.
+    """
+    network, inputs = constant(
+        graph(
+            source(1),
+            Population("y", (1,), vth=10),
+            Population("z", (1,), "readout"),
+            OneToOne("x", "y", 4),
+            OneToOne("y", "z", 1),
+            steps=4,
+        )
+    )
     exact = reference.run(network, inputs)
     spikes = exact.spikes["y"].copy()
     spikes[0, 0] = 1
@@ -171,28 +229,46 @@ def test_the_simulator_gives_the_same_counts():
 
 def test_without_followed_state_there_are_no_active_updates():
     network, inputs = GRAPHS["skips_of_several_depths"]()
-    assert {c.active_per_inference for c in count(network, inputs, reference.run(network, inputs))} == {None}
+    assert {
+        c.active_per_inference for c in count(network, inputs, reference.run(network, inputs))
+    } == {None}
 
 
-@pytest.mark.parametrize("synapse, source_shape, target_shape, expected", [
-    (Dense("a", "b", np.array([[0, 1, 0], [2, 0, 0]])), (3,), (2,), 6),
-    (Pointwise("a", "b", np.array([[0, 1]])), (2, 5), (1, 5), 10),
-    (Conv2d("a", "b", np.zeros((2, 1, 3, 3), int), padding=(1, 1)), (1, 3, 3), (2, 3, 3), 2 * 49),
-    (Window("a", "b", 1, (2, 2), (2, 2)), (1, 4, 4), (1, 2, 2), 16), (OneToOne("a", "b", 0), (4,), (4,), 4)])
-def test_connections_hold_zero_weights_and_no_padding(synapse, source_shape, target_shape, expected):
-    network = Graph((Population("a", source_shape, "input"), Population("b", target_shape)), (synapse,))
+@pytest.mark.parametrize(
+    "synapse, source_shape, target_shape, expected",
+    [
+        (Dense("a", "b", np.array([[0, 1, 0], [2, 0, 0]])), (3,), (2,), 6),
+        (Pointwise("a", "b", np.array([[0, 1]])), (2, 5), (1, 5), 10),
+        (
+            Conv2d("a", "b", np.zeros((2, 1, 3, 3), int), padding=(1, 1)),
+            (1, 3, 3),
+            (2, 3, 3),
+            2 * 49,
+        ),
+        (Window("a", "b", 1, (2, 2), (2, 2)), (1, 4, 4), (1, 2, 2), 16),
+        (OneToOne("a", "b", 0), (4,), (4,), 4),
+    ],
+)
+def test_connections_hold_zero_weights_and_no_padding(
+    synapse, source_shape, target_shape, expected
+):
+    network = Graph(
+        (Population("a", source_shape, "input"), Population("b", target_shape)), (synapse,)
+    )
     assert connections(network, synapse) == expected
 
 
 def test_inputs_of_another_run_are_refused():
-    network, inputs = constant(graph(source(2), Population("y", (2,), vth=0), OneToOne("x", "y", 1)),
-                               samples=2)
+    network, inputs = constant(
+        graph(source(2), Population("y", (2,), vth=0), OneToOne("x", "y", 1)), samples=2
+    )
     activity = reference.run(network, inputs)
     with pytest.raises(DataError, match="y: spikes and inputs differ"):
         count(network, {"x": inputs["x"][:1]}, activity)
 
 
 # ---- the counters of peers -----------------------------------------------------------------------
+
 
 def conv_network() -> tuple[Graph, dict]:
     """A plain convolutional network without zero weights, whose states stay exact in float."""
@@ -202,12 +278,17 @@ def conv_network() -> tuple[Graph, dict]:
         return random.integers(1, 9, shape) * random.choice([-1, 1], shape)
 
     network = graph(
-        source(2, 9, 8), Population("one", (4, 9, 8), vth=9, dv=0),
-        Population("two", (3, 5, 4), vth=8, dv=4096), Population("three", (6,), vth=7, dv=0),
+        source(2, 9, 8),
+        Population("one", (4, 9, 8), vth=9, dv=0),
+        Population("two", (3, 5, 4), vth=8, dv=4096),
+        Population("three", (6,), vth=7, dv=0),
         Population("out", (5,), "readout"),
         Conv2d("x", "one", weight(4, 2, 3, 3), padding=(1, 1)),
         Conv2d("one", "two", weight(3, 4, 3, 3), stride=(2, 2), padding=(1, 1)),
-        Dense("two", "three", weight(6, 60)), Dense("three", "out", weight(5, 6)), steps=7)
+        Dense("two", "three", weight(6, 60)),
+        Dense("three", "out", weight(5, 6)),
+        steps=7,
+    )
     return network, random_inputs(network, samples=5)
 
 
@@ -218,12 +299,15 @@ def in_spikingjelly(tmp_path):
         pytest.importorskip(library, reason=f"{library} is not installed")
     from scmrl.convert.nir import export
     from scmrl.deploy.peers import SpikingJelly
+
     network, inputs = conv_network()
     export(Bundle(network, inputs, np.zeros(5, int)), tmp_path / "nir")
     peer = SpikingJelly.from_export(tmp_path / "nir")
     activity = peer.run(inputs)
     expected = reference.run(network, inputs)
-    assert all(np.array_equal(activity.spikes[name], expected.spikes[name]) for name in expected.spikes)
+    assert all(
+        np.array_equal(activity.spikes[name], expected.spikes[name]) for name in expected.spikes
+    )
     assert all(expected.spikes[name].any() for name in expected.spikes)
     return network, inputs, expected, peer
 
@@ -231,6 +315,7 @@ def in_spikingjelly(tmp_path):
 def test_synops_equal_spikingjellys_counter(in_spikingjelly):
     network, inputs, activity, peer = in_spikingjelly
     from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+
     counter = SynOpCounter()
     with DispatchCounterMode([counter]):
         peer.run(inputs)
@@ -243,6 +328,7 @@ def test_synops_of_every_layer_equal_sinabs_counter(in_spikingjelly):
     pytest.importorskip("sinabs", reason="sinabs is not installed")
     import torch
     from sinabs.hooks import conv_layer_synops_hook
+
     layers, totals = [m for m in peer._module.modules() if isinstance(m, torch.nn.Conv2d)], {}
 
     def add(module, given, output):

@@ -23,11 +23,15 @@ from scmrl.errors import DataError, MissingDependency, UsageError
 
 pytest.importorskip("librosa", reason="needs the data extra: pip install 'scmrl[data]'")
 pytest.importorskip("sklearn", reason="needs the data extra: pip install 'scmrl[data]'")
-soundfile = pytest.importorskip("soundfile", reason="needs the data extra: pip install 'scmrl[data]'")
+soundfile = pytest.importorskip(
+    "soundfile", reason="needs the data extra: pip install 'scmrl[data]'"
+)
 Image = pytest.importorskip("PIL.Image", reason="needs the data extra: pip install 'scmrl[data]'")
 
 ASSETS = Path(__file__).resolve().parents[1] / "scmrl" / "data" / "assets"
-RECORDED = Path(os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+RECORDED = Path(
+    os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
 SPEAKERS = ("ann", "bob")
 TAKES = (0, 4, 5, 6)
 
@@ -89,10 +93,13 @@ def front_end(train):
 
 
 def equal(a, b):
-    return all(np.array_equal(getattr(a, f), getattr(b, f)) for f in ("waveform", "image", "label", "row"))
+    return all(
+        np.array_equal(getattr(a, f), getattr(b, f)) for f in ("waveform", "image", "label", "row")
+    )
 
 
 # digits-av
+
 
 def test_digits_av_sizes_and_ranges(train, test):
     assert (len(train), len(test)) == (1437, 360)
@@ -101,14 +108,14 @@ def test_digits_av_sizes_and_ranges(train, test):
         assert pairs.waveform.shape == (len(pairs), 8000) and pairs.waveform.dtype == np.float32
         assert pairs.image.shape == (len(pairs), 28, 28) and pairs.image.dtype == np.float32
         assert pairs.label.dtype == np.int64 and pairs.classes == 10
-        assert 0 <= pairs.image.min() and pairs.image.max() <= 1
+        assert pairs.image.min() >= 0 and pairs.image.max() <= 1
         assert (pairs.image.max(axis=(1, 2)) > 0.5).all()
 
 
 def test_digits_av_speech_has_unit_rms(test):
     length = np.max(np.where(test.waveform != 0, np.arange(8000), 0), axis=1) + 1
     rms = np.sqrt((test.waveform.astype(float) ** 2).sum(axis=1) / length)
-    assert np.allclose(rms, 1, atol=0.05)      # a clip may end on zeros, which this does not count
+    assert np.allclose(rms, 1, atol=0.05)  # a clip may end on zeros, which this does not count
 
 
 def test_digits_av_splits_share_no_voice_and_no_image(train, test):
@@ -134,10 +141,15 @@ def test_digits_av_pairs_by_digit(test):
 
 
 def test_digits_av_images_are_the_scans_between_pixel_centres(test):
-    """Bilinear: pixel i of 28 lies at (i + 1/2) 8 / 28 - 1/2 of the scan's eight; 16 of ink is white."""
+    """Bilinear: pixel i of 28 lies at (i + 1/2) 8 / 28 - 1/2 of the scan's eight; 16 of ink is
+    white.
+    """
     from sklearn.datasets import load_digits
+
     ink = load_digits().images
-    assert {np.rint(x * 255 / 16).astype(np.uint8).tobytes() for x in ink} > {scan.tobytes() for scan in scans("test")[0]}
+    assert {np.rint(x * 255 / 16).astype(np.uint8).tobytes() for x in ink} > {
+        scan.tobytes() for scan in scans("test")[0]
+    }
     place = np.clip((np.arange(28) + 0.5) * 8 / 28 - 0.5, 0, 7)
     weight = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(8)))
     for scan, image in zip(scans("test")[0], test.image):
@@ -147,6 +159,7 @@ def test_digits_av_images_are_the_scans_between_pixel_centres(test):
 def test_digits_av_keeps_its_split(test):
     """What was tested on stays what is tested on."""
     import hashlib
+
     images = hashlib.sha256(scans("test")[0].tobytes()).hexdigest()
     assert images[:16] == "37ba0c5942538370" and test.label.tolist() == sorted(test.label.tolist())
 
@@ -164,7 +177,9 @@ def test_digits_av_assets_are_small_and_whole():
 def test_the_seed_decides_the_pairing_and_nothing_else(test):
     assert equal(test, load("digits-av", split="test"))
     other = load("digits-av", split="test", seed=1)
-    assert np.array_equal(test.image, other.image) and not np.array_equal(test.waveform, other.waveform)
+    assert np.array_equal(test.image, other.image) and not np.array_equal(
+        test.waveform, other.waveform
+    )
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch, front_end, test):
@@ -172,7 +187,9 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch, front_end, test):
     for module, package in packages.items():
         with monkeypatch.context() as without:
             without.setitem(sys.modules, module, None)
-            with pytest.raises(MissingDependency, match=f"{package} is not installed.*digits-av.*pip"):
+            with pytest.raises(
+                MissingDependency, match=f"{package} is not installed.*digits-av.*pip"
+            ):
                 load("digits-av", split="test")
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(MissingDependency, match="librosa"):
@@ -180,10 +197,17 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch, front_end, test):
 
 
 def test_importing_the_package_needs_numpy_alone():
-    code = ("import sys, scmrl.data; "
-            "print(*({'torch', 'librosa', 'soundfile', 'sklearn', 'PIL', 'scipy'} & set(sys.modules)))")
-    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          cwd=ASSETS.parents[2]).stdout
+    code = (
+        "import sys, scmrl.data; "
+        "print(*({'torch', 'librosa', 'soundfile', 'sklearn', 'PIL', 'scipy'} & set(sys.modules)))"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ASSETS.parents[2],
+    ).stdout
     assert not seen.split()
 
 
@@ -205,6 +229,7 @@ def test_load_refuses_what_it_does_not_know():
 
 # Pairs
 
+
 def test_take_keeps_rows(test):
     some = test.take(np.array([5, 300, 7]))
     assert len(some) == 3 and some.row.tolist() == [5, 300, 7]
@@ -213,13 +238,16 @@ def test_take_keeps_rows(test):
 
 def test_pairs_refuse_arrays_that_do_not_fit():
     with pytest.raises(DataError, match="mine.image: wrong shape"):
-        Pairs(np.zeros(2), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)), np.zeros((2, 8, 8)))
+        Pairs(
+            np.zeros(2), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)), np.zeros((2, 8, 8))
+        )
 
 
 @pytest.mark.parametrize("label, refused", [([0, 9], False), ([0, 10], True), ([-1, 3], True)])
 def test_pairs_refuse_labels_that_are_no_classes(label, refused):
     def pairs():
         return Pairs(np.array(label), np.arange(2), "train", "mine", 10, np.zeros((2, 8000)))
+
     if refused:
         with pytest.raises(DataError, match=r"mine.label: labels are no classes .*limit 0..9"):
             pairs()
@@ -228,6 +256,7 @@ def test_pairs_refuse_labels_that_are_no_classes(label, refused):
 
 
 # av-mnist
+
 
 def test_av_mnist_pairs_by_digit_and_splits_by_take(tree):
     train, test = (load("av-mnist", split=split, data_dir=tree) for split in ("train", "test"))
@@ -244,7 +273,9 @@ def test_av_mnist_pairs_by_digit_and_splits_by_take(tree):
 
 
 def test_av_mnist_repeats_and_reseeds(tree):
-    first, again, other = (load("av-mnist", split="test", data_dir=tree, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        load("av-mnist", split="test", data_dir=tree, seed=seed) for seed in (0, 0, 1)
+    )
     assert equal(first, again) and not np.array_equal(first.image, other.image)
     assert len(av_mnist.load("test", tree, images_per_recording=1)) == 40
     with pytest.raises(DataError, match="too few MNIST images of 0"):
@@ -269,7 +300,16 @@ def test_av_mnist_names_every_damaged_file(tree):
         load("av-mnist", split="train", data_dir=tree)
     message = str(error.value)
     assert "8 missing or damaged" in message
-    for name in ("3_ann_5", "4_bob_6", "5_bob_5", "seven", "6_ann_5", "7_ann_5", images.name, labels.name):
+    for name in (
+        "3_ann_5",
+        "4_bob_6",
+        "5_bob_5",
+        "seven",
+        "6_ann_5",
+        "7_ann_5",
+        images.name,
+        labels.name,
+    ):
         assert name in message
 
 
@@ -292,7 +332,10 @@ def test_av_mnist_says_what_a_folder_lacks(tree, tmp_path_factory):
 
 def test_av_mnist_refuses_a_label_that_is_no_digit(tree):
     for label, said in ((9, ""), (10, "a label of 10")):
-        write_idx(tree / "mnist" / "t10k-labels-idx1-ubyte.gz", np.append(np.tile(np.arange(10), 20)[:-1], label))
+        write_idx(
+            tree / "mnist" / "t10k-labels-idx1-ubyte.gz",
+            np.append(np.tile(np.arange(10), 20)[:-1], label),
+        )
         if said:
             with pytest.raises(DataError, match=said):
                 load("av-mnist", split="test", data_dir=tree)
@@ -306,8 +349,9 @@ def test_av_mnist_refuses_images_and_labels_that_do_not_match(tree):
         load("av-mnist", split="test", data_dir=tree)
 
 
-@pytest.mark.skipif(not (RECORDED / "fsdd").is_dir(),
-                    reason=f"no human recordings in {RECORDED} (set SCMRL_DATA)")
+@pytest.mark.skipif(
+    not (RECORDED / "fsdd").is_dir(), reason=f"no human recordings in {RECORDED} (set SCMRL_DATA)"
+)
 def test_av_mnist_on_human_recordings():
     train, test = (load("av-mnist", split=split, data_dir=RECORDED) for split in ("train", "test"))
     assert len(train) == 2700 and len(test) % 50 == 0 and len(test) >= 600
@@ -316,6 +360,7 @@ def test_av_mnist_on_human_recordings():
 
 
 # Files
+
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav_of_any_width_and_channels(tmp_path, width):
@@ -377,25 +422,40 @@ def test_a_damaged_wav_gives_samples_or_a_data_error(tmp_path_factory, cut, flip
 
 # What is taken of a recording
 
+
 def test_of_a_long_recording_the_first_second_counts():
     """At unit RMS over that second; what is shorter is padded."""
     second = np.sin(np.arange(8000) / 7)
     long = np.concatenate([second, np.full(8000, 9.0), 5 * second])
     got = unit_window(long)
-    assert got.dtype == np.float32 and np.abs(got - second / np.sqrt(np.mean(second**2))).max() < 1e-6
+    assert (
+        got.dtype == np.float32 and np.abs(got - second / np.sqrt(np.mean(second**2))).max() < 1e-6
+    )
     short = unit_window(second[:100])
-    assert np.sqrt(np.mean(short[:100].astype(float)**2)) == pytest.approx(1, abs=1e-6) and not short[100:].any()
-    for silent in (np.zeros(9000), np.concatenate([np.zeros(8000), second]), np.zeros(0), np.full(9, np.nan)):
+    assert (
+        np.sqrt(np.mean(short[:100].astype(float) ** 2)) == pytest.approx(1, abs=1e-6)
+        and not short[100:].any()
+    )
+    for silent in (
+        np.zeros(9000),
+        np.concatenate([np.zeros(8000), second]),
+        np.zeros(0),
+        np.full(9, np.nan),
+    ):
         with pytest.raises(DataError, match="silent in its first second, or not finite"):
             unit_window(silent)
 
 
-@pytest.mark.parametrize("other", [{"split": "train"}, {"seed": 6}, {"path": (8,)}, {"path": (7, 1)}, {"path": ()}])
+@pytest.mark.parametrize(
+    "other", [{"split": "train"}, {"seed": 6}, {"path": (8,)}, {"path": (7, 1)}, {"path": ()}]
+)
 def test_no_two_streams_are_alike(other):
     """Of another split, seed or path, each by itself: train and test share no noise."""
     where = {"seed": 5, "split": "test", "path": (7,)}
-    first, again, second = (stream(w["seed"], w["split"], *w["path"]).standard_normal(20)
-                            for w in (where, where, {**where, **other}))
+    first, again, second = (
+        stream(w["seed"], w["split"], *w["path"]).standard_normal(20)
+        for w in (where, where, {**where, **other})
+    )
     assert np.array_equal(first, again) and not np.isin(first, second).any()
 
 
@@ -410,6 +470,7 @@ def test_the_splits_share_no_noise(test):
 
 
 # Corruption
+
 
 def test_clean_changes_nothing(test):
     assert CLEAN.apply(test, seed=0) is test
@@ -432,7 +493,9 @@ def test_pixels_are_kept_at_the_asked_for_rate(test):
 
 
 def test_pixel_noise_has_the_asked_for_deviation(test):
-    grey = Pairs(test.label, test.row, "test", "grey", 10, test.waveform, np.full_like(test.image, 0.5))
+    grey = Pairs(
+        test.label, test.row, "test", "grey", 10, test.waveform, np.full_like(test.image, 0.5)
+    )
     noisy = Corruption(pixel_noise=0.1).apply(grey, seed=0).image
     assert abs(noisy.std() - 0.1) < 0.002 and noisy.min() >= 0 and noisy.max() <= 1
 
@@ -442,7 +505,12 @@ def test_corruption_is_fixed_per_sample_and_fresh_per_epoch(train):
     fixed = HARD.apply(some, seed=1)
     assert equal(fixed, HARD.apply(some, seed=1))
     assert equal(fixed.take(np.array([3, 9])), HARD.apply(some.take(np.array([3, 9])), seed=1))
-    versions = [fixed, HARD.apply(some, 2), HARD.apply(some, 1, epoch=0), HARD.apply(some, 1, epoch=1)]
+    versions = [
+        fixed,
+        HARD.apply(some, 2),
+        HARD.apply(some, 1, epoch=0),
+        HARD.apply(some, 1, epoch=1),
+    ]
     assert len({version.waveform.tobytes() for version in versions}) == 4
     assert len({version.image.tobytes() for version in versions}) == 4
     assert equal(versions[3], HARD.apply(some, 1, epoch=1))
@@ -450,9 +518,19 @@ def test_corruption_is_fixed_per_sample_and_fresh_per_epoch(train):
 
 
 def test_corruption_refuses_impossible_settings(test):
-    for wrong in ({"pixel_keep": 1.5}, {"pixel_keep": -0.1}, {"pixel_keep": np.nan}, {"pixel_noise": -1.0},
-                  {"pixel_noise": np.nan}, {"pixel_noise": np.inf}, {"event_noise": np.inf}, {"event_keep": np.nan},
-                  {"audio_snr_db": np.nan}, {"audio_snr_db": -np.inf}, {"audio_snr_db": 301.0}):
+    for wrong in (
+        {"pixel_keep": 1.5},
+        {"pixel_keep": -0.1},
+        {"pixel_keep": np.nan},
+        {"pixel_noise": -1.0},
+        {"pixel_noise": np.nan},
+        {"pixel_noise": np.inf},
+        {"event_noise": np.inf},
+        {"event_keep": np.nan},
+        {"audio_snr_db": np.nan},
+        {"audio_snr_db": -np.inf},
+        {"audio_snr_db": 301.0},
+    ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             Corruption(**wrong)
     with pytest.raises(UsageError, match="seed"):
@@ -460,6 +538,7 @@ def test_corruption_refuses_impossible_settings(test):
 
 
 # Front-end
+
 
 def test_encode_shapes_types_and_range(front_end, test):
     q = front_end.encode(test.waveform[::6], test.image[::6])
@@ -481,31 +560,42 @@ def test_silence_is_no_spike(front_end, test):
     assert (q == 0).mean() > 0.5
     spoken = np.max(np.where(test.waveform != 0, np.arange(8000), 0), axis=1)
     for levels, end in zip(q[:, 0], spoken):
-        assert not levels[:, (end + 256) // 256 + 1:].any()
+        assert not levels[:, (end + 256) // 256 + 1 :].any()
 
 
 def test_a_sound_is_its_log_mel_in_63_levels_in_plain_numpy(front_end, test):
-    """512 samples under a periodic Hann window every 256, zeros around; 32 bands from 50 to 4000 Hz; log10, floor 0.01;
-    from the mean of the training set to 2.5 deviations above it."""
+    """512 samples under a periodic Hann window every 256, zeros around; 32 bands from 50 to 4000
+    Hz; log10, floor 0.01; from the mean of the training set to 2.5 deviations above it.
+    """
     import librosa
-    bank = librosa.filters.mel(sr=8000, n_fft=512, n_mels=32, fmin=50.0, fmax=4000.0, dtype=np.float64)
+
+    bank = librosa.filters.mel(
+        sr=8000, n_fft=512, n_mels=32, fmin=50.0, fmax=4000.0, dtype=np.float64
+    )
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
     for sound in test.waveform[::60].astype(float):
         padded = np.pad(sound, 256)
-        power = [bank @ np.abs(np.fft.rfft(padded[at:at + 512] * hann)) ** 2 for at in range(0, 8001, 256)]
+        power = [
+            bank @ np.abs(np.fft.rfft(padded[at : at + 512] * hann)) ** 2
+            for at in range(0, 8001, 256)
+        ]
         mel = np.log10(np.maximum(np.array(power).T, 1e-2))
         assert np.allclose(front_end.log_mel(sound[None])[0], mel, atol=1e-6)
         z = (mel - front_end.audio.mean) / front_end.audio.std / 2.5
         expected = np.clip(np.rint(z * 63), 0, 63)
         got = front_end.encode_audio(sound[None].astype(np.float32))[0, 0]
-        assert (got != expected).mean() < 1e-3 and np.abs(got - expected).max() <= 1 and expected.max() == 63
+        assert (
+            (got != expected).mean() < 1e-3
+            and np.abs(got - expected).max() <= 1
+            and expected.max() == 63
+        )
 
 
 def test_encoding_does_not_depend_on_the_batch(front_end, test):
     waveform, image = HARD.apply(test.take(np.arange(20)), seed=0).waveform, test.image[:20]
     together = front_end.encode(waveform, image)
     for i in range(20):
-        alone = front_end.encode(waveform[i:i + 1], image[i:i + 1])
+        alone = front_end.encode(waveform[i : i + 1], image[i : i + 1])
         assert all(np.array_equal(alone[name][0], together[name][i]) for name in together)
 
 
@@ -513,9 +603,13 @@ def test_the_mean_and_std_are_the_training_sets(train):
     some = train.take(np.arange(0, len(train), 10))
     front_end = FrontEnd.fit(some)
     spectra = front_end.log_mel(some.waveform)
-    assert np.isclose(front_end.audio.mean, spectra.mean()) and np.isclose(front_end.audio.std, spectra.std())
+    assert np.isclose(front_end.audio.mean, spectra.mean()) and np.isclose(
+        front_end.audio.std, spectra.std()
+    )
     assert np.isclose(front_end.visual.mean, some.image.mean(), rtol=1e-4)
-    blank = Pairs(np.zeros(2), np.arange(2), "train", "blank", 10, np.zeros((2, 8000)), np.zeros((2, 28, 28)))
+    blank = Pairs(
+        np.zeros(2), np.arange(2), "train", "blank", 10, np.zeros((2, 8000)), np.zeros((2, 28, 28))
+    )
     with pytest.raises(DataError, match="alike"):
         FrontEnd.fit(blank)
 
@@ -524,20 +618,23 @@ def test_front_end_round_trip(front_end):
     assert FrontEnd.from_dict(json.loads(json.dumps(front_end.to_dict()))) == front_end
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"hopp": 1}, "unknown key 'hopp'.*did you mean 'hop'"),
-    ({"bits": None}, "'bits' is not a finite int"),
-    ({"bits": 9}, "1 <= bits <= 8"),
-    ({"hop": 0}, "0 < hop"),
-    ({"n_fft": 512.0}, "'n_fft' is not a finite int"),
-    ({"fmin": "50"}, "'fmin' is not a finite float"),
-    ({"log_floor": float("nan")}, "'log_floor' is not a finite"),
-    ({"sample_rate": 16000}, "sample_rate = 8000"),
-    ({"audio": 3}, "front-end.audio: not a table"),
-    ({"audio": {"mean": 0.0, "std": 1.0, "lo": 0.0}}, "front-end.audio: key 'hi' is missing"),
-    ({"audio": {"mean": 0.0, "std": 0.0, "lo": 0.0, "hi": 1.0}}, "std > 0"),
-    ({"visual": {"mean": 0.0, "std": 1.0, "lo": 1.0, "hi": 1.0}}, "hi > lo"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"hopp": 1}, "unknown key 'hopp'.*did you mean 'hop'"),
+        ({"bits": None}, "'bits' is not a finite int"),
+        ({"bits": 9}, "1 <= bits <= 8"),
+        ({"hop": 0}, "0 < hop"),
+        ({"n_fft": 512.0}, "'n_fft' is not a finite int"),
+        ({"fmin": "50"}, "'fmin' is not a finite float"),
+        ({"log_floor": float("nan")}, "'log_floor' is not a finite"),
+        ({"sample_rate": 16000}, "sample_rate = 8000"),
+        ({"audio": 3}, "front-end.audio: not a table"),
+        ({"audio": {"mean": 0.0, "std": 1.0, "lo": 0.0}}, "front-end.audio: key 'hi' is missing"),
+        ({"audio": {"mean": 0.0, "std": 0.0, "lo": 0.0, "hi": 1.0}}, "std > 0"),
+        ({"visual": {"mean": 0.0, "std": 1.0, "lo": 1.0, "hi": 1.0}}, "hi > lo"),
+    ],
+)
 def test_front_end_refuses_wrong_settings(front_end, change, message):
     with pytest.raises(DataError, match=message):
         FrontEnd.from_dict({**front_end.to_dict(), **change})
@@ -578,9 +675,13 @@ def test_of_a_longer_file_the_first_second_counts(front_end, tmp_path):
         write_wav(tmp_path / "long.wav", np.concatenate([low, high]), rate=rate)
         write_wav(tmp_path / "short.wav", low, rate=rate)
         Image.new("L", (28, 28), 9).save(tmp_path / "a.png")
-        long, short = (front_end.encode_files(tmp_path / f"{name}.wav", tmp_path / "a.png")["audio"]
-                       for name in ("long", "short"))
-        assert np.array_equal(long, short) and long[0, 0, 20:, 4:28].sum() < long[0, 0, :8, 4:28].sum()
+        long, short = (
+            front_end.encode_files(tmp_path / f"{name}.wav", tmp_path / "a.png")["audio"]
+            for name in ("long", "short")
+        )
+        assert (
+            np.array_equal(long, short) and long[0, 0, 20:, 4:28].sum() < long[0, 0, :8, 4:28].sum()
+        )
 
 
 def test_encode_files_resamples_and_resizes(front_end, tmp_path):
@@ -588,9 +689,13 @@ def test_encode_files_resamples_and_resizes(front_end, tmp_path):
     write_wav(tmp_path / "slow.wav", np.sin(2 * np.pi * 700 * np.arange(8000) / 8000))
     picture = tmp_path / "a.jpg"
     Image.new("RGB", (64, 48), "white").save(picture)
-    fast, slow = (front_end.encode_files(tmp_path / name, picture) for name in ("fast.wav", "slow.wav"))
+    fast, slow = (
+        front_end.encode_files(tmp_path / name, picture) for name in ("fast.wav", "slow.wav")
+    )
     middle = np.s_[0, 0, :, 4:28]
-    assert np.array_equal(fast["audio"][middle].argmax(axis=0), slow["audio"][middle].argmax(axis=0))
+    assert np.array_equal(
+        fast["audio"][middle].argmax(axis=0), slow["audio"][middle].argmax(axis=0)
+    )
     assert (fast["visual"][0, 0, 2:30, 2:30] == 63).all()
 
 

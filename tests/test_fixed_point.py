@@ -1,4 +1,6 @@
-"""The chip's arithmetic against an independent one in unbounded integers, and by hand at every border."""
+"""The chip's arithmetic against an independent one in unbounded integers, and by hand at every
+border.
+"""
 
 import numpy as np
 import pytest
@@ -31,43 +33,72 @@ def step_by_hand(u, v, a, du, dv, vth, bias):
     return u, 0 if spike else v, spike, overflow
 
 
-@given(u=states, v=states, a=st.integers(-2**18, 2**18), du=st.integers(-1, 4095), dv=st.integers(0, 4096),
-       vth=st.integers(0, 2**17 - 1), bias=st.integers(-2**20, 2**20))
+@given(
+    u=states,
+    v=states,
+    a=st.integers(-(2**18), 2**18),
+    du=st.integers(-1, 4095),
+    dv=st.integers(0, 4096),
+    vth=st.integers(0, 2**17 - 1),
+    bias=st.integers(-(2**20), 2**20),
+)
 def test_step_equals_unbounded_integers(u, v, a, du, dv, vth, bias):
     expected = step_by_hand(u, v, a, du, dv, vth, bias)
     got = lif_step(*(np.array([x], np.int64) for x in (u, v, a)), du=du, dv=dv, vth=vth, bias=bias)
-    assert (int(got[0][0]), int(got[1][0]), bool(got[2][0]), got[3]) == (*expected[:3], int(expected[3]))
+    assert (int(got[0][0]), int(got[1][0]), bool(got[2][0]), got[3]) == (
+        *expected[:3],
+        int(expected[3]),
+    )
 
 
-@given(x=st.integers(-2**40, 2**40), by=st.integers(0, 4096))
+@given(x=st.integers(-(2**40), 2**40), by=st.integers(0, 4096))
 def test_decay_rounds_toward_zero(x, by):
     assert int(decay(np.array(x), by)) == toward_zero(x * (4096 - by), 4096)
 
 
-@given(x=st.integers(-2**30, 2**30), by=st.integers(0, 4096))
+@given(x=st.integers(-(2**30), 2**30), by=st.integers(0, 4096))
 def test_decay_is_odd_and_never_grows(x, by):
     assert decay(np.array(-x), by) == -decay(np.array(x), by)
     assert abs(int(decay(np.array(x), by))) <= abs(x)
 
 
-@pytest.mark.parametrize("x, by, expected", [
-    (-1, 1, 0), (1, 1, 0), (-4095, 1, -4094), (-4096, 1, -4095), (12345, 0, 12345), (12345, 4096, 0),
-    (4096, 4095, 1),
-    (4095, 4095, 0), (-4097, 4095, -1)])
+@pytest.mark.parametrize(
+    "x, by, expected",
+    [
+        (-1, 1, 0),
+        (1, 1, 0),
+        (-4095, 1, -4094),
+        (-4096, 1, -4095),
+        (12345, 0, 12345),
+        (12345, 4096, 0),
+        (4096, 4095, 1),
+        (4095, 4095, 0),
+        (-4097, 4095, -1),
+    ],
+)
 def test_decay_by_hand(x, by, expected):
     assert int(decay(np.array(x), by)) == expected
 
 
-@pytest.mark.parametrize("u, expected", [
-    (BORDER - 1, BORDER - 1), (BORDER, BORDER), (BORDER + 1, 1 - BORDER), (1 - BORDER, 1 - BORDER),
-    (-BORDER, BORDER),
-    (-BORDER - 1, BORDER - 1), (2**30, 2**30 - 2**24)])
+@pytest.mark.parametrize(
+    "u, expected",
+    [
+        (BORDER - 1, BORDER - 1),
+        (BORDER, BORDER),
+        (BORDER + 1, 1 - BORDER),
+        (1 - BORDER, 1 - BORDER),
+        (-BORDER, BORDER),
+        (-BORDER - 1, BORDER - 1),
+        (2**30, 2**30 - 2**24),
+    ],
+)
 def test_current_wraps_once_and_keeps_the_upper_border(u, expected):
     assert int(wrap(np.array(u))) == expected
 
 
-@pytest.mark.parametrize("v, expected",
-                         [(BORDER, STATE_MAX), (-BORDER, -STATE_MAX), (STATE_MAX, STATE_MAX), (5, 5)])
+@pytest.mark.parametrize(
+    "v, expected", [(BORDER, STATE_MAX), (-BORDER, -STATE_MAX), (STATE_MAX, STATE_MAX), (5, 5)]
+)
 def test_membrane_saturates_symmetrically(v, expected):
     assert int(saturate(np.array(v))) == expected
 
@@ -90,7 +121,7 @@ def test_a_readout_never_fires():
 
 
 def test_every_border_is_counted_once_a_neuron():
-    a = np.array([2**17 + 1, 2**17, 1, -2**17])         # wraps, saturates, neither, wraps and saturates
+    a = np.array([2**17 + 1, 2**17, 1, -(2**17)])  # wraps, saturates, neither, wraps and saturates
     zero = np.zeros(4, np.int64)
     assert lif_step(zero, zero, a, du=4095, dv=0, vth=0, bias=0)[3] == 3
 

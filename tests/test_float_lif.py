@@ -1,4 +1,6 @@
-"""The fused kernels of training against the same in plain torch: float neuron, batch norm, chip neuron, pooling."""
+"""The fused kernels of training against the same in plain torch: float neuron, batch norm, chip
+neuron, pooling.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,18 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 numba = pytest.importorskip("numba", reason="training needs numba")
 pytest.importorskip("norse", reason="training needs norse")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from scmrl.train import neuron, pooling, rows  # noqa: E402
-from scmrl.train.published.lif import lif_loop, norm_lif  # noqa: E402
+from scmrl.train import neuron, pooling, rows
+from scmrl.train.published.lif import lif_loop, norm_lif
 
-SHAPES = [(4, 4, 37, 8), (4, 1, 500, 8), (1, 1, 3, 64), (7, 7, 300, 24), (2, 2, 9, 1500)]     # steps, T, M, C
+SHAPES = [
+    (4, 4, 37, 8),
+    (4, 1, 500, 8),
+    (1, 1, 3, 64),
+    (7, 7, 300, 24),
+    (2, 2, 9, 1500),
+]  # steps, T, M, C
 
 
 def norm_of(channels: int) -> torch.nn.BatchNorm1d:
@@ -36,7 +44,11 @@ def close(got, wanted, share: float):
 def test_norm_and_float_neuron_are_the_plain_loop(steps, given, places, channels):
     torch.manual_seed(1)
     y = (3 * torch.randn(given, places, channels) + 1).requires_grad_()
-    weight, fused, plain = torch.randn(steps, places, channels), norm_of(channels), norm_of(channels)
+    weight, fused, plain = (
+        torch.randn(steps, places, channels),
+        norm_of(channels),
+        norm_of(channels),
+    )
     spikes = norm_lif(y, fused, steps)
     spikes.backward(weight)
     got, y.grad = y.grad, None
@@ -58,9 +70,14 @@ def test_norm_and_chip_neuron_are_the_torch_operations(steps, given, monkeypatch
     weight, results = torch.randn(steps, 5, 24, 4, 4), []
     for kernels in (True, False):
         monkeypatch.setattr(rows, "fused", lambda x, kernels=kernels: kernels)
-        gamma, beta = torch.full((24,), 1.5, requires_grad=True), torch.full((24,), 0.2, requires_grad=True)
+        gamma, beta = (
+            torch.full((24,), 1.5, requires_grad=True),
+            torch.full((24,), 0.2, requires_grad=True),
+        )
         running, y.grad = (torch.zeros(24), torch.ones(24)), None
-        spikes = neuron.norm_lif(y, gamma, beta, running, steps=steps, dv=2048, limit=1.5, fine=4096)
+        spikes = neuron.norm_lif(
+            y, gamma, beta, running, steps=steps, dv=2048, limit=1.5, fine=4096
+        )
         spikes.backward(weight)
         results.append((spikes.detach(), y.grad, gamma.grad, beta.grad, *running))
     assert torch.equal(results[0][0], results[1][0]) and 0.05 < results[0][0].mean() < 0.5
@@ -71,7 +88,12 @@ def test_norm_and_chip_neuron_are_the_torch_operations(steps, given, monkeypatch
 def test_numbers_do_not_depend_on_the_threads():
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one thread only")
-    y, weight, results, before = torch.randn(2, 900, 24), torch.randn(2, 900, 24), [], numba.get_num_threads()
+    y, weight, results, before = (
+        torch.randn(2, 900, 24),
+        torch.randn(2, 900, 24),
+        [],
+        numba.get_num_threads(),
+    )
     for threads in (1, 2):
         numba.set_num_threads(threads)
         x, norm = y.clone().requires_grad_(), norm_of(24)
@@ -113,6 +135,7 @@ def test_triton_kernel_is_the_plain_loop():
     if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("no GPU; TRITON_INTERPRET=1 runs the kernel in Triton's interpreter")
     from scmrl.train.published.lif_triton import Spikes
+
     torch.manual_seed(5)
     for steps, given in ((4, 4), (4, 1)):
         current = (2 * torch.randn(given, 3, 700, device=device)).requires_grad_()

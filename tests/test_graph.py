@@ -1,4 +1,6 @@
-"""Graphs: what each synapse means, what is refused and in which words, and the way to disk and back."""
+"""Graphs: what each synapse means, what is refused and in which words, and the way to disk and
+back.
+"""
 
 import copy
 import dataclasses
@@ -28,7 +30,9 @@ from scmrl.graph_tables import from_tables, to_tables
 def matrix(synapse, source, target):
     """A synapse's coordinates as a dense matrix; repeated coordinates add."""
     dense = np.zeros((np.prod(target), np.prod(source)), np.int64)
-    np.add.at(dense, synapse.coordinates(source, target)[:2], synapse.coordinates(source, target)[2])
+    np.add.at(
+        dense, synapse.coordinates(source, target)[:2], synapse.coordinates(source, target)[2]
+    )
     return dense
 
 
@@ -38,8 +42,10 @@ def test_coordinates_are_the_same_map_as_apply(name):
     for synapse in graph.synapses:
         source, target = graph[synapse.source].shape, graph[synapse.target].shape
         s = np.random.default_rng(3).integers(0, 64, (2, *source))
-        assert np.array_equal(synapse.apply(s, target).reshape(2, -1),
-                              s.reshape(2, -1) @ matrix(synapse, source, target).T), synapse.name
+        assert np.array_equal(
+            synapse.apply(s, target).reshape(2, -1),
+            s.reshape(2, -1) @ matrix(synapse, source, target).T,
+        ), synapse.name
         assert (synapse.coordinates(source, target)[2] != 0).all()
 
 
@@ -49,14 +55,21 @@ def test_coordinates_are_the_same_map_in_random_graphs(seed):
     for synapse in graph.synapses:
         source, target = graph[synapse.source].shape, graph[synapse.target].shape
         s = np.random.default_rng(seed).integers(0, 2, (1, *source))
-        assert np.array_equal(synapse.apply(s, target).ravel(), matrix(synapse, source, target) @ s.ravel())
+        assert np.array_equal(
+            synapse.apply(s, target).ravel(), matrix(synapse, source, target) @ s.ravel()
+        )
 
 
-@given(groups=st.integers(1, 2), ins=st.integers(1, 2), outs=st.integers(1, 2),
-       kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-       stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-       padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
-       size=st.tuples(st.integers(3, 5), st.integers(3, 5)), seed=st.integers(0, 1000))
+@given(
+    groups=st.integers(1, 2),
+    ins=st.integers(1, 2),
+    outs=st.integers(1, 2),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    size=st.tuples(st.integers(3, 5), st.integers(3, 5)),
+    seed=st.integers(0, 1000),
+)
 def test_convolution_by_explicit_loops(groups, ins, outs, kernel, stride, padding, size, seed):
     random = np.random.default_rng(seed)
     w = random.integers(-128, 128, (groups * outs, ins, *kernel))
@@ -74,9 +87,11 @@ def test_convolution_by_explicit_loops(groups, ins, outs, kernel, stride, paddin
 
 
 def test_structured_synapses_by_hand():
-    s = np.array([[[1, 0, 1], [0, 1, 0]]])                                  # one sample, C = 2, N = 3
+    s = np.array([[[1, 0, 1], [0, 1, 0]]])  # one sample, C = 2, N = 3
     assert SumTokens("x", "y", 5).apply(s, (2,)).tolist() == [[10, 5]]
-    assert Broadcast("x", "y", 3).apply(np.array([[1, 0]]), (2, 3)).tolist() == [[[3, 3, 3], [0, 0, 0]]]
+    assert Broadcast("x", "y", 3).apply(np.array([[1, 0]]), (2, 3)).tolist() == [
+        [[3, 3, 3], [0, 0, 0]]
+    ]
     assert OneToOne("x", "y", -2).apply(s, (3, 2)).tolist() == [[[-2, 0], [-2, 0], [-2, 0]]]
     assert Pointwise("x", "y", np.array([[1, 10]])).apply(s, (1, 3)).tolist() == [[[1, 10, 1]]]
     window = Window("x", "y", 1, (1, 2), (1, 1))
@@ -120,41 +135,84 @@ ONES = np.ones((3, 4), int)
 def refused(match, *parts, steps=1):
     populations = tuple(part for part in parts if isinstance(part, Population))
     with pytest.raises(GraphError, match=match):
-        Graph(populations, tuple(part for part in parts if not isinstance(part, Population)), steps).check()
+        Graph(
+            populations, tuple(part for part in parts if not isinstance(part, Population)), steps
+        ).check()
 
 
-@pytest.mark.parametrize("field, value", [
-    ("vth", 1.5), ("vth", -1), ("vth", True), ("vth", 1 << 23), ("du", -2), ("du", 4096), ("dv", 4097),
-    ("dv", -1), ("bias_exp", 16), ("memoryless", 1), ("kind", "LIF"), ("shape", ()), ("shape", (0,))])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("vth", 1.5),
+        ("vth", -1),
+        ("vth", True),
+        ("vth", 1 << 23),
+        ("du", -2),
+        ("du", 4096),
+        ("dv", 4097),
+        ("dv", -1),
+        ("bias_exp", 16),
+        ("memoryless", 1),
+        ("kind", "LIF"),
+        ("shape", ()),
+        ("shape", (0,)),
+    ],
+)
 def test_a_wrong_parameter_names_the_population(field, value):
-    refused(f"^y.*{field if field not in ('kind', 'shape') else ''}", X,
-            Population("y", **{"shape": (3,), field: value}))
+    refused(
+        f"^y.*{field if field not in ('kind', 'shape') else ''}",
+        X,
+        Population("y", **{"shape": (3,), field: value}),
+    )
 
 
-@pytest.mark.parametrize("options, match", [
-    ({"delay": -1}, "delay"), ({"delay": 1.5}, "delay"), ({"exponent": -1}, "exponent"),
-    ({"exponent": 24}, "exponent"), ({"exponent": True}, "exponent")])
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"delay": -1}, "delay"),
+        ({"delay": 1.5}, "delay"),
+        ({"exponent": -1}, "exponent"),
+        ({"exponent": 24}, "exponent"),
+        ({"exponent": True}, "exponent"),
+    ],
+)
 def test_a_wrong_synapse_option_names_the_synapse(options, match):
     refused(f"^x->y: {match}", X, Y, Dense("x", "y", ONES, **options))
 
 
-@pytest.mark.parametrize("weight, match", [
-    (ONES * 1.0, "integers"), (ONES[:, :3], "does not fit"), (ONES * 2**24, "32-bit"),
-    (ONES * 2**62, "32-bit"), (ONES * 2**22, "32-bit")])
+@pytest.mark.parametrize(
+    "weight, match",
+    [
+        (ONES * 1.0, "integers"),
+        (ONES[:, :3], "does not fit"),
+        (ONES * 2**24, "32-bit"),
+        (ONES * 2**62, "32-bit"),
+        (ONES * 2**22, "32-bit"),
+    ],
+)
 def test_a_wrong_weight_names_the_place(weight, match):
     refused(f"^(x->)?y: .*{match}", X, Y, Dense("x", "y", weight))
 
 
 def test_a_sum_beyond_64_bits_is_refused():
-    refused("32-bit", Population("x", (4,), "input", bits=16), Y,
-            Dense("x", "y", ONES * (2**24 - 1), exponent=23))
+    refused(
+        "32-bit",
+        Population("x", (4,), "input", bits=16),
+        Y,
+        Dense("x", "y", ONES * (2**24 - 1), exponent=23),
+    )
 
 
-@pytest.mark.parametrize("options",
-                         [{"stride": (0, 1)}, {"stride": (1.5, 1)}, {"padding": (-1, 0)}, {"groups": 0}])
+@pytest.mark.parametrize(
+    "options", [{"stride": (0, 1)}, {"stride": (1.5, 1)}, {"padding": (-1, 0)}, {"groups": 0}]
+)
 def test_a_wrong_geometry_names_the_synapse(options):
-    refused("^x->y", Population("x", (1, 3, 3), "input"), Population("y", (1, 1, 1)),
-            Conv2d("x", "y", np.ones((1, 1, 3, 3), int), **options))
+    refused(
+        "^x->y",
+        Population("x", (1, 3, 3), "input"),
+        Population("y", (1, 1, 1)),
+        Conv2d("x", "y", np.ones((1, 1, 3, 3), int), **options),
+    )
 
 
 def test_structure_that_has_no_meaning_is_refused():
@@ -168,15 +226,26 @@ def test_structure_that_has_no_meaning_is_refused():
     refused("steps", X, Y, steps=0)
     refused("steps", X, Y, steps=2.5)
     refused("bias", X, Population("y", (3,), bias_mant=np.arange(4)))
-    refused("differ in shape", Population("x", (2, 3), "input"), Population("y", (3,)),
-            SumTokens("x", "y", 1))
+    refused(
+        "differ in shape",
+        Population("x", (2, 3), "input"),
+        Population("y", (3,)),
+        SumTokens("x", "y", 1),
+    )
     refused("equal counts", X, Y, OneToOne("x", "y", 1))
     refused("broadcast needs", X, Population("y", (3, 4)), Broadcast("x", "y", 1))
 
 
 def test_a_cycle_without_delay_is_named():
-    refused("^a, b: .*cycle.*delay", X, Population("a", (4,)), Population("b", (4,)), OneToOne("x", "a", 1),
-            OneToOne("a", "b", 1), OneToOne("b", "a", 1))
+    refused(
+        "^a, b: .*cycle.*delay",
+        X,
+        Population("a", (4,)),
+        Population("b", (4,)),
+        OneToOne("x", "a", 1),
+        OneToOne("a", "b", 1),
+        OneToOne("b", "a", 1),
+    )
 
 
 def test_a_join_that_has_no_meaning_is_refused():
@@ -212,10 +281,18 @@ def test_names_are_looked_up_with_a_hint():
 
 
 def tables():
-    graph = Graph((Population("x", (1, 4, 4), "input"), Population("y", (2, 4, 4)),
-                   Population("p", (2, 2, 2))),
-                  (Conv2d("x", "y", np.ones((2, 1, 3, 3), int), padding=(1, 1)),
-                   Window("y", "p", 1, (3, 3), (2, 2), (1, 1))), 2)
+    graph = Graph(
+        (
+            Population("x", (1, 4, 4), "input"),
+            Population("y", (2, 4, 4)),
+            Population("p", (2, 2, 2)),
+        ),
+        (
+            Conv2d("x", "y", np.ones((2, 1, 3, 3), int), padding=(1, 1)),
+            Window("y", "p", 1, (3, 3), (2, 2), (1, 1)),
+        ),
+        2,
+    )
     return copy.deepcopy(to_tables(graph.check()))
 
 
@@ -225,16 +302,46 @@ def edited(part, index, key, value):
     return table, arrays
 
 
-DAMAGE = [("synapses", 0, key, value) for key, value in (
-    ("stride", [0, 1]), ("stride", 1), ("stride", "ab"), ("padding", [-1, -1]), ("kind", "Conv3d"),
-    ("weight", [1, 2]),
-    ("weight", {"array": "gone"}), ("source", 5), ("delay", "a"), ("wieght", 1))]
-DAMAGE += [("synapses", 1, key, value) for key, value in (
-    ("kernel", [3]), ("kernel", None), ("weight", 1.5), ("weight", 10**40), ("weight", None))]
-DAMAGE += [("populations", 1, key, value) for key, value in (
-    ("shape", 5), ("shape", ["a"]), ("shape", [10**12, 10**12, 1]), ("name", None), ("kind", 3),
-    ("vth", None),
-    ("vth", "5"), ("bias_mant", 10**30), ("memoryless", "no"), ("treshold", 3))]
+DAMAGE = [
+    ("synapses", 0, key, value)
+    for key, value in (
+        ("stride", [0, 1]),
+        ("stride", 1),
+        ("stride", "ab"),
+        ("padding", [-1, -1]),
+        ("kind", "Conv3d"),
+        ("weight", [1, 2]),
+        ("weight", {"array": "gone"}),
+        ("source", 5),
+        ("delay", "a"),
+        ("wieght", 1),
+    )
+]
+DAMAGE += [
+    ("synapses", 1, key, value)
+    for key, value in (
+        ("kernel", [3]),
+        ("kernel", None),
+        ("weight", 1.5),
+        ("weight", 10**40),
+        ("weight", None),
+    )
+]
+DAMAGE += [
+    ("populations", 1, key, value)
+    for key, value in (
+        ("shape", 5),
+        ("shape", ["a"]),
+        ("shape", [10**12, 10**12, 1]),
+        ("name", None),
+        ("kind", 3),
+        ("vth", None),
+        ("vth", "5"),
+        ("bias_mant", 10**30),
+        ("memoryless", "no"),
+        ("treshold", 3),
+    )
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=str)

@@ -1,4 +1,6 @@
-"""Bundles and reports of strangers: refused at load by the field, or they run; never a traceback, a bomb or a trick."""
+"""Bundles and reports of strangers: refused at load by the field, or they run; never a traceback, a
+bomb or a trick.
+"""
 
 import dataclasses
 import importlib.util
@@ -53,30 +55,68 @@ def refused(scmrl, model, *words, code=4):
         assert all(word in err for word in words), (command, err)
 
 
-@pytest.mark.parametrize("file, key, value, words", [
-    ("graph.json", ("classes",), ["a", "b", "c"], ["classes", "limit 4, got 3"]),
-    ("graph.json", ("classes", 3), -(1 << 63), ["classes.3", "must be text", "int"]),
-    ("graph.json", ("populations", 2, "vth"), [3], ["populations.2.vth", "must be an integer", "list"]),
-    ("graph.json", ("populations", 2, "vth"), {"array": "x"}, ["populations.2.vth", "must be an integer", "dict"]),
-    ("graph.json", ("populations", 2, "bias_exp"), "\x1b[31m", ["populations.2.bias_exp", "\\x1b[31m"]),
-    ("graph.json", ("populations", 2, "memoryless"), 1, ["populations.2.memoryless", "true or false"]),
-    ("graph.json", ("populations", 2, "shape"), [3, 8.0, 8], ["populations.2.shape.1", "integer", "float"]),
-    ("graph.json", ("populations", 2, "name"), "a\nb", ["populations.2.name", "printable"]),
-    ("graph.json", ("synapses", 0, "stride"), [1], ["synapses.0.stride", "length"]),
-    ("graph.json", ("synapses", 0, "weight"), 3, ["synapses.0.weight", "must be a table"]),
-    ("graph.json", ("synapses", 4, "weight"), {"array": "synapse/0.weight"}, ["synapses.4.weight", "integer"]),
-    ("graph.json", ("synapses", 0, "kind"), "Conv", ["synapses.0.kind", "Conv2d"]),
-    ("graph.json", ("steps",), True, ["steps", "must be an integer"]),
-    ("bundle.json", ("metrics",), [], ["metrics", "must be a table"]),
-    ("bundle.json", ("metrics", "test_correct"), "3", ["metrics.test_correct", "must be an integer"]),
-    ("bundle.json", ("metrics", "test_accuracy"), 50.0, ["metrics.test_accuracy", "range"]),
-    ("bundle.json", ("metrics", "dead"), [1], ["metrics.dead.0", "must be text"]),
-    ("bundle.json", ("training", "dataset"), {}, ["training.dataset", "must be text"]),
-    ("bundle.json", ("training", "hard"), "no", ["training.hard", "true or false"]),
-    ("bundle.json", ("profile",), None, ["profile", "must be text"]),
-    ("bundle.json", ("trained_by",), "training", ["trained_by", "must be a list"]),
-    ("bundle.json", ("schema",), 2, ["another schema"]),
-])
+@pytest.mark.parametrize(
+    "file, key, value, words",
+    [
+        ("graph.json", ("classes",), ["a", "b", "c"], ["classes", "limit 4, got 3"]),
+        ("graph.json", ("classes", 3), -(1 << 63), ["classes.3", "must be text", "int"]),
+        (
+            "graph.json",
+            ("populations", 2, "vth"),
+            [3],
+            ["populations.2.vth", "must be an integer", "list"],
+        ),
+        (
+            "graph.json",
+            ("populations", 2, "vth"),
+            {"array": "x"},
+            ["populations.2.vth", "must be an integer", "dict"],
+        ),
+        (
+            "graph.json",
+            ("populations", 2, "bias_exp"),
+            "\x1b[31m",
+            ["populations.2.bias_exp", "\\x1b[31m"],
+        ),
+        (
+            "graph.json",
+            ("populations", 2, "memoryless"),
+            1,
+            ["populations.2.memoryless", "true or false"],
+        ),
+        (
+            "graph.json",
+            ("populations", 2, "shape"),
+            [3, 8.0, 8],
+            ["populations.2.shape.1", "integer", "float"],
+        ),
+        ("graph.json", ("populations", 2, "name"), "a\nb", ["populations.2.name", "printable"]),
+        ("graph.json", ("synapses", 0, "stride"), [1], ["synapses.0.stride", "length"]),
+        ("graph.json", ("synapses", 0, "weight"), 3, ["synapses.0.weight", "must be a table"]),
+        (
+            "graph.json",
+            ("synapses", 4, "weight"),
+            {"array": "synapse/0.weight"},
+            ["synapses.4.weight", "integer"],
+        ),
+        ("graph.json", ("synapses", 0, "kind"), "Conv", ["synapses.0.kind", "Conv2d"]),
+        ("graph.json", ("steps",), True, ["steps", "must be an integer"]),
+        ("bundle.json", ("metrics",), [], ["metrics", "must be a table"]),
+        (
+            "bundle.json",
+            ("metrics", "test_correct"),
+            "3",
+            ["metrics.test_correct", "must be an integer"],
+        ),
+        ("bundle.json", ("metrics", "test_accuracy"), 50.0, ["metrics.test_accuracy", "range"]),
+        ("bundle.json", ("metrics", "dead"), [1], ["metrics.dead.0", "must be text"]),
+        ("bundle.json", ("training", "dataset"), {}, ["training.dataset", "must be text"]),
+        ("bundle.json", ("training", "hard"), "no", ["training.hard", "true or false"]),
+        ("bundle.json", ("profile",), None, ["profile", "must be text"]),
+        ("bundle.json", ("trained_by",), "training", ["trained_by", "must be a list"]),
+        ("bundle.json", ("schema",), 2, ["another schema"]),
+    ],
+)
 def test_a_wrong_field_is_refused_by_every_command(scmrl, model, file, key, value, words):
     def change(table):
         for part in key[:-1]:
@@ -93,23 +133,39 @@ def test_a_bundle_without_one_of_its_fields_is_refused(model, key):
     table = json.loads(path.read_text())
     del table[key]
     path.write_text(json.dumps(table))
-    with pytest.raises(BundleError, match="another schema" if key == "schema" else f"{key}: is missing"):
+    with pytest.raises(
+        BundleError, match="another schema" if key == "schema" else f"{key}: is missing"
+    ):
         bundle.load(model)
 
 
-@pytest.mark.parametrize("name, value, words", [
-    ("y", lambda y: y[:-1], r"\[6\], got int64 \[5\]"), ("y", lambda y: y[None], "one for each sample"),
-    ("y", lambda y: y.astype(float), "float64"), ("y", lambda y: y + 100, r"0\.\.3, got 100\.\.103"),
-    ("y", lambda y: y - 5, r"0\.\.3"), ("y", lambda y: y.astype("u8") + np.uint64(1 << 63), r"0\.\.3"),
-    ("s/both", lambda s: s[None], "s/both"), ("s/both", lambda s: s[:-1], "s/both"),
-    ("s/both", lambda s: s.astype("u2"), "s/both"), ("s/both", lambda s: np.r_[s, s], "s/both"),
-    ("v/readout", lambda v: v.astype(float), "v/readout"), ("v/readout", lambda v: v.ravel(), "v/readout"),
-    ("v/readout", lambda v: v.astype([("a", "<i4")]), "no array of numbers"),
-    ("x/audio", lambda x: x[:, :, 0], "x/audio|audio"), ("x/audio", lambda x: x.astype("f4"), "integers"),
-    ("x/audio", lambda x: x + 200, "out of range"), ("x/other", lambda _: np.zeros(3), "other"),
-    ("s/other", lambda _: np.zeros(3, np.uint8), "belongs to no population")])
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("y", lambda y: y[:-1], r"\[6\], got int64 \[5\]"),
+        ("y", lambda y: y[None], "one for each sample"),
+        ("y", lambda y: y.astype(float), "float64"),
+        ("y", lambda y: y + 100, r"0\.\.3, got 100\.\.103"),
+        ("y", lambda y: y - 5, r"0\.\.3"),
+        ("y", lambda y: y.astype("u8") + np.uint64(1 << 63), r"0\.\.3"),
+        ("s/both", lambda s: s[None], "s/both"),
+        ("s/both", lambda s: s[:-1], "s/both"),
+        ("s/both", lambda s: s.astype("u2"), "s/both"),
+        ("s/both", lambda s: np.r_[s, s], "s/both"),
+        ("v/readout", lambda v: v.astype(float), "v/readout"),
+        ("v/readout", lambda v: v.ravel(), "v/readout"),
+        ("v/readout", lambda v: v.astype([("a", "<i4")]), "no array of numbers"),
+        ("x/audio", lambda x: x[:, :, 0], "x/audio|audio"),
+        ("x/audio", lambda x: x.astype("f4"), "integers"),
+        ("x/audio", lambda x: x + 200, "out of range"),
+        ("x/other", lambda _: np.zeros(3), "other"),
+        ("s/other", lambda _: np.zeros(3, np.uint8), "belongs to no population"),
+    ],
+)
 def test_samples_that_are_not_the_networks_are_refused(scmrl, model, name, value, words):
-    change_arrays(model, "samples.npz", lambda arrays: arrays.update({name: value(arrays.get(name))}))
+    change_arrays(
+        model, "samples.npz", lambda arrays: arrays.update({name: value(arrays.get(name))})
+    )
     with pytest.raises(BundleError, match=words):
         bundle.load(model)
     assert scmrl("deploy", model)[0] == 4
@@ -132,8 +188,10 @@ def test_labels_at_the_borders_are_labels(small_bundle):
 
 # ---- bombs ---------------------------------------------------------------------------------------
 
+
 def bomb(model, populations, synapse):
     """A graph of a few lines in place of the model's."""
+
     def change(table):
         table["classes"] = []
         table["populations"] = [{"name": "x", "shape": [1], "kind": "input"}, *populations]
@@ -142,13 +200,29 @@ def bomb(model, populations, synapse):
     change_json(model, "graph.json", change)
 
 
-@pytest.mark.parametrize("shape, synapse", [
-    ([1, 10_000_000], {"kind": "Broadcast", "source": "x", "target": "big", "weight": 1}),
-    ([1, 1 << 30, 1 << 30], {"kind": "Broadcast", "source": "x", "target": "big", "weight": 1}),
-    ([1, 1, 1], {"kind": "Window", "source": "x", "target": "big", "weight": 1, "kernel": [65535, 65535],
-                 "stride": [1, 1], "padding": [65535, 65535]})])
+@pytest.mark.parametrize(
+    "shape, synapse",
+    [
+        ([1, 10_000_000], {"kind": "Broadcast", "source": "x", "target": "big", "weight": 1}),
+        ([1, 1 << 30, 1 << 30], {"kind": "Broadcast", "source": "x", "target": "big", "weight": 1}),
+        (
+            [1, 1, 1],
+            {
+                "kind": "Window",
+                "source": "x",
+                "target": "big",
+                "weight": 1,
+                "kernel": [65535, 65535],
+                "stride": [1, 1],
+                "padding": [65535, 65535],
+            },
+        ),
+    ],
+)
 @pytest.mark.parametrize("command", ["deploy", "place", "energy", "verify", "export"])
-def test_a_tiny_graph_that_would_fill_the_memory_is_refused_at_once(scmrl, model, command, shape, synapse):
+def test_a_tiny_graph_that_would_fill_the_memory_is_refused_at_once(
+    scmrl, model, command, shape, synapse
+):
     bomb(model, [{"name": "big", "shape": shape}], synapse)
     started = time.monotonic()
     code, out, err = scmrl(command, model)
@@ -160,7 +234,11 @@ def test_a_tiny_graph_that_would_fill_the_memory_is_refused_at_once(scmrl, model
 
 def test_bounds_of_a_graph_are_the_last_that_pass(monkeypatch):
     def graph(n, steps=1):
-        return Graph((Population("x", (1,), "input"), Population("big", (1, n))), (Broadcast("x", "big", 1),), steps)
+        return Graph(
+            (Population("x", (1,), "input"), Population("big", (1, n))),
+            (Broadcast("x", "big", 1),),
+            steps,
+        )
 
     monkeypatch.setattr("scmrl.graph.NEURONS", 1000)
     graph(999).check()
@@ -182,23 +260,33 @@ def test_synapses_are_counted_as_they_are_written_out():
     conv = Conv2d("a", "b", np.ones((3, 2, 2, 2), np.int8))
     window = Window("a", "b", 1, (2, 2), (1, 1))
     assert conv.count(*shapes) == len(conv.coordinates(*shapes)[0]) == 3 * 2 * 4 * 16
-    assert window.count((2, 5, 5), (2, 4, 4)) == len(window.coordinates((2, 5, 5), (2, 4, 4))[0]) == 4 * 32
+    assert (
+        window.count((2, 5, 5), (2, 4, 4))
+        == len(window.coordinates((2, 5, 5), (2, 4, 4))[0])
+        == 4 * 32
+    )
     assert Dense("a", "b", np.zeros((3, 2))).count((2,), (3,)) == 6
 
 
 def test_many_samples_of_a_large_graph_are_refused_before_they_run(small_bundle, monkeypatch):
-    monkeypatch.setattr("scmrl.activity.RUN_VALUES", 18 * sum(p.neurons for p in small_bundle.graph.populations) - 1)
+    monkeypatch.setattr(
+        "scmrl.activity.RUN_VALUES", 18 * sum(p.neurons for p in small_bundle.graph.populations) - 1
+    )
     from scmrl.activity import check_inputs
+
     with pytest.raises(DataError, match="--samples"):
         check_inputs(small_bundle.graph, small_bundle.inputs)
 
 
 # ---- tricks of the terminal ----------------------------------------------------------------------
 
+
 @pytest.fixture
 def tricky(small_bundle, tmp_path):
     """A bundle whose every free text moves the cursor, turns the direction, ends lines."""
-    graph = dataclasses.replace(small_bundle.graph, classes=tuple(f"{name}{TRICKS}" for name in "abcd"))
+    graph = dataclasses.replace(
+        small_bundle.graph, classes=tuple(f"{name}{TRICKS}" for name in "abcd")
+    )
     path = tmp_path / "m"
     dataclasses.replace(small_bundle, graph=graph).save(path)
     table = json.loads((path / "bundle.json").read_text())
@@ -213,10 +301,19 @@ def plain(text):
     return all(c.isprintable() or c == "\n" for c in text)
 
 
-@pytest.mark.parametrize("arguments", [
-    ("deploy", "--layers"), ("verify", "--backends", "simulator", "--layers"), ("place", "--layers"),
-    ("energy", "--layers"), ("evaluate",), ("deploy", "--json"), ("deploy", "--stream", "--input", "S.npz"),
-    ("robustness",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("deploy", "--layers"),
+        ("verify", "--backends", "simulator", "--layers"),
+        ("place", "--layers"),
+        ("energy", "--layers"),
+        ("evaluate",),
+        ("deploy", "--json"),
+        ("deploy", "--stream", "--input", "S.npz"),
+        ("robustness",),
+    ],
+)
 def test_nothing_of_a_file_reaches_the_terminal_as_it_is(scmrl, tricky, arguments, tmp_path):
     np.savez(tmp_path / "S.npz", **{name: x[0] for name, x in bundle.load(tricky).inputs.items()})
     arguments = [str(tmp_path / word) if word == "S.npz" else word for word in arguments]
@@ -227,30 +324,58 @@ def test_nothing_of_a_file_reaches_the_terminal_as_it_is(scmrl, tricky, argument
 def test_pages_show_tricks_written_out(scmrl, tricky, tmp_path):
     code, _, err = scmrl("deploy", tricky, "--html", tmp_path / "p.html")
     text = (tmp_path / "p.html").read_text(encoding="utf-8")
-    assert code == 0 and plain(err) and plain(text.replace("\t", "")) and all(word in text for word in SHOWN)
+    assert (
+        code == 0
+        and plain(err)
+        and plain(text.replace("\t", ""))
+        and all(word in text for word in SHOWN)
+    )
 
 
 def test_errors_names_and_options_are_written_out(scmrl, tmp_path):
     tricks = TRICKS.replace("\0", "")
-    for arguments in ((f"x{tricks}",), ("place", f"/nowhere/{tricks}"), ("place", f"--{tricks}"), ("profiles", tricks),
-                      ("deploy", "x", "--backend", tricks), ("compare", tricks, "y")):
+    for arguments in (
+        (f"x{tricks}",),
+        ("place", f"/nowhere/{tricks}"),
+        ("place", f"--{tricks}"),
+        ("profiles", tricks),
+        ("deploy", "x", "--backend", tricks),
+        ("compare", tricks, "y"),
+    ):
         code, out, err = scmrl(*arguments)
-        assert code in (2, 3, 4) and out == "" and plain(err) and err.count("\n") == 1, (arguments, err)
+        assert code in (2, 3, 4) and out == "" and plain(err) and err.count("\n") == 1, (
+            arguments,
+            err,
+        )
 
 
 def test_reports_of_strangers_are_compared_without_their_tricks(scmrl, tmp_path):
     for name, number in (("a", 1), ("b", 2)):
-        (tmp_path / name).write_text(json.dumps({"command": f"energy{TRICKS}", f"k{TRICKS}": number,
-                                                 "rows": [{"name": TRICKS, "neurons": number}], f"only{name}\x1b": 1}))
+        (tmp_path / name).write_text(
+            json.dumps(
+                {
+                    "command": f"energy{TRICKS}",
+                    f"k{TRICKS}": number,
+                    "rows": [{"name": TRICKS, "neurons": number}],
+                    f"only{name}\x1b": 1,
+                }
+            )
+        )
     code, out, err = scmrl("compare", tmp_path / "a", tmp_path / "b")
     assert code == 0 and plain(out) and plain(err) and "\\x1b" in out
     code, _, err = scmrl("compare", tmp_path / "a", tmp_path / "b", "--html", tmp_path / "p.html")
     assert code == 0 and plain((tmp_path / "p.html").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("text, words", [
-    ('{"command": "energy", "a": 10000000000000000000000}', "64 bits"), ('{"command": "energy", "a": Infinity}', "finite"),
-    ('{"command": ["energy"]}', "not a report"), ("[]", "JSON object")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('{"command": "energy", "a": 10000000000000000000000}', "64 bits"),
+        ('{"command": "energy", "a": Infinity}', "finite"),
+        ('{"command": ["energy"]}', "not a report"),
+        ("[]", "JSON object"),
+    ],
+)
 def test_what_is_no_report_is_one_line(scmrl, tmp_path, text, words):
     (tmp_path / "a.json").write_text(text)
     (tmp_path / "b.json").write_text('{"command": "energy", "a": 1}')
@@ -261,19 +386,29 @@ def test_what_is_no_report_is_one_line(scmrl, tmp_path, text, words):
 def test_visible_leaves_ordinary_text_alone():
     assert visible("Gewürz 漢字 ≤ 3 µJ") == "Gewürz 漢字 ≤ 3 µJ"
     assert visible("a\tb\x1b\x85\u202e\ud800") == "a\\tb\\x1b\\x85\\u202e\\ud800"
-    assert str(ScmrlError("cannot read", where="a\nb", value="x\n  y")) == "a\\nb: cannot read (got x y)"
+    assert (
+        str(ScmrlError("cannot read", where="a\nb", value="x\n  y"))
+        == "a\\nb: cannot read (got x y)"
+    )
     assert len(str(ScmrlError("w", value="x" * 10**6))) < 1000
 
 
 # ---- pipes and encodings -------------------------------------------------------------------------
 
+
 def run(*words, **environment):
-    return subprocess.run([sys.executable, "-m", "scmrl", *map(str, words)], capture_output=True, timeout=60,
-                          env=os.environ | environment)
+    return subprocess.run(
+        [sys.executable, "-m", "scmrl", *map(str, words)],
+        capture_output=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0",
-                                                                         "PYTHONCOERCECLOCALE": "0"}])
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
 def test_a_terminal_without_unicode_gets_it_written_out(tricky, environment):
     done = run("deploy", tricky, "--layers", **environment)
     assert done.returncode == 0 and b"Traceback" not in done.stderr and done.stdout.isascii()
@@ -288,22 +423,41 @@ def test_a_reader_that_goes_away_ends_the_command_in_141_without_a_word(words):
 
 @pytest.fixture(scope="module")
 def fuzz():
-    spec = importlib.util.spec_from_file_location("fuzz", Path(__file__).parents[1] / "benchmarks" / "fuzz.py")
+    spec = importlib.util.spec_from_file_location(
+        "fuzz", Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-QUICK = ("bundle", "report", "sweep.json", "configuration", "profile", "wav", "png", "jpeg", "aedat", "bs2", "idx",
-         "input npz", "after load")
+QUICK = (
+    "bundle",
+    "report",
+    "sweep.json",
+    "configuration",
+    "profile",
+    "wav",
+    "png",
+    "jpeg",
+    "aedat",
+    "bs2",
+    "idx",
+    "input npz",
+    "after load",
+)
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_few_damaged_files_for_every_quick_reader(fuzz, name, tmp_path):
     reader = fuzz.readers()[name][1]
-    found = [fuzz.outcome(reader, np.random.default_rng([11, i]), tmp_path)
-             for i in range(2 if name == "after load" else 25)]
-    assert {what for what, _ in found} <= {"read", "refused"}, [fault for fault in found if fault[1]][:1]
+    found = [
+        fuzz.outcome(reader, np.random.default_rng([11, i]), tmp_path)
+        for i in range(2 if name == "after load" else 25)
+    ]
+    assert {what for what, _ in found} <= {"read", "refused"}, [
+        fault for fault in found if fault[1]
+    ][:1]
 
 
 def test_the_fuzz_notices_what_it_is_for(fuzz):
@@ -312,6 +466,7 @@ def test_the_fuzz_notices_what_it_is_for(fuzz):
     def raises(error):
         def reader(*_):
             raise error
+
         return reader
 
     assert fuzz.outcome(raises(KeyError("x")), random, Path("."))[0] == "traceback"

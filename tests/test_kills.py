@@ -1,4 +1,6 @@
-"""The kill harness in small: killed writes and runs leave nothing half done, and the harness notices when they do."""
+"""The kill harness in small: killed writes and runs leave nothing half done, and the harness
+notices when they do.
+"""
 
 import os
 import subprocess
@@ -20,10 +22,25 @@ def kill(small_bundle, tmp_path_factory):
     small_bundle.save(model)
 
     def run(places, kills, *more):
-        done = subprocess.run([sys.executable, ROOT / "benchmarks" / "kills.py", "--places", places, "--kills",
-                               str(kills), "--model", model, *more], capture_output=True, text=True, timeout=300,
-                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            [
+                sys.executable,
+                ROOT / "benchmarks" / "kills.py",
+                "--places",
+                places,
+                "--kills",
+                str(kills),
+                "--model",
+                model,
+                *more,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         return done.returncode, done.stdout + done.stderr
+
     return run
 
 
@@ -39,10 +56,13 @@ def test_a_killed_group_of_lava_leaves_nothing(kill):
     assert code == 0, said
 
 
-@pytest.mark.parametrize(("safeguard", "place", "why"), [
-    ("fsync", "page-write", "another result|half a copy"),
-    ("rename", "page-write", "half a copy"),
-])
+@pytest.mark.parametrize(
+    ("safeguard", "place", "why"),
+    [
+        ("fsync", "page-write", "another result|half a copy"),
+        ("rename", "page-write", "half a copy"),
+    ],
+)
 def test_the_harness_fails_without_a_safeguard(kill, safeguard, place, why):
     code, said = kill(place, 4, "--without", safeguard, "--seed", "3")
     assert code == 1, said

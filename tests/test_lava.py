@@ -1,4 +1,6 @@
-"""Both Lava backends equal the definition in every bit, and always end: in time, cleanly, in one line."""
+"""Both Lava backends equal the definition in every bit, and always end: in time, cleanly, in one
+line.
+"""
 
 import dataclasses
 import gc
@@ -21,56 +23,110 @@ from hypothesis import strategies as st
 
 from scmrl import memory, reference
 from scmrl.errors import BackendError, DataError, GraphError
-from scmrl.graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Window
+from scmrl.graph import (
+    Broadcast,
+    Conv2d,
+    Dense,
+    Graph,
+    OneToOne,
+    Pointwise,
+    Population,
+    SumTokens,
+    Window,
+)
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 
-from scmrl.deploy import lava, lava_compat, lava_session, stream_lava  # noqa: E402
-from scmrl.deploy.lava import LavaInProcess, LavaRuntime  # noqa: E402
+from scmrl.deploy import lava, lava_compat, lava_session, stream_lava
+from scmrl.deploy.lava import LavaInProcess, LavaRuntime
 
 BACKENDS = (LavaInProcess, LavaRuntime)
 
 
 def attention_graph(steps: int = 4) -> Graph:
-    """Graded and binary inputs, conv, pool, AND, masks, biases, leaks, wide weights and many skips."""
+    """Graded and binary inputs, conv, pool, AND, masks, biases, leaks, wide weights and many
+    skips.
+    """
     rng = np.random.default_rng(3)
 
     def q(*shape: int) -> np.ndarray:
         return rng.integers(-100, 101, shape)
 
-    return Graph((
-        Population("image", (2, 4, 4), kind="input", bits=8), Population("sound", (3, 4), kind="input"),
-        Population("conv", (3, 4, 4), vth=5000, dv=700, bias_exp=5,
-                   bias_mant=rng.integers(-4096, 4096, (3, 1, 1))),
-        Population("pool", (3, 2, 2), memoryless=True),
-        Population("k", (3, 4), vth=60, du=1000, dv=128, bias_mant=300),
-        Population("and", (3, 4), vth=1, memoryless=True), Population("mask", (3,), vth=0, dv=200),
-        Population("gate", (3, 4), vth=1, memoryless=True), Population("z", (3, 4), vth=40, dv=4095),
-        Population("out", (5,), kind="readout", dv=10, bias_mant=7)), (
-        Conv2d("image", "conv", q(3, 2, 3, 3), padding=(1, 1)), Window("conv", "pool", 1, (2, 2), (2, 2)),
-        Pointwise("sound", "k", q(3, 3)), OneToOne("k", "and", 1), OneToOne("pool", "and", 1),
-        SumTokens("and", "mask", 1), Broadcast("mask", "gate", 1), OneToOne("sound", "gate", 1),
-        Pointwise("gate", "z", q(3, 3)), Dense("pool", "z", q(12, 12), exponent=2), OneToOne("k", "z", 300),
-        Dense("z", "out", q(5, 12)), Dense("pool", "out", q(5, 12), exponent=1),
-        Dense("image", "out", q(5, 32))), steps=steps)
+    return Graph(
+        (
+            Population("image", (2, 4, 4), kind="input", bits=8),
+            Population("sound", (3, 4), kind="input"),
+            Population(
+                "conv",
+                (3, 4, 4),
+                vth=5000,
+                dv=700,
+                bias_exp=5,
+                bias_mant=rng.integers(-4096, 4096, (3, 1, 1)),
+            ),
+            Population("pool", (3, 2, 2), memoryless=True),
+            Population("k", (3, 4), vth=60, du=1000, dv=128, bias_mant=300),
+            Population("and", (3, 4), vth=1, memoryless=True),
+            Population("mask", (3,), vth=0, dv=200),
+            Population("gate", (3, 4), vth=1, memoryless=True),
+            Population("z", (3, 4), vth=40, dv=4095),
+            Population("out", (5,), kind="readout", dv=10, bias_mant=7),
+        ),
+        (
+            Conv2d("image", "conv", q(3, 2, 3, 3), padding=(1, 1)),
+            Window("conv", "pool", 1, (2, 2), (2, 2)),
+            Pointwise("sound", "k", q(3, 3)),
+            OneToOne("k", "and", 1),
+            OneToOne("pool", "and", 1),
+            SumTokens("and", "mask", 1),
+            Broadcast("mask", "gate", 1),
+            OneToOne("sound", "gate", 1),
+            Pointwise("gate", "z", q(3, 3)),
+            Dense("pool", "z", q(12, 12), exponent=2),
+            OneToOne("k", "z", 300),
+            Dense("z", "out", q(5, 12)),
+            Dense("pool", "out", q(5, 12), exponent=1),
+            Dense("image", "out", q(5, 32)),
+        ),
+        steps=steps,
+    )
 
 
 def recurrent_graph() -> Graph:
-    """Delays between populations, of inputs, and loops; biases that would fire before the sample begins."""
+    """Delays between populations, of inputs, and loops; biases that would fire before the sample
+    begins.
+    """
     one = np.ones((2, 2), int)
-    return Graph((
-        Population("x", (2,), kind="input", bits=5), Population("clock", (2,), vth=1, bias_mant=100),
-        Population("a", (2,), vth=20, bias_mant=np.array([3000, -10])), Population("b", (2,), vth=2, dv=300),
-        Population("out", (2,), kind="readout")), (
-        Dense("x", "a", one), Dense("x", "b", one, delay=2), Dense("clock", "a", -one, delay=3),
-        Dense("a", "b", one), Dense("a", "a", np.array([[3, -9], [5, 1]]), delay=1),
-        Dense("b", "a", one, delay=2), Dense("b", "out", one, delay=4), Dense("a", "out", -one)), steps=6)
+    return Graph(
+        (
+            Population("x", (2,), kind="input", bits=5),
+            Population("clock", (2,), vth=1, bias_mant=100),
+            Population("a", (2,), vth=20, bias_mant=np.array([3000, -10])),
+            Population("b", (2,), vth=2, dv=300),
+            Population("out", (2,), kind="readout"),
+        ),
+        (
+            Dense("x", "a", one),
+            Dense("x", "b", one, delay=2),
+            Dense("clock", "a", -one, delay=3),
+            Dense("a", "b", one),
+            Dense("a", "a", np.array([[3, -9], [5, 1]]), delay=1),
+            Dense("b", "a", one, delay=2),
+            Dense("b", "out", one, delay=4),
+            Dense("a", "out", -one),
+        ),
+        steps=6,
+    )
 
 
-def inputs(graph: Graph, samples: int, steps: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+def inputs(
+    graph: Graph, samples: int, steps: int | None = None, seed: int = 0
+) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {p.name: rng.integers(0, 1 << p.bits, (samples, steps or graph.steps, *p.shape))
-            for p in graph.of_kind("input")}
+    return {
+        p.name: rng.integers(0, 1 << p.bits, (samples, steps or graph.steps, *p.shape))
+        for p in graph.of_kind("input")
+    }
 
 
 def assert_equals_definition(backend: type, graph: Graph, x: dict[str, np.ndarray]) -> None:
@@ -83,7 +139,9 @@ def assert_equals_definition(backend: type, graph: Graph, x: dict[str, np.ndarra
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("graph", [attention_graph(), recurrent_graph()], ids=["attention", "recurrent"])
+@pytest.mark.parametrize(
+    "graph", [attention_graph(), recurrent_graph()], ids=["attention", "recurrent"]
+)
 def test_every_bit_of_every_population_equals_the_definition(backend, graph):
     x = inputs(graph, 3)
     fired = reference.run(graph, x).spikes
@@ -110,10 +168,15 @@ def test_samples_of_a_second_run_of_lava_join_the_first(monkeypatch):
 
 
 def test_24_bit_borders_are_crossed_the_same_way():
-    graph = Graph((Population("x", (1,), kind="input", bits=11),
-                   Population("a", (1,), vth=(1 << 17) - 2, du=5),
-                   Population("out", (1,), kind="readout", du=-1)),
-                  (OneToOne("x", "a", 100), OneToOne("x", "out", -90)), steps=9)
+    graph = Graph(
+        (
+            Population("x", (1,), kind="input", bits=11),
+            Population("a", (1,), vth=(1 << 17) - 2, du=5),
+            Population("out", (1,), kind="readout", du=-1),
+        ),
+        (OneToOne("x", "a", 100), OneToOne("x", "out", -90)),
+        steps=9,
+    )
     x = inputs(graph, 3)
     overflow = reference.run(graph, x).overflow
     assert overflow["a"] > 0 and overflow["out"] > 0
@@ -128,14 +191,27 @@ def graphs(draw) -> Graph:
     synapses = []
     for i in range(draw(st.integers(1, 6))):
         p = Population(
-            f"p{i}", (2,), vth=draw(st.integers(0, 300)), du=draw(st.sampled_from([-1, 0, 900, 4095])),
-            dv=draw(st.sampled_from([0, 77, 4095, 4096])), memoryless=draw(st.booleans()),
-            bias_mant=rng.integers(-4096, 4096, 2), bias_exp=draw(st.integers(0, 4)))
+            f"p{i}",
+            (2,),
+            vth=draw(st.integers(0, 300)),
+            du=draw(st.sampled_from([-1, 0, 900, 4095])),
+            dv=draw(st.sampled_from([0, 77, 4095, 4096])),
+            memoryless=draw(st.booleans()),
+            bias_mant=rng.integers(-4096, 4096, 2),
+            bias_exp=draw(st.integers(0, 4)),
+        )
         for source in populations:
             if draw(st.booleans()):
                 weight = rng.integers(-128, 128, (2, source.neurons))
-                synapses.append(Dense(source.name, p.name, weight, exponent=draw(st.integers(0, 3)),
-                                      delay=draw(st.sampled_from([0, 0, 0, 2]))))
+                synapses.append(
+                    Dense(
+                        source.name,
+                        p.name,
+                        weight,
+                        exponent=draw(st.integers(0, 3)),
+                        delay=draw(st.sampled_from([0, 0, 0, 2])),
+                    )
+                )
         if draw(st.integers(0, 4)) == 0:
             weight = rng.integers(-128, 128, (2, 2))
             synapses.append(Dense(p.name, p.name, weight, delay=draw(st.integers(1, 3))))
@@ -169,10 +245,17 @@ def test_bad_inputs_and_parameters_are_refused_before_lava_starts():
 
 # --- every run ends
 
+
 def relay_graph() -> Graph:
-    return Graph((Population("x", (2,), kind="input"), Population("a", (2,)),
-                  Population("out", (2,), kind="readout")),
-                 (OneToOne("x", "a", 1), OneToOne("a", "out", 1)), steps=4)
+    return Graph(
+        (
+            Population("x", (2,), kind="input"),
+            Population("a", (2,)),
+            Population("out", (2,), kind="readout"),
+        ),
+        (OneToOne("x", "a", 1), OneToOne("a", "out", 1)),
+        steps=4,
+    )
 
 
 @pytest.fixture
@@ -208,7 +291,9 @@ def test_deadline_ends_the_run_with_one_line(backend):
 
 @pytest.mark.usefixtures("leaves_nothing")
 def test_error_in_a_lava_process_is_shown_at_once(monkeypatch):
-    """A float threshold past all checks: Lava's process raises before it sends; Lava would wait for ever."""
+    """A float threshold past all checks: Lava's process raises before it sends; Lava would wait for
+    ever.
+    """
     from scmrl.deploy import lava_processes
 
     def with_float_threshold(n, network):
@@ -228,9 +313,13 @@ def test_error_in_a_lava_process_is_shown_at_once(monkeypatch):
 @pytest.mark.usefixtures("leaves_nothing")
 def test_killed_lava_process_ends_the_run():
     def kill_one(done, total):
-        next(c for c in multiprocessing.active_children() if type(c).__name__ == "SystemProcess").kill()
+        next(
+            c for c in multiprocessing.active_children() if type(c).__name__ == "SystemProcess"
+        ).kill()
 
-    with pytest.raises(BackendError, match="was killed by SIGKILL .exit code -9., as .* where memory runs out"):
+    with pytest.raises(
+        BackendError, match="was killed by SIGKILL .exit code -9., as .* where memory runs out"
+    ):
         LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 300), progress=kill_one)
 
 
@@ -259,10 +348,16 @@ def stop(monkeypatch):
 
 
 @pytest.mark.usefixtures("leaves_nothing")
-@pytest.mark.parametrize("which", [slice(0, 1), slice(-1, None), slice(None)], ids=["one", "service", "all"])
+@pytest.mark.parametrize(
+    "which", [slice(0, 1), slice(-1, None), slice(None)], ids=["one", "service", "all"]
+)
 def test_deadline_holds_for_stopped_processes(which, stop):
-    with pytest.raises(BackendError, match=r"did not end in time \(limit 60 s, got 1 of 300 samples"):
-        LavaRuntime(relay_graph(), deadline_s=60).run(inputs(relay_graph(), 300), lambda *_: stop(which))
+    with pytest.raises(
+        BackendError, match=r"did not end in time \(limit 60 s, got 1 of 300 samples"
+    ):
+        LavaRuntime(relay_graph(), deadline_s=60).run(
+            inputs(relay_graph(), 300), lambda *_: stop(which)
+        )
 
 
 @pytest.mark.usefixtures("leaves_nothing")
@@ -281,7 +376,9 @@ def test_deadline_holds_where_a_bias_is_set_in_a_stopped_process(stop, monkeypat
 def test_deadline_holds_for_a_start_that_hangs(monkeypatch):
     from lava.proc.lif import models
 
-    monkeypatch.setattr(models.PyLifResetModelBitAcc, "__init__", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    monkeypatch.setattr(
+        models.PyLifResetModelBitAcc, "__init__", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+    )
     with pytest.raises(BackendError, match="did not end in time .limit 2 s, got 0 of 2 samples"):
         LavaRuntime(relay_graph(), deadline_s=2).run(inputs(relay_graph(), 2))
 
@@ -329,7 +426,10 @@ def test_what_a_process_says_before_it_ends_stays_off_the_terminal(monkeypatch, 
 @pytest.mark.usefixtures("leaves_nothing")
 def test_too_little_memory_is_told_before_the_start(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 2000)
-    with pytest.raises(BackendError, match=r"not enough memory .*limit 2.0 kB available, got \d+\.\d kB.; .*lava-in"):
+    with pytest.raises(
+        BackendError,
+        match=r"not enough memory .*limit 2.0 kB available, got \d+\.\d kB.; .*lava-in",
+    ):
         LavaRuntime(relay_graph()).run(inputs(relay_graph(), 2))
 
 
@@ -363,14 +463,25 @@ def running(group: int) -> list[str]:
     return out
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux only")
-@pytest.mark.parametrize("number, send", [
-    (signal.SIGINT, os.killpg), (signal.SIGINT, os.kill), (signal.SIGTERM, os.killpg),
-    (signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill), (signal.SIGKILL, os.killpg)])
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="children are bound to their parent on Linux only"
+)
+@pytest.mark.parametrize(
+    "number, send",
+    [
+        (signal.SIGINT, os.killpg),
+        (signal.SIGINT, os.kill),
+        (signal.SIGTERM, os.killpg),
+        (signal.SIGTERM, os.kill),
+        (signal.SIGKILL, os.kill),
+        (signal.SIGKILL, os.killpg),
+    ],
+)
 def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
     names = shared_names()
-    script = python("""
+    script = python(
+        """
         import multiprocessing
         from scmrl.deploy.lava import LavaRuntime
         def progress(done, total):
@@ -379,9 +490,12 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
                 maps = [open(f"/proc/{child.pid}/maps").read() for child in processes]
                 print("running", len(processes), "".join(maps).count("/dev/shm"), file=sys.stderr, flush=True)
         LavaRuntime(graph).run(x, progress)
-    """, samples=100_000)
-    process = subprocess.Popen(script, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                               start_new_session=True)
+    """,
+        samples=100_000,
+    )
+    process = subprocess.Popen(
+        script, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         first = process.stderr.readline()
         send(process.pid, number)
@@ -406,7 +520,8 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system over /dev/shm")
 def test_runs_where_dev_shm_is_full():
     """A container's is small, or another program has filled it; in a mount namespace of its own."""
-    script = python("""
+    script = python(
+        """
         from scmrl.deploy.lava import LavaRuntime
         assert sum(os.stat(f"/dev/shm/{name}").st_size for name in os.listdir("/dev/shm")) == 8192
         try:
@@ -414,31 +529,51 @@ def test_runs_where_dev_shm_is_full():
         except OSError as error:
             print(error.strerror)
         print(LavaRuntime(graph).run(x).spikes["a"].sum())
-    """.replace("from", "import multiprocessing, os\n        from", 1))
-    fill = ('mount -t tmpfs -o size=8k tmpfs /dev/shm && head -c 8192 /dev/zero > /dev/shm/full && exec "$@"')
+    """.replace("from", "import multiprocessing, os\n        from", 1)
+    )
+    fill = (
+        "mount -t tmpfs -o size=8k tmpfs /dev/shm && head -c 8192 /dev/zero > /dev/shm/full && exec"
+        ' "$@"'
+    )
     namespace = ["unshare", "--mount", "--map-root-user"]
-    if shutil.which("unshare") is None or subprocess.run([*namespace, "sh", "-c", fill, "sh", "true"],
-                                                         capture_output=True, check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(
+            [*namespace, "sh", "-c", fill, "sh", "true"], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("no mount namespace may be made here")
-    out = subprocess.run([*namespace, "sh", "-c", fill, "sh", *script], capture_output=True, text=True, timeout=60)
+    out = subprocess.run(
+        [*namespace, "sh", "-c", fill, "sh", *script], capture_output=True, text=True, timeout=60
+    )
     assert (out.returncode, out.stdout) == (0, "No space left on device\n16\n"), out.stderr
 
 
 def test_works_without_torch_and_writes_nothing_to_stdout():
-    out = subprocess.run(python("""
+    out = subprocess.run(
+        python("""
         sys.modules["torch"] = None
         from scmrl.deploy.lava import LavaInProcess, LavaRuntime
         a, b = LavaRuntime(graph).run(x), LavaInProcess(graph).run(x)
         assert a.spikes["a"].all() and (a.membrane["out"] == b.membrane["out"]).all()
-    """), capture_output=True, text=True, timeout=60)
+    """),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (out.returncode, out.stdout, out.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("module, line", [
-    ("lava", "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"),
-    ("networkx", "pip install 'networkx>=2.8'")])
+@pytest.mark.parametrize(
+    "module, line",
+    [
+        ("lava", "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"),
+        ("networkx", "pip install 'networkx>=2.8'"),
+    ],
+)
 def test_missing_library_is_named_with_its_install_command(module, line):
-    out = subprocess.run(python(f"""
+    out = subprocess.run(
+        python(f"""
         sys.modules["{module}"] = None
         from scmrl.deploy.lava import LavaRuntime
         from scmrl.errors import MissingDependency
@@ -446,12 +581,17 @@ def test_missing_library_is_named_with_its_install_command(module, line):
             LavaRuntime(graph)
         except MissingDependency as error:
             print(error)
-    """), capture_output=True, text=True, timeout=60)
+    """),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert line in out.stdout and "the Lava backends" in out.stdout, out.stderr
 
 
 def test_another_start_method_is_refused():
-    out = subprocess.run(python("""
+    out = subprocess.run(
+        python("""
         import multiprocessing
         multiprocessing.set_start_method("spawn")
         from scmrl.deploy.lava import LavaRuntime
@@ -460,25 +600,36 @@ def test_another_start_method_is_refused():
             LavaRuntime(graph)
         except BackendError as error:
             print(error)
-    """), capture_output=True, text=True, timeout=60)
+    """),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert "start method 'fork'" in out.stdout and "spawn" in out.stdout, out.stderr
 
 
 def test_lava_loads_after_others_have_used_multiprocessing():
-    out = subprocess.run(python("""
+    out = subprocess.run(
+        python("""
         import multiprocessing
         multiprocessing.Queue()
         multiprocessing.set_start_method("fork", force=True)
         from scmrl.deploy.lava import LavaInProcess
         print(LavaInProcess(graph).run(x).spikes["a"].sum())
-    """), capture_output=True, text=True, timeout=60)
+    """),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert out.stdout.strip() == "16", out.stderr
 
 
 def test_runs_from_another_thread():
     results = []
     graph = relay_graph()
-    thread = threading.Thread(target=lambda: results.append(LavaRuntime(graph).run(inputs(graph, 1))))
+    thread = threading.Thread(
+        target=lambda: results.append(LavaRuntime(graph).run(inputs(graph, 1)))
+    )
     thread.start()
     thread.join(60)
     assert results[0].spikes["a"].shape == (1, 4, 2)

@@ -9,18 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from torch.nn import functional as F  # noqa: E402
+from torch.nn import functional as F
 
-from scmrl.fixed_point import lif_step  # noqa: E402
-from scmrl.hw_profiles.precision import Precision  # noqa: E402
-from scmrl.train import config as config_module  # noqa: E402
-from scmrl.train import loop, loss, neuron, rows  # noqa: E402
-from scmrl.train.layers import Readout, SpikingLayer  # noqa: E402
-from scmrl.train.published import alignment as published  # noqa: E402
+from scmrl.fixed_point import lif_step
+from scmrl.hw_profiles.precision import Precision
+from scmrl.train import config as config_module
+from scmrl.train import loop, loss, neuron, rows
+from scmrl.train.layers import Readout, SpikingLayer
+from scmrl.train.published import alignment as published
 
 
 def normed_layer(channels_in=12, channels=9, **options):
-    """A layer whose moments are those of its input, far from 0 and 1, with gains and offsets of its own."""
+    """A layer whose moments are those of its input, far from 0 and 1, with gains and offsets of its
+    own.
+    """
     torch.manual_seed(4)
     layer = SpikingLayer(channels_in, channels, dv=2048, precision=Precision(), **options)
     layer.weight.data += 0.3
@@ -38,25 +40,33 @@ def normed_layer(channels_in=12, channels=9, **options):
 @pytest.mark.parametrize("options", [{}, {"kernel": 3}], ids=["map", "convolution"])
 @pytest.mark.parametrize("gain", [1.0, 0.5])
 def test_the_folded_layer_is_the_live_norm_in_float(options, gain):
-    """W' x + b' in thresholds is gamma (W x - mean) / sqrt(variance + eps) + beta, up to 8 bits of the weights."""
+    """W' x + b' in thresholds is gamma (W x - mean) / sqrt(variance + eps) + beta, up to 8 bits of
+    the weights.
+    """
     layer, x, y = normed_layer(**options)
-    assert float(layer.mean.abs().min()) > 0.5          # a wrong sign of the mean would be seen
-    normal = F.batch_norm(y.flatten(0, 1), None, None, layer.gamma, layer.beta, True, 0, rows.EPSILON).view(y.shape)
+    assert float(layer.mean.abs().min()) > 0.5  # a wrong sign of the mean would be seen
+    normal = F.batch_norm(
+        y.flatten(0, 1), None, None, layer.gamma, layer.beta, True, 0, rows.EPSILON
+    ).view(y.shape)
     folded = layer.fold((gain,))
     per_channel = (1, 1, -1) + (1,) * (y.dim() - 3)
     drive = layer.synapses(x, folded.weights[gain]) / folded.vth
     bias = folded.bias / (neuron.UNIT * folded.vth)
     got = drive / gain + bias.view(per_channel)
-    assert float((got - normal).detach().abs().max()) < 0.06 and float(normal.detach().abs().max()) > 2
+    assert (
+        float((got - normal).detach().abs().max()) < 0.06 and float(normal.detach().abs().max()) > 2
+    )
     live = layer.train()({1.0: x}, 1)
     assert torch.equal(live[0], ((normal[0] * 4096).round() > 4096).float())
-    close = (normal[0] - 1).abs() > 0.06                # where rounding of the weights cannot decide
+    close = (normal[0] - 1).abs() > 0.06  # where rounding of the weights cannot decide
     layer.eval()
     assert torch.equal(layer({gain: x / gain}, 1)[0][close], live[0][close])
 
 
 def surrogate(x):
-    """Slope of the surrogate at x thresholds from the threshold (of width 1): SuperSpike with slope 2."""
+    """Slope of the surrogate at x thresholds from the threshold (of width 1): SuperSpike with slope
+    2.
+    """
     return neuron.SLOPE / (neuron.SLOPE * abs(x) + 1) ** 2
 
 
@@ -75,14 +85,21 @@ def test_gradients_of_the_neuron_are_its_equation(kernels, given, monkeypatch):
         leaked = np.sign(v) * (np.abs(v) * (4096 - dv) >> 12)
         charged = leaked + (a[min(t, given - 1)] << 6) + bias[:, None]
         wanted[t] = weight[t] * surrogate((charged / 64 - vth) / scale) / scale
-        u, v, spikes, _ = lif_step(u, v, a[min(t, given - 1)], du=4095, dv=dv, vth=vth, bias=bias[:, None])
+        u, v, spikes, _ = lif_step(
+            u, v, a[min(t, given - 1)], du=4095, dv=dv, vth=vth, bias=bias[:, None]
+        )
         assert np.array_equal(spikes, charged > 64 * vth)
     drive = torch.from_numpy(a).float().requires_grad_()
     offset = torch.from_numpy(bias).float().requires_grad_()
-    (neuron.lif(drive, offset, steps=steps, dv=dv, vth=vth, scale=scale) * torch.from_numpy(weight)).sum().backward()
+    (
+        neuron.lif(drive, offset, steps=steps, dv=dv, vth=vth, scale=scale)
+        * torch.from_numpy(weight)
+    ).sum().backward()
     by_step = wanted if given == steps else wanted.sum(0, keepdims=True)
     np.testing.assert_allclose(drive.grad.numpy(), by_step, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(offset.grad.numpy(), wanted.sum((0, 1, 3)) / 64, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        offset.grad.numpy(), wanted.sum((0, 1, 3)) / 64, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -94,7 +111,9 @@ def test_the_default_width_of_the_surrogate_is_the_threshold(steps):
 
 @pytest.mark.parametrize("kernels", [True, False])
 def test_gradients_through_the_live_norm_are_autograds(kernels, monkeypatch):
-    """One step, so that v is the drive: autograd through batch norm in float64, with the surrogate's slope."""
+    """One step, so that v is the drive: autograd through batch norm in float64, with the
+    surrogate's slope.
+    """
     monkeypatch.setattr(rows, "fused", lambda x: kernels)
     torch.manual_seed(5)
     y, gamma, beta = 3 * torch.randn(1, 40, 6, 3) + 2, torch.rand(6) + 0.5, torch.randn(6)
@@ -105,7 +124,9 @@ def test_gradients_through_the_live_norm_are_autograds(kernels, monkeypatch):
         inputs = [x.detach().clone().to(kind).requires_grad_() for x in (y, gamma, beta)]
         running = torch.zeros(6, dtype=kind), torch.ones(6, dtype=kind)
         if exact:
-            drive = F.batch_norm(inputs[0].flatten(0, 1), *running, *inputs[1:], True, rows.MOMENTUM, rows.EPSILON)
+            drive = F.batch_norm(
+                inputs[0].flatten(0, 1), *running, *inputs[1:], True, rows.MOMENTUM, rows.EPSILON
+            )
             slope = surrogate((drive.detach() - 1).numpy())
             (drive.view(y.shape) * torch.from_numpy(slope).view(y.shape) * weight).sum().backward()
         else:
@@ -123,13 +144,17 @@ def test_logits_are_the_mean_drive_of_the_readout():
     readout.bias.data.uniform_(-0.2, 0.2)
     feature = {name: torch.randint(0, 9, (3, 4, 7)).float() for name in "ab"}
     logits, membrane = readout({name: {1.0: x, 0.5: x} for name, x in feature.items()}, 3)
-    wanted = sum(1.5 * x.mean(0) @ readout.weights[name].T for name, x in feature.items()) + readout.bias
+    wanted = (
+        sum(1.5 * x.mean(0) @ readout.weights[name].T for name, x in feature.items()) + readout.bias
+    )
     assert float((logits - wanted).detach().abs().max()) < 0.03 * float(wanted.abs().max())
     once, _ = readout({name: {1.0: x[:1], 0.5: x[:1]} for name, x in feature.items()}, 1)
-    thrice, grown = readout({name: {g: x[:1].repeat(3, 1, 1) for g in (1.0, 0.5)} for name, x in feature.items()}, 3)
+    thrice, grown = readout(
+        {name: {g: x[:1].repeat(3, 1, 1) for g in (1.0, 0.5)} for name, x in feature.items()}, 3
+    )
     torch.testing.assert_close(once, thrice)
     torch.testing.assert_close(grown[1], 2 * grown[0])
-    scale = readout.fold({name: (1.0, 0.5) for name in "ab"})[3]
+    scale = readout.fold(dict.fromkeys("ab", (1.0, 0.5)))[3]
     torch.testing.assert_close(logits, membrane[-1] / (64 * scale * 3))
 
 
@@ -158,8 +183,15 @@ def spikes_of(seed, *shape):
 def test_alignment_is_its_formula(modalities):
     labels = np.array([0, 1, 1, 2, 0, 2, 1])
     z = {f"m{i}": spikes_of(i, 3, 7, 6, 4) for i in range(modalities)}
-    wanted = np.mean([supervised(features(z[a]), features(z[b]), labels, 0.3) for a, b in itertools.permutations(z, 2)])
-    got = loss.alignment({m: torch.from_numpy(x) for m, x in z.items()}, torch.from_numpy(labels), 0.3)
+    wanted = np.mean(
+        [
+            supervised(features(z[a]), features(z[b]), labels, 0.3)
+            for a, b in itertools.permutations(z, 2)
+        ]
+    )
+    got = loss.alignment(
+        {m: torch.from_numpy(x) for m, x in z.items()}, torch.from_numpy(labels), 0.3
+    )
     assert float(got) == pytest.approx(wanted, rel=1e-5)
 
 
@@ -169,7 +201,9 @@ def test_published_alignment_is_its_formula():
     scores = a.mean((0, 3)) @ b.mean((0, 3)).T / 0.3
     log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     wanted = -np.sum((labels[:, None] == labels) * log_p) / 49
-    got = published.alignment({"a": torch.from_numpy(a), "b": torch.from_numpy(b)}, torch.from_numpy(labels), 0.3)
+    got = published.alignment(
+        {"a": torch.from_numpy(a), "b": torch.from_numpy(b)}, torch.from_numpy(labels), 0.3
+    )
     assert float(got) == pytest.approx(wanted, rel=1e-5)
 
 
@@ -184,11 +218,19 @@ def cross_entropy(logits, labels, smoothing=0.0):
 def test_the_objective_is_its_formula(weight):
     labels, logits = np.array([0, 1, 1, 2, 0, 2, 1]), np.random.default_rng(3).normal(size=(7, 4))
     z = {m: torch.from_numpy(spikes_of(i, 3, 7, 6, 4)) for i, m in enumerate("ab")}
-    total, part = loss.objective(torch.from_numpy(logits), z, torch.from_numpy(labels), label_smoothing=0.2,
-                                 weight=weight, temperature=0.3)
+    total, part = loss.objective(
+        torch.from_numpy(logits),
+        z,
+        torch.from_numpy(labels),
+        label_smoothing=0.2,
+        weight=weight,
+        temperature=0.3,
+    )
     aligned = float(loss.alignment(z, torch.from_numpy(labels), 0.3)) if weight else 0.0
     assert float(part) == pytest.approx(aligned)
-    assert float(total) == pytest.approx(cross_entropy(logits, labels, 0.2) + weight * aligned, rel=1e-5)
+    assert float(total) == pytest.approx(
+        cross_entropy(logits, labels, 0.2) + weight * aligned, rel=1e-5
+    )
 
 
 def test_naming_is_its_formula():
@@ -196,8 +238,13 @@ def test_naming_is_its_formula():
     naming = loss.Naming(6, 4, ("a", "b"))
     rates = {m: torch.rand(5, 6) for m in "ab"}
     digits = torch.randint(0, 4, (5, 2))
-    wanted = sum(cross_entropy((4 * rates[m] @ naming.heads[m].weight.T + naming.heads[m].bias).detach().numpy(),
-                               digits[:, i].numpy()) for i, m in enumerate("ab"))
+    wanted = sum(
+        cross_entropy(
+            (4 * rates[m] @ naming.heads[m].weight.T + naming.heads[m].bias).detach().numpy(),
+            digits[:, i].numpy(),
+        )
+        for i, m in enumerate("ab")
+    )
     assert float(naming(rates, digits)) == pytest.approx(wanted, rel=1e-5)
 
 
@@ -208,14 +255,25 @@ def test_the_warm_up_and_the_cosine():
     assert rate(99) == pytest.approx(max(0.5 * (1 + math.cos(math.pi * 89 / 90)), 0.01)) == 0.01
     assert loop.schedule("step", 10, 10, 1.0)(3, 5) == rate(35)
     published_rate = loop.schedule("epoch", 100, 7, 1e-3)
-    assert published_rate(0, 6) == pytest.approx(1e-3) and published_rate(5, 0) == published_rate(5, 6)
+    assert published_rate(0, 6) == pytest.approx(1e-3) and published_rate(5, 0) == published_rate(
+        5, 6
+    )
 
 
-SMALL = {"train.epochs": 5, "model.width": 8, "train.held_out": 2, "model.steps": 1, "train.fold_fraction": 0.6, "train.batch": 16}
+SMALL = {
+    "train.epochs": 5,
+    "model.width": 8,
+    "train.held_out": 2,
+    "model.steps": 1,
+    "train.fold_fraction": 0.6,
+    "train.batch": 16,
+}
 
 
 def run_with(tmp_path, monkeypatch, accuracies, **more):
-    """A run whose validation says these accuracies; the rates of learning that it used, step by step."""
+    """A run whose validation says these accuracies; the rates of learning that it used, step by
+    step.
+    """
     used, done, said = [], loop.Training.step_done, loop.Training.on_validation_epoch_end
 
     def step_done(self):
@@ -225,6 +283,7 @@ def run_with(tmp_path, monkeypatch, accuracies, **more):
     def end(self):
         said(self)
         self.accuracy = accuracies[self.current_epoch]
+
     monkeypatch.setattr(loop.Training, "step_done", step_done)
     monkeypatch.setattr(loop.Training, "on_validation_epoch_end", end)
     config = config_module.read(None, {**SMALL, **more})
@@ -232,33 +291,63 @@ def run_with(tmp_path, monkeypatch, accuracies, **more):
     return used
 
 
-@pytest.mark.parametrize("accuracies,chosen", [([0.9, 0.9, 0.5, 0.7, 0.6], 4), ([0.9, 0.9, 0.6, 0.6, 0.6], 3),
-                                               ([0.1, 0.1, 0.2, 0.3, 0.4], 5), ([0.1, 0.1, 0.4, 0.3, 0.2], 3)])
-def test_the_chosen_epoch_is_the_first_of_the_best_folded_ones(few, tmp_path, monkeypatch, accuracies, chosen):
+@pytest.mark.parametrize(
+    "accuracies,chosen",
+    [
+        ([0.9, 0.9, 0.5, 0.7, 0.6], 4),
+        ([0.9, 0.9, 0.6, 0.6, 0.6], 3),
+        ([0.1, 0.1, 0.2, 0.3, 0.4], 5),
+        ([0.1, 0.1, 0.4, 0.3, 0.2], 3),
+    ],
+)
+def test_the_chosen_epoch_is_the_first_of_the_best_folded_ones(
+    few, tmp_path, monkeypatch, accuracies, chosen
+):
     """Epochs 3, 4 and 5 train on integers; the others cannot be chosen, however well they do."""
     measured = []
     weights = {}
     epoch_end = loop.Training.figures
-    monkeypatch.setattr(loop.Training, "figures", lambda self: (
-        weights.__setitem__(self.current_epoch + 1, {k: v.clone() for k, v in self.state_dict().items()}),
-        epoch_end(self))[1])
+    monkeypatch.setattr(
+        loop.Training,
+        "figures",
+        lambda self: (
+            weights.__setitem__(
+                self.current_epoch + 1, {k: v.clone() for k, v in self.state_dict().items()}
+            ),
+            epoch_end(self),
+        )[1],
+    )
     measure = loop.Training.measure
-    monkeypatch.setattr(loop.Training, "measure", lambda self: (
-        measured.append({k: v.clone() for k, v in self.state_dict().items()}), measure(self))[1])
+    monkeypatch.setattr(
+        loop.Training,
+        "measure",
+        lambda self: (
+            measured.append({k: v.clone() for k, v in self.state_dict().items()}),
+            measure(self),
+        )[1],
+    )
     run_with(tmp_path, monkeypatch, accuracies)
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == chosen and len(measured) == 2
-    for name, value in weights[chosen].items():             # what is frozen is that epoch's
-        assert torch.equal(measured[1][name], value) and torch.equal(measured[0][name], weights[5][name])
+    for name, value in weights[chosen].items():  # what is frozen is that epoch's
+        assert torch.equal(measured[1][name], value) and torch.equal(
+            measured[0][name], weights[5][name]
+        )
     with open(tmp_path / "run" / "logs" / "metrics.csv", newline="") as file:
         assert [float(row["validation_accuracy"]) for row in csv.DictReader(file)] == accuracies
 
 
 def test_training_stops_after_its_patience(few, tmp_path, monkeypatch):
-    used = run_with(tmp_path, monkeypatch, [0.1, 0.1, 0.5, 0.5, 0.4, 0.6, 0.7, 0.8],
-                    **{"train.epochs": 8, "train.patience": 2, "train.fold_fraction": 0.75})
-    assert len(used) == 5 * 4                               # epoch 3 was the best, 4 and 5 were not better
-    assert torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 3
+    used = run_with(
+        tmp_path,
+        monkeypatch,
+        [0.1, 0.1, 0.5, 0.5, 0.4, 0.6, 0.7, 0.8],
+        **{"train.epochs": 8, "train.patience": 2, "train.fold_fraction": 0.75},
+    )
+    assert len(used) == 5 * 4  # epoch 3 was the best, 4 and 5 were not better
+    assert (
+        torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 3
+    )
 
 
 @pytest.mark.parametrize("kind", ["step", "epoch"])
@@ -267,15 +356,19 @@ def test_every_step_has_its_learning_rate(few, tmp_path, monkeypatch, kind):
     rate = loop.schedule(kind, 5, 4, 1e-3)
     wanted = [1e-3 * rate(epoch, batch) for epoch in range(5) for batch in range(4)]
     assert [lr for lr, _ in used] == pytest.approx(wanted) and all(a == b for a, b in used)
-    # each step another one, but for the peak, which two have, and the half of it, met on the way up and down
+    # each step another one, but for the peak, which two have, and the half of it, met on the way up
+    # and down
     assert len(set(wanted)) == (5 if kind == "epoch" else 18)
 
 
 def test_weights_decay_and_gains_do_not(few, tmp_path):
     from scmrl.train.feed import Feed
+
     config = config_module.read(None, {**SMALL, "train.weight_decay": 0.25, "train.auxiliary": 0.1})
     module = loop.Training(config, Feed(config, None), Precision())
     decayed, plain = module.configure_optimizers().param_groups
     assert decayed["weight_decay"] == 0.25 and plain["weight_decay"] == 0.0
-    assert all(p.dim() > 1 for p in decayed["params"]) and all(p.dim() <= 1 for p in plain["params"])
+    assert all(p.dim() > 1 for p in decayed["params"]) and all(
+        p.dim() <= 1 for p in plain["params"]
+    )
     assert sum(map(len, (decayed["params"], plain["params"]))) == len(list(module.parameters()))

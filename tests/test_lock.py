@@ -26,8 +26,12 @@ with lock.hold(Path(sys.argv[1]), "training"):
 
 
 def holder(directory):
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(directory)],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -43,6 +47,7 @@ def as_owner(path, **changed):
 def unlockable(monkeypatch):
     def refused(_descriptor, _kind):
         raise OSError(errno.ENOLCK, "No locks available")
+
     monkeypatch.setattr(lock.fcntl, "flock", refused)
 
 
@@ -83,16 +88,23 @@ def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path):
 
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
-    script = HOLDER.replace('print("held"', 'child = __import__("os").fork()\n    if child == 0:\n'
-                            '        time.sleep(60)\n    print("held", child')
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+    script = HOLDER.replace(
+        'print("held"',
+        'child = __import__("os").fork()\n    if child == 0:\n'
+        '        time.sleep(60)\n    print("held", child',
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     child = int(process.stdout.readline().split()[1])
     try:
         process.send_signal(signal.SIGKILL)
         process.wait()
         with lock.hold(tmp_path, "training"):
-            os.kill(child, 0)                       # it lives, and owns nothing
+            os.kill(child, 0)  # it lives, and owns nothing
     finally:
         os.kill(child, signal.SIGKILL)
         process.stdin.close(), process.stdout.close()
@@ -111,14 +123,19 @@ def test_of_many_at_once_one_gets_it(tmp_path):
                     inside.pop()
             except Exception as error:
                 refused.append(type(error))
+
     threads = [threading.Thread(target=work) for _ in range(8)]
     [t.start() for t in threads], [t.join() for t in threads]
     assert most[0] == 1 and set(refused) <= {UsageError} and not list(tmp_path.glob("run/*"))
 
 
 @pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
-def test_a_directory_that_its_last_owner_removes_meanwhile_is_made_again(tmp_path, monkeypatch, error):
-    """mkdir finds it there, and a moment later it is no directory; or it is gone before the lock is opened."""
+def test_a_directory_that_its_last_owner_removes_meanwhile_is_made_again(
+    tmp_path, monkeypatch, error
+):
+    """mkdir finds it there, and a moment later it is no directory; or it is gone before the lock is
+    opened.
+    """
     made, times = Path.mkdir, []
 
     def mkdir(path, *args, **kwargs):
@@ -126,6 +143,7 @@ def test_a_directory_that_its_last_owner_removes_meanwhile_is_made_again(tmp_pat
         if len(times) == 1:
             raise error(path)
         made(path, *args, **kwargs)
+
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with lock.hold(tmp_path / "run", "training"):
         assert (tmp_path / "run" / lock.NAME).exists()
@@ -150,8 +168,11 @@ def test_an_owner_on_another_machine_is_believed(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("changed", [{"boot": "an earlier one"}, {"started": 1}, {"pid": 2 ** 22 + 1}],
-                         ids=lambda c: next(iter(c)))
+@pytest.mark.parametrize(
+    "changed",
+    [{"boot": "an earlier one"}, {"started": 1}, {"pid": 2**22 + 1}],
+    ids=lambda c: next(iter(c)),
+)
 def test_without_locks_a_dead_owner_is_known_by_its_start(tmp_path, unlockable, changed):
     path = tmp_path / lock.NAME
     as_owner(path)
@@ -195,12 +216,14 @@ def test_an_owner_that_ended_is_dead_although_its_parent_has_not_asked_how():
     child = os.fork()
     if child == 0:
         signal.pause()
-    owner = dataclasses.replace(lock.Owner.here("training"), pid=child, started=lock._started(child))
+    owner = dataclasses.replace(
+        lock.Owner.here("training"), pid=child, started=lock._started(child)
+    )
     try:
         assert owner.alive
         os.kill(child, signal.SIGKILL)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        os.kill(child, 0)                           # its number is still taken
+        os.kill(child, 0)  # its number is still taken
         assert not owner.alive
     finally:
         os.waitpid(child, 0)

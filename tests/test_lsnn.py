@@ -1,5 +1,6 @@
-"""The published LSNN: its code of images, its graph against an emulation by explicit loops, and the chip's
-own run."""
+"""The published LSNN: its code of images, its graph against an emulation by explicit loops, and the
+chip's own run.
+"""
 
 import dataclasses
 import functools
@@ -15,8 +16,9 @@ from scmrl.errors import DataError
 from scmrl.validation import lsnn
 
 DATA = Path(os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not (DATA / "lsnn" / "w_in.npy").is_file(),
-                                reason=f"no LSNN weights in {DATA}")
+needs_data = pytest.mark.skipif(
+    not (DATA / "lsnn" / "w_in.npy").is_file(), reason=f"no LSNN weights in {DATA}"
+)
 STEPS = 120
 
 
@@ -32,22 +34,27 @@ def random_weights(seed: int) -> dict[str, np.ndarray]:
     def sparse(shape, share):
         return random.integers(-254, 255, shape) * (random.random(shape) < share)
 
-    return {"w_in": sparse((80, 240), 0.3), "w_rec": sparse((240, 240), 0.2), "w_out": sparse((240, 10), 0.4)}
+    return {
+        "w_in": sparse((80, 240), 0.3),
+        "w_rec": sparse((240, 240), 0.2),
+        "w_out": sparse((240, 10), 0.4),
+    }
 
 
 def decay(v: int, by: int) -> int:
-    return int(v * (4096 - by) / 4096)              # exact below 2^53, and rounds toward zero
+    return int(v * (4096 - by) / 4096)  # exact below 2^53, and rounds toward zero
 
 
 def emulate(w_in, w_rec, w_out, injected):
-    """One sample by the specification, compartment by compartment: spikes, potentials, and what the chip
-    does."""
+    """One sample by the specification, compartment by compartment: spikes, potentials, and what the
+    chip does.
+    """
     steps, v, aux, out = len(injected), [0] * 240, [0] * 100, [0] * 10
     relay, fired = np.zeros(80, int), np.zeros(240, int)
     arriving_relay, spikes, potentials = np.zeros(80, int), [], []
     did = {"synops": 0, "receiving": 0, "nonzero": 0}
     for t in range(steps):
-        new_relay = arriving_relay.copy()           # injected one step ago
+        new_relay = arriving_relay.copy()  # injected one step ago
         received = (w_in != 0).T @ relay + (w_rec != 0).T @ fired
         a = w_in.T @ relay + w_rec.T @ fired
         did["receiving"] += int((received > 0).sum() + arriving_relay.sum() + fired[140:].sum())
@@ -68,8 +75,13 @@ def emulate(w_in, w_rec, w_out, injected):
         for k in range(10):
             did["nonzero"] += bool(out[k] or ((w_out[:, k] != 0) & (fired > 0)).any())
             out[k] = decay(out[k], 204) + int(heard[k]) * 64
-        did["synops"] += int(injected[t].sum() + (w_in != 0).sum(1) @ new_relay + (w_rec != 0).sum(1) @ now
-                             + (w_out != 0).sum(1) @ now + now[140:].sum())
+        did["synops"] += int(
+            injected[t].sum()
+            + (w_in != 0).sum(1) @ new_relay
+            + (w_rec != 0).sum(1) @ now
+            + (w_out != 0).sum(1) @ now
+            + now[140:].sum()
+        )
         relay, fired, arriving_relay = new_relay, now, injected[t].astype(int)
         spikes.append(now)
         potentials.append(out.copy())
@@ -112,7 +124,7 @@ def test_the_counts_are_those_of_the_emulation(small):
 
 def test_a_spike_takes_two_steps_to_the_network_and_adaptation_one():
     weights = {name: np.zeros(shape, int) for name, shape in lsnn.SHAPES.items()}
-    weights["w_in"][5, 139:141] = 200               # the last regular and the first adaptive neuron
+    weights["w_in"][5, 139:141] = 200  # the last regular and the first adaptive neuron
     graph = dataclasses.replace(lsnn.network(**weights), steps=6)
     injected = np.zeros((1, 6, 80), np.uint8)
     injected[0, 0, 5] = 1
@@ -124,8 +136,7 @@ def test_a_spike_takes_two_steps_to_the_network_and_adaptation_one():
 
 def test_images_become_crossings_of_levels():
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
-    images[0, 0,
-           :3] = 0, 255, 255                  # up through all levels, and a pixel of 255 followed by another
+    images[0, 0, :3] = 0, 255, 255  # up through all levels, and a pixel of 255 followed by another
     spikes = lsnn.encode(images)
     level = [int(255 * k / 39) for k in range(40)]
     expected = np.zeros((2, 840, 80), int)
@@ -151,18 +162,27 @@ def test_missing_and_other_weights_are_named(tmp_path):
 
 @needs_data
 def test_the_chips_answers_and_counts():
-    """189 of 200 correct, the chip's 11 mistakes in their order, and the counts recomputed independently of
-    scmrl."""
+    """189 of 200 correct, the chip's 11 mistakes in their order, and the counts recomputed
+    independently of scmrl.
+    """
     run = chip_run()
     assert run.correct == 189 and run.mistakes == lsnn.CHIP_MISTAKES and run.as_on_the_chip
     assert round(run.total_synops) == 638_821 and run.updates == 361_200
     assert (round(run.receiving), round(run.nonzero)) == (124_191, 237_358)
     assert {name: round(n, 3) for name, n in run.spikes.items()} == {
-        "host": 2013.02, "relay": 2012.02, "regular": 5729.095, "aux": 0, "adaptive": 4795.055,
-        "output": 0.015}
+        "host": 2013.02,
+        "relay": 2012.02,
+        "regular": 5729.095,
+        "aux": 0,
+        "adaptive": 4795.055,
+        "output": 0.015,
+    }
     synops = {name: round(n) for name, n in run.synops.items()}
-    assert (synops["host->relay"], synops["relay->regular"], synops["relay->adaptive"]) == (2013, 68_042,
-                                                                                            41_223)
+    assert (synops["host->relay"], synops["relay->regular"], synops["relay->adaptive"]) == (
+        2013,
+        68_042,
+        41_223,
+    )
     assert synops["adaptive->aux"] == 4795
     assert round(run.synops["regular->regular"] + run.synops["adaptive->regular"]) == 291_469
     assert round(run.synops["regular->adaptive"] + run.synops["adaptive->adaptive"]) == 191_926

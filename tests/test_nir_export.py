@@ -1,4 +1,6 @@
-"""What a NIR export holds, that its numbers are the graph's, and that peers give the same spikes."""
+"""What a NIR export holds, that its numbers are the graph's, and that peers give the same
+spikes.
+"""
 
 import dataclasses
 import importlib.util
@@ -17,8 +19,8 @@ from hypothesis import strategies as st
 from scmrl import reference
 from scmrl.bundle import Bundle, load
 from scmrl.errors import BackendError, BundleError, GraphError, MissingDependency
-from scmrl.reading import sha256
 from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
+from scmrl.reading import sha256
 
 nir = pytest.importorskip("nir", reason="nir is not installed")
 pytest.importorskip("h5py", reason="h5py is not installed")
@@ -32,10 +34,16 @@ from scmrl.nir_lowering import DT, INPUT, InputLayout, is_exact, lower, node_nam
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"norse": peers.Norse, "snntorch": peers.SnnTorch, "spikingjelly": peers.SpikingJelly}
-REFUSED = {                                 # delays
-    "all_samples_static", "delay_3_skip", "delay_beyond_the_sample", "delayed_cross_links", "recurrent",
-    "recurrent_over_two_layers", "recurrent_faster_than_its_layers"}
-DIFFER = {"current_wraps_by_memory"}        # NIR has no 24-bit borders
+REFUSED = {  # delays
+    "all_samples_static",
+    "delay_3_skip",
+    "delay_beyond_the_sample",
+    "delayed_cross_links",
+    "recurrent",
+    "recurrent_over_two_layers",
+    "recurrent_faster_than_its_layers",
+}
+DIFFER = {"current_wraps_by_memory"}  # NIR has no 24-bit borders
 EXPRESSIBLE = sorted(set(GRAPHS) - REFUSED - JOINED)
 
 
@@ -45,16 +53,25 @@ def bundle_of(graph: Graph, inputs: dict) -> Bundle:
 
 def without_delays(graph: Graph) -> Graph:
     """The same graph with what NIR can say only."""
-    populations = tuple(dataclasses.replace(p, du=4095) if p.bias.any() else p for p in graph.populations)
+    populations = tuple(
+        dataclasses.replace(p, du=4095) if p.bias.any() else p for p in graph.populations
+    )
     synapses = tuple(dataclasses.replace(s, delay=0) for s in graph.synapses)
     return dataclasses.replace(graph, populations=populations, synapses=synapses).check()
 
 
 def rounding_graph() -> Graph:
     """y: v[t] = 3/4 v[t-1] + 17, threshold 64: rounding delays its first spike. z repeats y."""
-    return Graph((Population("x", (1,), "input"), Population("y", (1,), vth=1, dv=1024, bias_mant=17),
-                  Population("z", (1,), memoryless=True), Population("out", (1,), "readout")),
-                 (OneToOne("x", "y", 1), OneToOne("y", "z", 1), OneToOne("z", "out", 1)), steps=20).check()
+    return Graph(
+        (
+            Population("x", (1,), "input"),
+            Population("y", (1,), vth=1, dv=1024, bias_mant=17),
+            Population("z", (1,), memoryless=True),
+            Population("out", (1,), "readout"),
+        ),
+        (OneToOne("x", "y", 1), OneToOne("y", "z", 1), OneToOne("z", "out", 1)),
+        steps=20,
+    ).check()
 
 
 def rounding_run() -> tuple:
@@ -71,6 +88,7 @@ def exported(small_bundle, tmp_path) -> Path:
 
 
 # ---- the file ------------------------------------------------------------------------------------
+
 
 def test_export_is_a_bundle_with_one_input_one_output_and_portable_nodes(exported, small_bundle):
     network = nir.read(exported / "nir" / "model.nir")
@@ -97,7 +115,9 @@ def test_thresholds_lie_between_two_values_of_the_state(exported, small_bundle):
 
 @pytest.mark.parametrize("vth", [0, 1, (1 << 14) + 1, (1 << 15) + 1, (1 << 16) + 1, (1 << 17) - 1])
 def test_thresholds_lie_there_in_single_precision_too(vth):
-    graph = Graph((Population("x", (1,), "input"), Population("y", (1,), vth=vth)), (OneToOne("x", "y", 1),))
+    graph = Graph(
+        (Population("x", (1,), "input"), Population("y", (1,), vth=vth)), (OneToOne("x", "y", 1),)
+    )
     threshold = lower(graph).nodes[node_name("y")].v_threshold.astype(np.float32)
     assert vth < threshold[0, 0, 0] < np.float32(vth + 1 / 64)
 
@@ -108,7 +128,12 @@ def test_metadata_hold_the_integers_and_where_they_come_from(exported, small_bun
     for p in small_bundle.graph.populations:
         if p.kind != "input":
             row = rows[p.name]
-            assert (row["vth"], row["du"], row["dv"], row["memoryless"]) == (p.vth, p.du, p.dv, p.memoryless)
+            assert (row["vth"], row["du"], row["dv"], row["memoryless"]) == (
+                p.vth,
+                p.du,
+                p.dv,
+                p.memoryless,
+            )
     hashes = json.loads((exported / "bundle.json").read_text())["sha256"]
     assert table["sha256"] == {name: hashes[name] for name in ("graph.json", "tensors.npz")}
     assert table["dt_s"] == DT and table["inputs"]["first"] == {"audio": 0, "visual": 1}
@@ -143,8 +168,14 @@ from scmrl.bundle import load
 from scmrl.convert.nir import export
 export(load({str(model)!r}), __import__("pathlib").Path({str(tmp_path / "out")!r}))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120,
-                          cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "nir" / "model.nir").is_file()
 
@@ -158,6 +189,7 @@ def test_without_nir_the_error_says_how_to_install_it(small_bundle, tmp_path, mo
 
 # ---- what is refused -----------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_delays_are_refused_by_name_and_leave_nothing(name, tmp_path):
     graph, inputs = GRAPHS[name]()
@@ -168,7 +200,9 @@ def test_delays_are_refused_by_name_and_leave_nothing(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(JOINED))
 def test_joined_compartments_are_refused_by_name(name):
-    with pytest.raises(GraphError, match="NIR has no form for joined compartments .*adds the membrane of"):
+    with pytest.raises(
+        GraphError, match="NIR has no form for joined compartments .*adds the membrane of"
+    ):
         lower(GRAPHS[name]()[0])
 
 
@@ -184,30 +218,39 @@ def test_bias_on_a_current_with_memory_is_refused():
 
 
 def test_map_too_large_for_a_dense_kernel_is_refused_not_written():
-    graph = Graph((Population("x", (1, 128, 128), "input"), Population("y", (128, 128))),
-                  (OneToOne("x", "y", 1),))
+    graph = Graph(
+        (Population("x", (1, 128, 128), "input"), Population("y", (128, 128))),
+        (OneToOne("x", "y", 1),),
+    )
     with pytest.raises(GraphError, match="x->y.*too large"):
         lower(graph)
 
 
 def test_names_that_become_equal_are_refused():
-    graph = Graph((Population("x", (1,), "input"), Population("a.b", (1,)), Population("a_b", (1,))),
-                  (OneToOne("x", "a.b", 1), OneToOne("a.b", "a_b", 1)))
+    graph = Graph(
+        (Population("x", (1,), "input"), Population("a.b", (1,)), Population("a_b", (1,))),
+        (OneToOne("x", "a.b", 1), OneToOne("a.b", "a_b", 1)),
+    )
     with pytest.raises(GraphError, match="a.b: population name"):
         lower(graph)
 
 
 # ---- lowering keeps every number -----------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", EXPRESSIBLE)
 def test_exported_sums_are_the_graphs_and_float_neurons_give_its_spikes(name):
-    """`measure` replays the integer rule on the exported convolutions' sums and raises where they differ."""
+    """`measure` replays the integer rule on the exported convolutions' sums and raises where they
+    differ.
+    """
     graph, inputs = GRAPHS[name]()
     effects, floats = measure(graph, lower(graph), inputs, reference.run(graph, inputs))
     assert (sum(e.differ for e in effects) > 0) == (name in DIFFER)
     if graph.readout is not None:
-        np.testing.assert_array_equal(floats.values(graph.readout.name),
-                                      reference.run(graph, inputs).values(graph.readout.name))
+        np.testing.assert_array_equal(
+            floats.values(graph.readout.name),
+            reference.run(graph, inputs).values(graph.readout.name),
+        )
 
 
 @settings(max_examples=60, deadline=None)
@@ -227,15 +270,21 @@ def test_wrong_weights_in_the_file_are_found():
         measure(graph, network, inputs, reference.run(graph, inputs))
 
 
-@pytest.mark.parametrize("synapse, source, target", [
-    (Conv2d("x", "y", np.arange(-4, 5).reshape(1, 1, 3, 3)), (1, 5, 6), (1, 3, 4)),
-    (Conv2d("x", "y", np.arange(6).reshape(1, 1, 2, 3), padding=(1, 1)), (1, 4, 4), (1, 5, 4)),
-    (Window("x", "y", 3, (3, 1), (2, 2), (1, 0)), (2, 5, 6), (2, 3, 3)),
-    (Dense("x", "y", np.arange(-30, 30).reshape(10, 6)), (6,), (2, 5)),
-    (Dense("x", "y", np.arange(-30, 30).reshape(10, 6)), (1, 2, 3), (1, 5, 2)),
-    (OneToOne("x", "y", 7, exponent=2), (2, 3, 2), (4, 3))])
+@pytest.mark.parametrize(
+    "synapse, source, target",
+    [
+        (Conv2d("x", "y", np.arange(-4, 5).reshape(1, 1, 3, 3)), (1, 5, 6), (1, 3, 4)),
+        (Conv2d("x", "y", np.arange(6).reshape(1, 1, 2, 3), padding=(1, 1)), (1, 4, 4), (1, 5, 4)),
+        (Window("x", "y", 3, (3, 1), (2, 2), (1, 0)), (2, 5, 6), (2, 3, 3)),
+        (Dense("x", "y", np.arange(-30, 30).reshape(10, 6)), (6,), (2, 5)),
+        (Dense("x", "y", np.arange(-30, 30).reshape(10, 6)), (1, 2, 3), (1, 5, 2)),
+        (OneToOne("x", "y", 7, exponent=2), (2, 3, 2), (4, 3)),
+    ],
+)
 def test_every_map_is_its_convolutions(synapse, source, target):
-    graph = Graph((Population("x", source, "input", bits=4), Population("y", target)), (synapse,)).check()
+    graph = Graph(
+        (Population("x", source, "input", bits=4), Population("y", target)), (synapse,)
+    ).check()
     network = lower(graph)
     x = np.random.default_rng(0).integers(0, 16, (3, *source))
     layout = InputLayout.of(graph)
@@ -244,12 +293,20 @@ def test_every_map_is_its_convolutions(synapse, source, target):
     np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
 
 
-@pytest.mark.parametrize("parameters, said", [
-    ({}, "v = 1 * v + output"), ({"dv": 1024}, "v = 0.75 * v + output"),
-    ({"memoryless": True}, "v = 0 * v + output"), ({"du": 2047}, "u = 0.5 * u + output, v = 1 * v + u")])
+@pytest.mark.parametrize(
+    "parameters, said",
+    [
+        ({}, "v = 1 * v + output"),
+        ({"dv": 1024}, "v = 0.75 * v + output"),
+        ({"memoryless": True}, "v = 0 * v + output"),
+        ({"du": 2047}, "u = 0.5 * u + output, v = 1 * v + u"),
+    ],
+)
 def test_metadata_say_how_the_reader_adds_up(parameters, said):
-    graph = Graph((Population("x", (1,), "input"), Population("out", (2,), "readout", **parameters)),
-                  (Dense("x", "out", np.ones((2, 1), int)),)).check()
+    graph = Graph(
+        (Population("x", (1,), "input"), Population("out", (2,), "readout", **parameters)),
+        (Dense("x", "out", np.ones((2, 1), int)),),
+    ).check()
     assert said in json.loads(lower(graph).metadata["json"])["output"]
 
 
@@ -267,15 +324,20 @@ def test_inputs_of_one_size_are_stacked_and_others_flattened():
 def test_convolution_equals_torchs():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     random = np.random.default_rng(0)
-    weight, bias = random.integers(-9, 9, (4, 3, 3, 3)).astype(np.float32), np.arange(4, dtype=np.float32)
+    weight, bias = (
+        random.integers(-9, 9, (4, 3, 3, 3)).astype(np.float32),
+        np.arange(4, dtype=np.float32),
+    )
     node = nir.Conv2d((7, 6), weight, (2, 1), (1, 2), (1, 1), 1, bias)
     x = random.integers(0, 5, (2, 3, 7, 6)).astype(np.float32)
-    wanted = torch.nn.functional.conv2d(*map(torch.from_numpy, (x, weight, bias)), stride=(2, 1),
-                                        padding=(1, 2))
+    wanted = torch.nn.functional.conv2d(
+        *map(torch.from_numpy, (x, weight, bias)), stride=(2, 1), padding=(1, 2)
+    )
     np.testing.assert_array_equal(convolve(x, node), wanted.numpy())
 
 
 # ---- the measured effect -------------------------------------------------------------------------
+
 
 def test_effect_of_rounding_is_measured_where_it_happens_and_where_it_goes():
     (y, z, out), _ = rounding_run()
@@ -291,14 +353,27 @@ def test_effect_of_borders_is_named():
     assert effect.agreement < 1 and not effect.exact
 
 
-@pytest.mark.parametrize("parameters, steps, expected", [
-    ({"dv": 0}, 9, True), ({"dv": 4096}, 9, True), ({"dv": 1000, "memoryless": True}, 9, True),
-    ({"dv": 2048}, 7, True), ({"dv": 2048}, 8, False),                      # six halvings of a multiple of 64
-    ({"dv": 2048, "bias_mant": 8}, 4, True), ({"dv": 2048, "bias_mant": 8}, 5, False),
-    ({"dv": 1000}, 2, False), ({"dv": 1000}, 1, True), ({"dv": 0, "bias_mant": 1 << 22}, 3, False)])
+@pytest.mark.parametrize(
+    "parameters, steps, expected",
+    [
+        ({"dv": 0}, 9, True),
+        ({"dv": 4096}, 9, True),
+        ({"dv": 1000, "memoryless": True}, 9, True),
+        ({"dv": 2048}, 7, True),
+        ({"dv": 2048}, 8, False),  # six halvings of a multiple of 64
+        ({"dv": 2048, "bias_mant": 8}, 4, True),
+        ({"dv": 2048, "bias_mant": 8}, 5, False),
+        ({"dv": 1000}, 2, False),
+        ({"dv": 1000}, 1, True),
+        ({"dv": 0, "bias_mant": 1 << 22}, 3, False),
+    ],
+)
 def test_exact_means_no_rounding_and_no_border_within_the_steps(parameters, steps, expected):
-    graph = Graph((Population("x", (1,), "input"), Population("y", (1,), vth=50, **parameters)),
-                  (OneToOne("x", "y", 3),), steps=steps).check()
+    graph = Graph(
+        (Population("x", (1,), "input"), Population("y", (1,), vth=50, **parameters)),
+        (OneToOne("x", "y", 3),),
+        steps=steps,
+    ).check()
     assert is_exact(graph["y"], graph) is expected
 
 
@@ -306,14 +381,18 @@ def test_summary_has_every_population_and_what_was_lost(small_bundle, tmp_path):
     summary = export(small_bundle, tmp_path / "out")
     json.dumps(summary)
     assert [row["name"] for row in summary["populations"]] == [
-        p.name for p in small_bundle.graph.order() if p.kind != "input"]
-    assert [row["name"] for row in summary["populations"] if row["label"] == "approximate"] == ["visual.conv"]
+        p.name for p in small_bundle.graph.order() if p.kind != "input"
+    ]
+    assert [row["name"] for row in summary["populations"] if row["label"] == "approximate"] == [
+        "visual.conv"
+    ]
     assert summary["not_expressed"] and summary["same_class"] == summary["samples"] == 6
     text = (tmp_path / "out" / "README.txt").read_text()
     assert "audio 0 to 0; visual 1 to 1" in text and "rounding of decays" in text
 
 
 # ---- peer simulators -----------------------------------------------------------------------------
+
 
 @pytest.fixture(params=PEERS)
 def peer(request):
@@ -336,7 +415,9 @@ def test_peer_gives_every_hard_graphs_spikes(peer):
     for name in sorted(set(EXPRESSIBLE) - DIFFER):
         graph, inputs = GRAPHS[name]()
         with peer(graph) as opened:
-            wrong[name] = compare(graph, reference.run(graph, inputs), opened.run(inputs)).mismatches
+            wrong[name] = compare(
+                graph, reference.run(graph, inputs), opened.run(inputs)
+            ).mismatches
     assert {name: count for name, count in wrong.items() if count} == {}
 
 
@@ -350,7 +431,9 @@ def test_peer_differs_from_the_reference_just_as_the_measured_effect_says(peer):
     assert {e.name: e.differ for e in effects} == {m.name: m.mismatches for m in matches}
 
 
-def test_every_sample_starts_from_rest_whatever_the_batch(peer, exported, small_bundle, monkeypatch):
+def test_every_sample_starts_from_rest_whatever_the_batch(
+    peer, exported, small_bundle, monkeypatch
+):
     monkeypatch.setattr(peers, "BATCH", 2)
     done = []
     with peer.from_export(exported) as opened:
@@ -375,35 +458,52 @@ def test_missing_peer_is_named_with_its_install(library, exported, monkeypatch):
 
 def claim_terabytes(path: Path) -> None:
     import h5py
+
     with h5py.File(path, "a") as file:
-        file.create_dataset("node/nodes/input/bomb", (1 << 38,), "f4", chunks=(1 << 20,), compression="gzip")
+        file.create_dataset(
+            "node/nodes/input/bomb", (1 << 38,), "f4", chunks=(1 << 20,), compression="gzip"
+        )
 
 
 def link_elsewhere(path: Path) -> None:
     import h5py
+
     with h5py.File(path, "a") as file:
         file["node/nodes/input/far"] = h5py.ExternalLink("/dev/zero", "/")
 
 
 def turn_in_circles(path: Path) -> None:
     import h5py
+
     with h5py.File(path, "a") as file:
         file["node/nodes/input/again"] = file["node"]
 
 
-@pytest.mark.parametrize("damage", [
-    lambda path: path.write_bytes(b"not HDF5"), lambda path: path.write_bytes(path.read_bytes()[:3000]),
-    lambda path: path.write_bytes(path.read_bytes().replace(b"lif_", b"fil_", 1)),
-    lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"not HDF5"),
+        lambda path: path.write_bytes(path.read_bytes()[:3000]),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"lif_", b"fil_", 1)),
+        lambda path: path.unlink(),
+    ],
+)
 def test_damaged_file_is_refused_before_hdf5_can_crash_on_it(damage, exported):
     damage(exported / "nir" / "model.nir")
     with pytest.raises(BundleError, match="model.nir: is corrupt"):
         peers.read(exported)
 
 
-@pytest.mark.parametrize("craft", [
-    claim_terabytes, link_elsewhere, turn_in_circles, lambda path: path.write_bytes(b"not HDF5"),
-    lambda path: nir.write(path, nir.Linear(np.ones((2, 2))))])
+@pytest.mark.parametrize(
+    "craft",
+    [
+        claim_terabytes,
+        link_elsewhere,
+        turn_in_circles,
+        lambda path: path.write_bytes(b"not HDF5"),
+        lambda path: nir.write(path, nir.Linear(np.ones((2, 2)))),
+    ],
+)
 def test_crafted_file_is_refused_in_one_line(craft, exported):
     craft(exported / "nir" / "model.nir")
     table = json.loads((exported / "nir" / "effect.json").read_text())

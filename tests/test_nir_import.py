@@ -1,5 +1,6 @@
-"""NIR networks come in as integers: from every exporter, on every backend, with the same classes; hostile
-files do not."""
+"""NIR networks come in as integers: from every exporter, on every backend, with the same classes;
+hostile files do not.
+"""
 
 import contextlib
 import importlib
@@ -33,7 +34,7 @@ RANDOM = 7
 T, CLASSES = 24, 4
 
 
-# --- networks and samples -----------------------------------------------------------------------------------
+# --- networks and samples -------------------------------------------------------------------------
 
 
 def shown(report) -> str:
@@ -115,8 +116,8 @@ def patterns(shape, samples=100, seed=RANDOM):
 
 
 def taught(build, shape, hidden, **settings_):
-    """build(weight) with a last weight that tells the classes of `patterns` apart, regressed from the hidden
-    spikes.
+    """build(weight) with a last weight that tells the classes of `patterns` apart, regressed from
+    the hidden spikes.
 
     hidden: [classes, features] of the last weight. Returns graph, samples, labels.
     """
@@ -141,15 +142,19 @@ def spiking(report):
 
 
 def assert_comes_in(graph, x, y, *, backends=("simulator", "lava-inprocess"), **settings_):
-    """Calibrated on half of the samples it keeps the classes of the others; backends agree in every bit."""
+    """Calibrated on half of the samples it keeps the classes of the others; backends agree in every
+    bit.
+    """
     seen, held_out = x[:50], x[50:]
     integers, report = import_graph(graph, calibration=seen, **settings_)
     assert all(0 < p.rate < 1 and p.overflow == 0 for p in spiking(report)), shown(report)
     floats = network(graph, dt=report.dt, convention=settings_.get("convention", "nir"))
     wanted = run(floats, {n.name: held_out for n in floats.inputs}).classes(floats)
     assert (wanted == y[50:]).mean() > 0.8, "nothing to decide"
-    inputs = {p.name: held_out.reshape(*held_out.shape[:2], *p.shape).astype(np.uint8)
-              for p in integers.of_kind("input")}
+    inputs = {
+        p.name: held_out.reshape(*held_out.shape[:2], *p.shape).astype(np.uint8)
+        for p in integers.of_kind("input")
+    }
     kept = (predictions(integers, reference.run(integers, inputs)) == wanted).mean()
     assert kept >= 0.98 and report.class_agreement >= 0.98, shown(report)
     assert_backends_agree(integers, x, backends)
@@ -169,7 +174,7 @@ def assert_backends_agree(graph, x, backends, samples=2):
             compare(graph, expected, backend.run(inputs)).require()
 
 
-# --- exporters ----------------------------------------------------------------------------------------------
+# --- exporters ------------------------------------------------------------------------------------
 
 
 def norse_conv(last):
@@ -178,7 +183,9 @@ def norse_conv(last):
 
     p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(200.0), v_th=torch.tensor(0.1))
     first, head = torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.Conv2d(4, CLASSES, 6)
-    model = norse.SequentialState(first, norse.LIFBoxCell(p, dt=1e-3), head, norse.LIFBoxCell(p, dt=1e-3))
+    model = norse.SequentialState(
+        first, norse.LIFBoxCell(p, dt=1e-3), head, norse.LIFBoxCell(p, dt=1e-3)
+    )
     assign(first, weights(4, 2, 3, 3))
     assign(head, last.reshape(CLASSES, 4, 6, 6))
     return norse.to_nir(
@@ -221,7 +228,9 @@ def snntorch_conv(last):
             torch.nn.AvgPool2d(2),
             torch.nn.Flatten(0),
             head,
-            snn.Leaky(beta=0.9 * one(CLASSES), threshold=one(CLASSES), init_hidden=True, output=True),
+            snn.Leaky(
+                beta=0.9 * one(CLASSES), threshold=one(CLASSES), init_hidden=True, output=True
+            ),
         ),
         (2, 6, 6),
     )
@@ -367,11 +376,29 @@ def assign(module, weight):
 
 
 EXPORTERS = {  # name: (build, library, sample shape, shape of the last weight, settings)
-    "norse-conv": (norse_conv, "norse", (2, 6, 6), (CLASSES, 144), {"convention": "norse", "dt": 1e-3}),
+    "norse-conv": (
+        norse_conv,
+        "norse",
+        (2, 6, 6),
+        (CLASSES, 144),
+        {"convention": "norse", "dt": 1e-3},
+    ),
     "norse-cuba": (norse_cuba, "norse", (24,), (CLASSES, 32), {"convention": "norse", "dt": 1e-3}),
-    "snntorch-conv": (snntorch_conv, "snntorch", (2, 6, 6), (CLASSES, 32), {"convention": "snntorch"}),
+    "snntorch-conv": (
+        snntorch_conv,
+        "snntorch",
+        (2, 6, 6),
+        (CLASSES, 32),
+        {"convention": "snntorch"},
+    ),
     "snntorch-cuba": (snntorch_cuba, "snntorch", (24,), (CLASSES, 32), {"convention": "snntorch"}),
-    "snntorch-recurrent": (snntorch_recurrent, "snntorch", (24,), (CLASSES, 32), {"convention": "snntorch"}),
+    "snntorch-recurrent": (
+        snntorch_recurrent,
+        "snntorch",
+        (24,),
+        (CLASSES, 32),
+        {"convention": "snntorch"},
+    ),
     "spikingjelly-conv": (
         spikingjelly_conv,
         "spikingjelly",
@@ -400,7 +427,10 @@ def test_exported_networks_keep_their_classes(name, tmp_path):
     except ImportError as error:
         pytest.skip(f"{library} is not installed: {error}")
     graph, x, y = taught(build, shape, hidden, **settings_)
-    if name not in ("norse-conv", "sinabs-conv"):  # nir cannot write a convolution without its input_shape
+    if name not in (
+        "norse-conv",
+        "sinabs-conv",
+    ):  # nir cannot write a convolution without its input_shape
         nir.write(tmp_path / "net.nir", graph, compression=None)
         graph = read(tmp_path / "net.nir")
     integers, _ = assert_comes_in(graph, x, y, **settings_)
@@ -408,7 +438,7 @@ def test_exported_networks_keep_their_classes(name, tmp_path):
         assert any(s.source == s.target and s.delay == 1 for s in integers.synapses)
 
 
-# --- structures like the published graphs -------------------------------------------------------------------
+# --- structures like the published graphs ---------------------------------------------------------
 
 
 def event_digits(last):
@@ -459,7 +489,8 @@ def braille(last):
 
 
 @pytest.mark.parametrize(
-    "build, shape, hidden", [(event_digits, (2, 17, 17), (CLASSES, 32)), (braille, (12,), (CLASSES, 38))]
+    "build, shape, hidden",
+    [(event_digits, (2, 17, 17), (CLASSES, 32)), (braille, (12,), (CLASSES, 38))],
 )
 def test_published_structures_come_in(build, shape, hidden):
     graph, x, y = taught(build, shape, hidden)
@@ -470,7 +501,7 @@ def test_published_structures_come_in(build, shape, hidden):
         assert kinds == ["Conv2d", "Conv2d", "Conv2d", "Dense", "Dense", "OneToOne"]
 
 
-# --- the arithmetic -----------------------------------------------------------------------------------------
+# --- the arithmetic -------------------------------------------------------------------------------
 
 
 def test_integers_in_integers_out():
@@ -516,7 +547,9 @@ def test_reset_by_subtraction_with_leak():
     assert spiking(report)[0].agreement > 0.99 and spiking(report)[0].rate > 0.05
     with pytest.raises(GraphError, match="n1: reset by subtraction needs"):
         import_graph(
-            chain(nir.Linear(weights(20, 12)), neurons_cuba(20), shape=(12,)), calibration=x, reset="subtract"
+            chain(nir.Linear(weights(20, 12)), neurons_cuba(20), shape=(12,)),
+            calibration=x,
+            reset="subtract",
         )
 
 
@@ -525,7 +558,9 @@ def test_thresholds_and_resistances_may_differ_per_neuron():
     node = neurons_lif(20)
     node.v_threshold = np.linspace(0.5, 2.0, 20)
     node.r = node.r * np.linspace(1.0, 1.5, 20)
-    _, report = import_graph(chain(nir.Linear(weights(20, 12)), node, shape=(12,)), calibration=x, dt=1e-4)
+    _, report = import_graph(
+        chain(nir.Linear(weights(20, 12)), node, shape=(12,)), calibration=x, dt=1e-4
+    )
     assert spiking(report)[0].agreement > 0.98 and spiking(report)[0].rate > 0.05
 
 
@@ -564,7 +599,9 @@ def test_leaky_readout_is_the_network_output():
 def test_delays_one_for_all_and_each_its_own():
     x, _ = patterns((4,), samples=4)
     for delays, expected in ((np.full(4, 3e-4), [3]), (np.array([0, 1e-4, 1e-4, 2e-4]), [0, 1, 2])):
-        graph = chain(nir.Delay(delays), nir.Linear(np.eye(4)), neurons_if(4, threshold=0.5), shape=(4,))
+        graph = chain(
+            nir.Delay(delays), nir.Linear(np.eye(4)), neurons_if(4, threshold=0.5), shape=(4,)
+        )
         integers, report = import_graph(graph, calibration=x, dt=1e-4, convention="norse")
         assert sorted(s.delay for s in integers.synapses if s.target == "n2") == expected
         assert spiking(report)[0].agreement == 1.0
@@ -642,11 +679,18 @@ def test_wider_weights_come_nearer():
 def test_every_convention_has_its_own_spikes():
     """r, the threshold itself and the reset separate the conventions as their frameworks do."""
     graph = chain(
-        nir.Linear(np.eye(3)), nir.IF(r=np.full(3, 2.0), v_threshold=np.array([2.0, 1.0, 1.5])), shape=(3,)
+        nir.Linear(np.eye(3)),
+        nir.IF(r=np.full(3, 2.0), v_threshold=np.array([2.0, 1.0, 1.5])),
+        shape=(3,),
     )
     x = np.ones((1, 4, 3))
     counts = {
-        name: run(network(graph, dt=1.0, convention=name), {"input": x}).values["n1"][0].sum(0).tolist()
+        name: (
+            run(network(graph, dt=1.0, convention=name), {"input": x})
+            .values["n1"][0]
+            .sum(0)
+            .tolist()
+        )
         for name in CONVENTIONS
     }
     assert counts == {
@@ -691,7 +735,9 @@ def test_composed_convolutions_equal_one_after_the_other(data):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("library", ["norse", "snntorch", "spikingjelly"])
 def test_conventions_equal_their_frameworks(library):
-    """The float interpreter gives the spikes of the framework's own importer, on LIF and CubaLIF."""
+    """The float interpreter gives the spikes of the framework's own importer, on LIF and
+    CubaLIF.
+    """
     try:
         torch = importlib.import_module("torch")
         importlib.import_module(library)
@@ -744,7 +790,7 @@ def framework_spikes(torch, library, graph, x):
     return np.stack(out)
 
 
-# --- the command --------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -762,12 +808,16 @@ def test_import_makes_a_bundle_that_every_job_takes(file, tmp_path):
     bundle, report = run_import(file, calibrate=file.with_name("data.npz"))
     bundle.save(tmp_path / "bundle")
     assert load(tmp_path / "bundle").training["convention"] == "nir"
-    assert load(tmp_path / "bundle").origin == report.origin and report.origin.samples == "calibration"
+    assert (
+        load(tmp_path / "bundle").origin == report.origin and report.origin.samples == "calibration"
+    )
     assert jobs.verify(tmp_path / "bundle", ["simulator"], samples=2).bit_exact
     assert jobs.energy(tmp_path / "bundle", ["loihi2"], samples=2).to_json()
     assert (
         report.correct_integer
-        == (predictions(bundle.graph, reference.run(bundle.graph, bundle.inputs)) == bundle.labels).sum()
+        == (
+            predictions(bundle.graph, reference.run(bundle.graph, bundle.inputs)) == bundle.labels
+        ).sum()
     )
     import json
 
@@ -825,7 +875,10 @@ def mixed(**change):
 @pytest.mark.parametrize(
     "nodes, words",
     [
-        ([mixed(tau=np.array([1e-3, 2e-3, 3e-3]))], "n0: neurons of one node differ in their membrane decay"),
+        (
+            [mixed(tau=np.array([1e-3, 2e-3, 3e-3]))],
+            "n0: neurons of one node differ in their membrane decay",
+        ),
         ([mixed(v_threshold=np.array([1.0, -1.0, 1.0]))], "n0: a threshold at or below rest"),
         ([mixed(tau=np.array([1e-3, np.nan, 1e-3]))], "n0: tau is not finite"),
         ([mixed(tau=np.ones(7))], "n0: tau does not fit"),
@@ -836,7 +889,10 @@ def mixed(**change):
         ([nir.Linear(np.ones((3, 4)))], "n0: weight does not fit"),
         ([conv2d(np.ones((2, 1, 3, 3)))], "n0: convolution does not fit"),
         ([nir.Delay(np.full(3, -1.0))], "n0: delays cannot be expressed"),
-        ([SimpleNamespace()], "n0: node type is not supported .got SimpleNamespace.; supported: Input"),
+        (
+            [SimpleNamespace()],
+            "n0: node type is not supported .got SimpleNamespace.; supported: Input",
+        ),
     ],
 )
 def test_what_cannot_be_expressed_names_its_node(nodes, words):
@@ -845,7 +901,10 @@ def test_what_cannot_be_expressed_names_its_node(nodes, words):
 
 
 def test_structures_without_meaning_are_refused():
-    one, w = {"input": nir.Input(np.array([3])), "output": nir.Output(np.array([3]))}, nir.Linear(np.eye(3))
+    one, w = (
+        {"input": nir.Input(np.array([3])), "output": nir.Output(np.array([3]))},
+        nir.Linear(np.eye(3)),
+    )
     with pytest.raises(GraphError, match="without a neuron"):
         import_graph(
             nir.NIRGraph(
@@ -866,7 +925,7 @@ def test_structures_without_meaning_are_refused():
         import_graph(nir.NIRGraph({"output": one["output"]}, [], type_check=False))
 
 
-# --- hostile files ------------------------------------------------------------------------------------------
+# --- hostile files --------------------------------------------------------------------------------
 
 
 def top_group(path):
@@ -878,21 +937,30 @@ def top_group(path):
 
 def bomb(path):
     f, node = top_group(path)
-    node.create_dataset("weight", (1 << 20, 1 << 20), np.float64, chunks=(1024, 1024), compression="gzip")
+    node.create_dataset(
+        "weight", (1 << 20, 1 << 20), np.float64, chunks=(1024, 1024), compression="gzip"
+    )
     f.close()
 
 
 def chunk_bomb(path):
     f, node = top_group(path)
     node.create_dataset(
-        "weight", (4, 4), np.float64, maxshape=(None, None), chunks=(1 << 14, 1 << 14), compression="gzip"
+        "weight",
+        (4, 4),
+        np.float64,
+        maxshape=(None, None),
+        chunks=(1 << 14, 1 << 14),
+        compression="gzip",
     )
     f.close()
 
 
 def string_bomb(path):
     f, node = top_group(path)
-    node.create_dataset("edges", data=np.array(["x" * (1 << 16)] * 4000, object), dtype=h5py.string_dtype())
+    node.create_dataset(
+        "edges", data=np.array(["x" * (1 << 16)] * 4000, object), dtype=h5py.string_dtype()
+    )
     f.close()
 
 
@@ -983,7 +1051,9 @@ def test_hostile_files_are_one_line(make, tmp_path):
 
 
 def test_truncated_and_flipped_files_never_raise_anything_else(file, monkeypatch):
-    monkeypatch.setattr("scmrl.convert.nir_import.file.READ_SECONDS", 3)  # HDF5 hangs on some of them
+    monkeypatch.setattr(
+        "scmrl.convert.nir_import.file.READ_SECONDS", 3
+    )  # HDF5 hangs on some of them
     whole = file.read_bytes()
     random = np.random.default_rng(0)
     for i in range(18):
@@ -1002,27 +1072,41 @@ def test_truncated_and_flipped_files_never_raise_anything_else(file, monkeypatch
 
 def test_a_dead_network_is_a_warning_and_no_agreement():
     """A threshold that nothing reaches: neither the float network nor the integers fire."""
-    graph = chain(nir.Affine(np.full((2, 3), 0.01), np.zeros(2)),
-                  nir.LIF(np.full(2, 1e-2), np.ones(2), np.zeros(2), np.full(2, 50.0)),
-                  nir.Affine(np.ones((2, 2)), np.zeros(2)),
-                  nir.LI(np.full(2, 1e-2), np.ones(2), np.zeros(2)), shape=(3,))
+    graph = chain(
+        nir.Affine(np.full((2, 3), 0.01), np.zeros(2)),
+        nir.LIF(np.full(2, 1e-2), np.ones(2), np.zeros(2), np.full(2, 50.0)),
+        nir.Affine(np.ones((2, 2)), np.zeros(2)),
+        nir.LI(np.full(2, 1e-2), np.ones(2), np.zeros(2)),
+        shape=(3,),
+    )
     x = np.ones((4, 10, 3))
     _, report = import_graph(graph, dt=1e-3, calibration=x)
     first = next(iter(report.headline().items()))
-    assert first[0] == "WARNING" and "no population fires at all" in first[1] and report.dead == ("n1",)
+    assert (
+        first[0] == "WARNING"
+        and "no population fires at all" in first[1]
+        and report.dead == ("n1",)
+    )
     assert "agree" not in str(report.headline()) and "100" not in str(report.headline())
 
 
 def test_spikes_agree_or_not_beside_the_values():
-    graph, (x, _) = chain(nir.Affine(np.array([[1.0, 0.3], [0.2, 1.1]]), np.zeros(2)),
-                          nir.LIF(np.full(2, 5e-3), np.ones(2), np.zeros(2), np.full(2, 0.6)),
-                          shape=(2,)), (np.random.default_rng(3).random((6, 30, 2)), None)
+    graph, (x, _) = (
+        chain(
+            nir.Affine(np.array([[1.0, 0.3], [0.2, 1.1]]), np.zeros(2)),
+            nir.LIF(np.full(2, 5e-3), np.ones(2), np.zeros(2), np.full(2, 0.6)),
+            shape=(2,),
+        ),
+        (np.random.default_rng(3).random((6, 30, 2)), None),
+    )
     integers, report = import_graph(graph, dt=1e-3, calibration=x)
     (row,) = spiking(report)
     floats = network(graph, dt=report.dt)
     wanted = run(floats, {floats.inputs[0].name: x}).values[row.name].reshape(6, 30, 2) != 0
     assert 0 < wanted.mean() < 1 and 0 < row.recall <= 1 and 0 < row.precision <= 1
-    assert row.recall * wanted.sum() == pytest.approx(row.precision * row.rate * wanted.size)     # both are the hits
+    assert row.recall * wanted.sum() == pytest.approx(
+        row.precision * row.rate * wanted.size
+    )  # both are the hits
     assert (report.spike_recall, report.spike_precision) == (row.recall, row.precision)
 
 
@@ -1035,36 +1119,57 @@ def test_same_padding_of_an_even_kernel_is_more_on_the_far_side(size):
     padded = np.pad(x, ((0, 0), (0, 0), *pads))
     expected = np.zeros((1, 2, 5, 6))
     for o, i, j in np.ndindex(2, 5, 6):
-        expected[0, o, i, j] = (padded[0, 0, i:i + size[0], j:j + size[1]] * weight[o, 0]).sum()
+        expected[0, o, i, j] = (padded[0, 0, i : i + size[0], j : j + size[1]] * weight[o, 0]).sum()
     found = conv("c", (1, 5, 6), weight, (1, 1), "same").apply(x)
     assert np.allclose(found, expected)
 
 
-@pytest.mark.parametrize("name, counts", [("nir", True), ("spikingjelly", True), ("norse", False), ("snntorch", False),
-                                          ("sinabs", False)])
+@pytest.mark.parametrize(
+    "name, counts",
+    [
+        ("nir", True),
+        ("spikingjelly", True),
+        ("norse", False),
+        ("snntorch", False),
+        ("sinabs", False),
+    ],
+)
 def test_a_reset_potential_counts_where_the_framework_reads_it(name, counts):
     """From v_reset = 0.5 an integrator needs half as many spikes for the next."""
+
     def spikes(v_reset):
         neuron = neurons_if(1, threshold=1.0)
         neuron.v_reset = np.full(1, v_reset)
-        net = network(chain(nir.Linear(np.array([[0.26]])), neuron, shape=(1,)), dt=1.0,
-                      convention=convention_of(name, "zero"))
+        net = network(
+            chain(nir.Linear(np.array([[0.26]])), neuron, shape=(1,)),
+            dt=1.0,
+            convention=convention_of(name, "zero"),
+        )
         return run(net, {"input": np.ones((1, 24, 1))}).values["n1"].sum()
 
     assert (spikes(0.5) > 1.5 * spikes(0.0)) == counts and (spikes(0.5) == spikes(0.0)) != counts
 
 
 @pytest.mark.parametrize("tau, dt", [(2e-2, 1e-4), (5e-5, 5e-5), (1e-4, 1e-4), (2.0, 1.0)])
-def test_a_step_that_nobody_names_is_a_tenth_of_a_millisecond_and_no_longer_than_the_fastest_neuron(tau, dt):
-    neuron = nir.LIF(tau=np.array([tau, 3 * tau]), r=np.array([0.7, 1.0]), v_leak=np.zeros(2),
-                     v_threshold=np.ones(2), v_reset=np.zeros(2))
+def test_a_step_that_nobody_names_is_a_tenth_of_a_millisecond_and_no_longer_than_the_fastest_neuron(
+    tau, dt
+):
+    neuron = nir.LIF(
+        tau=np.array([tau, 3 * tau]),
+        r=np.array([0.7, 1.0]),
+        v_leak=np.zeros(2),
+        v_threshold=np.ones(2),
+        v_reset=np.zeros(2),
+    )
     assert network(chain(nir.Linear(np.ones((2, 3))), neuron, shape=(3,))).dt == dt
 
 
 @pytest.mark.parametrize("reset, words", [("zero", "to zero"), ("subtract", "by subtraction")])
 def test_the_report_says_which_reset(reset, words):
     x, _ = patterns((4,), samples=4)
-    report = import_graph(chain(nir.Linear(weights(3, 4)), neurons_if(3), shape=(4,)), calibration=x, reset=reset)[1]
+    report = import_graph(
+        chain(nir.Linear(weights(3, 4)), neurons_if(3), shape=(4,)), calibration=x, reset=reset
+    )[1]
     out = io.StringIO()
     report.show(out)
     assert f"reset {words}" in " ".join(out.getvalue().split())

@@ -1,4 +1,6 @@
-"""The published S-CMRL and its baselines against formulas written out in numpy, and against the published sizes."""
+"""The published S-CMRL and its baselines against formulas written out in numpy, and against the
+published sizes.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +15,31 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("lightning", reason="training needs lightning")
 
-from scmrl.errors import UsageError  # noqa: E402
-from scmrl.train.config import ModelConfig, from_dict  # noqa: E402
-from scmrl.train.loop import by_epoch  # noqa: E402
-from scmrl.train.published import layers  # noqa: E402
-from scmrl.train.published.alignment import alignment  # noqa: E402
-from scmrl.train.published.cost import Counter  # noqa: E402
-from scmrl.train.published.lif import lif, lif_loop  # noqa: E402
-from scmrl.train.published.model import AudioVisualSpikformer, Complementary  # noqa: E402
+from scmrl.errors import UsageError
+from scmrl.train.config import ModelConfig, from_dict
+from scmrl.train.loop import by_epoch
+from scmrl.train.published import layers
+from scmrl.train.published.alignment import alignment
+from scmrl.train.published.cost import Counter
+from scmrl.train.published.lif import lif, lif_loop
+from scmrl.train.published.model import AudioVisualSpikformer, Complementary
 
 SHAPES = {"audio": (1, 32, 32), "visual": (1, 32, 32)}
 
 
 def model(shapes=SHAPES, *, aligned=True, classes=10, **settings) -> AudioVisualSpikformer:
     torch.manual_seed(3)
-    config = dataclasses.replace(ModelConfig(), fusion="add", alpha=1.5,
-                                 **{"attention": "ccssa", "embedding": "shallow"} | settings)
+    config = dataclasses.replace(
+        ModelConfig(),
+        fusion="add",
+        alpha=1.5,
+        **{"attention": "ccssa", "embedding": "shallow"} | settings,
+    )
     return AudioVisualSpikformer(config, shapes, classes, aligned)
 
 
 # The oracle: numpy, from the formulas.
+
 
 def np_lif(current: np.ndarray) -> np.ndarray:
     v, out = np.zeros_like(current[0]), np.zeros_like(current)
@@ -51,7 +58,9 @@ def np_layer(layer: layers.Layer, x: np.ndarray) -> np.ndarray:
         y = y + layer.synapses.bias.detach().numpy()[:, None]
     n = layer.norm
     scale = n.weight.detach().numpy() / np.sqrt(n.running_var.numpy() + n.eps)
-    return np_lif((y - n.running_mean.numpy()[:, None]) * scale[:, None] + n.bias.detach().numpy()[:, None])
+    return np_lif(
+        (y - n.running_mean.numpy()[:, None]) * scale[:, None] + n.bias.detach().numpy()[:, None]
+    )
 
 
 def np_attention(a: layers.Attention, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -63,11 +72,11 @@ def np_attention(a: layers.Attention, x: np.ndarray, y: np.ndarray) -> np.ndarra
             part = slice(h * d, h * d + d)
             if a.over == "space":
                 for t in range(steps):
-                    scores = q[t, b, part].T @ k[t, b, part]                        # [N, N]
+                    scores = q[t, b, part].T @ k[t, b, part]  # [N, N]
                     out[t, b, part] = 0.25 * (scores @ v[t, b, part].T).T
             else:
                 for n in range(tokens):
-                    scores = q[:, b, part, n] @ k[:, b, part, n].T                  # [T, T]
+                    scores = q[:, b, part, n] @ k[:, b, part, n].T  # [T, T]
                     out[:, b, part, n] = 0.25 * scores @ v[:, b, part, n]
     return np_layer(a.project, np_lif(out))
 
@@ -108,8 +117,11 @@ def test_complementary_feature_is_the_formula(kind, aligned):
         block.transform.bias.data.fill_(0.8)
     s = np_attention(block.spatial, x, y) if block.spatial else None
     r = np_attention(block.temporal, x, y) if block.temporal else None
-    m = {"ccssa": lambda: s.mean(3, keepdims=True) * r.mean(0, keepdims=True),
-         "ccssa-spatial": lambda: s, "ccssa-temporal": lambda: r}[kind]()
+    m = {
+        "ccssa": lambda: s.mean(3, keepdims=True) * r.mean(0, keepdims=True),
+        "ccssa-spatial": lambda: s,
+        "ccssa-temporal": lambda: r,
+    }[kind]()
     if aligned:
         w, b = block.transform.weight.detach().numpy(), block.transform.bias.detach().numpy()
         m = np_lif(np.einsum("oc,tbcn->tbon", w, m) + b[:, None])
@@ -143,7 +155,9 @@ def test_fused_neuron_is_the_loop_forward_and_backward(steps, given):
         results.append((spikes.detach(), current.grad.clone()))
     assert torch.equal(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-6)
-    assert np.array_equal(results[0][0].numpy(), np_lif(current.detach().expand(steps, *current.shape[1:]).numpy()))
+    assert np.array_equal(
+        results[0][0].numpy(), np_lif(current.detach().expand(steps, *current.shape[1:]).numpy())
+    )
 
 
 def test_threshold_is_one_and_reached_from_equality():
@@ -151,31 +165,73 @@ def test_threshold_is_one_and_reached_from_equality():
     assert lif(drive, 1).view(-1).tolist() == [1.0, 0.0]
 
 
-@pytest.mark.parametrize("settings, published", [                   # parameters that the published forward uses
-    ({"attention": "ccssa"}, 255_818),
-    ({"attention": "late-float"}, 179_914),
-    ({"attention": "ccssa", "aligned": False}, 254_314 - 6_816),
-    ({"attention": "ccssa-spatial", "aligned": False}, 220_522 - 6_816),
-    ({"attention": "ccssa-temporal", "aligned": False}, 220_522 - 6_816),
-    ({"attention": "weight-attention"}, 203_372 - 6_816),
-    ({"attention": "sca"}, 220_522 - 6_816),
-    ({"attention": "cmci"}, 272_126 - 6_816 - 42_048),              # its second fusion block is computed, never used
-    ({"attention": "ccssa", "embedding": "deep", "shapes": {"audio": (1, 128, 128), "visual": (3, 128, 128)}}, 267_146),
-    ({"attention": "ccssa", "embedding": "deep", "width": 256, "classes": 6,
-      "shapes": {"audio": (1, 128, 128), "visual": (3, 128, 128)}}, 4_204_038),
-    ({"attention": "ccssa", "width": 256, "shapes": {"audio": (1, 28, 28), "visual": (2, 28, 28)}}, 4_022_666),
-    ({"attention": "ccssa", "shapes": {"audio": (1, 28, 28), "visual": (2, 28, 28)}}, 256_106),
-], ids=lambda v: str(v) if isinstance(v, int) else "-".join(map(str, v.values()))[:40])
+@pytest.mark.parametrize(
+    "settings, published",
+    [  # parameters that the published forward uses
+        ({"attention": "ccssa"}, 255_818),
+        ({"attention": "late-float"}, 179_914),
+        ({"attention": "ccssa", "aligned": False}, 254_314 - 6_816),
+        ({"attention": "ccssa-spatial", "aligned": False}, 220_522 - 6_816),
+        ({"attention": "ccssa-temporal", "aligned": False}, 220_522 - 6_816),
+        ({"attention": "weight-attention"}, 203_372 - 6_816),
+        ({"attention": "sca"}, 220_522 - 6_816),
+        (
+            {"attention": "cmci"},
+            272_126 - 6_816 - 42_048,
+        ),  # its second fusion block is computed, never used
+        (
+            {
+                "attention": "ccssa",
+                "embedding": "deep",
+                "shapes": {"audio": (1, 128, 128), "visual": (3, 128, 128)},
+            },
+            267_146,
+        ),
+        (
+            {
+                "attention": "ccssa",
+                "embedding": "deep",
+                "width": 256,
+                "classes": 6,
+                "shapes": {"audio": (1, 128, 128), "visual": (3, 128, 128)},
+            },
+            4_204_038,
+        ),
+        (
+            {
+                "attention": "ccssa",
+                "width": 256,
+                "shapes": {"audio": (1, 28, 28), "visual": (2, 28, 28)},
+            },
+            4_022_666,
+        ),
+        ({"attention": "ccssa", "shapes": {"audio": (1, 28, 28), "visual": (2, 28, 28)}}, 256_106),
+    ],
+    ids=lambda v: str(v) if isinstance(v, int) else "-".join(map(str, v.values()))[:40],
+)
 def test_parameters_are_those_of_the_published_network(settings, published):
     assert model(**settings).parameters_total == published
 
 
-@pytest.mark.parametrize("kind", ["ccssa", "ccssa-spatial", "ccssa-temporal", "weight-attention", "sca", "cmci",
-                                  "late-float", "one modality"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ccssa",
+        "ccssa-spatial",
+        "ccssa-temporal",
+        "weight-attention",
+        "sca",
+        "cmci",
+        "late-float",
+        "one modality",
+    ],
+)
 def test_every_parameter_learns(kind):
     one = kind == "one modality"
-    net = model({"audio": (1, 32, 32)} if one else SHAPES, attention="late-float" if one else kind, width=32)
-    for module in net.modules():                        # a silent branch has no gradient: see docs/results.md
+    net = model(
+        {"audio": (1, 32, 32)} if one else SHAPES, attention="late-float" if one else kind, width=32
+    )
+    for module in net.modules():  # a silent branch has no gradient: see docs/results.md
         if isinstance(module, Complementary):
             module.transform.bias.data.fill_(1.5)
         if isinstance(module, layers.Attention):
@@ -184,13 +240,20 @@ def test_every_parameter_learns(kind):
     x = {m: torch.rand(1, 6, *SHAPES[m]) for m in net.modalities}
     out = net.train()(x)
     labels = torch.tensor([0, 1, 0, 1, 2, 2])
-    loss = sum(torch.nn.functional.cross_entropy(logits, labels) for logits in (out.logits, *out.auxiliary))
+    loss = sum(
+        torch.nn.functional.cross_entropy(logits, labels) for logits in (out.logits, *out.auxiliary)
+    )
     if len(out.complement) == 2:
         loss = loss + alignment(out.complement, labels, 0.1)
     loss.backward()
-    biases_before_a_norm = {f"{name}.synapses.bias" for name, m in net.named_modules() if isinstance(m, layers.Layer)}
-    silent = [name for name, p in net.named_parameters()
-              if name not in biases_before_a_norm and (p.grad is None or not p.grad.abs().sum() > 0)]
+    biases_before_a_norm = {
+        f"{name}.synapses.bias" for name, m in net.named_modules() if isinstance(m, layers.Layer)
+    }
+    silent = [
+        name
+        for name, p in net.named_parameters()
+        if name not in biases_before_a_norm and (p.grad is None or not p.grad.abs().sum() > 0)
+    ]
     assert not silent
 
 
@@ -203,8 +266,11 @@ def test_operations_equal_a_count_by_hand():
     assert counter.mac == np.count_nonzero(x.numpy()) * 64 and counter.ac == 0
     attention = net.blocks["audio"].spatial
     x, y = tokens(10, width=16, n=3), tokens(11, width=16, n=3)
-    q, k, v = (np_layer(layer, s) for layer, s in ((attention.query, x), (attention.key, y), (attention.value, y)))
-    scores = np.einsum("tbcn,tbcm->tbcnm", q, k)                       # one channel a head at C = 16
+    q, k, v = (
+        np_layer(layer, s)
+        for layer, s in ((attention.query, x), (attention.key, y), (attention.value, y))
+    )
+    scores = np.einsum("tbcn,tbcm->tbcnm", q, k)  # one channel a head at C = 16
     by_hand = scores.sum() + sum(v[t, b, c, m] for t, b, c, n, m in zip(*np.nonzero(scores)))
     with torch.no_grad(), Counter(net) as counter:
         attention(as_tensor(x), as_tensor(y))
@@ -214,17 +280,31 @@ def test_operations_equal_a_count_by_hand():
     frame = (torch.rand(1, 1, 1, 8, 8) < 0.5).float()
     with torch.no_grad(), Counter(net) as counter:
         net.embedding["audio"].stages[0](frame, 4)
-    reads = sum(int(frame[0, 0, 0, i, j]) for i in range(8) for j in range(8)
-                for a in (-1, 0, 1) for b in (-1, 0, 1) if 0 <= i + a < 8 and 0 <= j + b < 8)
+    reads = sum(
+        int(frame[0, 0, 0, i, j])
+        for i in range(8)
+        for j in range(8)
+        for a in (-1, 0, 1)
+        for b in (-1, 0, 1)
+        if 0 <= i + a < 8 and 0 <= j + b < 8
+    )
     assert counter.ac == reads * 8 * 4
 
 
 def test_steps_may_differ_and_sizes_may_be_odd():
-    """Event data over T steps, 34 x 34: the same as the loop over a repeated frame where all steps are equal."""
+    """Event data over T steps, 34 x 34: the same as the loop over a repeated frame where all steps
+    are equal.
+    """
     net = model({"audio": (1, 34, 34), "visual": (2, 34, 34)}, width=16).eval()
-    frame = {m: torch.rand(1, 2, *shape) for m, shape in (("audio", (1, 34, 34)), ("visual", (2, 34, 34)))}
+    frame = {
+        m: torch.rand(1, 2, *shape)
+        for m, shape in (("audio", (1, 34, 34)), ("visual", (2, 34, 34)))
+    }
     with torch.no_grad():
-        once, steps = net(frame).logits, net({m: x.repeat(4, 1, 1, 1, 1) for m, x in frame.items()}).logits
+        once, steps = (
+            net(frame).logits,
+            net({m: x.repeat(4, 1, 1, 1, 1) for m, x in frame.items()}).logits,
+        )
     torch.testing.assert_close(once, steps)
 
 
@@ -232,7 +312,9 @@ def test_published_learning_rate_rises_for_five_epochs_then_falls():
     rate = by_epoch(100, 6.25e-4)
     lr = [6.25e-4 * rate(epoch) for epoch in range(101)]
     assert lr[0] == pytest.approx(1e-6) and lr[100] == pytest.approx(1e-5)
-    assert lr[50] == pytest.approx((6.25e-4 + 1e-5) / 2) and np.diff(lr[:5]) == pytest.approx((6.25e-4 - 1e-6) / 5)
+    assert lr[50] == pytest.approx((6.25e-4 + 1e-5) / 2) and np.diff(lr[:5]) == pytest.approx(
+        (6.25e-4 - 1e-6) / 5
+    )
 
 
 def test_counts_are_complete_on_a_run_of_every_kind():
@@ -245,7 +327,9 @@ def test_counts_are_complete_on_a_run_of_every_kind():
         both = figures["ac_per_inference"] + figures["mac_per_inference"]
         assert figures["synops_per_inference"] == pytest.approx(both)
         layers_named = {name for name, m in net.named_modules() if isinstance(m, layers.Layer)}
-        assert layers_named <= set(counter.rates) and all(0 <= rate <= 1 for rate in counter.rates.values())
+        assert layers_named <= set(counter.rates) and all(
+            0 <= rate <= 1 for rate in counter.rates.values()
+        )
 
 
 def test_wrong_use_is_refused():
@@ -261,14 +345,40 @@ def test_wrong_use_is_refused():
 
 def test_run_has_figures_and_no_bundle(tmp_path):
     def scmrl(*words):
-        return subprocess.run([sys.executable, "-m", "scmrl", *words], capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            [sys.executable, "-m", "scmrl", *words], capture_output=True, text=True, timeout=300
+        )
 
     run = tmp_path / "run"
-    done = scmrl("train", "--dataset", "digits-av", "--epochs", "1", "--out", str(run), "--set=model.attention=ccssa",
-                 "--set=model.embedding=deep", "--set=model.width=16", "--set=model.steps=2")
-    assert done.returncode == 0 and "float model" in done.stdout and "chip        none" in done.stdout, done.stderr
+    done = scmrl(
+        "train",
+        "--dataset",
+        "digits-av",
+        "--epochs",
+        "1",
+        "--out",
+        str(run),
+        "--set=model.attention=ccssa",
+        "--set=model.embedding=deep",
+        "--set=model.width=16",
+        "--set=model.steps=2",
+    )
+    assert (
+        done.returncode == 0 and "float model" in done.stdout and "chip        none" in done.stdout
+    ), done.stderr
     metrics = json.loads((run / "metrics.json").read_text())
-    assert {"test_accuracy", "last_test_accuracy", "validation_accuracy", "synops_per_inference", "samples_per_s",
-            "rates", "test_accuracy_alpha_0"} <= set(metrics)
+    assert {
+        "test_accuracy",
+        "last_test_accuracy",
+        "validation_accuracy",
+        "synops_per_inference",
+        "samples_per_s",
+        "rates",
+        "test_accuracy_alpha_0",
+    } <= set(metrics)
     refused = scmrl("export", str(run))
-    assert refused.returncode == 4 and "model.attention=binary" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 4
+        and "model.attention=binary" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )

@@ -1,4 +1,5 @@
-"""The published datasets: files of their formats are read, split and encoded as described; damage is named precisely.
+"""The published datasets: files of their formats are read, split and encoded as described; damage
+is named precisely.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ import wave
 import numpy as np
 import pytest
 
-from scmrl.data import HARD, FrontEnd, Pairs, ave, crema_d, encoders, load, mnistdvs_ntidigits, urbansound8k_av
+from scmrl.data import (
+    HARD,
+    FrontEnd,
+    Pairs,
+    ave,
+    crema_d,
+    encoders,
+    load,
+    mnistdvs_ntidigits,
+    urbansound8k_av,
+)
 from scmrl.data.aedat import read_aedat
 from scmrl.data.corruption import Corruption
 from scmrl.data.folders import files
@@ -50,7 +61,10 @@ def crema(tmp_path, monkeypatch):
             for actor in actors:
                 place, name = tmp_path / "processed_dataset" / split, f"{actor}_DFA_{emotion}_XX"
                 write_wav(place / "audio" / emotion / f"{name}.wav", 300 + 500 * k)
-                write_jpg(place / "visual" / emotion / f"{name}.jpg", (40 * k, 255 - 40 * k, 10 * (actor - 1000)))
+                write_jpg(
+                    place / "visual" / emotion / f"{name}.jpg",
+                    (40 * k, 255 - 40 * k, 10 * (actor - 1000)),
+                )
     return tmp_path
 
 
@@ -65,9 +79,13 @@ def street(tmp_path):
 
 
 def aedat2(rows) -> bytes:
-    """(t, x, y, p) as jAER writes them: columns and rows from the other end, 0 for an event that became brighter."""
+    """(t, x, y, p) as jAER writes them: columns and rows from the other end, 0 for an event that
+    became brighter.
+    """
     head = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n"
-    return head + b"".join(struct.pack(">II", 127 - y << 8 | 127 - x << 1 | 1 - p, t) for t, x, y, p in rows)
+    return head + b"".join(
+        struct.pack(">II", 127 - y << 8 | 127 - x << 1 | 1 - p, t) for t, x, y, p in rows
+    )
 
 
 def aedat3(rows) -> bytes:
@@ -90,11 +108,18 @@ def digits(tmp_path, monkeypatch):
         place = tmp_path / f"DVS/MNIST_DVS/grabbed_data{digit}/scale04"
         place.mkdir(parents=True)
         for number in range(1, 5):
-            rows = [(1000 * number + 100 * i, 50 + digit, 50 + number * i % 28, i % 2) for i in range(40)]
+            rows = [
+                (1000 * number + 100 * i, 50 + digit, 50 + number * i % 28, i % 2)
+                for i in range(40)
+            ]
             (place / f"mnist_{digit}_scale04_{number:04d}.aedat").write_bytes(aedat2(rows))
     with h5py.File(tmp_path / "DVS/n-tidigits.hdf5", "w") as file:
         for split in ("train", "test"):
-            names = [f"man-ae-{take}-{word}" for word in (*mnistdvs_ntidigits.SPOKEN, "z", "12") for take in "ab"]
+            names = [
+                f"man-ae-{take}-{word}"
+                for word in (*mnistdvs_ntidigits.SPOKEN, "z", "12")
+                for take in "ab"
+            ]
             file[f"{split}_labels"] = np.array([name.encode() for name in names])
             for i, name in enumerate(names):
                 file[f"{split}_addresses/{name}"] = np.arange(20) * (i + 1) % 64
@@ -106,7 +131,12 @@ def test_crema_d_keeps_the_published_split(crema):
     train, test = (load("crema-d", split=split, data_dir=crema) for split in ("train", "test"))
     assert (len(train), len(test)) == (18, 6) and train.classes == 6
     assert np.bincount(train.label).tolist() == [3] * 6 and test.label.tolist() == list(range(6))
-    assert train.framed["audio"].shape == (18, 1, 128, 128) and train.framed["visual"].shape == (18, 3, 128, 128)
+    assert train.framed["audio"].shape == (18, 1, 128, 128) and train.framed["visual"].shape == (
+        18,
+        3,
+        128,
+        128,
+    )
     assert train.framed["visual"].dtype == np.uint8 and train.framed["audio"].dtype == np.float32
     again = load("crema-d", split="train", data_dir=crema / "processed_dataset")
     assert all(np.array_equal(train.framed[m], again.framed[m]) for m in train.framed)
@@ -114,7 +144,9 @@ def test_crema_d_keeps_the_published_split(crema):
 
 def test_crema_d_by_speaker_tests_no_one_it_trains_on(crema, monkeypatch):
     monkeypatch.setattr(crema_d, "TEST_EVERY", 2)
-    train, test = (load("crema-d-speakers", split=split, data_dir=crema) for split in ("train", "test"))
+    train, test = (
+        load("crema-d-speakers", split=split, data_dir=crema) for split in ("train", "test")
+    )
     assert set(train.group) == {1001, 1003} and set(test.group) == {1002, 1010}
     assert len(train) + len(test) == 24
 
@@ -134,7 +166,9 @@ def damage(kind, folder):
         case "cut jpg":
             picture.write_bytes(picture.read_bytes()[:200])
         case "case":
-            (folder / "processed_dataset/train/audio/ANG").rename(folder / "processed_dataset/train/audio/Ang")
+            (folder / "processed_dataset/train/audio/ANG").rename(
+                folder / "processed_dataset/train/audio/Ang"
+            )
         case "suffix":
             clip.rename(clip.with_suffix(".WAV"))
         case "zip":
@@ -144,16 +178,24 @@ def damage(kind, folder):
             (folder / "processed_dataset").rename(folder / "Processed_Dataset")
 
 
-@pytest.mark.parametrize("kind, split, said", [
-    ("missing", "train", "1 without a sound: 1001_DFA_ANG_XX.*2 train clips of ANG, published are 3"),
-    ("cut wav", "train", "1001_DFA_ANG_XX.wav: the recording is truncated"),
-    ("not wav", "train", "1001_DFA_ANG_XX.wav: not a WAV or FLAC file"),
-    ("rate", "train", "1001_DFA_ANG_XX.wav: sample rate out of range"),
-    ("cut jpg", "test", "1010_DFA_SAD_XX.jpg: not a whole image"),
-    ("case", "train", "audio/ANG: no such folder .there is 'Ang'"),
-    ("suffix", "train", "1001_DFA_ANG_XX.WAV must end in .wav"),
-    ("zip", "train", "unpack CREMA-D.zip"),
-    ("name", "train", "rename 'Processed_Dataset' to 'processed_dataset'")])
+@pytest.mark.parametrize(
+    "kind, split, said",
+    [
+        (
+            "missing",
+            "train",
+            "1 without a sound: 1001_DFA_ANG_XX.*2 train clips of ANG, published are 3",
+        ),
+        ("cut wav", "train", "1001_DFA_ANG_XX.wav: the recording is truncated"),
+        ("not wav", "train", "1001_DFA_ANG_XX.wav: not a WAV or FLAC file"),
+        ("rate", "train", "1001_DFA_ANG_XX.wav: sample rate out of range"),
+        ("cut jpg", "test", "1010_DFA_SAD_XX.jpg: not a whole image"),
+        ("case", "train", "audio/ANG: no such folder .there is 'Ang'"),
+        ("suffix", "train", "1001_DFA_ANG_XX.WAV must end in .wav"),
+        ("zip", "train", "unpack CREMA-D.zip"),
+        ("name", "train", "rename 'Processed_Dataset' to 'processed_dataset'"),
+    ],
+)
 def test_damage_is_named(crema, kind, split, said):
     damage(kind, crema)
     with pytest.raises(DataError, match=said) as caught:
@@ -167,21 +209,34 @@ def test_published_counts_are_those_of_the_paper():
 
 
 def test_urbansound_split_is_by_name_whatever_the_file_system_says(street, monkeypatch):
-    train, test = (load("urbansound8k-av", split=split, data_dir=street) for split in ("train", "test"))
-    assert np.bincount(train.label).tolist() == [7] * 10 and np.bincount(test.label).tolist() == [3] * 10
-    assert len(np.unique(train.group)) == 4         # 100 to 103: slices of one recording stay together
+    train, test = (
+        load("urbansound8k-av", split=split, data_dir=street) for split in ("train", "test")
+    )
+    assert (
+        np.bincount(train.label).tolist() == [7] * 10
+        and np.bincount(test.label).tolist() == [3] * 10
+    )
+    assert len(np.unique(train.group)) == 4  # 100 to 103: slices of one recording stay together
     stems = [f"x{i}" for i in range(7)]
-    assert urbansound8k_av.part(stems, "train") == stems[:4] and urbansound8k_av.part(stems, "test") == stems[4:]
+    assert (
+        urbansound8k_av.part(stems, "train") == stems[:4]
+        and urbansound8k_av.part(stems, "test") == stems[4:]
+    )
 
 
 def test_urbansound_class_in_one_half_is_named(street):
-    (street / "UrbanSound8K-AV/Dataset_v3_vision/class3").rename(street / "UrbanSound8K-AV/Dataset_v3_vision/dogs")
+    (street / "UrbanSound8K-AV/Dataset_v3_vision/class3").rename(
+        street / "UrbanSound8K-AV/Dataset_v3_vision/dogs"
+    )
     with pytest.raises(DataError, match="11 classes .*published are 10"):
         load("urbansound8k-av", split="train", data_dir=street)
 
 
 def test_digits_meet_by_position_and_parts_are_disjoint(digits):
-    pairs = {split: load("mnistdvs-ntidigits", split=split, data_dir=digits, steps=4) for split in ("train", "test")}
+    pairs = {
+        split: load("mnistdvs-ntidigits", split=split, data_dir=digits, steps=4)
+        for split in ("train", "test")
+    }
     for split in pairs.values():
         assert split.recorded["visual"].shape == (20, 4, 2, 28, 28)
         assert split.recorded["audio"].shape == (20, 4, 1, 28, 28)
@@ -189,13 +244,18 @@ def test_digits_meet_by_position_and_parts_are_disjoint(digits):
     seen = [{x.tobytes() for x in pairs[split].recorded["visual"]} for split in pairs]
     assert not seen[0] & seen[1]
     column = pairs["train"].recorded["visual"][0].any((0, 1, 2))
-    assert np.flatnonzero(column).tolist() == [0]   # digit 0 was written at x = 50, the left edge of the middle
+    assert np.flatnonzero(column).tolist() == [
+        0
+    ]  # digit 0 was written at x = 50, the left edge of the middle
 
 
 def test_a_cochlea_of_64_channels_is_eight_by_eight_with_pixels_repeated():
     """Pixel (y, x) of 28 shows channel 8 (8 y // 28) + 8 x // 28."""
     for channel in (0, 7, 27, 56, 63):
-        times, channels = np.array([0.0, 0.1, 1.0]), np.array([channel, (channel + 1) % 64, channel])
+        times, channels = (
+            np.array([0.0, 0.1, 1.0]),
+            np.array([channel, (channel + 1) % 64, channel]),
+        )
         got = mnistdvs_ntidigits.cochlea_frames(times, channels, 2)
         y, x = np.divmod(np.arange(784), 28)
         shown = 8 * (8 * y // 28) + 8 * x // 28
@@ -208,30 +268,48 @@ def test_rows_of_one_spoken_recording_are_one_group(digits, monkeypatch):
     monkeypatch.setattr(mnistdvs_ntidigits, "RECORDED", 4)
     monkeypatch.setattr(mnistdvs_ntidigits, "PER_SPLIT", 4)
     pairs = load("mnistdvs-ntidigits", split="train", data_dir=digits, steps=4)
-    assert len(pairs) == 40 and np.array_equal(pairs.group, 4 * pairs.label + np.tile([0, 1, 0, 1], 10))
+    assert len(pairs) == 40 and np.array_equal(
+        pairs.group, 4 * pairs.label + np.tile([0, 1, 0, 1], 10)
+    )
     for group in np.unique(pairs.group):
         assert len({x.tobytes() for x in pairs.recorded["audio"][pairs.group == group]}) == 1
     monkeypatch.setattr(mnistdvs_ntidigits, "PER_SPLIT", 1)
-    assert all(len(takes) == 1 for takes in mnistdvs_ntidigits._spoken(digits / "DVS/n-tidigits.hdf5", "test", 4, []).values())
+    assert all(
+        len(takes) == 1
+        for takes in mnistdvs_ntidigits._spoken(
+            digits / "DVS/n-tidigits.hdf5", "test", 4, []
+        ).values()
+    )
 
 
 @pytest.mark.parametrize("write", [aedat2, aedat3])
 def test_events_come_back_as_written(tmp_path, write):
     (tmp_path / "a.aedat").write_bytes(write(ROWS))
-    assert [tuple(int(v) for v in e) for e in read_aedat(tmp_path / "a.aedat")] == [(t - 1000, *r) for t, *r in ROWS]
+    assert [tuple(int(v) for v in e) for e in read_aedat(tmp_path / "a.aedat")] == [
+        (t - 1000, *r) for t, *r in ROWS
+    ]
 
 
 def test_both_versions_show_one_scene_upright(tmp_path):
-    """A stroke of light that moves right and down: bits of 2.0 are turned by 180 degrees, and 0 is brighter."""
+    """A stroke of light that moves right and down: bits of 2.0 are turned by 180 degrees, and 0 is
+    brighter.
+    """
     scene = [(10 * i, 52 + i, 60 + i // 2, 1) for i in range(20)]
     frames_ = []
     for name, write in (("2.aedat", aedat2), ("3.aedat", aedat3)):
         (tmp_path / name).write_bytes(write(scene))
         frames_.append(mnistdvs_ntidigits.camera_frames(read_aedat(tmp_path / name), 2))
     assert np.array_equal(*frames_) and not frames_[0][:, 0].any() and frames_[0].sum() == 20
-    assert frames_[0][0, 1, 10, 2] == frames_[0][1, 1, 19, 21] == 1         # from (52, 60) to (71, 69), less 50
-    (tmp_path / "raw").write_bytes(b"#!AER-DAT2.0\r\n" + struct.pack(">4I", 127 << 8 | 127 << 1, 5, 1 << 8 | 1, 9))
-    assert [tuple(map(int, e)) for e in read_aedat(tmp_path / "raw")] == [(0, 0, 0, 1), (4, 127, 126, 0)]
+    assert (
+        frames_[0][0, 1, 10, 2] == frames_[0][1, 1, 19, 21] == 1
+    )  # from (52, 60) to (71, 69), less 50
+    (tmp_path / "raw").write_bytes(
+        b"#!AER-DAT2.0\r\n" + struct.pack(">4I", 127 << 8 | 127 << 1, 5, 1 << 8 | 1, 9)
+    )
+    assert [tuple(map(int, e)) for e in read_aedat(tmp_path / "raw")] == [
+        (0, 0, 0, 1),
+        (4, 127, 126, 0),
+    ]
 
 
 def test_time_goes_on_where_the_clock_of_32_bits_wraps(tmp_path):
@@ -241,17 +319,28 @@ def test_time_goes_on_where_the_clock_of_32_bits_wraps(tmp_path):
         (tmp_path / "a").write_bytes(aedat2([((t + origin) % 2**32, 60, 60, 1) for t in times]))
         read.append(read_aedat(tmp_path / "a")["t"].tolist())
     assert read == [times] * 3
-    packet = struct.pack("<hh6i", 1, 1, 8, 4, 0, 1, 1, 1), struct.pack("<hh6i", 1, 1, 8, 4, 1, 1, 1, 1)
+    packet = (
+        struct.pack("<hh6i", 1, 1, 8, 4, 0, 1, 1, 1),
+        struct.pack("<hh6i", 1, 1, 8, 4, 1, 1, 1, 1),
+    )
     event = [struct.pack("<II", 60 << 17 | 60 << 2 | 3, t) for t in (2**31 - 5, 7)]
-    (tmp_path / "b").write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet[0] + event[0] + packet[1] + event[1])
-    assert read_aedat(tmp_path / "b")["t"].tolist() == [0, 12]              # 3.1 counts its wraps in each packet
+    (tmp_path / "b").write_bytes(
+        b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet[0] + event[0] + packet[1] + event[1]
+    )
+    assert read_aedat(tmp_path / "b")["t"].tolist() == [
+        0,
+        12,
+    ]  # 3.1 counts its wraps in each packet
     (tmp_path / "a").write_bytes(aedat2([(5, 60, 60, 1), (50_000, 60, 60, 1), (6, 60, 60, 1)]))
     with pytest.raises(DataError, match="a: time jumps back .* at event 3 of 3"):
         read_aedat(tmp_path / "a")
 
 
 def test_events_without_a_pixel_are_left_out(tmp_path):
-    head, body = b"#!AER-DAT2.0\r\n", struct.pack(">6I", 1 << 15, 1, 60 << 8 | 60 << 1, 100, 1 << 15 | 5, 900)
+    head, body = (
+        b"#!AER-DAT2.0\r\n",
+        struct.pack(">6I", 1 << 15, 1, 60 << 8 | 60 << 1, 100, 1 << 15 | 5, 900),
+    )
     (tmp_path / "a").write_bytes(head + body)
     assert [tuple(map(int, e)) for e in read_aedat(tmp_path / "a")] == [(0, 67, 67, 1)]
     (tmp_path / "a").write_bytes(head + body[:8])
@@ -259,12 +348,27 @@ def test_events_without_a_pixel_are_left_out(tmp_path):
         read_aedat(tmp_path / "a")
 
 
-@pytest.mark.parametrize("head, address, said", [
-    (b"", 1 << 16 | 5, "address bits of another camera, such as a DAVIS .limit 16 bits of a DVS128, got 0x00010005"),
-    (b"", 1 << 31, "address bits of another camera"),
-    (b"# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n", 5, "recorded by another camera .*got Davis346blue"),
-    (b"# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n", 5, ""),
-    (b"# AEChip: ch.unizh.ini.jaer.chip.retina.Tmpdiff128\r\n", 5, "")])
+@pytest.mark.parametrize(
+    "head, address, said",
+    [
+        (
+            b"",
+            1 << 16 | 5,
+            (
+                "address bits of another camera, such as a DAVIS .limit 16 bits of a DVS128, got"
+                " 0x00010005"
+            ),
+        ),
+        (b"", 1 << 31, "address bits of another camera"),
+        (
+            b"# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n",
+            5,
+            "recorded by another camera .*got Davis346blue",
+        ),
+        (b"# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n", 5, ""),
+        (b"# AEChip: ch.unizh.ini.jaer.chip.retina.Tmpdiff128\r\n", 5, ""),
+    ],
+)
 def test_other_cameras_are_refused_by_name(tmp_path, head, address, said):
     (tmp_path / "a").write_bytes(b"#!AER-DAT2.0\r\n" + head + struct.pack(">2I", address, 9))
     if not said:
@@ -275,8 +379,13 @@ def test_other_cameras_are_refused_by_name(tmp_path, head, address, said):
 
 
 def test_another_camera_of_version_3_is_refused(tmp_path):
-    for source, said in (("DVS128", ""), ("DAVIS240C", "another camera .limit DVS128, got DAVIS240C")):
-        data = aedat3(ROWS).replace(b"#Format: RAW", b"#Format: RAW\r\n#Source 1: " + source.encode())
+    for source, said in (
+        ("DVS128", ""),
+        ("DAVIS240C", "another camera .limit DVS128, got DAVIS240C"),
+    ):
+        data = aedat3(ROWS).replace(
+            b"#Format: RAW", b"#Format: RAW\r\n#Source 1: " + source.encode()
+        )
         (tmp_path / "a").write_bytes(data)
         if said:
             with pytest.raises(DataError, match=said):
@@ -289,8 +398,13 @@ def test_two_recordings_of_one_name_are_refused(digits):
     twin = digits / "DVS/MNIST_DVS/processed_data7/scale04/mnist_7_scale04_0002.aedat"
     twin.parent.mkdir(parents=True)
     twin.write_bytes(aedat2(ROWS))
-    with pytest.raises(DataError, match="processed_data7/scale04/mnist_7_scale04_0002.aedat: "
-                                        "grabbed_data7/scale04/mnist_7_scale04_0002.aedat is the same recording; keep"):
+    with pytest.raises(
+        DataError,
+        match=(
+            "processed_data7/scale04/mnist_7_scale04_0002.aedat: "
+            "grabbed_data7/scale04/mnist_7_scale04_0002.aedat is the same recording; keep"
+        ),
+    ):
         load("mnistdvs-ntidigits", split="train", data_dir=digits)
 
 
@@ -311,23 +425,38 @@ def test_spoken_digits_are_those_that_tonic_reads(digits, monkeypatch):
     there = digits / "DVS/NTIDIGITS18/n-tidigits.hdf5"
     there.parent.mkdir()
     (digits / "DVS/n-tidigits.hdf5").rename(there)
-    monkeypatch.setattr(datasets.NTIDIGITS18, "_check_exists", lambda self: there.is_file())    # not its checksum
+    monkeypatch.setattr(
+        datasets.NTIDIGITS18, "_check_exists", lambda self: there.is_file()
+    )  # not its checksum
     theirs = datasets.NTIDIGITS18(str(digits / "DVS"), train=False, single_digits=True)
     ours = mnistdvs_ntidigits._spoken(there, "test", 8, [])
-    assert len(load("mnistdvs-ntidigits", split="test", data_dir=digits)) == 20         # found where tonic puts it
-    seen = {digit: 0 for digit in range(10)}
+    assert (
+        len(load("mnistdvs-ntidigits", split="test", data_dir=digits)) == 20
+    )  # found where tonic puts it
+    seen = dict.fromkeys(range(10), 0)
     for events, digit in (theirs[i] for i in range(len(theirs))):
-        if digit < 10:                  # 10 is 'z', left out
-            frames = mnistdvs_ntidigits.cochlea_frames(events["t"] / 1e6, events["x"].astype(int), 8)
+        if digit < 10:  # 10 is 'z', left out
+            frames = mnistdvs_ntidigits.cochlea_frames(
+                events["t"] / 1e6, events["x"].astype(int), 8
+            )
             assert np.array_equal(frames, ours[digit][seen[digit]])
             seen[digit] += 1
     assert list(seen.values()) == [len(takes) for takes in ours.values()] == [2] * 10
 
 
-@pytest.mark.parametrize("data, said", [
-    (aedat2(ROWS)[:-3], "truncated"), (aedat3(ROWS)[:-3], "truncated in a packet"), (b"", "not an AEDAT"),
-    (aedat2([]), "no events"), (b"#!AER-DAT4.0\r\n", "unknown AEDAT version"), (b"#!AER-DAT2.0", "header is cut"),
-    (aedat3([(1, 300, 4, 1)]), "outside the camera"), (aedat3(ROWS)[:60], "truncated in a packet's header")])
+@pytest.mark.parametrize(
+    "data, said",
+    [
+        (aedat2(ROWS)[:-3], "truncated"),
+        (aedat3(ROWS)[:-3], "truncated in a packet"),
+        (b"", "not an AEDAT"),
+        (aedat2([]), "no events"),
+        (b"#!AER-DAT4.0\r\n", "unknown AEDAT version"),
+        (b"#!AER-DAT2.0", "header is cut"),
+        (aedat3([(1, 300, 4, 1)]), "outside the camera"),
+        (aedat3(ROWS)[:60], "truncated in a packet's header"),
+    ],
+)
 def test_damaged_event_files_are_named(tmp_path, data, said):
     (tmp_path / "a.aedat").write_bytes(data)
     with pytest.raises(DataError, match=f"a.aedat.*{said}"):
@@ -350,20 +479,27 @@ def test_damaged_digits_are_named(digits):
     (digits / "DVS/MNIST_DVS/grabbed_data7/scale04/mnist_7_scale04_0002.aedat").unlink()
     with pytest.raises(DataError, match=r"3 recordings mnist_7_scale04_\*.aedat of 4"):
         load("mnistdvs-ntidigits", split="train", data_dir=digits)
-    (digits / "DVS/n-tidigits.hdf5").write_bytes(whole[:len(whole) // 2])
+    (digits / "DVS/n-tidigits.hdf5").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="n-tidigits.hdf5: damaged or truncated HDF5"):
         load("mnistdvs-ntidigits", split="train", data_dir=digits)
     (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
-    odd = {"not finite": ("timestamps", np.array([0.1, np.nan])), "past 63": ("addresses", np.array([5, 64])),
-           "or a channel": ("addresses", np.array([-1, 5])), "1 addresses, 20 timestamps": ("addresses", np.array([5])),
-           "0 addresses, 0 timestamps": ("both", np.zeros(0)), "not a list of at most": ("timestamps", np.zeros((2, 2)))}
+    odd = {
+        "not finite": ("timestamps", np.array([0.1, np.nan])),
+        "past 63": ("addresses", np.array([5, 64])),
+        "or a channel": ("addresses", np.array([-1, 5])),
+        "1 addresses, 20 timestamps": ("addresses", np.array([5])),
+        "0 addresses, 0 timestamps": ("both", np.zeros(0)),
+        "not a list of at most": ("timestamps", np.zeros((2, 2))),
+    }
     for said, (part, values) in odd.items():
         (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
         with h5py.File(digits / "DVS/n-tidigits.hdf5", "a") as file:
             for kind in ("addresses", "timestamps"):
                 if part in (kind, "both") or (len(values) == 2 and values.ndim == 1):
                     del file[f"test_{kind}/man-ae-a-3"]
-                    file[f"test_{kind}/man-ae-a-3"] = values if part in (kind, "both") else np.arange(2)
+                    file[f"test_{kind}/man-ae-a-3"] = (
+                        values if part in (kind, "both") else np.arange(2)
+                    )
         with pytest.raises(DataError, match=f"man-ae-a-3 .*{said}"):
             load("mnistdvs-ntidigits", split="test", data_dir=digits)
     (digits / "DVS/n-tidigits.hdf5").write_bytes(whole)
@@ -385,8 +521,11 @@ def events(tmp_path, monkeypatch):
     monkeypatch.setattr(ave, "PUBLISHED", {"trainSet.txt": 28, "valSet.txt": 1, "testSet.txt": 28})
     folder = tmp_path / "AVE_Dataset"
     folder.mkdir()
-    lists = {"trainSet": [(f"Kind {k}", f"-a_{k}") for k in range(28)], "valSet": [("Kind 3", "-a_7")],
-             "testSet": [(f"Kind {k}", f"b{k}") for k in range(28)]}
+    lists = {
+        "trainSet": [(f"Kind {k}", f"-a_{k}") for k in range(28)],
+        "valSet": [("Kind 3", "-a_7")],
+        "testSet": [(f"Kind {k}", f"b{k}") for k in range(28)],
+    }
     for name, rows in lists.items():
         text = "".join(f"{category}&{video}&good&0&10\n" for category, video in rows)
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
@@ -399,21 +538,27 @@ def events(tmp_path, monkeypatch):
 def test_ave_reads_its_lists(events):
     train, test = (load("ave", split=split, data_dir=events) for split in ("train", "test"))
     assert len(train) == 29 and len(test) == 28 and train.classes == 28
-    assert train.group[-1] == train.group[7] and train.label[-1] == train.label[3]      # one video, two kinds
-    rows = [k for k in range(28) if k != 7]                 # of row 7 the last list wrote sound and frame again
+    assert (
+        train.group[-1] == train.group[7] and train.label[-1] == train.label[3]
+    )  # one video, two kinds
+    rows = [k for k in range(28) if k != 7]  # of row 7 the last list wrote sound and frame again
     red = train.framed["visual"][rows, 0, -1, 64].astype(int)
     pitch = train.framed["audio"][rows, 0, :, 2].argmax(1)
-    assert np.abs(red - 9 * np.array(rows)).max() < 12      # each row its own frame and sound
+    assert np.abs(red - 9 * np.array(rows)).max() < 12  # each row its own frame and sound
     assert (np.diff(pitch.astype(int)) >= 0).all() and int(pitch[-1]) > int(pitch[0]) + 20
     assert all(np.array_equal(train.framed[m][28], train.framed[m][7]) for m in ("audio", "visual"))
 
 
 def test_ave_names_what_is_missing(events):
     (events / "AVE_Dataset/visual/b4.jpg").unlink()
-    with pytest.raises(DataError, match="1 of 28 visual/VideoID.jpg of the test list are missing: b4"):
+    with pytest.raises(
+        DataError, match="1 of 28 visual/VideoID.jpg of the test list are missing: b4"
+    ):
         load("ave", split="test", data_dir=events)
     for span in ("0&11", "5&5", "7&3", "-1&4", "x&4"):
-        (events / "AVE_Dataset/testSet.txt").write_text(f"Kind 1&b1&good&{span}\n", encoding="utf-8")
+        (events / "AVE_Dataset/testSet.txt").write_text(
+            f"Kind 1&b1&good&{span}\n", encoding="utf-8"
+        )
         with pytest.raises(DataError, match="testSet.txt: line 1 is not Category&VideoID"):
             load("ave", split="test", data_dir=events)
     (events / "AVE_Dataset/testSet.txt").write_text("Kind 1&b1&good&0\n", encoding="utf-8")
@@ -422,7 +567,9 @@ def test_ave_names_what_is_missing(events):
 
 
 def test_spectrogram_is_that_of_the_equation(tmp_path):
-    """A tone at a quarter of the sample rate fills the row half-way up; digital silence is log(1e-7)."""
+    """A tone at a quarter of the sample rate fills the row half-way up; digital silence is
+    log(1e-7).
+    """
     write_wav(tmp_path / "tone.wav", encoders.RATE / 4, encoders.RATE, 1.0)
     tone = encoders.spectrogram(tmp_path / "tone.wav")[0]
     assert tone.shape == (128, 128) and abs(int(tone[:, 64].argmax()) - 63.5) <= 1
@@ -433,22 +580,26 @@ def test_spectrogram_is_that_of_the_equation(tmp_path):
 
 
 def test_spectrogram_is_the_equations_in_plain_numpy(tmp_path):
-    """log(|STFT| + 1e-7): 512 samples under a periodic Hann window every 353, zeros around, sound clamped to 1."""
+    """log(|STFT| + 1e-7): 512 samples under a periodic Hann window every 353, zeros around, sound
+    clamped to 1.
+    """
     soundfile = pytest.importorskip("soundfile")
     x = np.random.default_rng(3).normal(0, 0.7, 9000).astype(np.float32)
     x[2000:5000] = 0
     soundfile.write(tmp_path / "a.wav", x, encoders.RATE, subtype="FLOAT")
     padded = np.pad(np.clip(x.astype(float), -1, 1), 256)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
-    frames_ = [np.fft.rfft(padded[at:at + 512] * hann) for at in range(0, len(x) + 1, 353)]
+    frames_ = [np.fft.rfft(padded[at : at + 512] * hann) for at in range(0, len(x) + 1, 353)]
     expected = encoders.bilinear(np.log(np.abs(np.array(frames_)).T + 1e-7), 128)
     assert np.allclose(encoders.spectrogram(tmp_path / "a.wav")[0], expected, atol=1e-3)
-    assert np.abs(x).max() > 1.5 and expected.min() < -15           # both ends are reached
+    assert np.abs(x).max() > 1.5 and expected.min() < -15  # both ends are reached
 
 
 def test_float_wav_is_read_too(tmp_path):
     soundfile = pytest.importorskip("soundfile")
-    soundfile.write(tmp_path / "f.wav", np.linspace(-0.5, 0.5, 4000, dtype=np.float32), 22050, subtype="FLOAT")
+    soundfile.write(
+        tmp_path / "f.wav", np.linspace(-0.5, 0.5, 4000, dtype=np.float32), 22050, subtype="FLOAT"
+    )
     samples, rate = read_sound(tmp_path / "f.wav")
     assert rate == 22050 and np.allclose(samples, np.linspace(-0.5, 0.5, 4000), atol=1e-6)
 
@@ -456,7 +607,9 @@ def test_float_wav_is_read_too(tmp_path):
 def test_bilinear_is_torchs():
     torch = pytest.importorskip("torch")
     x = np.random.default_rng(0).normal(size=(257, 63))
-    wanted = torch.nn.functional.interpolate(torch.from_numpy(x)[None, None], (128, 128), mode="bilinear")[0, 0]
+    wanted = torch.nn.functional.interpolate(
+        torch.from_numpy(x)[None, None], (128, 128), mode="bilinear"
+    )[0, 0]
     assert np.allclose(encoders.bilinear(x, 128), wanted.numpy())
 
 
@@ -467,7 +620,7 @@ def test_training_crops_repeat_with_their_stream_and_are_parts():
     assert np.array_equal(a, b) and not np.array_equal(a, c)
     assert a.max() <= 127 and not a[:, 2].any()
     slope = a[:, 0, 64, -1].astype(int) - a[:, 0, 64, 0]
-    assert (slope > 0).any() and (slope < 0).any()      # some are mirrored
+    assert (slope > 0).any() and (slope < 0).any()  # some are mirrored
 
 
 def test_training_crops_have_the_published_areas_and_proportions():
@@ -479,32 +632,49 @@ def test_training_crops_have_the_published_areas_and_proportions():
     width, height = (np.abs(a - b) / 2 + 1 for a, b in ((last, first), (down, up)))
     area, ratio = width * height / 128**2, width / height
     assert area.min() == pytest.approx(0.08, abs=0.02) and area.max() > 0.95
-    assert area.mean() == pytest.approx(0.52, abs=0.05)             # a little less than uniform: sides are cut at 128
-    small = area < 0.4                                              # none of these meets an edge of the picture
+    assert area.mean() == pytest.approx(
+        0.52, abs=0.05
+    )  # a little less than uniform: sides are cut at 128
+    small = area < 0.4  # none of these meets an edge of the picture
     assert 0.72 < ratio[small].min() < 0.8 and 1.25 < ratio[small].max() < 1.38
     assert np.log(ratio[small]).mean() == pytest.approx(0, abs=0.03)
     mirrored = last < first
     assert abs(mirrored.sum() - 300) < 5 * 600**0.5 / 2
     centre = (np.minimum(first, last)[small] / 2) / (128 - width[small])
-    assert centre.min() < 0.1 and centre.max() > 0.9 and centre.mean() == pytest.approx(0.5, abs=0.06)
+    assert (
+        centre.min() < 0.1 and centre.max() > 0.9 and centre.mean() == pytest.approx(0.5, abs=0.06)
+    )
 
 
 def frames(**arrays) -> Pairs:
     n = len(next(iter(arrays.values())))
-    return Pairs(label=np.arange(n) % 2, row=np.arange(n), split="train", name="mine", classes=2, framed=arrays)
+    return Pairs(
+        label=np.arange(n) % 2,
+        row=np.arange(n),
+        split="train",
+        name="mine",
+        classes=2,
+        framed=arrays,
+    )
 
 
 def test_frames_are_quantised_over_the_range_of_the_training_set():
     random = np.random.default_rng(3)
-    pairs = frames(visual=random.integers(0, 256, (300, 3, 4, 4), np.uint8),
-                   audio=random.normal(-5, 2, (300, 1, 4, 4)).astype(np.float32))
+    pairs = frames(
+        visual=random.integers(0, 256, (300, 3, 4, 4), np.uint8),
+        audio=random.normal(-5, 2, (300, 1, 4, 4)).astype(np.float32),
+    )
     front_end = FrontEnd.fit(pairs)
     encoded = front_end.encode_pairs(pairs)
     assert np.array_equal(encoded["visual"], np.rint(pairs.framed["visual"] / 255 * 63))
     x = pairs.framed["audio"].astype(float)
-    assert np.array_equal(encoded["audio"], np.clip(np.rint((x - x.mean()) / x.std() / 2.5 * 63), 0, 63))
+    assert np.array_equal(
+        encoded["audio"], np.clip(np.rint((x - x.mean()) / x.std() / 2.5 * 63), 0, 63)
+    )
     some = pairs.take(np.array([5, 299]))
-    assert all(np.array_equal(front_end.encode_pairs(some)[m], encoded[m][[5, 299]]) for m in encoded)
+    assert all(
+        np.array_equal(front_end.encode_pairs(some)[m], encoded[m][[5, 299]]) for m in encoded
+    )
     assert FrontEnd.from_dict(json.loads(json.dumps(front_end.to_dict()))) == front_end
 
 
@@ -531,8 +701,12 @@ def test_noise_on_a_spectrogram_has_the_power_asked_for(snr_db):
     signal = random.normal(0, 1, (3, 1, 128, 128)) + 1j * random.normal(0, 1, (3, 1, 128, 128))
     signal[:, :, 40:] *= 0.01
     clean = frames(audio=np.log(np.abs(signal)).astype(np.float32))
-    noisy, again = (Corruption(audio_snr_db=snr_db).apply(clean, 7).framed["audio"] for _ in range(2))
-    power, more = (np.exp(2 * x.astype(float)).mean((1, 2, 3)) for x in (clean.framed["audio"], noisy))
+    noisy, again = (
+        Corruption(audio_snr_db=snr_db).apply(clean, 7).framed["audio"] for _ in range(2)
+    )
+    power, more = (
+        np.exp(2 * x.astype(float)).mean((1, 2, 3)) for x in (clean.framed["audio"], noisy)
+    )
     assert np.array_equal(noisy, again) and np.isfinite(noisy).all()
     assert 10 * np.log10(power / (more - power)) == pytest.approx([snr_db] * 3, abs=0.4)
 
@@ -544,8 +718,10 @@ def test_noise_on_pictures_keeps_whole_pixels_and_bytes():
     assert (kept > 0).mean() == pytest.approx(0.25, abs=0.02)
     spread = Corruption(pixel_noise=0.1).apply(clean, 0).framed["visual"]
     assert spread.std() == pytest.approx(25.5, rel=0.05) and clean.framed["visual"].std() == 0
-    assert np.array_equal(HARD.apply(clean, 0).take(np.array([1])).framed["visual"][0],
-                          HARD.apply(clean, 0).framed["visual"][1])
+    assert np.array_equal(
+        HARD.apply(clean, 0).take(np.array([1])).framed["visual"][0],
+        HARD.apply(clean, 0).framed["visual"][1],
+    )
 
 
 def test_files_sorts_and_skips_hidden(tmp_path):
@@ -561,11 +737,22 @@ def test_trains_and_freezes_end_to_end(name, request, tmp_path):
     from scmrl import bundle, reference
     from scmrl.deploy import jobs
     from scmrl.train import config, loop
+
     folder = request.getfixturevalue("crema" if name == "crema-d" else "digits")
-    chosen = config.read(None, {
-        "dataset": name, "train.epochs": 1, "train.batch": 4, "train.validation": 0.3, "train.held_out": 2,
-        "train.fold_fraction": 1.0, "model.width": 16, "model.steps": 2,
-        "model.embedding": "strided" if name == "crema-d" else "shallow"})
+    chosen = config.read(
+        None,
+        {
+            "dataset": name,
+            "train.epochs": 1,
+            "train.batch": 4,
+            "train.validation": 0.3,
+            "train.held_out": 2,
+            "train.fold_fraction": 1.0,
+            "model.width": 16,
+            "model.steps": 2,
+            "model.embedding": "strided" if name == "crema-d" else "shallow",
+        },
+    )
     loop.train(chosen, tmp_path / "run", data_dir=str(folder))
     frozen = bundle.load(tmp_path / "run")
     again = reference.run(frozen.graph, frozen.inputs)
@@ -573,18 +760,24 @@ def test_trains_and_freezes_end_to_end(name, request, tmp_path):
     evaluated = jobs.evaluate(tmp_path / "run", data_dir=str(folder))
     assert evaluated.accuracy == frozen.metrics["test_accuracy"]
     shapes = {p.name: p.shape for p in frozen.graph.populations if p.kind == "input"}
-    assert shapes == ({"audio": (1, 128, 128), "visual": (3, 128, 128)} if name == "crema-d"
-                      else {"audio": (1, 28, 28), "visual": (2, 28, 28)})
+    assert shapes == (
+        {"audio": (1, 128, 128), "visual": (3, 128, 128)}
+        if name == "crema-d"
+        else {"audio": (1, 28, 28), "visual": (2, 28, 28)}
+    )
 
 
 def test_check_says_what_is_there_and_what_is_not(crema, tmp_path, capsys):
     from scmrl.cli import main
+
     arguments = ["data", "check", "crema-d", "--data-dir", str(crema), "--json"]
     with pytest.raises(SystemExit) as left:
         main([*arguments, "--picture", str(tmp_path / "p.svg")])
     report = json.loads(capsys.readouterr().out)
     assert left.value.code == 0 and (tmp_path / "p.svg").read_text().startswith("<?xml")
-    assert [s["samples"] for s in report["splits"]] == [18, 6] and report["splits"][0]["classes"] == [3] * 6
+    assert [s["samples"] for s in report["splits"]] == [18, 6] and report["splits"][0][
+        "classes"
+    ] == [3] * 6
     assert report["splits"][1]["modalities"][1]["shape"] == [3, 128, 128]
     damage("cut jpg", crema)
     with pytest.raises(SystemExit) as left:
@@ -592,7 +785,10 @@ def test_check_says_what_is_there_and_what_is_not(crema, tmp_path, capsys):
     out = capsys.readouterr()
     report = json.loads(out.out)
     assert left.value.code == 3 and len(out.err.strip().splitlines()) == 1
-    assert report["splits"][0]["samples"] == 18 and "1010_DFA_SAD_XX.jpg" in report["splits"][1]["fault"]
+    assert (
+        report["splits"][0]["samples"] == 18
+        and "1010_DFA_SAD_XX.jpg" in report["splits"][1]["fault"]
+    )
 
 
 @pytest.mark.parametrize("picture", ["p.svg", "p.png"])
@@ -600,6 +796,7 @@ def test_check_of_embedded_data(tmp_path, picture):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
     from scmrl.data.check import check
+
     report = check("digits-av", None, tmp_path / picture)
     assert not report.faults and (tmp_path / picture).stat().st_size > 1000
     assert dataclasses.asdict(report.splits[1])["samples"] == 360
@@ -610,7 +807,7 @@ def test_rgb_is_the_middle_of_the_picture(tmp_path):
     x[..., 0], x[..., 1] = np.arange(256)[:, None], np.arange(320) // 2
     Image.fromarray(x).save(tmp_path / "a.png")
     assert np.array_equal(encoders.rgb(tmp_path / "a.png"), x[64:192, 96:224].transpose(2, 0, 1))
-    Image.new("L", (30, 90), 7).save(tmp_path / "b.png")        # grey and upright
+    Image.new("L", (30, 90), 7).save(tmp_path / "b.png")  # grey and upright
     assert (encoders.rgb(tmp_path / "b.png") == 7).all()
 
 
@@ -618,11 +815,21 @@ def test_only_training_pictures_are_cropped_anew_in_every_epoch(crema):
     pytest.importorskip("torch", reason="the feed is training's")
     from scmrl.train import config
     from scmrl.train.feed import Feed
-    chosen = config.read(None, {"dataset": "crema-d", "train.shift": 0, "train.swap_partners": False,
-                                "train.validation": 0.3})
+
+    chosen = config.read(
+        None,
+        {
+            "dataset": "crema-d",
+            "train.shift": 0,
+            "train.swap_partners": False,
+            "train.validation": 0.3,
+        },
+    )
     feed = Feed(chosen, str(crema))
     first, again, second = (feed.epoch(epoch).encoded for epoch in (0, 0, 1))
-    assert np.array_equal(first["visual"], again["visual"]) and not np.array_equal(first["visual"], second["visual"])
+    assert np.array_equal(first["visual"], again["visual"]) and not np.array_equal(
+        first["visual"], second["visual"]
+    )
     assert np.array_equal(first["audio"], second["audio"])
     test = load("crema-d", split="test", data_dir=crema)
     assert np.array_equal(feed.test.encoded["visual"], np.rint(test.framed["visual"] / 255 * 63))
@@ -634,28 +841,43 @@ def test_noise_in_training_alone_has_the_published_power(crema, hard):
     pytest.importorskip("torch", reason="the feed is training's")
     from scmrl.train import config
     from scmrl.train.feed import Feed
-    settings = {"dataset": "crema-d", "hard": hard, "train.shift": 0, "train.batch": 8, "train.validation": 0.3}
-    quiet, noisy = (Feed(config.read(None, {**settings, "train.image_noise": noise}), str(crema))
-                    for noise in (0.0, 0.01))
+
+    settings = {
+        "dataset": "crema-d",
+        "hard": hard,
+        "train.shift": 0,
+        "train.batch": 8,
+        "train.validation": 0.3,
+    }
+    quiet, noisy = (
+        Feed(config.read(None, {**settings, "train.image_noise": noise}), str(crema))
+        for noise in (0.0, 0.01)
+    )
     (clean, labels, _), (frames_, same, _) = (next(iter(feed.epoch(0))) for feed in (quiet, noisy))
     steps = frames_["visual"]
     assert steps.shape == (4, *clean["visual"].shape[1:]) and np.array_equal(labels, same)
-    assert np.array_equal(clean["audio"], frames_["audio"]) and not np.array_equal(steps[0], steps[1])
+    assert np.array_equal(clean["audio"], frames_["audio"]) and not np.array_equal(
+        steps[0], steps[1]
+    )
     assert steps.min() >= 0 and steps.max() <= 63 and np.array_equal(steps, steps.round())
-    middle = (clean["visual"] > 20) & (clean["visual"] < 43)        # far from where the range ends
+    middle = (clean["visual"] > 20) & (clean["visual"] < 43)  # far from where the range ends
     added = (steps - clean["visual"])[:, middle[0]]
     asked = 0.01 * float(clean["visual"].square().mean()) + 1 / 12  # and the rounding
     assert float(added.square().mean()) == pytest.approx(asked, rel=0.1)
     assert np.array_equal(quiet.test.encoded["visual"], noisy.test.encoded["visual"])
     assert np.array_equal(next(iter(noisy.epoch(0)))[0]["visual"], steps)
-    halves = [next(iter(dataclasses.replace(noisy.epoch(0), part=(rank, 2))))[0]["visual"] for rank in (0, 1)]
-    assert np.array_equal(np.concatenate(halves, 1), steps)             # two processes see what one does
+    halves = [
+        next(iter(dataclasses.replace(noisy.epoch(0), part=(rank, 2))))[0]["visual"]
+        for rank in (0, 1)
+    ]
+    assert np.array_equal(np.concatenate(halves, 1), steps)  # two processes see what one does
 
 
 def test_noise_in_training_is_for_images():
     pytest.importorskip("torch", reason="the feed is training's")
     from scmrl.train import config
     from scmrl.train.feed import Feed
+
     with pytest.raises(UsageError, match="train.image_noise"):
         Feed(config.read(None, {"train.image_noise": 0.1, "model.modalities": ["audio"]}), None)
     with pytest.raises(UsageError, match="image_noise"):

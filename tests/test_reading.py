@@ -1,4 +1,6 @@
-"""Whatever lies on disk ends as data or as one line: regular files alone, bounded before they are read."""
+"""Whatever lies on disk ends as data or as one line: regular files alone, bounded before they are
+read.
+"""
 
 import ast
 import io
@@ -24,22 +26,61 @@ from scmrl.page.comparison import compare
 from scmrl.reading import read_arrays, read_json, read_toml
 
 PACKAGE = Path(scmrl.__file__).parent
-OPENERS = {"open", "read_text", "read_bytes", "load", "loads", "File", "ZipFile", "SoundFile", "fromfile", "memmap",
-           "loadtxt", "genfromtxt", "read"}
-MODULES = {"np", "numpy", "json", "tomllib", "h5py", "zipfile", "gzip", "soundfile", "Image", "nir", "onnx", "torch",
-           "pickle", "os", "wave"}
-ALLOWED = {                             # file: what it reads by itself, and why that is right
+OPENERS = {
+    "open",
+    "read_text",
+    "read_bytes",
+    "load",
+    "loads",
+    "File",
+    "ZipFile",
+    "SoundFile",
+    "fromfile",
+    "memmap",
+    "loadtxt",
+    "genfromtxt",
+    "read",
+}
+MODULES = {
+    "np",
+    "numpy",
+    "json",
+    "tomllib",
+    "h5py",
+    "zipfile",
+    "gzip",
+    "soundfile",
+    "Image",
+    "nir",
+    "onnx",
+    "torch",
+    "pickle",
+    "os",
+    "wave",
+}
+ALLOWED = {  # file: what it reads by itself, and why that is right
     "reading.py": "the door",
-    "lock.py": "its own lock files and /proc", "storage.py": "its own directories, to sync them",
+    "lock.py": "its own lock files and /proc",
+    "storage.py": "its own directories, to sync them",
     "targets.py": "looks at what lies where it is about to write: lstat first, bounded",
-    "memory.py": "the system's own figures", "cli.py": "/dev/null",
+    "memory.py": "the system's own figures",
+    "cli.py": "/dev/null",
     "data/digits_av.py": "the embedded data set",
-    "data/idx.py": "unpacks what the door has opened", "data/picture.py": "has been looked at by the door",
-    "data/sound.py": "decodes what the door has opened", "data/mnistdvs_ntidigits.py": "looked at by the door",
-    "deploy/peers.py": "looked at by the door", "netx_lowering.py": "looked at by the door",
-    "convert/nir_import/hdf5.py": "in a child whose memory and time are bounded, looked at by the door",
-    "sweep/database.py": "locks its own folder", "sweep/run.py": "writes its logs", "sweep/worker.py": "writes its table",
-    "train/checkpoint.py": "torch's weights-only loader", "train/keep.py": "writes its table", "train/loop.py": "torch's loader",
+    "data/idx.py": "unpacks what the door has opened",
+    "data/picture.py": "has been looked at by the door",
+    "data/sound.py": "decodes what the door has opened",
+    "data/mnistdvs_ntidigits.py": "looked at by the door",
+    "deploy/peers.py": "looked at by the door",
+    "netx_lowering.py": "looked at by the door",
+    "convert/nir_import/hdf5.py": (
+        "in a child whose memory and time are bounded, looked at by the door"
+    ),
+    "sweep/database.py": "locks its own folder",
+    "sweep/run.py": "writes its logs",
+    "sweep/worker.py": "writes its table",
+    "train/checkpoint.py": "torch's weights-only loader",
+    "train/keep.py": "writes its table",
+    "train/loop.py": "torch's loader",
     "validation/lsnn.py": "in memory, its hash is known",
 }
 
@@ -50,25 +91,38 @@ def calls(tree: ast.AST):
         if not isinstance(node, ast.Call):
             continue
         f = node.func
-        if isinstance(f, ast.Name) and f.id == "open":
-            yield node.lineno
-        elif isinstance(f, ast.Attribute) and f.attr in ("read_text", "read_bytes", "open"):
-            yield node.lineno
-        elif isinstance(f, ast.Attribute) and f.attr in OPENERS and isinstance(f.value, ast.Name) \
-                and f.value.id in MODULES:
+        if (
+            isinstance(f, ast.Name)
+            and f.id == "open"
+            or isinstance(f, ast.Attribute)
+            and f.attr in ("read_text", "read_bytes", "open")
+            or isinstance(f, ast.Attribute)
+            and f.attr in OPENERS
+            and isinstance(f.value, ast.Name)
+            and f.value.id in MODULES
+        ):
             yield node.lineno
 
 
 def test_every_file_is_read_through_the_door():
-    others = [f"{path.relative_to(PACKAGE)}:{line}" for path in sorted(PACKAGE.rglob("*.py"))
-              if path.relative_to(PACKAGE).as_posix() not in ALLOWED
-              for line in calls(ast.parse(path.read_text(encoding="utf-8")))]
+    others = [
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).as_posix() not in ALLOWED
+        for line in calls(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert others == []
 
 
 READERS = {
-    "json": read_json, "toml": read_toml, "npz": read_arrays, "profile": lambda path: profile.load(str(path)),
-    "report": lambda path: compare(path, path), "wav": read_sound, "png": read_picture, "bs2": read_bs2,
+    "json": read_json,
+    "toml": read_toml,
+    "npz": read_arrays,
+    "profile": lambda path: profile.load(str(path)),
+    "report": lambda path: compare(path, path),
+    "wav": read_sound,
+    "png": read_picture,
+    "bs2": read_bs2,
 }
 
 
@@ -95,7 +149,9 @@ def test_what_is_no_file_is_refused_at_once(reader, kind, tmp_path):
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("command", ["deploy", "place", "energy", "export", "verify", "evaluate", "robustness"])
+@pytest.mark.parametrize(
+    "command", ["deploy", "place", "energy", "export", "verify", "evaluate", "robustness"]
+)
 @pytest.mark.parametrize("kind", ["zero", "pipe", "socket"])
 def test_no_command_waits_for_a_model_that_is_no_directory(scmrl, command, kind, tmp_path):
     code, out, err = scmrl(command, special(kind, tmp_path))
@@ -114,11 +170,22 @@ def test_a_file_of_a_bundle_that_is_a_pipe_is_refused(scmrl, model):
     assert scmrl("place", model)[0] == 0
 
 
-@pytest.mark.parametrize("text, why", [
-    ('{"a": 1, "a": 2}', "twice"), ('{"a": [NaN]}', "a.0: must be a finite"), ('{"a": 1e999}', "a: must be a finite"),
-    ('{"a": {"b": 18446744073709551616}}', "a.b: integer does not fit"), ('{"a": ' + "9" * 5000 + "}", "JSON"),
-    ('{"a": ' + "[" * 150 + "]" * 150 + "}", "nested too deep"), ("[" * 100_000, "JSON"), ("[1]", "a JSON object"),
-    ('{"a": "\udcff"}', "UTF-8"), ("", "JSON"), ('{"a": [' + "[]," * 1_000_001 + "1]}", "too many values")])
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ('{"a": 1, "a": 2}', "twice"),
+        ('{"a": [NaN]}', "a.0: must be a finite"),
+        ('{"a": 1e999}', "a: must be a finite"),
+        ('{"a": {"b": 18446744073709551616}}', "a.b: integer does not fit"),
+        ('{"a": ' + "9" * 5000 + "}", "JSON"),
+        ('{"a": ' + "[" * 150 + "]" * 150 + "}", "nested too deep"),
+        ("[" * 100_000, "JSON"),
+        ("[1]", "a JSON object"),
+        ('{"a": "\udcff"}', "UTF-8"),
+        ("", "JSON"),
+        ('{"a": [' + "[]," * 1_000_001 + "1]}", "too many values"),
+    ],
+)
 def test_json_that_breaks_a_rule_is_refused_by_the_field(tmp_path, text, why):
     (tmp_path / "x.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(BundleError, match=why) as refusal:
@@ -127,14 +194,27 @@ def test_json_that_breaks_a_rule_is_refused_by_the_field(tmp_path, text, why):
 
 
 def test_json_at_its_borders_is_read(tmp_path):
-    table = {"low": -(1 << 63), "high": (1 << 64) - 1, "float": 1.7e308, "deep": json.loads("[" * 98 + "]" * 98)}
+    table = {
+        "low": -(1 << 63),
+        "high": (1 << 64) - 1,
+        "float": 1.7e308,
+        "deep": json.loads("[" * 98 + "]" * 98),
+    }
     (tmp_path / "x.json").write_text(json.dumps(table))
     assert read_json(tmp_path / "x.json") == table
 
 
-@pytest.mark.parametrize("text, why", [
-    ("a = nan", "a: must be a finite"), ("a = 99999999999999999999", "64 bits"), ("a = 1979-05-27", "must be a number"),
-    ("a" + ".a" * 1000 + " = 1", "too many dots"), ("a = " + "[" * 5000, "TOML"), ("#" * (257 << 10), "too large")])
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("a = nan", "a: must be a finite"),
+        ("a = 99999999999999999999", "64 bits"),
+        ("a = 1979-05-27", "must be a number"),
+        ("a" + ".a" * 1000 + " = 1", "too many dots"),
+        ("a = " + "[" * 5000, "TOML"),
+        ("#" * (257 << 10), "too large"),
+    ],
+)
 def test_toml_that_breaks_a_rule_is_refused_in_no_time(tmp_path, text, why):
     (tmp_path / "x.toml").write_text(text)
     started = time.monotonic()
@@ -145,7 +225,9 @@ def test_toml_that_breaks_a_rule_is_refused_in_no_time(tmp_path, text, why):
 
 def test_one_variable_raises_every_bound(tmp_path, monkeypatch):
     (tmp_path / "x.toml").write_text("#" * (257 << 10))
-    with pytest.raises(UsageError, match=r"limit 262144 bytes, got 263168\); .* SCMRL_LIMIT_FACTOR=2"):
+    with pytest.raises(
+        UsageError, match=r"limit 262144 bytes, got 263168\); .* SCMRL_LIMIT_FACTOR=2"
+    ):
         read_toml(tmp_path / "x.toml")
     monkeypatch.setenv("SCMRL_LIMIT_FACTOR", "2")
     assert read_toml(tmp_path / "x.toml") == {}
@@ -165,16 +247,42 @@ def npy(header: str, data: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
 
 
-@pytest.mark.parametrize("content, why", [
-    (npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", b"\0" * 15), "15 bytes do not make"),
-    (npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", b"\0" * 17), "17 bytes do not make"),
-    (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1 << 40,), }"), "not a valid npz"),
-    (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,), }"), "do not make"),
-    (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"\0" * 8), "no array of numbers"),
-    (npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", b"\0" * 4), "no array of numbers"),
-    (npy("{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }", b"\0" * 16), "no array of numbers"),
-    (npy("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }", b"\0" * 16), "no array of numbers"),
-    (b"\x93NUMPY\x03\x00" + b"\0" * 20, "format"), (b"", "not a valid npz")])
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (
+            npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", b"\0" * 15),
+            "15 bytes do not make",
+        ),
+        (
+            npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", b"\0" * 17),
+            "17 bytes do not make",
+        ),
+        (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1 << 40,), }"), "not a valid npz"),
+        (
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,), }"),
+            "do not make",
+        ),
+        (
+            npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"\0" * 8),
+            "no array of numbers",
+        ),
+        (
+            npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", b"\0" * 4),
+            "no array of numbers",
+        ),
+        (
+            npy("{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }", b"\0" * 16),
+            "no array of numbers",
+        ),
+        (
+            npy("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }", b"\0" * 16),
+            "no array of numbers",
+        ),
+        (b"\x93NUMPY\x03\x00" + b"\0" * 20, "format"),
+        (b"", "not a valid npz"),
+    ],
+)
 def test_an_array_is_what_its_header_says_or_refused(tmp_path, content, why):
     with pytest.raises(BundleError, match=why):
         read_arrays(npz(tmp_path / "x.npz", "a.npy", content))
@@ -208,11 +316,20 @@ def test_too_many_members_are_counted_before_they_are_listed(tmp_path, monkeypat
 
 
 def test_arrays_come_back_in_the_machines_own_order(tmp_path):
-    arrays = {"swapped": np.arange(5, dtype=">i4"), "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
-              "empty": np.zeros((0, 3)), "scalar": np.array(2.5), "large": np.arange(300_000)}
+    arrays = {
+        "swapped": np.arange(5, dtype=">i4"),
+        "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.array(2.5),
+        "large": np.arange(300_000),
+    }
     np.savez_compressed(tmp_path / "x.npz", **arrays)
     found = read_arrays(tmp_path / "x.npz")
-    assert all(np.array_equal(found[name], array) and found[name].shape == array.shape
-               and found[name].dtype.isnative for name, array in arrays.items())
+    assert all(
+        np.array_equal(found[name], array)
+        and found[name].shape == array.shape
+        and found[name].dtype.isnative
+        for name, array in arrays.items()
+    )
     np.savez(tmp_path / "text.npz", a=np.array(["x"]))
     assert read_arrays(tmp_path / "text.npz", kinds="U")["a"] == ["x"]

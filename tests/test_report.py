@@ -15,7 +15,14 @@ from scmrl.deploy.counts import count
 from scmrl.deploy.energy import on_chip
 from scmrl.deploy.energy_report import energy_report
 from scmrl.deploy.picture import layer_bars, report_picture, spike_raster
-from scmrl.deploy.report import DoctorReport, ProfilesReport, deploy_report, figure, percent, verify_report
+from scmrl.deploy.report import (
+    DoctorReport,
+    ProfilesReport,
+    deploy_report,
+    figure,
+    percent,
+    verify_report,
+)
 from scmrl.deploy.traffic import fired
 from scmrl.deploy.updates import count_updates
 from scmrl.doctor import Component, examine
@@ -24,18 +31,29 @@ from scmrl.graph import Dense, Graph, OneToOne, Population
 from scmrl.hw_profiles.profile import load, names
 
 RNG = np.random.default_rng(1)
-GRAPH = Graph((Population("in", (3, 2), "input", bits=4),
-               Population("hidden[bold]", (3, 5), vth=20, dv=200),
-               Population("gate", (15,), vth=0, memoryless=True), Population("out", (3,), "readout")),
-              (Dense("in", "hidden[bold]", RNG.integers(-9, 10, (15, 6))),
-               OneToOne("hidden[bold]", "gate", 1),
-               Dense("gate", "out", RNG.integers(-9, 10, (3, 15)))), 7, ("yes", "no", "maybe")).check()
+GRAPH = Graph(
+    (
+        Population("in", (3, 2), "input", bits=4),
+        Population("hidden[bold]", (3, 5), vth=20, dv=200),
+        Population("gate", (15,), vth=0, memoryless=True),
+        Population("out", (3,), "readout"),
+    ),
+    (
+        Dense("in", "hidden[bold]", RNG.integers(-9, 10, (15, 6))),
+        OneToOne("hidden[bold]", "gate", 1),
+        Dense("gate", "out", RNG.integers(-9, 10, (3, 15))),
+    ),
+    7,
+    ("yes", "no", "maybe"),
+).check()
 INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
 RUN = reference.run(GRAPH, INPUTS)
 COUNTS = count(GRAPH, INPUTS, RUN, count_updates(GRAPH, INPUTS, RUN))
 LABELS = np.array([0, 1, 2, 0, 1])
-ENERGY = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name))
-          for name in ("loihi1", "loihi2", "generic-45nm")]
+ENERGY = [
+    on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name))
+    for name in ("loihi1", "loihi2", "generic-45nm")
+]
 CHIPS = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in names()]
 WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
 
@@ -44,20 +62,36 @@ def lava_run(flips=()):
     spikes = {name: s.copy() for name, s in RUN.spikes.items()}
     for place in flips:
         spikes["gate"].reshape(-1)[place] ^= 1
-    return replace(RUN, spikes=spikes, backend="lava", version="lava-nc 0.10.0", overflow=None,
-                   seconds=12.345, notes=("one OS process",))
+    return replace(
+        RUN,
+        spikes=spikes,
+        backend="lava",
+        version="lava-nc 0.10.0",
+        overflow=None,
+        seconds=12.345,
+        notes=("one OS process",),
+    )
 
 
 def deployed(flips=(), **more):
     run = lava_run(flips)
-    return deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT, trained=replace(RUN, backend="training"),
-                         comparison=compare(GRAPH, RUN, run), **more)
+    return deploy_report(
+        GRAPH,
+        LABELS,
+        run,
+        COUNTS,
+        **WHAT,
+        trained=replace(RUN, backend="training"),
+        comparison=compare(GRAPH, RUN, run),
+        **more,
+    )
 
 
 def verified(flips=()):
     runs = [lava_run(flips), replace(RUN, backend="training")]
-    return verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run)) for run in runs],
-                         **WHAT)
+    return verify_report(
+        GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run)) for run in runs], **WHAT
+    )
 
 
 REPORTS = {
@@ -67,7 +101,9 @@ REPORTS = {
     "verify": verified,
     "verify with mismatches": lambda: verified(flips=(7,)),
     "energy": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT),
-    "energy on every chip": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, CHIPS, **WHAT),
+    "energy on every chip": lambda: energy_report(
+        GRAPH, LABELS, INPUTS, RUN, COUNTS, CHIPS, **WHAT
+    ),
     "profiles": lambda: ProfilesReport(tuple(map(load, names()))),
     "one profile": lambda: ProfilesReport((load("loihi2"),)),
     "doctor": lambda: DoctorReport(tuple(examine())),
@@ -104,7 +140,7 @@ def test_every_number_on_the_screen_is_in_the_json(name):
     report = REPORTS[name]()
     table = json.loads(json.dumps(report.to_json(), allow_nan=False))
     shown = numbers(re.sub(r"\s*\n\s*", " ", screen(report)))
-    fixed = {"24", "3", "3.10", "3.13", "2.13.0"} if name == "doctor" else {"24"}     # "24-bit border"
+    fixed = {"24", "3", "3.10", "3.13", "2.13.0"} if name == "doctor" else {"24"}  # "24-bit border"
     assert shown - numbers_of(table) <= fixed
     assert len(shown) > 5
 
@@ -132,11 +168,23 @@ def test_json_has_what_scripts_rely_on(name):
     assert {"backend", "version", "selection", "bit_exact", "totals"} <= table.keys()
     for row, p in zip(table["populations"], GRAPH.populations, strict=True):
         assert (row["name"], row["neurons"]) == (p.name, p.neurons)
-        assert {"shape", "spikes_per_inference", "synops_per_inference", "mismatches", "rate"} <= row.keys()
+        assert {
+            "shape",
+            "spikes_per_inference",
+            "synops_per_inference",
+            "mismatches",
+            "rate",
+        } <= row.keys()
     if name == "energy":
         assert set(table["profiles"]) == {"loihi1", "loihi2", "generic-45nm"}
-        assert {"core_dynamic_uj", "core_static_uj", "host_uj", "total_uj", "latency_us",
-                "basis"} <= table["profiles"]["loihi2"].keys()
+        assert {
+            "core_dynamic_uj",
+            "core_static_uj",
+            "host_uj",
+            "total_uj",
+            "latency_us",
+            "basis",
+        } <= table["profiles"]["loihi2"].keys()
 
 
 def test_bit_exact_only_after_a_comparison():
@@ -154,7 +202,12 @@ def test_deploy_names_the_first_difference():
     assert table["bit_exact"] is False and table["mismatches"] == 3 == table["totals"]["mismatches"]
     assert {row["name"]: row["mismatches"] for row in table["populations"]}["gate"] == 3
     first = table["first_difference"]
-    assert (first["population"], first["sample"], first["step"], list(first["neuron"])) == ("gate", 0, 0, [3])
+    assert (first["population"], first["sample"], first["step"], list(first["neuron"])) == (
+        "gate",
+        0,
+        0,
+        [3],
+    )
     assert "DIFFERS from reference" in screen(report)
 
 
@@ -172,10 +225,19 @@ def test_verify_holds_every_backend_and_training():
     assert table["backend"] == "lava, training" and table["bit_exact"] is False
     lava, training = table["backends"]
     assert (lava["mismatches"], lava["bit_exact"]) == (1, False)
-    assert (training["mismatches"], training["bit_exact"], training["first_difference"]) == (0, True, None)
-    assert lava["first_difference"] == {"population": "gate", "sample": 0, "step": 0, "neuron": (7,),
-                                        "expected": 1 - lava["first_difference"]["got"],
-                                        "got": lava["first_difference"]["got"]}
+    assert (training["mismatches"], training["bit_exact"], training["first_difference"]) == (
+        0,
+        True,
+        None,
+    )
+    assert lava["first_difference"] == {
+        "population": "gate",
+        "sample": 0,
+        "step": 0,
+        "neuron": (7,),
+        "expected": 1 - lava["first_difference"]["got"],
+        "got": lava["first_difference"]["got"],
+    }
     assert "first difference of lava: gate" in screen(report)
     assert verified().bit_exact is True
 
@@ -184,7 +246,7 @@ def added(**places):
     """The run with more spikes than it had, in population `gate`."""
     spikes = {name: s.copy() for name, s in RUN.spikes.items()}
     gate = spikes["gate"].reshape(-1)
-    silent = np.flatnonzero(gate == 0)[:places["extra"]]
+    silent = np.flatnonzero(gate == 0)[: places["extra"]]
     gate[silent] = 1
     return replace(RUN, spikes=spikes, backend="norse")
 
@@ -192,19 +254,32 @@ def added(**places):
 def test_spikes_too_many_cost_precision_and_no_recall():
     run = added(extra=4)
     fired = sum(int(s.sum()) for s in RUN.spikes.values())
-    report = deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT, comparison=compare(GRAPH, RUN, run), exact=False)
+    report = deploy_report(
+        GRAPH, LABELS, run, COUNTS, **WHAT, comparison=compare(GRAPH, RUN, run), exact=False
+    )
     assert (report.spike_recall, report.spike_precision) == (1.0, fired / (fired + 4))
     assert report.spike_agreement == 1 - 4 / compare(GRAPH, RUN, run).compared
-    match, = verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run))], **WHAT).backends
+    (match,) = verify_report(
+        GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run))], **WHAT
+    ).backends
     assert (match.spike_recall, match.spike_precision) == (1.0, fired / (fired + 4))
-    assert f"100.00 % of the reference's recur, {100 * fired / (fired + 4):.2f} % of its own are there" in " ".join(
-        screen(report).split())
+    assert (
+        f"100.00 % of the reference's recur, {100 * fired / (fired + 4):.2f} % of its own are there"
+        in " ".join(screen(report).split())
+    )
 
 
 def test_float_backends_are_no_first_difference():
     run = added(extra=4)
-    report = verify_report(GRAPH, LABELS, RUN, COUNTS, [(run, compare(GRAPH, RUN, run)), (RUN, compare(GRAPH, RUN, RUN))],
-                           **WHAT, float_backends=["norse"])
+    report = verify_report(
+        GRAPH,
+        LABELS,
+        RUN,
+        COUNTS,
+        [(run, compare(GRAPH, RUN, run)), (RUN, compare(GRAPH, RUN, RUN))],
+        **WHAT,
+        float_backends=["norse"],
+    )
     assert report.bit_exact is True and report.first_difference is None
     assert report.backends[0].first_difference is not None and "norse" in report.headline()
 
@@ -214,7 +289,9 @@ def test_overflow_is_the_sum_over_populations():
     report = deploy_report(GRAPH, LABELS, run, COUNTS, **WHAT)
     assert report.overflow == 7 and "7 neuron-steps" in screen(report)
     assert {row.name: row.overflow for row in report.populations}["gate"] == 4
-    assert deploy_report(GRAPH, LABELS, replace(RUN, overflow=None), COUNTS, **WHAT).overflow is None
+    assert (
+        deploy_report(GRAPH, LABELS, replace(RUN, overflow=None), COUNTS, **WHAT).overflow is None
+    )
 
 
 def test_verify_of_nothing_claims_nothing():
@@ -232,24 +309,33 @@ def test_energy_reports_exact_counts_beside_the_estimates():
     assert table["io"] == {"injected": COUNTS[0].spikes_per_inference, "read": 3, "energy_uj": None}
     totals = table["totals"]
     assert totals["dense_synops_per_inference"] == 7 * (15 * 6 + 15 + 3 * 15)
-    assert table["synop_share"] == totals["synops_per_inference"] / totals["dense_synops_per_inference"]
+    assert (
+        table["synop_share"]
+        == totals["synops_per_inference"] / totals["dense_synops_per_inference"]
+    )
     assert table["active_share"] == totals["active_per_inference"] / totals["updates_per_inference"]
     assert totals["graded_synops_per_inference"] == COUNTS[1].synops_per_inference
-    assert (table["neurobench"]["dense"] == 7 * (15 * 6 + 3 * 15)
-            and table["dense_equivalent"]["macs"] == 15 * 6 + 3 * 15)
+    assert (
+        table["neurobench"]["dense"] == 7 * (15 * 6 + 3 * 15)
+        and table["dense_equivalent"]["macs"] == 15 * 6 + 3 * 15
+    )
 
 
 def test_a_chip_with_two_published_sets_gets_the_band_between_them():
     table = REPORTS["energy on every chip"]().to_json()
     one, two = (table["profiles"][name]["core_dynamic_uj"] for name in ("loihi1", "loihi1-sanafe"))
     assert [(b["chip"], b["low_uj"], b["high_uj"]) for b in table["bands"]] == [
-        ("Loihi 1", min(one, two), max(one, two))]
+        ("Loihi 1", min(one, two), max(one, two))
+    ]
     assert not REPORTS["energy"]().to_json()["bands"]
 
 
 def test_many_chips_stand_in_one_table_and_what_is_unknown_is_said():
     text = screen(REPORTS["energy on every chip"]())
-    row = {name: " ".join(line for line in text.splitlines() if line.split()[:1] == [name]) for name in names()}
+    row = {
+        name: " ".join(line for line in text.splitlines() if line.split()[:1] == [name])
+        for name in names()
+    }
     assert "not published" in row["akida1"] and "not published" not in row["loihi2"]
     words = " ".join(text.split())
     assert "akida1" in words.split("not published: energy of an operation")[0]
@@ -259,7 +345,9 @@ def test_many_chips_stand_in_one_table_and_what_is_unknown_is_said():
 
 
 def test_chips_without_a_total_stand_apart_from_those_with_one():
-    """The table of several chips: a column that says whether it fits, totals first, a part by its name only."""
+    """The table of several chips: a column that says whether it fits, totals first, a part by its
+    name only.
+    """
     report = REPORTS["energy on every chip"]()
     totals = [e.total_uj is not None for e in report.known]
     assert any(totals) and totals == sorted(totals, reverse=True)
@@ -281,30 +369,45 @@ def test_chips_without_a_total_stand_apart_from_those_with_one():
 def lines_of_headline(report):
     """What the answer takes at 80 columns."""
     from scmrl.report import _console, _print
+
     out = io.StringIO()
     _print(_console(out), report.headline())
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("name", ["energy", "energy on every chip", "energy, does not fit", "energy of the dead"])
+@pytest.mark.parametrize(
+    "name", ["energy", "energy on every chip", "energy, does not fit", "energy of the dead"]
+)
 def test_energy_answers_on_ten_lines_of_80_columns(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     silent = replace(RUN, spikes={p: 0 * s for p, s in RUN.spikes.items()})
     counts = count(GRAPH, INPUTS, silent, count_updates(GRAPH, INPUTS, silent))
     report = {
-        "energy, does not fit": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY[:1], **WHAT),
-        "energy of the dead": lambda: energy_report(GRAPH, LABELS, INPUTS, silent, counts, ENERGY, **WHAT),
+        "energy, does not fit": lambda: energy_report(
+            GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY[:1], **WHAT
+        ),
+        "energy of the dead": lambda: energy_report(
+            GRAPH, LABELS, INPUTS, silent, counts, ENERGY, **WHAT
+        ),
     }.get(name, REPORTS.get(name))()
     lines, words = lines_of_headline(report), " ".join(" ".join(lines_of_headline(report)).split())
     assert len(lines) <= 10 and max(map(len, lines)) <= 80
     assert "held-out 0..4" in words and "where" in words
     whole = next((e for e in report.profiles if e.total_uj is not None), None)
     if whole is not None:
-        assert f"estimate {figure(whole.total_uj)} uJ" in words and f"{figure(whole.latency_ms)} ms" in words
+        assert (
+            f"estimate {figure(whole.total_uj)} uJ" in words
+            and f"{figure(whole.latency_ms)} ms" in words
+        )
         assert f"fits, {whole.cores} cores" in words
     if name == "energy, does not fit":
-        assert "does not fit: input_bits at in (limit 1 bits, got 4)" in words and "fits, " not in words
-    assert ("never fire" in words or "no population fires" in words) == (name == "energy of the dead")
+        assert (
+            "does not fit: input_bits at in (limit 1 bits, got 4)" in words
+            and "fits, " not in words
+        )
+    assert ("never fire" in words or "no population fires" in words) == (
+        name == "energy of the dead"
+    )
     assert all(len(line) <= 80 for line in screen(report).splitlines())
 
 
@@ -317,30 +420,49 @@ def test_where_the_energy_goes_adds_up():
 
 
 def test_doctor_prints_the_command_for_what_is_missing():
-    found = (Component("numpy", "2.0", "installed", "everything", "pip install scmrl"),
-             Component("numba", None, "missing", "the fast simulator", "pip install 'scmrl[fast]'"))
+    found = (
+        Component("numpy", "2.0", "installed", "everything", "pip install scmrl"),
+        Component("numba", None, "missing", "the fast simulator", "pip install 'scmrl[fast]'"),
+    )
     text = screen(DoctorReport(found))
     assert "numba: pip install 'scmrl[fast]'" in text and "pip install scmrl\n" not in text
 
 
-@pytest.mark.parametrize("value, text", [(None, "-"), (0, "0"), (1234567, "1,234,567"), (1e7, "10,000,000"),
-                                         (123456.7, "123,457"), (0.5, "0.5000"), (12.345, "12.35"),
-                                         (0.000012346, "0.00001235"), (-2.5, "-2.500")])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (None, "-"),
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (1e7, "10,000,000"),
+        (123456.7, "123,457"),
+        (0.5, "0.5000"),
+        (12.345, "12.35"),
+        (0.000012346, "0.00001235"),
+        (-2.5, "-2.500"),
+    ],
+)
 def test_figures_have_four_digits_and_no_exponent(value, text):
     assert figure(value) == text
 
 
 # Pictures.
 
+
 @pytest.mark.parametrize("name", ["run.png", "run.svg"])
 def test_pictures_are_written(name, tmp_path):
     pytest.importorskip("matplotlib")
-    for draw in (lambda path: spike_raster(GRAPH, RUN, 2, path),
-                 lambda path: layer_bars(COUNTS, ENERGY, path), lambda path: layer_bars(COUNTS, [], path),
-                 lambda path: report_picture(GRAPH, INPUTS, RUN, 4, COUNTS, ENERGY, path)):
+    for draw in (
+        lambda path: spike_raster(GRAPH, RUN, 2, path),
+        lambda path: layer_bars(COUNTS, ENERGY, path),
+        lambda path: layer_bars(COUNTS, [], path),
+        lambda path: report_picture(GRAPH, INPUTS, RUN, 4, COUNTS, ENERGY, path),
+    ):
         draw(tmp_path / name)
         data = (tmp_path / name).read_bytes()
-        assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") and len(data) > 5000
+        assert (
+            data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") and len(data) > 5000
+        )
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
@@ -349,8 +471,15 @@ def test_picture_names_backend_sample_populations_and_units(tmp_path):
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         report_picture(GRAPH, INPUTS, lava_run(), 4, COUNTS, ENERGY, tmp_path / "run.svg")
     text = (tmp_path / "run.svg").read_text()
-    for part in ("lava lava-nc 0.10.0", "sample 4", "hidden[bold]", "3x5 lif", "time (steps)",
-                 "uJ per inference", "Loihi 1 (Davies et al. 2018) = Loihi 2 (Loihi 1 coefficients)"):
+    for part in (
+        "lava lava-nc 0.10.0",
+        "sample 4",
+        "hidden[bold]",
+        "3x5 lif",
+        "time (steps)",
+        "uJ per inference",
+        "Loihi 1 (Davies et al. 2018) = Loihi 2 (Loihi 1 coefficients)",
+    ):
         assert part in text, part
 
 
@@ -363,7 +492,9 @@ def test_same_run_same_picture(tmp_path):
 
 def test_wrong_ending_sample_and_counts_are_refused_and_leave_no_file(tmp_path):
     pytest.importorskip("matplotlib")
-    with pytest.raises(UsageError, match=r"unknown kind of picture .*limit \.svg or \.png or \.pdf"):
+    with pytest.raises(
+        UsageError, match=r"unknown kind of picture .*limit \.svg or \.png or \.pdf"
+    ):
         spike_raster(GRAPH, RUN, 0, tmp_path / "run.gif")
     with pytest.raises(UsageError, match=r"no such sample \(limit 0..4, got 5\)"):
         spike_raster(GRAPH, RUN, 5, tmp_path / "run.png")

@@ -1,4 +1,6 @@
-"""A run that was killed goes on to the very model of an uninterrupted one; a checkpoint is data, never code."""
+"""A run that was killed goes on to the very model of an uninterrupted one; a checkpoint is data,
+never code.
+"""
 
 import csv
 import json
@@ -15,14 +17,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from scmrl import storage  # noqa: E402
-from scmrl.errors import BundleError, ScmrlError, UsageError  # noqa: E402
-from scmrl.train import checkpoint, keep, loop, watch  # noqa: E402
-from scmrl.train import config as config_module  # noqa: E402
+from scmrl import storage
+from scmrl.errors import BundleError, ScmrlError, UsageError
+from scmrl.train import checkpoint, keep, loop, watch
+from scmrl.train import config as config_module
 
 EPOCHS = 4
-SMALL = {"train.epochs": EPOCHS, "model.width": 8, "train.held_out": 4, "model.steps": 1, "train.batch": 16,
-         "train.fold_fraction": 0.5}
+SMALL = {
+    "train.epochs": EPOCHS,
+    "model.width": 8,
+    "train.held_out": 4,
+    "model.steps": 1,
+    "train.batch": 16,
+    "train.fold_fraction": 0.5,
+}
 
 
 def settings(**more):
@@ -71,11 +79,16 @@ def stopped_at(monkeypatch, epoch, batch):
         step(self, trainer, module, *rest)
         if (trainer.current_epoch, module.batch) == (epoch, batch):
             raise Killed
+
     monkeypatch.setattr(watch.Watch, "on_train_batch_end", end)
 
 
-@pytest.mark.parametrize("epoch,batch,every_s", [(1, 3, 0.0), (1, 3, 1e9), (0, 2, 0.0), (0, 2, 1e9), (2, 1, 0.0)])
-def test_a_killed_run_goes_on_to_the_same_model(whole, tmp_path, monkeypatch, epoch, batch, every_s):
+@pytest.mark.parametrize(
+    "epoch,batch,every_s", [(1, 3, 0.0), (1, 3, 1e9), (0, 2, 0.0), (0, 2, 1e9), (2, 1, 0.0)]
+)
+def test_a_killed_run_goes_on_to_the_same_model(
+    whole, tmp_path, monkeypatch, epoch, batch, every_s
+):
     run, lines = tmp_path / "run", []
     with monkeypatch.context() as patch:
         patch.setattr(keep, "EVERY_S", every_s)
@@ -84,15 +97,19 @@ def test_a_killed_run_goes_on_to_the_same_model(whole, tmp_path, monkeypatch, ep
             loop.train(settings(), run)
     assert not (run / "bundle").exists() and EPOCHS - epoch >= 2
     last = run / "checkpoints" / "last.ckpt"
-    if every_s == 0:                                # kept within the epoch
+    if every_s == 0:  # kept within the epoch
         state = torch.load(last, weights_only=True)
         assert (state["epoch"], state["batch"]) == (epoch, batch)
     elif epoch == 0:
         assert not last.exists()
     loop.train(settings(), run, resume=True, tell=lines.append)
-    assert hashes(run) == hashes(whole) and figures(run) == figures(whole) and history(run) == history(whole)
+    assert (
+        hashes(run) == hashes(whole)
+        and figures(run) == figures(whole)
+        and history(run) == history(whole)
+    )
     told = [line for line in lines if line.startswith("epoch") and "loss" in line]
-    assert len(told) == EPOCHS - epoch              # the finished epochs were not trained again
+    assert len(told) == EPOCHS - epoch  # the finished epochs were not trained again
     assert not [path for path in run.rglob("*") if path.name.startswith(".")]
 
 
@@ -119,18 +136,27 @@ cli.main(sys.argv[1:])
 def training_process(run):
     """A real training that waits in the second epoch, with more than two epochs still to come."""
     words = ["train", "--out", str(run), *(f"--set={key}={value}" for key, value in SMALL.items())]
-    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(Path(__file__).parent), *words],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(Path(__file__).parent), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     if process.stdout.readline() != "there\n":
         raise AssertionError(process.communicate()[1])
     return process
 
 
-@pytest.mark.parametrize("how,code", [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "how,code", [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_killed_process_resumes_to_the_same_model(whole, few, scmrl, tmp_path, how, code):
     run = tmp_path / "the killed one"
     process = training_process(run)
-    with pytest.raises(UsageError, match=f"training, process {process.pid} on"):    # nobody trains beside it
+    with pytest.raises(
+        UsageError, match=f"training, process {process.pid} on"
+    ):  # nobody trains beside it
         loop.train(settings(), run, force=True)
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]
@@ -139,14 +165,22 @@ def test_a_killed_process_resumes_to_the_same_model(whole, few, scmrl, tmp_path,
     assert hint in said or how == signal.SIGKILL
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["epoch"] == 1 and EPOCHS - state["epoch"] >= 2 and not (run / "bundle").exists()
-    assert state["threads"] == 1                    # as asked, whatever another library does
-    left = run / "checkpoints" / ".scmrl-0123456789ab"          # of a killed write
+    assert state["threads"] == 1  # as asked, whatever another library does
+    left = run / "checkpoints" / ".scmrl-0123456789ab"  # of a killed write
     (left / "new").mkdir(parents=True)
     (left / "new" / "last.ckpt").write_bytes(b"half")
     assert scmrl("train", "--resume", "--out", run)[0] == 0
     assert hashes(run) == hashes(whole) and history(run) == history(whole)
-    assert sorted(path.name for path in run.iterdir()) == ["bundle", "checkpoints", "config.toml", "logs"]
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "bundle",
+        "checkpoints",
+        "config.toml",
+        "logs",
+    ]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+    ]
 
 
 def test_without_its_config_there_is_nothing_to_resume(scmrl, tmp_path):
@@ -208,20 +242,36 @@ def changed_weight(name, value):
 NAME = "model.mlp_hidden.audio.gamma"
 HOSTILE = {
     "payload in torch's archive": lambda path, state: torch.save(
-        {**state, "history": Payload(path.parent / "pwned")}, path),
-    "payload in a plain pickle": pickled, "zip bomb": bomb, "truncated": truncated,
-    "empty": lambda path, _: path.write_bytes(b""), "text": lambda path, _: path.write_text("hello"),
+        {**state, "history": Payload(path.parent / "pwned")}, path
+    ),
+    "payload in a plain pickle": pickled,
+    "zip bomb": bomb,
+    "truncated": truncated,
+    "empty": lambda path, _: path.write_bytes(b""),
+    "text": lambda path, _: path.write_text("hello"),
     "too large": lambda path, _: os.truncate(path, 1 << 32),
     "a folder": lambda path, _: (path.unlink(), path.mkdir()),
-    "a list": lambda path, _: torch.save([1], path), "another format": saved(format=2),
+    "a list": lambda path, _: torch.save([1], path),
+    "another format": saved(format=2),
     "lightning's": lambda path, _: torch.save({"state_dict": {}, "epoch": 1}, path),
-    "epoch is a text": saved(epoch="1"), "epoch is True": saved(epoch=True), "epoch below 0": saved(epoch=-1),
-    "epoch above all": saved(epoch=10 ** 30), "batch above all": saved(batch=4), "no threads": saved(threads=0),
-    "history is short": saved(history=[]), "history of numbers": saved(history=[1]), "sums of texts": saved(sums=["a"] * 3),
-    "best is nan": saved(best=float("nan")), "no model": saved(model={}), "model is a list": saved(model=[]),
-    "no moments": saved(optimizer={}), "another moment": saved(optimizer={"state": {0: {}}, "param_groups": []}),
-    "a weight too many": changed_weight("other", torch.zeros(1)), "another shape": changed_weight(NAME, torch.zeros(3)),
-    "another type": changed_weight(NAME, torch.zeros(16, dtype=torch.float64)), "a number": changed_weight(NAME, 1.0),
+    "epoch is a text": saved(epoch="1"),
+    "epoch is True": saved(epoch=True),
+    "epoch below 0": saved(epoch=-1),
+    "epoch above all": saved(epoch=10**30),
+    "batch above all": saved(batch=4),
+    "no threads": saved(threads=0),
+    "history is short": saved(history=[]),
+    "history of numbers": saved(history=[1]),
+    "sums of texts": saved(sums=["a"] * 3),
+    "best is nan": saved(best=float("nan")),
+    "no model": saved(model={}),
+    "model is a list": saved(model=[]),
+    "no moments": saved(optimizer={}),
+    "another moment": saved(optimizer={"state": {0: {}}, "param_groups": []}),
+    "a weight too many": changed_weight("other", torch.zeros(1)),
+    "another shape": changed_weight(NAME, torch.zeros(3)),
+    "another type": changed_weight(NAME, torch.zeros(16, dtype=torch.float64)),
+    "a number": changed_weight(NAME, 1.0),
     "nan": changed_weight(NAME, torch.full((16,), float("nan"))),
 }
 
@@ -240,14 +290,21 @@ def test_a_manipulated_checkpoint_is_refused_in_one_line(whole, few, tmp_path, h
     assert not (last.parent / "pwned").exists() and hashes(run) == hashes(whole)
 
 
-@pytest.mark.parametrize("how", ["payload in torch's archive", "truncated", "a weight too many", "nan"])
+@pytest.mark.parametrize(
+    "how", ["payload in torch's archive", "truncated", "a weight too many", "nan"]
+)
 def test_so_is_the_best_epoch(whole, few, tmp_path, how):
     run = copied(whole, tmp_path)
     best = run / "checkpoints" / "best.ckpt"
     HOSTILE[how](best, torch.load(best, weights_only=True))
     if how == "payload in torch's archive":
-        torch.save({**torch.load(run / "checkpoints" / "last.ckpt", weights_only=True),
-                    "epoch": Payload(best.parent / "pwned")}, best)
+        torch.save(
+            {
+                **torch.load(run / "checkpoints" / "last.ckpt", weights_only=True),
+                "epoch": Payload(best.parent / "pwned"),
+            },
+            best,
+        )
     with pytest.raises(BundleError, match="best.ckpt"):
         loop.train(settings(), run, resume=True)
     assert not (best.parent / "pwned").exists()
@@ -255,11 +312,17 @@ def test_so_is_the_best_epoch(whole, few, tmp_path, how):
 
 def test_nothing_in_the_code_loads_checkpoints_another_way():
     import scmrl as package
+
     folder = Path(package.__file__).parent
-    calls = [(path.name, line.strip()) for path in folder.rglob("*.py")
-             for line in path.read_text(encoding="utf-8").splitlines()
-             if "torch.load(" in line or "ckpt_path" in line or "import pickle" in line]
-    assert calls == [("checkpoint.py", 'state = torch.load(path, map_location="cpu", weights_only=True)')]
+    calls = [
+        (path.name, line.strip())
+        for path in folder.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "torch.load(" in line or "ckpt_path" in line or "import pickle" in line
+    ]
+    assert calls == [
+        ("checkpoint.py", 'state = torch.load(path, map_location="cpu", weights_only=True)')
+    ]
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -269,6 +332,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
     def full(_path):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(storage, "sync", full)
     with pytest.raises(ScmrlError, match="No space left on device.*free some space"):
         checkpoint.write(path, {"epoch": 2})
@@ -279,7 +343,9 @@ def test_a_checkpoint_is_flushed_before_it_takes_its_name(tmp_path, monkeypatch)
     order = []
     sync, replace = storage.sync, os.replace
     monkeypatch.setattr(storage, "sync", lambda path: (order.append(path.name), sync(path)))
-    monkeypatch.setattr(storage.os, "replace", lambda a, b: (order.append("renamed"), replace(a, b)))
+    monkeypatch.setattr(
+        storage.os, "replace", lambda a, b: (order.append("renamed"), replace(a, b))
+    )
     monkeypatch.setenv("TMPDIR", str(tmp_path / "not there"))
     checkpoint.write(tmp_path / "c" / "last.ckpt", {"epoch": 1})
     assert order[-3:] == ["last.ckpt", "renamed", "c"]

@@ -1,4 +1,6 @@
-"""What a run leaves, what becomes of an old one, where its recordings are, and how a run that diverges ends."""
+"""What a run leaves, what becomes of an old one, where its recordings are, and how a run that
+diverges ends.
+"""
 
 import json
 import math
@@ -7,13 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from scmrl import lock  # noqa: E402
-from scmrl.data import remembered  # noqa: E402
-from scmrl.errors import DataError, ScmrlError, UsageError  # noqa: E402
-from scmrl.train import config as config_module  # noqa: E402
-from scmrl.train import loop, run_directory, watch  # noqa: E402
+from scmrl import lock
+from scmrl.data import remembered
+from scmrl.errors import DataError, ScmrlError, UsageError
+from scmrl.train import config as config_module
+from scmrl.train import loop, run_directory, watch
 
-SMALL = {"train.epochs": 2, "model.width": 8, "train.held_out": 2, "model.steps": 1, "train.fold_fraction": 0.5, "train.batch": 16}
+SMALL = {
+    "train.epochs": 2,
+    "model.width": 8,
+    "train.held_out": 2,
+    "model.steps": 1,
+    "train.fold_fraction": 0.5,
+    "train.batch": 16,
+}
 
 
 def settings(**more):
@@ -28,6 +37,7 @@ def end_in_epoch(monkeypatch, epoch):
     def end(self, trainer, module, *_rest):
         if trainer.current_epoch == epoch:
             raise KeyboardInterrupt
+
     monkeypatch.setattr(watch.Watch, "on_train_batch_end", end)
 
 
@@ -49,15 +59,23 @@ def test_a_run_is_replaced_once_the_new_one_is_finished(few, finished, monkeypat
         with pytest.raises(KeyboardInterrupt):
             loop.train(settings(**{"train.seed": 2}), run, force=True)
         assert seed_of(run / "replaced") == 1 and not (run / "bundle").exists()
-        with pytest.raises(KeyboardInterrupt):                  # once more: what is finished stays
+        with pytest.raises(KeyboardInterrupt):  # once more: what is finished stays
             loop.train(settings(**{"train.seed": 3}), run, force=True)
     assert seed_of(run / "replaced") == 1
     loop.train(settings(**{"train.seed": 3}), run, resume=True)
     assert seed_of(run) == 3
-    assert sorted(path.name for path in run.iterdir()) == ["bundle", "checkpoints", "config.toml", "logs",
-                                                           "notes.txt", "replaced"]
-    assert [str(path.relative_to(run)) for path in sorted((run / "replaced").rglob("*"))] \
-        == ["replaced/bundle", "replaced/bundle/mine.txt"]      # files of others stay
+    assert sorted(path.name for path in run.iterdir()) == [
+        "bundle",
+        "checkpoints",
+        "config.toml",
+        "logs",
+        "notes.txt",
+        "replaced",
+    ]
+    assert [str(path.relative_to(run)) for path in sorted((run / "replaced").rglob("*"))] == [
+        "replaced/bundle",
+        "replaced/bundle/mine.txt",
+    ]  # files of others stay
 
 
 def test_a_folder_of_others_is_no_place_for_a_run(few, tmp_path):
@@ -73,14 +91,27 @@ def test_a_lock_that_a_killed_run_left_is_no_stranger(tmp_path):
     run_directory.prepare(tmp_path, resume=False, force=False)
 
 
-@pytest.mark.parametrize("kind,change", [
-    ("binary", {"train.lr": 1e38, "train.clip": 0.0}), ("binary", {"train.lr": 1e300}),
-    ("binary", {"train.alignment": 1e308, "train.clip": 0.0}),
-    ("ccssa", {"train.lr": 1e38, "train.clip": 0.0}), ("ccssa", {"train.auxiliary": 1e308})])
+@pytest.mark.parametrize(
+    "kind,change",
+    [
+        ("binary", {"train.lr": 1e38, "train.clip": 0.0}),
+        ("binary", {"train.lr": 1e300}),
+        ("binary", {"train.alignment": 1e308, "train.clip": 0.0}),
+        ("ccssa", {"train.lr": 1e38, "train.clip": 0.0}),
+        ("ccssa", {"train.auxiliary": 1e308}),
+    ],
+)
 def test_a_run_that_diverges_ends_in_one_line(few, tmp_path, kind, change):
-    published = {"model.attention": kind, "model.embedding": "deep", "model.width": 16} if kind == "ccssa" else {}
-    with pytest.raises(ScmrlError, match=r"training diverged: .* not finite in epoch 1, step \d of 4.*"
-                                         r"lower train.lr \(.*there is no checkpoint yet") as ended:
+    published = (
+        {"model.attention": kind, "model.embedding": "deep", "model.width": 16}
+        if kind == "ccssa"
+        else {}
+    )
+    with pytest.raises(
+        ScmrlError,
+        match=r"training diverged: .* not finite in epoch 1, step \d of 4.*"
+        r"lower train.lr \(.*there is no checkpoint yet",
+    ) as ended:
         loop.train(settings(**change, **published), tmp_path / "run")
     assert ended.value.exit_code == 1 and "\n" not in str(ended.value)
 
@@ -91,8 +122,11 @@ def test_it_names_the_checkpoint_that_is_good(few, tmp_path, monkeypatch):
     def broken(self, batch, index):
         loss = step(self, batch, index)
         return loss * math.nan if (self.current_epoch, self.batch) == (1, 2) else loss
+
     monkeypatch.setattr(loop.Training, "training_step", broken)
-    with pytest.raises(ScmrlError, match="a gradient is not finite in epoch 2, step 3 of 4") as ended:
+    with pytest.raises(
+        ScmrlError, match="a gradient is not finite in epoch 2, step 3 of 4"
+    ) as ended:
         loop.train(settings(), tmp_path / "run")
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert f"{last} is good (1 epoch(s) finished)" in str(ended.value)
@@ -107,6 +141,7 @@ def test_weights_that_a_step_breaks_are_not_kept(few, tmp_path, monkeypatch):
             with torch.no_grad():
                 self.model.mlp_hidden["audio"].gamma[0] = math.inf
         done(self)
+
     monkeypatch.setattr(loop.Training, "step_done", broken)
     with pytest.raises(ScmrlError, match="a weight is not finite in epoch 1, step 4 of 4"):
         loop.train(settings(), tmp_path / "run")
@@ -118,7 +153,7 @@ def test_the_folder_of_the_recordings_is_remembered(tmp_path, monkeypatch):
     for folder in (data, run / "bundle", run / "lava"):
         folder.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError):                              # nothing lies there, but that is known
+    with pytest.raises(DataError):  # nothing lies there, but that is known
         loop.train(settings(dataset="av-mnist"), tmp_path / "other", data_dir="my data")
     run_directory.write_config(run, settings(dataset="av-mnist", data_dir=str(data)))
     monkeypatch.chdir("/")
@@ -134,11 +169,13 @@ def test_the_folder_of_the_recordings_is_remembered(tmp_path, monkeypatch):
 
 def test_a_relative_folder_is_remembered_as_an_absolute_one(few, tmp_path, monkeypatch):
     from scmrl.train import feed
+
     read, load = [], feed.load
 
     def noted(name, *, data_dir, **how):
         read.append(data_dir)
         return load(name, data_dir=None, **how)
+
     monkeypatch.setattr(feed, "load", noted)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recordings").mkdir()

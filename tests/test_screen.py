@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import COUNTS, GRAPH, INPUTS, LABELS, REPORTS, RUN, WHAT
+from test_report import COUNTS, GRAPH, LABELS, REPORTS, WHAT
 from test_validation import RUN as LSNN
 
 import scmrl
@@ -63,52 +63,149 @@ def streamed(model, small_bundle):
 
 
 def imported():
-    rows = [PopulationChange(f"{LONG}{i}", "lif", (128, 16, 16), 1234.5678, 123456, 0.951229, 0.951234, 0.980199,
-                             0.98021, 0.0123, 0.99999, 0.1, 0.11, 1234567, 0.55, 0.6) for i in range(3)]
-    return ImportReport(1e-3, 32, "spikingjelly", "subtract", True, 100, 0.97, 0.5, 0.6, 95, 93, tuple(rows),
-                        ({"name": "input", "step": 0.0123, "zero": 128, "bits": 8},), ("one decay was rounded",))
+    rows = [
+        PopulationChange(
+            f"{LONG}{i}",
+            "lif",
+            (128, 16, 16),
+            1234.5678,
+            123456,
+            0.951229,
+            0.951234,
+            0.980199,
+            0.98021,
+            0.0123,
+            0.99999,
+            0.1,
+            0.11,
+            1234567,
+            0.55,
+            0.6,
+        )
+        for i in range(3)
+    ]
+    return ImportReport(
+        1e-3,
+        32,
+        "spikingjelly",
+        "subtract",
+        True,
+        100,
+        0.97,
+        0.5,
+        0.6,
+        95,
+        93,
+        tuple(rows),
+        ({"name": "input", "step": 0.0123, "zero": 128, "bits": 8},),
+        ("one decay was rounded",),
+    )
 
 
 def swept():
-    trials = [Trial(i, "complete", {"model.attention.threshold": 0.12345678, "train.lr": 1e-3, "model.steps": 10,
-                                    "limits.weight_bits": 8}, 0.9, 1.2345, 123456.7, 12.0, i == 0, "")
-              for i in range(25)]
-    return SweepReport("runs/sweep", "loihi2", ("model.alpha=0..1",), tuple(trials), ("a.svg",), 30, True)
+    trials = [
+        Trial(
+            i,
+            "complete",
+            {
+                "model.attention.threshold": 0.12345678,
+                "train.lr": 1e-3,
+                "model.steps": 10,
+                "limits.weight_bits": 8,
+            },
+            0.9,
+            1.2345,
+            123456.7,
+            12.0,
+            i == 0,
+            "",
+        )
+        for i in range(25)
+    ]
+    return SweepReport(
+        "runs/sweep", "loihi2", ("model.alpha=0..1",), tuple(trials), ("a.svg",), 30, True
+    )
 
 
 def robust():
-    points = [Point("clean", 0.0, 0.98, 0.0, 1)] + [Point(kind, level, 0.5, 0.012, 3) for kind, levels in FAULTS.items()
-                                                    for level in levels]
+    points = [Point("clean", 0.0, 0.98, 0.0, 1)] + [
+        Point(kind, level, 0.5, 0.012, 3) for kind, levels in FAULTS.items() for level in levels
+    ]
     return RobustnessReport("runs/a", "nmnist-fsdd, test split", 1000, 3, 10, tuple(points))
 
 
 def checked():
     modality = Modality("visual", "frames", (3, 128, 128), "float32", -123.456, 123.456, 0.5)
-    return DataReport("urbansound8k-av", "/data/urbansound8k-av", (
-        Split("train", 8000, 12, tuple(range(900, 930)), (modality, modality), 12.3),
-        Split("test", fault="/data/urbansound8k-av/metadata.csv: file is missing; fetch it again")))
+    return DataReport(
+        "urbansound8k-av",
+        "/data/urbansound8k-av",
+        (
+            Split("train", 8000, 12, tuple(range(900, 930)), (modality, modality), 12.3),
+            Split(
+                "test", fault="/data/urbansound8k-av/metadata.csv: file is missing; fetch it again"
+            ),
+        ),
+    )
 
 
 def evaluated():
-    return evaluate_report(GRAPH, LABELS, np.array([0, 1, 1, 0, 2]), [COUNTS], [5], **WHAT, version="1",
-                           training_correct=3)
+    return evaluate_report(
+        GRAPH,
+        LABELS,
+        np.array([0, 1, 1, 0, 2]),
+        [COUNTS],
+        [5],
+        **WHAT,
+        version="1",
+        training_correct=3,
+    )
 
 
 def demo():
-    return DemoReport("runs/demo", 123.4, evaluated(), REPORTS["deploy"](), REPORTS["verify"](), REPORTS["energy"]())
+    return DemoReport(
+        "runs/demo",
+        123.4,
+        evaluated(),
+        REPORTS["deploy"](),
+        REPORTS["verify"](),
+        REPORTS["energy"](),
+    )
 
 
 HASH = "5a" * 32
-METRICS = {"test_accuracy": 0.99722, "test_samples": 360, "test_correct": 359, "validation_accuracy": 1.0,
-           "validation_samples": 144, "parameters": 123456, "train_seconds": 83.4, "dead": [LONG],
-           "rates": {LONG: 0.0, "audio.stage0": 0.0123456}}
+METRICS = {
+    "test_accuracy": 0.99722,
+    "test_samples": 360,
+    "test_correct": 359,
+    "validation_accuracy": 1.0,
+    "validation_samples": 144,
+    "parameters": 123456,
+    "train_seconds": 83.4,
+    "dead": [LONG],
+    "rates": {LONG: 0.0, "audio.stage0": 0.0123456},
+}
 EXAMPLES = {
-    **{name: lambda model, tmp_path, small_bundle, make=make: make() for name, make in REPORTS.items()},
+    **{
+        name: lambda model, tmp_path, small_bundle, make=make: make()
+        for name, make in REPORTS.items()
+    },
     "evaluate": lambda *_: evaluated(),
     "demo": lambda *_: demo(),
     "train": lambda *_: TrainReport("runs/a", METRICS, HASH),
-    "train, float": lambda *_: TrainReport("runs/a", {k: METRICS[k] for k in (
-        "test_accuracy", "test_samples", "test_correct", "parameters", "train_seconds")}, None),
+    "train, float": lambda *_: TrainReport(
+        "runs/a",
+        {
+            k: METRICS[k]
+            for k in (
+                "test_accuracy",
+                "test_samples",
+                "test_correct",
+                "parameters",
+                "train_seconds",
+            )
+        },
+        None,
+    ),
     "place": lambda model, *_: jobs.place(model, "loihi2"),
     "place, chips": lambda model, *_: jobs.place(model, "loihi1", chips=1, packed=True),
     "export": lambda model, *_: exported(model),
@@ -133,6 +230,7 @@ def examples(small_bundle, tmp_path_factory):
         if name not in made:
             made[name] = EXAMPLES[name](folder / "run", folder, small_bundle)
         return made[name]
+
     return example
 
 
@@ -162,8 +260,13 @@ def reports() -> set[str]:
     known = {"Report"}
     sources = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
     while True:
-        found = {node.name: path for path, tree in sources.items() for node in tree.body
-                 if isinstance(node, ast.ClassDef) and known & {getattr(base, "id", "") for base in node.bases}}
+        found = {
+            node.name: path
+            for path, tree in sources.items()
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+            and known & {getattr(base, "id", "") for base in node.bases}
+        }
         if found.keys() <= known:
             return {name for name, path in found.items() if hasattr(_class(name, path), "command")}
         known |= found.keys()
@@ -186,12 +289,20 @@ def test_wide_table_stands_as_several_that_share_the_first_column(monkeypatch):
             return {"answer": "42"}
 
         def details(self):
-            yield table(("name", *(f"number {i}" for i in range(20))), [("row one", *["123,456.7"] * 20)],
-                        words=("name",), footer=("total", *["1"] * 20))
+            yield table(
+                ("name", *(f"number {i}" for i in range(20))),
+                [("row one", *["123,456.7"] * 20)],
+                words=("name",),
+                footer=("total", *["1"] * 20),
+            )
 
     shown = lines(Wide(), monkeypatch)
     assert max(map(len, shown)) <= COLUMNS
-    assert sum(line.startswith("row one") for line in shown) == sum(line.startswith("total") for line in shown) > 1
+    assert (
+        sum(line.startswith("row one") for line in shown)
+        == sum(line.startswith("total") for line in shown)
+        > 1
+    )
     assert sum(line.count("123,456.7") for line in shown) == 20
     assert len(lines(Wide(), monkeypatch, columns=400)) < len(shown)
 

@@ -1,4 +1,5 @@
-"""The simulator: the same bits whichever way it computes, however samples are cut, and whatever is installed.
+"""The simulator: the same bits whichever way it computes, however samples are cut, and whatever is
+installed.
 
 That it equals the reference on every kind of graph is shown in tests/conformance.
 """
@@ -12,7 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conformance.demo import demo_graph, demo_inputs
-from conformance.graphs import GRAPHS, case, graph, one_neuron, random_graph, random_inputs, source, weights
+from conformance.graphs import (
+    GRAPHS,
+    case,
+    graph,
+    one_neuron,
+    random_graph,
+    random_inputs,
+    source,
+    weights,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,8 +33,12 @@ from scmrl.errors import DataError, MissingDependency, UsageError
 from scmrl.graph import Conv2d, Dense, Graph, Population, Synapse
 
 NUMBA = importlib.util.find_spec("numba") is not None
-WAYS = [pytest.param(False, id="numpy"),
-        pytest.param(True, id="numba", marks=pytest.mark.skipif(not NUMBA, reason="numba is not installed"))]
+WAYS = [
+    pytest.param(False, id="numpy"),
+    pytest.param(
+        True, id="numba", marks=pytest.mark.skipif(not NUMBA, reason="numba is not installed")
+    ),
+]
 each_way = pytest.mark.parametrize("compiled", WAYS)
 
 
@@ -48,10 +62,21 @@ def test_a_large_batch_equals_its_samples(compiled):
 
 @each_way
 @pytest.mark.parametrize("scratch", [1, 300, 5000])
-@pytest.mark.parametrize("name", ["delayed_cross_links", "skips_of_several_depths", "all_samples_static",
-                                  "current_wraps_by_memory", "recurrent", "delay_beyond_the_sample"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "delayed_cross_links",
+        "skips_of_several_depths",
+        "all_samples_static",
+        "current_wraps_by_memory",
+        "recurrent",
+        "delay_beyond_the_sample",
+    ],
+)
 def test_chunks_and_blocks_change_nothing(compiled, scratch, name, monkeypatch):
-    """With little scratch memory, single samples and steps are computed; state and delays carry over."""
+    """With little scratch memory, single samples and steps are computed; state and delays carry
+    over.
+    """
     monkeypatch.setattr(simulator, "SCRATCH_BYTES", scratch)
     network, inputs = GRAPHS[name]()
     assert_same(reference.run(network, inputs), Simulator(network, compiled=compiled).run(inputs))
@@ -62,7 +87,9 @@ def test_threads_change_nothing(monkeypatch):
     monkeypatch.setattr(simulator, "SCRATCH_BYTES", 4096)
     network, inputs = GRAPHS["skips_of_several_depths"]()
     inputs = random_inputs(network, samples=30)
-    assert_same(reference.run(network, inputs), Simulator(network, compiled=True, threads=4).run(inputs))
+    assert_same(
+        reference.run(network, inputs), Simulator(network, compiled=True, threads=4).run(inputs)
+    )
 
 
 @each_way
@@ -70,22 +97,35 @@ def test_inputs_of_any_integer_type(compiled):
     network, inputs = GRAPHS["graded_input"]()
     expected = reference.run(network, inputs)
     for kind in (np.uint8, np.int8, np.uint16, np.int64, np.uint64):
-        assert_same(expected,
-                    Simulator(network, compiled=compiled).run({k: x.astype(kind) for k, x in inputs.items()}))
+        assert_same(
+            expected,
+            Simulator(network, compiled=compiled).run(
+                {k: x.astype(kind) for k, x in inputs.items()}
+            ),
+        )
     network = graph(source(3), Population("y", (3,), vth=50), Dense("x", "y", weights(3, 3)))
     inputs = random_inputs(network)
-    assert_same(reference.run(network, inputs),
-                Simulator(network, compiled=compiled).run({"x": inputs["x"].astype(bool)}))
+    assert_same(
+        reference.run(network, inputs),
+        Simulator(network, compiled=compiled).run({"x": inputs["x"].astype(bool)}),
+    )
 
 
 @each_way
 def test_the_widest_graded_input_and_sums_beyond_24_bits(compiled):
-    """16-bit values: sums leave float32's exact range, currents leave 24 bits, biases leave 2^29."""
-    parts = case(source(1, 5, 5, bits=16),
-                 Population("y", (3, 5, 5), vth=131071, du=3000, dv=900, bias_mant=30000, bias_exp=15),
-                 Conv2d("x", "y", weights(3, 1, 3, 3, low=-14, high=14), padding=(1, 1)),
-                 Population("z", (2,), "readout"), Dense("x", "z", weights(2, 25, low=-4, high=5)),
-                 Dense("y", "z", weights(2, 75)), samples=4, density=0.9)
+    """16-bit values: sums leave float32's exact range, currents leave 24 bits, biases leave
+    2^29.
+    """
+    parts = case(
+        source(1, 5, 5, bits=16),
+        Population("y", (3, 5, 5), vth=131071, du=3000, dv=900, bias_mant=30000, bias_exp=15),
+        Conv2d("x", "y", weights(3, 1, 3, 3, low=-14, high=14), padding=(1, 1)),
+        Population("z", (2,), "readout"),
+        Dense("x", "z", weights(2, 25, low=-4, high=5)),
+        Dense("y", "z", weights(2, 75)),
+        samples=4,
+        density=0.9,
+    )
     expected = reference.run(*parts)
     assert sum(expected.overflow.values()) > 100
     assert_same(expected, Simulator(parts[0], compiled=compiled).run(parts[1]))
@@ -93,7 +133,9 @@ def test_the_widest_graded_input_and_sums_beyond_24_bits(compiled):
 
 @each_way
 def test_a_current_that_grows_beyond_32_bits(compiled):
-    """One wrap a step does not hold back a current without decay: it leaves 2^31 after a few steps."""
+    """One wrap a step does not hold back a current without decay: it leaves 2^31 after a few
+    steps.
+    """
     parts = one_neuron(127, exponent=16, du=-1, kind="readout", steps=12)
     activity = Simulator(parts[0], compiled=compiled).run(parts[1])
     assert_same(reference.run(*parts), activity)
@@ -103,14 +145,21 @@ def test_a_current_that_grows_beyond_32_bits(compiled):
 @each_way
 def test_sums_beyond_what_a_legal_graph_may_have(compiled):
     """`Graph.check` refuses such sums; unchecked, they are exact all the same."""
-    network = Graph((source(2, bits=16), Population("y", (2,), "readout", dv=4096)),
-                    (Dense("x", "y", np.array([[2**20 + 1, -2**20], [-2**30 + 3, 2**30]])),), 1)
+    network = Graph(
+        (source(2, bits=16), Population("y", (2,), "readout", dv=4096)),
+        (Dense("x", "y", np.array([[2**20 + 1, -(2**20)], [-(2**30) + 3, 2**30]])),),
+        1,
+    )
     activity = Simulator(network, compiled=compiled).run({"x": np.full((1, 1, 2), 30001)})
     assert activity.membrane["y"].ravel().tolist() == [30001 * 64, 3 * 30001 * 64]
 
 
 @each_way
-@given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 5), density=st.sampled_from([0.02, 0.3, 1.0]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    samples=st.integers(1, 5),
+    density=st.sampled_from([0.02, 0.3, 1.0]),
+)
 def test_random_graphs_and_densities(compiled, seed, samples, density):
     network, _ = random_graph(seed)
     inputs = random_inputs(network, samples, density, seed)
@@ -125,7 +174,9 @@ def test_a_step_count_other_than_the_graphs_own(compiled):
 
 
 class Neighbours(Synapse):
-    """A kind of synapse that the simulator has never heard of: each neuron to the next one, weight 3."""
+    """A kind of synapse that the simulator has never heard of: each neuron to the next one, weight
+    3.
+    """
 
     weight = 3
 
@@ -184,7 +235,9 @@ def test_without_numba_it_runs_and_says_how_to_get_it(monkeypatch):
     activity = Simulator(network).run(inputs)
     assert "numpy" in activity.version
     assert_same(reference.run(network, inputs), activity)
-    with pytest.raises(MissingDependency, match=r"numba is not installed.*pip install 'numba>=0.59'"):
+    with pytest.raises(
+        MissingDependency, match=r"numba is not installed.*pip install 'numba>=0.59'"
+    ):
         Simulator(network, compiled=True)
 
 
@@ -202,8 +255,13 @@ def printed_by(program: str) -> str:
     """What a fresh process prints that finds scmrl and these tests."""
     places = Path(simulator.__file__).parents[2], Path(__file__).parent
     path = os.pathsep.join(map(str, places))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -211,7 +269,8 @@ def printed_by(program: str) -> str:
 @pytest.mark.skipif(not NUMBA, reason="numba is not installed")
 def test_runs_where_nothing_can_be_cached():
     """A read-only installation and no home: kernels are compiled in memory."""
-    assert printed_by("""
+    assert (
+        printed_by("""
 import numba, numba.core.caching as caching
 for locator in caching.CacheImpl._locator_classes:
     locator.from_function = classmethod(lambda cls, *_: None)
@@ -224,11 +283,14 @@ from scmrl.deploy.simulator import Simulator
 from conformance.graphs import one_neuron
 network, inputs = one_neuron(4, vth=10)
 print(Simulator(network, compiled=True).run(inputs).spikes["y"].ravel().tolist())
-""") == "[0, 0, 1, 0, 0, 1]"
+""")
+        == "[0, 0, 1, 0, 0, 1]"
+    )
 
 
 def test_the_simulator_needs_numpy_alone():
-    assert printed_by("""
+    assert (
+        printed_by("""
 import sys
 for name in ("numba", "scipy", "torch", "lava", "matplotlib", "rich"):
     sys.modules[name] = None
@@ -236,4 +298,6 @@ from scmrl.deploy.backends import open_backend
 from conformance.graphs import GRAPHS
 network, inputs = GRAPHS["conv_with_stride_and_padding"]()
 print(open_backend("simulator", network).run(inputs).backend)
-""") == "simulator"
+""")
+        == "simulator"
+    )

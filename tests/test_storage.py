@@ -49,8 +49,11 @@ def put(path: Path, text: str, kind: str = "lava") -> None:
 
 def tree(path: Path) -> dict[str, str | None]:
     """Every name below a directory, with the text of files."""
-    return {p.relative_to(path).as_posix(): p.read_text() if p.is_file() else None
-            for p in sorted(path.rglob("*")) if p.name != targets.MANIFEST}
+    return {
+        p.relative_to(path).as_posix(): p.read_text() if p.is_file() else None
+        for p in sorted(path.rglob("*"))
+        if p.name != targets.MANIFEST
+    }
 
 
 def mode(path: Path) -> int:
@@ -96,7 +99,11 @@ def test_links_stay_and_what_they_name_is_written(tmp_path, swapping):
         assert text in (tmp_path / "far" / "f.json").read_text()
         assert (tmp_path / "far" / "d" / "a").read_text() == text
     assert all((tmp_path / "near" / name).is_symlink() for name in ("f.json", "d"))
-    assert sorted(os.listdir(tmp_path / "near")) == sorted(os.listdir(tmp_path / "far")) == ["d", "f.json"]
+    assert (
+        sorted(os.listdir(tmp_path / "near"))
+        == sorted(os.listdir(tmp_path / "far"))
+        == ["d", "f.json"]
+    )
 
 
 def test_what_strangers_put_into_a_directory_goes_along(tmp_path, swapping):
@@ -111,7 +118,7 @@ def test_what_strangers_put_into_a_directory_goes_along(tmp_path, swapping):
     assert targets.strangers(tmp_path / "d") == ["link", "notes.txt", "pipe", "sub/deep"]
     put(tmp_path / "d", "new")
     assert targets.strangers(tmp_path / "d") == ["link", "notes.txt", "pipe", "sub/deep"]
-    assert (tmp_path / "d" / "notes.txt").stat().st_ino == node         # the file itself, not a copy
+    assert (tmp_path / "d" / "notes.txt").stat().st_ino == node  # the file itself, not a copy
     assert (tmp_path / "d" / "sub" / "deep" / "er" / "x").read_text() == "mine too"
     assert mode(tmp_path / "d" / "sub" / "deep") == 0o500
     assert os.readlink(tmp_path / "d" / "link") == "nowhere"
@@ -154,7 +161,9 @@ def test_where_the_second_of_two_renames_fails_the_old_is_put_back(tmp_path, mon
     monkeypatch.setattr(os, "rename", fails)
     with pytest.raises(ScmrlError, match="d: cannot write.*error"):
         put(tmp_path / "d", "new")
-    assert tree(tmp_path / "d") == {"a": "old", "sub": None, "sub/b": "old"} and os.listdir(tmp_path) == ["d"]
+    assert tree(tmp_path / "d") == {"a": "old", "sub": None, "sub/b": "old"} and os.listdir(
+        tmp_path
+    ) == ["d"]
 
 
 def test_file_systems_without_hard_links_get_copies(tmp_path, monkeypatch):
@@ -193,6 +202,7 @@ def test_what_appears_during_the_work_is_not_replaced(tmp_path):
 
 # ---- durable -------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def recorded(monkeypatch, tmp_path):
     """The calls that make a write durable, in their order: ("sync" or "name", path)."""
@@ -207,6 +217,7 @@ def recorded(monkeypatch, tmp_path):
         def call(one, other):
             calls.append(("name", str(other)))
             return function(one, other)
+
         return call
 
     monkeypatch.setattr(os, "fsync", synced)
@@ -220,10 +231,12 @@ def durable(calls: list[tuple[str, str]], place: Path, files: set[str]) -> None:
     """Every file and folder was flushed before the name was taken, and the directory after it."""
     names = [i for i, call in enumerate(calls) if call == ("name", str(place))]
     assert len(names) == 1, calls
-    before = {Path(path) for what, path in calls[:names[0]] if what == "sync"}
+    before = {Path(path) for what, path in calls[: names[0]] if what == "sync"}
     for name in files:
-        assert any(path.parts[-2 - name.count("/"):] == (place.name, *name.split("/")) for path in before), name
-    assert ("sync", str(place.parent)) in calls[names[0] + 1:]
+        assert any(
+            path.parts[-2 - name.count("/") :] == (place.name, *name.split("/")) for path in before
+        ), name
+    assert ("sync", str(place.parent)) in calls[names[0] + 1 :]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
@@ -234,8 +247,10 @@ def test_a_file_is_flushed_before_it_takes_its_name_and_its_directory_after(tmp_
         write_json(place, {})
         names = [i for i, call in enumerate(recorded) if call == ("name", str(place))]
         assert len(names) == 1
-        assert any(what == "sync" and path.endswith("/f.json") for what, path in recorded[:names[0]])
-        assert ("sync", str(tmp_path)) in recorded[names[0] + 1:]
+        assert any(
+            what == "sync" and path.endswith("/f.json") for what, path in recorded[: names[0]]
+        )
+        assert ("sync", str(tmp_path)) in recorded[names[0] + 1 :]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
@@ -257,6 +272,7 @@ def test_new_parents_are_durable_too(tmp_path, recorded):
 
 # ---- leftovers -----------------------------------------------------------------------------------
 
+
 def leftover(directory: Path, *names: str) -> Path:
     """What a killed write leaves: a hidden directory without a living owner."""
     stage = directory / ".scmrl-0123456789ab"
@@ -270,16 +286,24 @@ def leftover(directory: Path, *names: str) -> Path:
 @pytest.mark.parametrize("names", [(), ("new/f.json",), ("new/d/a", "old/d/a"), ("scmrl.lock",)])
 def test_leftovers_go_with_the_next_write(tmp_path, names):
     leftover(tmp_path, *names)
-    if "scmrl.lock" in names:                           # as an owner that was killed leaves it
+    if "scmrl.lock" in names:  # as an owner that was killed leaves it
         (tmp_path / ".scmrl-0123456789ab" / "scmrl.lock").write_text("")
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "a").write_text("the successor")
     write_json(tmp_path / "f.json", {})
-    assert sorted(os.listdir(tmp_path)) == ["d", "f.json"] and tree(tmp_path / "d") == {"a": "the successor"}
+    assert sorted(os.listdir(tmp_path)) == ["d", "f.json"] and tree(tmp_path / "d") == {
+        "a": "the successor"
+    }
 
 
 def test_only_our_own_leftovers_go(tmp_path):
-    kept = [".scmrl-0123456789AB", ".scmrl-0123456789abc", ".scmrl-012", "scmrl-0123456789ab", ".f.json.1234"]
+    kept = [
+        ".scmrl-0123456789AB",
+        ".scmrl-0123456789abc",
+        ".scmrl-012",
+        "scmrl-0123456789ab",
+        ".f.json.1234",
+    ]
     for name in kept:
         (tmp_path / name).mkdir()
     (leftover(tmp_path) / "something else").write_text("mine")
@@ -287,7 +311,8 @@ def test_only_our_own_leftovers_go(tmp_path):
     (tmp_path / ".scmrl-eeeeeeeeeeee").write_text("a file")
     write_json(tmp_path / "f.json", {})
     assert sorted(os.listdir(tmp_path)) == sorted(
-        [*kept, ".scmrl-0123456789ab", ".scmrl-ffffffffffff", ".scmrl-eeeeeeeeeeee", "f.json"])
+        [*kept, ".scmrl-0123456789ab", ".scmrl-ffffffffffff", ".scmrl-eeeeeeeeeeee", "f.json"]
+    )
 
 
 def test_the_hidden_directory_of_a_living_write_stays(tmp_path):
@@ -300,11 +325,15 @@ def test_the_hidden_directory_of_a_living_write_stays(tmp_path):
 
 
 def test_an_old_copy_without_successor_is_put_back(tmp_path, small_bundle):
-    """Killed between its two renames, where names cannot be exchanged; a command that reads does it too."""
+    """Killed between its two renames, where names cannot be exchanged; a command that reads does it
+    too.
+    """
     small_bundle.save(tmp_path / "run" / "bundle")
     exporter("onnx")(small_bundle, tmp_path / "run" / "onnx")
-    for command in (lambda: bundle.load(tmp_path / "run" / "onnx"),
-                    lambda: exporter("lava")(small_bundle, tmp_path / "run" / "lava")):
+    for command in (
+        lambda: bundle.load(tmp_path / "run" / "onnx"),
+        lambda: exporter("lava")(small_bundle, tmp_path / "run" / "lava"),
+    ):
         stage = leftover(tmp_path / "run", "new/onnx/half")
         (stage / "old").mkdir()
         os.rename(tmp_path / "run" / "onnx", stage / "old" / "onnx")
@@ -352,7 +381,9 @@ print(json.dumps({"seen": seen, "left": left}))
 """
 
 
-@pytest.mark.parametrize("kind, swapped", [("bundle", "exchange"), ("lava", "exchange"), ("lava", "aside")])
+@pytest.mark.parametrize(
+    "kind, swapped", [("bundle", "exchange"), ("lava", "exchange"), ("lava", "aside")]
+)
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new(kind, swapped, small_bundle, tmp_path):
     """SIGKILL at seeded moments of replacing one export by another with a stranger's file in it."""
     sources = [tmp_path / "one", tmp_path / "two"]
@@ -362,21 +393,28 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(kind, swapped, small_bun
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert set(found["seen"]) == {0, 1} and found["left"] > 3       # kills met writes, and both copies
+    assert set(found["seen"]) == {0, 1} and found["left"] > 3  # kills met writes, and both copies
 
 
 @pytest.fixture
 def chain_bundle() -> bundle.Bundle:
     """A chain, which netx can hold."""
     weights = np.random.default_rng(0).integers(-100, 128, (14, 16)).astype(np.int16)
-    graph = Graph((Population("x", (16,), "input"), Population("hidden", (10,), vth=100, dv=512),
-                   Population("readout", (4,), "readout")),
-                  (Dense("x", "hidden", weights[:10]), Dense("hidden", "readout", weights[10:, :10])), 3).check()
+    graph = Graph(
+        (
+            Population("x", (16,), "input"),
+            Population("hidden", (10,), vth=100, dv=512),
+            Population("readout", (4,), "readout"),
+        ),
+        (Dense("x", "hidden", weights[:10]), Dense("hidden", "readout", weights[10:, :10])),
+        3,
+    ).check()
     inputs = {"x": (np.random.default_rng(1).random((4, 3, 16)) < 0.5).astype(np.uint8)}
     return bundle.Bundle(graph, inputs, np.arange(4))
 
 
 # ---- no space ------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def small_files():
@@ -389,7 +427,9 @@ def small_files():
 
 
 @pytest.mark.parametrize("target", ["bundle", "lava", "netx", "nir", "onnx"])
-def test_a_full_disk_is_one_line_and_the_old_stays_whole(target, small_bundle, chain_bundle, tmp_path, small_files):
+def test_a_full_disk_is_one_line_and_the_old_stays_whole(
+    target, small_bundle, chain_bundle, tmp_path, small_files
+):
     pytest.importorskip({"netx": "h5py", "bundle": "numpy", "lava": "numpy"}.get(target, target))
     model = chain_bundle if target == "netx" else small_bundle
     write = exporter(target) if target != "bundle" else lambda made, path: made.save(path)
@@ -402,7 +442,9 @@ def test_a_full_disk_is_one_line_and_the_old_stays_whole(target, small_bundle, c
             write(model, tmp_path / "out")
         small_files(1 << 30)
         assert "\n" not in str(refused.value) and type(refused.value) is ScmrlError
-        assert {p: p.read_bytes() for p in sorted((tmp_path / "out").rglob("*")) if p.is_file()} == before
+        assert {
+            p: p.read_bytes() for p in sorted((tmp_path / "out").rglob("*")) if p.is_file()
+        } == before
         assert os.listdir(tmp_path) == ["out"]
 
 
@@ -410,6 +452,7 @@ def test_a_full_disk_is_one_line_and_the_old_stays_whole(target, small_bundle, c
 def test_a_full_disk_is_one_line_for_pages_and_pictures(ending, tmp_path, small_files):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
+
     place, kind = tmp_path / f"p.{ending}", "page" if ending == "html" else "picture"
     place.write_bytes(targets.MARKS[kind][f".{ending}"][0])
     before, figure = place.read_bytes(), Figure()

@@ -1,4 +1,6 @@
-"""A stream gives, step by step, the very spikes of a batch run, counts them alike, and ends cleanly."""
+"""A stream gives, step by step, the very spikes of a batch run, counts them alike, and ends
+cleanly.
+"""
 
 import dataclasses
 import json
@@ -26,21 +28,36 @@ from scmrl.data.frontend import FrontEnd, Quantiser
 from scmrl.deploy import energy
 from scmrl.deploy.counts import count
 from scmrl.deploy.stream import Meter, Stream
-from scmrl.deploy.stream_feed import Asked, camera, event_windows, level, microphone, open_feed, wav_windows
+from scmrl.deploy.stream_feed import (
+    Asked,
+    camera,
+    event_windows,
+    level,
+    microphone,
+    open_feed,
+    wav_windows,
+)
 from scmrl.deploy.stream_run import stream
 from scmrl.deploy.updates import count_updates
 from scmrl.errors import DataError, MissingDependency, UsageError
 from scmrl.graph import Dense, Graph, Population
 from scmrl.hw_profiles import profile as profiles
 
-DELAYED = ("delayed_cross_links", "recurrent", "recurrent_over_two_layers", "delay_beyond_the_sample",
-           "delay_3_skip")
+DELAYED = (
+    "delayed_cross_links",
+    "recurrent",
+    "recurrent_over_two_layers",
+    "delay_beyond_the_sample",
+    "delay_3_skip",
+)
 
 
 def frames(inputs):
     """Samples [S, T, ...] back to back, a step at a time."""
     samples, steps = next(iter(inputs.values())).shape[:2]
-    return [{name: x[s, t] for name, x in inputs.items()} for s in range(samples) for t in range(steps)]
+    return [
+        {name: x[s, t] for name, x in inputs.items()} for s in range(samples) for t in range(steps)
+    ]
 
 
 def assert_equals_batch(engine, graph, inputs):
@@ -59,6 +76,7 @@ def assert_equals_batch(engine, graph, inputs):
 
 # ---- spikes --------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("carry", [False, True], ids=["windows", "endless"])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_stream_equals_the_reference(name, carry):
@@ -69,14 +87,24 @@ def test_a_stream_equals_the_reference(name, carry):
 
 @pytest.mark.parametrize("compiled", [False, True])
 @settings(max_examples=25)
-@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans(), steps=st.integers(1, 9),
-       samples=st.integers(1, 3), carry=st.booleans(), joined=st.booleans())
-def test_random_graphs_for_any_number_of_steps(compiled, seed, recurrent, steps, samples, carry, joined):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    recurrent=st.booleans(),
+    steps=st.integers(1, 9),
+    samples=st.integers(1, 3),
+    carry=st.booleans(),
+    joined=st.booleans(),
+)
+def test_random_graphs_for_any_number_of_steps(
+    compiled, seed, recurrent, steps, samples, carry, joined
+):
     if compiled:
         pytest.importorskip("numba", reason="numba is not installed")
     graph, _ = random_graph(seed, recurrent, joined)
     inputs = random_inputs(dataclasses.replace(graph, steps=steps), samples, seed=seed)
-    assert_equals_batch(Stream(graph, window=None if carry else steps, compiled=compiled), graph, inputs)
+    assert_equals_batch(
+        Stream(graph, window=None if carry else steps, compiled=compiled), graph, inputs
+    )
 
 
 @pytest.mark.parametrize("carry", [False, True], ids=["windows", "endless"])
@@ -90,9 +118,15 @@ def test_lava_step_by_step_equals_the_reference(name, carry):
     assert_equals_batch(LavaStream(graph, window=window), graph, inputs)
 
 
-@pytest.mark.parametrize(("name", "carry"), [
-    ("skips_of_several_depths", False), ("bias_per_neuron_deep", True), ("recurrent_over_two_layers", True),
-    ("delayed_cross_links", False)])
+@pytest.mark.parametrize(
+    ("name", "carry"),
+    [
+        ("skips_of_several_depths", False),
+        ("bias_per_neuron_deep", True),
+        ("recurrent_over_two_layers", True),
+        ("delayed_cross_links", False),
+    ],
+)
 def test_lavas_own_runtime_step_by_step(name, carry):
     pytest.importorskip("lava", reason="lava-nc is not installed")
     from scmrl.deploy.stream_lava import LavaStream
@@ -124,6 +158,7 @@ def test_wrong_steps_are_refused():
 
 # ---- counts --------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", ["skips_of_several_depths", "bias_per_channel", *DELAYED])
 def test_a_windows_counts_are_those_of_the_report(name):
     graph, inputs = GRAPHS[name]()
@@ -137,13 +172,16 @@ def test_a_windows_counts_are_those_of_the_report(name):
     counts = count(graph, inputs, activity, count_updates(graph, inputs, activity))
     assert tally.steps == samples * graph.steps
     assert tally.synops == round(samples * sum(c.synops_per_inference for c in counts))
-    assert tally.spikes == round(samples * sum(c.spikes_per_inference for c in counts if c.kind == "lif"))
+    assert tally.spikes == round(
+        samples * sum(c.spikes_per_inference for c in counts if c.kind == "lif")
+    )
     for chip in chips:
         per_sample = energy.estimate(graph, counts, chip).core_dynamic_uj
         assert tally.core_dynamic_uj[chip.name] == pytest.approx(samples * per_sample)
 
 
 # ---- the command ---------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def scmrl(scmrl):
@@ -157,8 +195,10 @@ def lines_of(out):
 @pytest.fixture
 def arrays(small_bundle, tmp_path):
     """The held-out samples of the small model, back to back."""
-    np.savez(tmp_path / "x.npz",
-             **{name: x.reshape(-1, *x.shape[2:]) for name, x in small_bundle.inputs.items()})
+    np.savez(
+        tmp_path / "x.npz",
+        **{name: x.reshape(-1, *x.shape[2:]) for name, x in small_bundle.inputs.items()},
+    )
     return tmp_path / "x.npz"
 
 
@@ -169,7 +209,9 @@ def test_decisions_are_those_of_the_batch(scmrl, model, small_bundle, arrays, ba
     code, out, _ = scmrl(model, "--stream", "--input", arrays, "--backend", backend, "--json")
     *moments, summary = lines_of(out)
     assert code == 0 and [m["type"] for m in moments] == ["step", "step", "decision"] * 6
-    expected = predictions(small_bundle.graph, reference.run(small_bundle.graph, small_bundle.inputs))
+    expected = predictions(
+        small_bundle.graph, reference.run(small_bundle.graph, small_bundle.inputs)
+    )
     decided = [m["leading"] for m in moments if m["type"] == "decision"]
     assert decided == [small_bundle.graph.classes[i] for i in expected]
     assert summary["windows"] == 6 and summary["energy_kind"] == "estimate"
@@ -186,7 +228,9 @@ def test_carried_state_is_one_long_sample(scmrl, model, small_bundle, arrays):
     long = {name: x.reshape(1, -1, *x.shape[2:]) for name, x in small_bundle.inputs.items()}
     expected = reference.run(small_bundle.graph, long).membrane["readout"][0]
     *moments, summary = lines_of(out)
-    assert code == 0 and summary["carried"] and [m["membrane"] for m in moments] == expected.tolist()
+    assert (
+        code == 0 and summary["carried"] and [m["membrane"] for m in moments] == expected.tolist()
+    )
 
 
 def test_a_person_sees_decisions_and_what_is_estimated(scmrl, model, arrays):
@@ -204,18 +248,40 @@ def test_a_lava_that_differs_is_a_mismatch(scmrl, model, arrays, monkeypatch):
         return {name: 1 - s if name == "both" else s for name, s in run(self, seen).items()}
 
     monkeypatch.setattr(stream_lava.LavaStream, "_values", wrong)
-    code, out, err = scmrl(model, "--stream", "--input", arrays, "--backend", "lava-inprocess", "--json")
+    code, out, err = scmrl(
+        model, "--stream", "--input", arrays, "--backend", "lava-inprocess", "--json"
+    )
     assert code == 1 and "lava-inprocess differs from the simulator" in err
     assert lines_of(out)[-1]["mismatches"] == 18 * 48
 
 
 def test_interrupted_it_sums_up_and_leaves_with_130(model, small_bundle, tmp_path):
-    np.savez(tmp_path / "long.npz", **{name: np.tile(x.reshape(-1, *x.shape[2:]), (2000, 1, 1, 1))
-                                       for name, x in small_bundle.inputs.items()})
-    command = [sys.executable, "-m", "scmrl", "deploy", str(model), "--stream", "--input",
-               str(tmp_path / "long.npz"), "--json"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               cwd=Path(__file__).parent.parent, env=os.environ)
+    np.savez(
+        tmp_path / "long.npz",
+        **{
+            name: np.tile(x.reshape(-1, *x.shape[2:]), (2000, 1, 1, 1))
+            for name, x in small_bundle.inputs.items()
+        },
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "scmrl",
+        "deploy",
+        str(model),
+        "--stream",
+        "--input",
+        str(tmp_path / "long.npz"),
+        "--json",
+    ]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ,
+    )
     assert json.loads(running.stdout.readline())["type"] == "step"
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
@@ -224,23 +290,26 @@ def test_interrupted_it_sums_up_and_leaves_with_130(model, small_bundle, tmp_pat
     assert summary["interrupted"] and 0 < summary["steps"] < 36000
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (("--carry",), 2, "add --stream"),
-    (("--wav", "x.wav"), 2, "add --stream"),
-    (("--stream", "--input", "no.npz", "--samples", "3"), 2, "--samples"),
-    (("--stream", "--input", "no.npz", "--board", "b"), 2, "--board"),
-    (("--stream", "--input", "no.npz", "--wav", "x.wav"), 2, "one source"),
-    (("--stream", "--input", "no.npz"), 3, "no.npz"),
-    (("--stream", "--wav", "x.wav"), 2, "--image or --camera"),
-    (("--stream", "--wav", "x.wav", "--microphone", "--image", "i.png"), 2, "two sources"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "0"), 2, "--hop"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "-1"), 2, "--hop"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "nan"), 2, "--hop"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "inf"), 2, "--hop"),
-    (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "1e-9"), 2, "0.001 to 3600 s"),
-    (("--stream", "--wav", "x.wav", "--camera", "-1"), 2, "--camera"),
-    (("--stream", "--wav", "x.wav", "--camera", "64"), 2, "limit 0 to 63"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--carry",), 2, "add --stream"),
+        (("--wav", "x.wav"), 2, "add --stream"),
+        (("--stream", "--input", "no.npz", "--samples", "3"), 2, "--samples"),
+        (("--stream", "--input", "no.npz", "--board", "b"), 2, "--board"),
+        (("--stream", "--input", "no.npz", "--wav", "x.wav"), 2, "one source"),
+        (("--stream", "--input", "no.npz"), 3, "no.npz"),
+        (("--stream", "--wav", "x.wav"), 2, "--image or --camera"),
+        (("--stream", "--wav", "x.wav", "--microphone", "--image", "i.png"), 2, "two sources"),
+        (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "0"), 2, "--hop"),
+        (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "-1"), 2, "--hop"),
+        (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "nan"), 2, "--hop"),
+        (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "inf"), 2, "--hop"),
+        (("--stream", "--wav", "x.wav", "--image", "i.png", "--hop", "1e-9"), 2, "0.001 to 3600 s"),
+        (("--stream", "--wav", "x.wav", "--camera", "-1"), 2, "--camera"),
+        (("--stream", "--wav", "x.wav", "--camera", "64"), 2, "limit 0 to 63"),
+    ],
+)
 def test_what_does_not_go_together_is_one_line(scmrl, model, arguments, code, words):
     got, _, err = scmrl(model, *arguments)
     assert got == code and words in err and len(err.strip().splitlines()) == 1
@@ -251,15 +320,18 @@ def test_a_backend_that_cannot_stream(scmrl, model, arrays):
     assert code == 2 and "simulator" in err
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda x: {"audio": x["audio"]}, "visual"),
-    (lambda x: x | {"visual": x["visual"][:-1]}, "differ in steps"),
-    (lambda x: x | {"visual": x["visual"][..., :-1]}, "wrong shape"),
-    (lambda x: x | {"visual": x["visual"].astype(float)}, "integers"),
-    (lambda x: x | {"visual": x["visual"] + np.uint8(64)}, "out of range"),
-    (lambda x: x | {"sound": x["visual"]}, "no such input"),
-    (lambda x: {name: part[:0] for name, part in x.items()}, "empty"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: {"audio": x["audio"]}, "visual"),
+        (lambda x: x | {"visual": x["visual"][:-1]}, "differ in steps"),
+        (lambda x: x | {"visual": x["visual"][..., :-1]}, "wrong shape"),
+        (lambda x: x | {"visual": x["visual"].astype(float)}, "integers"),
+        (lambda x: x | {"visual": x["visual"] + np.uint8(64)}, "out of range"),
+        (lambda x: x | {"sound": x["visual"]}, "no such input"),
+        (lambda x: {name: part[:0] for name, part in x.items()}, "empty"),
+    ],
+)
 def test_wrong_arrays_are_named(scmrl, model, arrays, tmp_path, change, words):
     np.savez(tmp_path / "wrong.npz", **change(dict(np.load(arrays))))
     code, _, err = scmrl(model, "--stream", "--input", tmp_path / "wrong.npz")
@@ -267,6 +339,7 @@ def test_wrong_arrays_are_named(scmrl, model, arrays, tmp_path, change, words):
 
 
 # ---- sound and image -----------------------------------------------------------------------------
+
 
 def write_wav(path, samples):
     with wave.open(str(path), "wb") as file:
@@ -289,16 +362,26 @@ def listener():
     """A model of sound and image whose weights are random: three windows' worth of work."""
     pytest.importorskip("librosa", reason="librosa is not installed")
     random = np.random.default_rng(3)
-    populations = (Population("audio", (1, 32, 32), "input", bits=6),
-                   Population("visual", (1, 32, 32), "input", bits=6),
-                   Population("hidden", (20,), vth=3000, dv=500), Population("readout", (4,), "readout"))
-    synapses = (Dense("audio", "hidden", random.integers(-20, 30, (20, 1024))),
-                Dense("visual", "hidden", random.integers(-20, 30, (20, 1024))),
-                Dense("hidden", "readout", random.integers(-90, 90, (4, 20))))
+    populations = (
+        Population("audio", (1, 32, 32), "input", bits=6),
+        Population("visual", (1, 32, 32), "input", bits=6),
+        Population("hidden", (20,), vth=3000, dv=500),
+        Population("readout", (4,), "readout"),
+    )
+    synapses = (
+        Dense("audio", "hidden", random.integers(-20, 30, (20, 1024))),
+        Dense("visual", "hidden", random.integers(-20, 30, (20, 1024))),
+        Dense("hidden", "readout", random.integers(-90, 90, (4, 20))),
+    )
     graph = Graph(populations, synapses, 3, ("a", "b", "c", "d")).check()
     front_end = FrontEnd(audio=Quantiser(0.0, 1.0, 0.0, 2.5), visual=Quantiser(0.1, 0.3, -0.3, 3.0))
-    return Bundle(graph, {name: np.zeros((1, 3, 1, 32, 32), np.uint8) for name in ("audio", "visual")},
-                  np.zeros(1, int), None, frontend=front_end.to_dict())
+    return Bundle(
+        graph,
+        {name: np.zeros((1, 3, 1, 32, 32), np.uint8) for name in ("audio", "visual")},
+        np.zeros(1, int),
+        None,
+        frontend=front_end.to_dict(),
+    )
 
 
 @pytest.fixture
@@ -314,8 +397,8 @@ def test_windows_slide_by_the_hop(tmp_path, tone):
     assert len(windows) == 4 and all(w.shape == (8000,) and w.dtype == np.float32 for w in windows)
     assert len(list(wav_windows(path, 0.25))) == 7 and len(list(wav_windows(path, 10))) == 1
     for w in windows[:3]:
-        assert np.sqrt(np.mean(w.astype(float)**2)) == pytest.approx(1, rel=1e-4)
-    assert not windows[3].any()                             # 1.5 s to 2.5 s: silence, no factor makes it loud
+        assert np.sqrt(np.mean(w.astype(float) ** 2)) == pytest.approx(1, rel=1e-4)
+    assert not windows[3].any()  # 1.5 s to 2.5 s: silence, no factor makes it loud
 
 
 def test_a_short_recording_is_one_window(tmp_path, tone):
@@ -332,7 +415,9 @@ def test_each_window_is_the_sample_that_the_front_end_makes(listener, tmp_path, 
     image = front_end.encode_files(path, picture)["visual"][0]
     assert len(got) == 4 * listener.graph.steps and feed.step_s == pytest.approx(0.5 / 3)
     for i, frame in enumerate(got):
-        assert np.array_equal(frame["audio"], sounds[i // 3]) and np.array_equal(frame["visual"], image)
+        assert np.array_equal(frame["audio"], sounds[i // 3]) and np.array_equal(
+            frame["visual"], image
+        )
     assert image.any() and sounds.any()
 
 
@@ -345,19 +430,38 @@ def test_a_stream_of_sound_and_image_keeps_time(listener, tmp_path, tone, pictur
     assert report.spikes > 0 and report.lag == 0
 
 
-@pytest.mark.parametrize("name, shape", [("audio", (1, 128, 128)), ("visual", (3, 128, 128)), ("visual", (1, 28, 28)),
-                                         ("visual", (2, 34, 34))])
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("audio", (1, 128, 128)),
+        ("visual", (3, 128, 128)),
+        ("visual", (1, 28, 28)),
+        ("visual", (2, 34, 34)),
+    ],
+)
 def test_a_model_of_other_frames_is_refused(listener, tmp_path, tone, picture, name, shape):
-    given = {"audio": {"wav": write_wav(tmp_path / "t.wav", tone)},
-             "visual": {"events": picture} if shape[0] == 2 else {"image": picture}}[name]
-    graph = Graph((Population(name, shape, "input", bits=6), Population("readout", (4,), "readout")), (), 3, tuple("abcd"))
-    with pytest.raises(UsageError, match=f"{name}: the model takes other frames.*{shape[1]}.*give --input"):
+    given = {
+        "audio": {"wav": write_wav(tmp_path / "t.wav", tone)},
+        "visual": {"events": picture} if shape[0] == 2 else {"image": picture},
+    }[name]
+    graph = Graph(
+        (Population(name, shape, "input", bits=6), Population("readout", (4,), "readout")),
+        (),
+        3,
+        tuple("abcd"),
+    )
+    with pytest.raises(
+        UsageError, match=f"{name}: the model takes other frames.*{shape[1]}.*give --input"
+    ):
         open_feed(dataclasses.replace(listener, graph=graph), Asked(**given))
 
 
 def test_an_image_alone_is_shown_once(listener, picture):
-    graph = dataclasses.replace(listener.graph, populations=listener.graph.populations[1:],
-                                synapses=listener.graph.synapses[1:])
+    graph = dataclasses.replace(
+        listener.graph,
+        populations=listener.graph.populations[1:],
+        synapses=listener.graph.synapses[1:],
+    )
     feed = open_feed(dataclasses.replace(listener, graph=graph), Asked(image=picture))
     assert len(list(feed.frames)) == graph.steps
 
@@ -371,8 +475,11 @@ def test_recordings_that_cannot_be_used_are_named(tmp_path):
 
 # ---- events and spikes ---------------------------------------------------------------------------
 
+
 def write_bs2(path, t, seed=0):
-    """Events at times t (us) in N-MNIST's format: x, y, polarity and 23 bits of time, big-endian."""
+    """Events at times t (us) in N-MNIST's format: x, y, polarity and 23 bits of time,
+    big-endian.
+    """
     random = np.random.default_rng(seed)
     x, y, p = (random.integers(0, high, len(t)) for high in (34, 34, 2))
     words = (x << 32) | (y << 24) | (p << 23) | np.asarray(t)
@@ -384,11 +491,17 @@ def write_bs2(path, t, seed=0):
 def sensor():
     """A network of spikes alone: a cochlea's and an event camera's."""
     random = np.random.default_rng(4)
-    populations = (Population("audio", (1, 32, 32), "input"), Population("visual", (2, 32, 32), "input"),
-                   Population("hidden", (20,), vth=200, dv=500), Population("readout", (10,), "readout"))
-    synapses = (Dense("audio", "hidden", random.integers(-20, 30, (20, 1024))),
-                Dense("visual", "hidden", random.integers(-20, 30, (20, 2048))),
-                Dense("hidden", "readout", random.integers(-90, 90, (10, 20))))
+    populations = (
+        Population("audio", (1, 32, 32), "input"),
+        Population("visual", (2, 32, 32), "input"),
+        Population("hidden", (20,), vth=200, dv=500),
+        Population("readout", (10,), "readout"),
+    )
+    synapses = (
+        Dense("audio", "hidden", random.integers(-20, 30, (20, 1024))),
+        Dense("visual", "hidden", random.integers(-20, 30, (20, 2048))),
+        Dense("hidden", "readout", random.integers(-90, 90, (10, 20))),
+    )
     graph = Graph(populations, synapses, 4, tuple("0123456789")).check()
     inputs = {p.name: np.zeros((1, 4, *p.shape), np.uint8) for p in graph.of_kind("input")}
     return Bundle(graph, inputs, np.zeros(1, int), None)
@@ -396,7 +509,9 @@ def sensor():
 
 def test_events_and_sound_enter_as_the_dataset_makes_them(sensor, tmp_path, tone):
     pytest.importorskip("librosa", reason="librosa is not installed")
-    path = write_bs2(tmp_path / "e.bs2", np.sort(np.random.default_rng(1).integers(0, 310_000, 3000)))
+    path = write_bs2(
+        tmp_path / "e.bs2", np.sort(np.random.default_rng(1).integers(0, 310_000, 3000))
+    )
     sound = write_wav(tmp_path / "t.wav", tone)
     given = list(open_feed(sensor, Asked(wav=sound, events=path, hop=0.5)).frames)
     heard = spikes(np.stack(list(wav_windows(sound, 0.5))), 4)
@@ -418,22 +533,37 @@ def test_a_long_recording_is_several_windows(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["simulator", "lava-inprocess"])
-def test_an_event_file_streams_to_the_same_decision_as_a_batch(scmrl, sensor, tmp_path, tone, backend):
+def test_an_event_file_streams_to_the_same_decision_as_a_batch(
+    scmrl, sensor, tmp_path, tone, backend
+):
     pytest.importorskip("librosa", reason="librosa is not installed")
     if backend != "simulator":
         pytest.importorskip("lava", reason="lava-nc is not installed")
-    data = Path(os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    data = Path(
+        os.environ.get("SCMRL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+    )
     if not (data / "nmnist" / "1.bs2").is_file():
         pytest.skip(f"no event-camera recordings in {data}")
     sensor.save(tmp_path / "bundle")
     sound = write_wav(tmp_path / "t.wav", tone[:8000])
     recording = data / "nmnist" / "1.bs2"
-    code, out, err = scmrl(tmp_path / "bundle", "--stream", "--wav", sound, "--events", recording, "--backend",
-                           backend, "--json")
+    code, out, err = scmrl(
+        tmp_path / "bundle",
+        "--stream",
+        "--wav",
+        sound,
+        "--events",
+        recording,
+        "--backend",
+        backend,
+        "--json",
+    )
     assert code == 0, err
     *moments, summary = lines_of(out)
-    inputs = {"audio": spikes(next(wav_windows(sound, 1.0))[None], 4),
-              "visual": frames_of(read_bs2(recording), 4, duration_us=300_000)[None]}
+    inputs = {
+        "audio": spikes(next(wav_windows(sound, 1.0))[None], 4),
+        "visual": frames_of(read_bs2(recording), 4, duration_us=300_000)[None],
+    }
     expected = reference.run(sensor.graph, inputs)
     assert [m["membrane"] for m in moments] == expected.membrane["readout"][0].tolist()
     assert moments[-1]["leading"] == str(predictions(sensor.graph, expected)[0])
@@ -443,9 +573,12 @@ def test_an_event_file_streams_to_the_same_decision_as_a_batch(scmrl, sensor, tm
 
 def test_a_stream_counts_time_from_the_first_event_as_training_does(scmrl, sensor, tmp_path):
     """From 0, from a second on, and across the wrap of the camera's clock: the same spikes."""
-    graph = dataclasses.replace(sensor.graph, populations=sensor.graph.populations[1:],
-                                synapses=sensor.graph.synapses[1:])
-    dataclasses.replace(sensor, graph=graph, inputs={"visual": sensor.inputs["visual"]}).save(tmp_path / "bundle")
+    graph = dataclasses.replace(
+        sensor.graph, populations=sensor.graph.populations[1:], synapses=sensor.graph.synapses[1:]
+    )
+    dataclasses.replace(sensor, graph=graph, inputs={"visual": sensor.inputs["visual"]}).save(
+        tmp_path / "bundle"
+    )
     t = np.sort(np.random.default_rng(1).integers(0, 299_000, 800))
     streamed = []
     for origin in (0, 1_000_000, 2**23 - 150_000):
@@ -465,28 +598,42 @@ def test_a_dvs128_recording_streams_as_its_dataset_makes_it(scmrl, tmp_path):
     """Of MNIST-DVS: a step is a T-th of the recording's own duration."""
     from scmrl.data.aedat import read_aedat
     from scmrl.data.mnistdvs_ntidigits import camera_frames
+
     random = np.random.default_rng(4)
-    graph = Graph((Population("visual", (2, 28, 28), "input"), Population("readout", (10,), "readout")),
-                  (Dense("visual", "readout", random.integers(-20, 30, (10, 1568))),), 4, tuple("0123456789")).check()
-    Bundle(graph, {"visual": np.zeros((1, 4, 2, 28, 28), np.uint8)}, np.zeros(1, int), None).save(tmp_path / "bundle")
+    graph = Graph(
+        (Population("visual", (2, 28, 28), "input"), Population("readout", (10,), "readout")),
+        (Dense("visual", "readout", random.integers(-20, 30, (10, 1568))),),
+        4,
+        tuple("0123456789"),
+    ).check()
+    Bundle(graph, {"visual": np.zeros((1, 4, 2, 28, 28), np.uint8)}, np.zeros(1, int), None).save(
+        tmp_path / "bundle"
+    )
     t = np.sort(random.integers(0, 2_000_000, 3000)) + 2**32 - 1_000_000
     x, y, p = (random.integers(0, high, 3000) for high in (128, 128, 2))
     words = np.stack([y << 8 | x << 1 | p, t % 2**32], 1).astype(">u4")
     (tmp_path / "a.aedat").write_bytes(b"#!AER-DAT2.0\r\n" + words.tobytes())
-    code, out, err = scmrl(tmp_path / "bundle", "--stream", "--events", tmp_path / "a.aedat", "--json")
+    code, out, err = scmrl(
+        tmp_path / "bundle", "--stream", "--events", tmp_path / "a.aedat", "--json"
+    )
     assert code == 0, err
     *moments, summary = lines_of(out)
     frames_ = camera_frames(read_aedat(tmp_path / "a.aedat"), 4)
-    assert [m["membrane"] for m in moments] == reference.run(graph, {"visual": frames_[None]}).membrane[
-        "readout"][0].tolist()
+    assert [m["membrane"] for m in moments] == reference.run(
+        graph, {"visual": frames_[None]}
+    ).membrane["readout"][0].tolist()
     assert frames_.any((1, 2, 3)).all() and summary["recorded_s"] is None
-    code, _, err = scmrl(tmp_path / "bundle", "--stream", "--events", write_bs2(tmp_path / "e.bs2", [1, 2, 3]))
+    code, _, err = scmrl(
+        tmp_path / "bundle", "--stream", "--events", write_bs2(tmp_path / "e.bs2", [1, 2, 3])
+    )
     assert code == 3 and "not an AEDAT file" in err
 
 
 def test_beside_sound_the_last_window_of_events_stays(sensor, tmp_path, tone):
     pytest.importorskip("librosa", reason="librosa is not installed")
-    path = write_bs2(tmp_path / "e.bs2", np.sort(np.random.default_rng(1).integers(0, 650_000, 3000)))
+    path = write_bs2(
+        tmp_path / "e.bs2", np.sort(np.random.default_rng(1).integers(0, 650_000, 3000))
+    )
     feed = open_feed(sensor, Asked(wav=write_wav(tmp_path / "t.wav", tone), events=path, hop=0.5))
     seen = np.stack([frame["visual"] for frame in feed.frames]).reshape(4, 4, 2, 32, 32)
     first, last = event_windows(path, 4)
@@ -494,8 +641,9 @@ def test_beside_sound_the_last_window_of_events_stays(sensor, tmp_path, tone):
 
 
 def test_events_alone_are_their_own_stream(sensor, tmp_path):
-    graph = dataclasses.replace(sensor.graph, populations=sensor.graph.populations[1:],
-                                synapses=sensor.graph.synapses[1:])
+    graph = dataclasses.replace(
+        sensor.graph, populations=sensor.graph.populations[1:], synapses=sensor.graph.synapses[1:]
+    )
     path = write_bs2(tmp_path / "e.bs2", [10, 20, 299_999])
     feed = open_feed(dataclasses.replace(sensor, graph=graph), Asked(events=path))
     assert feed.step_s == pytest.approx(0.3 / 4) and len(list(feed.frames)) == 4
@@ -505,7 +653,9 @@ def test_a_cut_off_event_file_is_named(scmrl, sensor, tmp_path, tone):
     sensor.save(tmp_path / "bundle")
     write_bs2(tmp_path / "cut.bs2", [1, 2, 3]).write_bytes(b"123456")
     sound = write_wav(tmp_path / "t.wav", tone)
-    code, _, err = scmrl(tmp_path / "bundle", "--stream", "--wav", sound, "--events", tmp_path / "cut.bs2")
+    code, _, err = scmrl(
+        tmp_path / "bundle", "--stream", "--wav", sound, "--events", tmp_path / "cut.bs2"
+    )
     assert code == 3 and "cut.bs2" in err
 
 
@@ -517,6 +667,7 @@ def test_an_image_is_not_for_an_event_camera(scmrl, sensor, tmp_path, tone):
 
 
 # ---- live: the device is the one thing that a test cannot have -----------------------------------
+
 
 def test_without_the_libraries_one_error_says_what_to_install(monkeypatch):
     for module in ("sounddevice", "cv2"):
@@ -531,24 +682,41 @@ def test_a_camera_gives_the_middle_square_as_a_file_does(monkeypatch, tmp_path):
     """OpenCV's device is stood in for: two pictures, blue first, then none."""
     image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
     from scmrl.data.picture import grey
+
     shot = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
     shots, released = [shot[..., ::-1], shot[..., ::-1]], []
-    device = types.SimpleNamespace(read=lambda: (bool(shots), shots.pop() if shots else None),
-                                   release=lambda: released.append(True))
-    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(
-        VideoCapture=lambda number: device, COLOR_BGR2RGB=4, cvtColor=lambda x, code: {4: x[..., ::-1]}[code]))
+    device = types.SimpleNamespace(
+        read=lambda: (bool(shots), shots.pop() if shots else None),
+        release=lambda: released.append(True),
+    )
+    monkeypatch.setitem(
+        sys.modules,
+        "cv2",
+        types.SimpleNamespace(
+            VideoCapture=lambda number: device,
+            COLOR_BGR2RGB=4,
+            cvtColor=lambda x, code: {4: x[..., ::-1]}[code],
+        ),
+    )
     waits = []
     images = camera(3, 28, waits)
     first, second = next(images), next(images)
     image.fromarray(shot).save(tmp_path / "a.png")
-    assert np.array_equal(first, grey(tmp_path / "a.png", 28)) and np.array_equal(first, second) and len(waits) == 2
+    assert (
+        np.array_equal(first, grey(tmp_path / "a.png", 28))
+        and np.array_equal(first, second)
+        and len(waits) == 2
+    )
     with pytest.raises(DataError, match="--camera: the camera gives no picture .got 3"):
         next(images)
     assert released == [True]
 
 
 def test_the_microphone_gives_its_last_second(monkeypatch):
-    """sounddevice's stream is stood in for: blocks of one, two, three ... as its `read` hands them out."""
+    """sounddevice's stream is stood in for: blocks of one, two, three ... as its `read` hands them
+    out.
+    """
+
     class InputStream:
         def __init__(self, *, samplerate, channels, dtype):
             assert (samplerate, channels, dtype) == (8000, 1, "float32")
@@ -564,8 +732,11 @@ def test_the_microphone_gives_its_last_second(monkeypatch):
             self.block += 1
             return np.full((frames, 1), self.block, np.float32), False
 
-    monkeypatch.setitem(sys.modules, "sounddevice",
-                        types.SimpleNamespace(InputStream=InputStream, PortAudioError=OSError))
+    monkeypatch.setitem(
+        sys.modules,
+        "sounddevice",
+        types.SimpleNamespace(InputStream=InputStream, PortAudioError=OSError),
+    )
     waits = []
     windows = microphone(0.5, waits)
     first, second, third = (next(windows) for _ in range(3))
@@ -576,19 +747,39 @@ def test_the_microphone_gives_its_last_second(monkeypatch):
 
 # Pages and pictures of a stream.
 
-def test_a_stream_has_a_page_and_a_picture_of_its_last_window(scmrl, model, arrays, tmp_path, monkeypatch):
+
+def test_a_stream_has_a_page_and_a_picture_of_its_last_window(
+    scmrl, model, arrays, tmp_path, monkeypatch
+):
     pytest.importorskip("matplotlib")
     from scmrl.page import pages
 
     shown = []
     real = pages.save
-    monkeypatch.setattr(pages, "save", lambda path, report, evidence: (shown.append(evidence), real(path, report, evidence)))
-    code, out, err = scmrl(model, "--stream", "--input", arrays, "--html", tmp_path / "p.html", "--picture",
-                           tmp_path / "p.svg", "--json")
+    monkeypatch.setattr(
+        pages,
+        "save",
+        lambda path, report, evidence: (shown.append(evidence), real(path, report, evidence)),
+    )
+    code, out, err = scmrl(
+        model,
+        "--stream",
+        "--input",
+        arrays,
+        "--html",
+        tmp_path / "p.html",
+        "--picture",
+        tmp_path / "p.svg",
+        "--json",
+    )
     assert code == 0, err
     decided = [d for d in map(json.loads, out.splitlines()) if d["type"] == "decision"]
     text = (tmp_path / "p.html").read_text()
-    assert text.count("<td class=text>") == len(decided) * 2 and "Decisions" in text and "Spikes of the first" in text
+    assert (
+        text.count("<td class=text>") == len(decided) * 2
+        and "Decisions" in text
+        and "Spikes of the first" in text
+    )
     assert (tmp_path / "p.svg").read_bytes().startswith(b"<?xml")
     (evidence,) = shown
     with np.load(arrays) as file:
@@ -602,5 +793,7 @@ def test_a_stream_has_a_page_and_a_picture_of_its_last_window(scmrl, model, arra
 def test_a_stream_without_a_whole_window_has_no_picture(scmrl, model, arrays, tmp_path):
     with np.load(arrays) as file:
         np.savez(tmp_path / "short.npz", **{name: x[:2] for name, x in file.items()})
-    code, _, err = scmrl(model, "--stream", "--input", tmp_path / "short.npz", "--picture", tmp_path / "p.png")
+    code, _, err = scmrl(
+        model, "--stream", "--input", tmp_path / "short.npz", "--picture", tmp_path / "p.png"
+    )
     assert code == 3 and not (tmp_path / "p.png").exists(), err

@@ -1,5 +1,6 @@
-"""How a worker deals with its trials: killed, refused, taken over, left by other sweeps. No training runs here; where
-a child is needed it is a shell."""
+"""How a worker deals with its trials: killed, refused, taken over, left by other sweeps. No
+training runs here; where a child is needed it is a shell.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +33,16 @@ def busy(tmp_path):
 
 
 def shell(monkeypatch, *scripts: str) -> list[str]:
-    """Let trials run these scripts one after the other, the last one again and again; those that ran."""
+    """Let trials run these scripts one after the other, the last one again and again; those that
+    ran.
+    """
     ran: list[str] = []
 
     def start(trial: run.Run) -> subprocess.Popen:
         ran.append(scripts[min(len(ran), len(scripts) - 1)])
         with open(trial.log, "a", encoding="utf-8") as log:
             return subprocess.Popen(["sh", "-c", ran[-1]], stdout=log, start_new_session=True)
+
     monkeypatch.setattr(run.Run, "start", start)
     return ran
 
@@ -56,8 +60,8 @@ def test_a_trial_that_is_killed_is_run_again_and_after_three_times_left(busy, mo
     one.children.pop(0)
     assert one.table()[0].retries == worker.KILLS
     second = one._claim()[0]
-    assert second.number == 1 and one._claim() == (None, False)         # not taken again, not replaced
-    again = worker.Worker(ASKED, one.out, said.append)                  # of a later --resume
+    assert second.number == 1 and one._claim() == (None, False)  # not taken again, not replaced
+    again = worker.Worker(ASKED, one.out, said.append)  # of a later --resume
     assert again._claim()[0].number == 0
 
 
@@ -78,7 +82,7 @@ def test_a_trial_in_whose_folder_somebody_trains_waits(busy, monkeypatch):
 
 def test_a_folder_that_somebody_trains_in_is_not_claimed(busy):
     one, _, _ = busy
-    one.database.note(0, owner={**one.me.note(), "pid": 2 ** 22 + 1})
+    one.database.note(0, owner={**one.me.note(), "pid": 2**22 + 1})
     one.children.pop(0)
     two = worker.Worker(dataclasses.replace(ASKED, trials=1), one.out, print)
     with lock.hold(one.out / "trial-0000", "training"):
@@ -91,13 +95,21 @@ def test_the_lock_of_a_machine_that_is_silent_is_taken_away(busy, monkeypatch):
     monkeypatch.setattr(claim, "GRACE_S", -1.0)
     directory = one.out / "trial-0000"
     directory.mkdir()
-    owner = {"what": "training", "pid": 1, "command": "", "host": "other", "since": "", "boot": "x", "started": 1}
+    owner = {
+        "what": "training",
+        "pid": 1,
+        "command": "",
+        "host": "other",
+        "since": "",
+        "boot": "x",
+        "started": 1,
+    }
     (directory / lock.NAME).write_text(json.dumps(owner))
     one.children.pop(0)
     two = worker.Worker(dataclasses.replace(ASKED, trials=1), one.out, print)
     for host, free in (("third", False), ("other", True)):
         one.database.note(0, owner={**owner, "host": host, "what": "sweep", "space": "y"})
-        assert two._claim()[0] is None                                   # seen for the first time
+        assert two._claim()[0] is None  # seen for the first time
         assert (two._claim()[0] is not None) == free and (directory / lock.NAME).exists() != free
 
 
@@ -113,7 +125,9 @@ def test_a_worker_that_lost_its_trial_neither_ends_nor_repeats_it(busy, monkeypa
     one._end(record, "complete", {"validation_accuracy": 1.0, "energy_uj": None}, [1.0])
     assert state(one) == "running" and "another worker" in said[-1]
     ran = shell(monkeypatch, "exit 143")
-    assert one._trained(run.Run(ASKED, one.out, 0, record.settings), record) is None and len(ran) == 1
+    assert (
+        one._trained(run.Run(ASKED, one.out, 0, record.settings), record) is None and len(ran) == 1
+    )
 
 
 def test_a_stopped_worker_gives_its_trial_back(busy, monkeypatch):
@@ -126,10 +140,14 @@ def test_a_stopped_worker_gives_its_trial_back(busy, monkeypatch):
 
 def test_children_are_asked_then_killed_with_their_groups(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE_S", 1.0)
-    scripts = (f"trap 'echo asked > {tmp_path}/asked; exit 3' TERM; echo; while :; do sleep 0.05; done",
-               "trap '' TERM; echo; while :; do sleep 0.05; done")
-    children = [subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
-                for script in scripts]
+    scripts = (
+        f"trap 'echo asked > {tmp_path}/asked; exit 3' TERM; echo; while :; do sleep 0.05; done",
+        "trap '' TERM; echo; while :; do sleep 0.05; done",
+    )
+    children = [
+        subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+        for script in scripts
+    ]
     for child in children:
         child.stdout.readline()
     began = time.monotonic()
@@ -140,8 +158,13 @@ def test_children_are_asked_then_killed_with_their_groups(tmp_path, monkeypatch)
 
 def test_progress_of_a_training_is_read_from_its_log(tmp_path):
     log = tmp_path / "trial-0003.log"
-    for text, share in (("", 0.0), ("epoch 1/4  loss 2\nwarning: x\n", 0.25), ("epoch 9/4", 1.0), ("epoch 1/0", 0.0),
-                        ("epoch 1/4\nepoch 3/4  loss 1\n" + "x" * 2000, 0.75)):
+    for text, share in (
+        ("", 0.0),
+        ("epoch 1/4  loss 2\nwarning: x\n", 0.25),
+        ("epoch 9/4", 1.0),
+        ("epoch 1/0", 0.0),
+        ("epoch 1/4\nepoch 3/4  loss 1\n" + "x" * 2000, 0.75),
+    ):
         log.write_text(text)
         assert run.share(tmp_path, 3) == share
     assert run.share(tmp_path, 4) == 0.0
@@ -158,16 +181,27 @@ def test_pace_and_time_left_count_running_trials_by_their_epochs(busy):
 
 @pytest.fixture
 def trial(tmp_path):
-    asked = dataclasses.replace(ASKED, data_dir="/data", settings=("train.epochs=2", "train.batch=64"))
+    asked = dataclasses.replace(
+        ASKED, data_dir="/data", settings=("train.epochs=2", "train.batch=64")
+    )
     return run.Run(asked, tmp_path, 7, {"model.alpha": 0.5, "limits.weight_bits": 4})
 
 
 def test_a_trial_trains_with_its_settings_and_limits(trial):
     words = trial.command()
-    assert words[2:] == ["scmrl", "train", f"--out={trial.directory}", "--data-dir=/data", "--force",
-                         "--set=train.epochs=2", "--set=train.batch=64", "--set=model.alpha=0.5",
-                         f"--profile={trial.profile}"]
+    assert words[2:] == [
+        "scmrl",
+        "train",
+        f"--out={trial.directory}",
+        "--data-dir=/data",
+        "--force",
+        "--set=train.epochs=2",
+        "--set=train.batch=64",
+        "--set=model.alpha=0.5",
+        f"--profile={trial.profile}",
+    ]
     from scmrl.hw_profiles import profile
+
     assert profile.load(str(trial.profile)).limits["weight_bits"].value == 4
 
 
@@ -188,13 +222,33 @@ def test_a_trial_goes_on_only_from_what_is_its_own(trial, other):
 
 def test_a_report_says_what_was_wanted_and_what_became_of_it():
     states = ["complete", "complete", "fail", "running"]
-    trials = tuple(worker.Trial(i, state, {"a": i}, 0.9 if state == "complete" else None, None, None, None, True,
-                                "bad" if state == "fail" else "", retries=i) for i, state in enumerate(states))
+    trials = tuple(
+        worker.Trial(
+            i,
+            state,
+            {"a": i},
+            0.9 if state == "complete" else None,
+            None,
+            None,
+            None,
+            True,
+            "bad" if state == "fail" else "",
+            retries=i,
+        )
+        for i, state in enumerate(states)
+    )
 
     def report(*rows, wanted=6, exhausted=False):
         return SweepReport("o ut", "", ("a=1,2",), rows, (), wanted, exhausted)
-    assert report(*trials).count() == "6 wanted, 2 finished, 1 failed, 1 not ended, 3 retried after a kill"
-    assert "space" in report(*trials, exhausted=True).headline() and "space" not in report(*trials).headline()
+
+    assert (
+        report(*trials).count()
+        == "6 wanted, 2 finished, 1 failed, 1 not ended, 3 retried after a kill"
+    )
+    assert (
+        "space" in report(*trials, exhausted=True).headline()
+        and "space" not in report(*trials).headline()
+    )
     with pytest.raises(ScmrlError, match="trial 3.*--resume --out 'o ut'"):
         report(*trials).require_ended()
     with pytest.raises(ScmrlError, match="every trial failed.*bad"):

@@ -19,15 +19,23 @@ from scmrl.deploy import jobs
 from scmrl.errors import MismatchError, UsageError
 from scmrl.storage import sha256
 
-PATHS = ("DIR", "FILE", "TOML", "NPZ", "RUN", "BUNDLE", "PATH")         # metavars of places
-READ = {                                # command: what it reads and never writes
-    "train": {"data_dir", "config"}, "sweep": {"config", "data_dir"},
+PATHS = ("DIR", "FILE", "TOML", "NPZ", "RUN", "BUNDLE", "PATH")  # metavars of places
+READ = {  # command: what it reads and never writes
+    "train": {"data_dir", "config"},
+    "sweep": {"config", "data_dir"},
     "evaluate": {"model", "data_dir"},
-    "export": {"model"}, "import": {"file", "calibrate"},
-    "deploy": {"model", "file", "wav", "image", "events"}, "verify": {"model", "file"},
-    "energy": {"model", "file"}, "place": {"model", "file"}, "validate": {"data_dir"},
-    "robustness": {"model", "data_dir"}, "compare": {"first", "second"}, "data check": {"data_dir"}}
-WRITTEN = {                             # (command, parameter): its other words, and a name to write
+    "export": {"model"},
+    "import": {"file", "calibrate"},
+    "deploy": {"model", "file", "wav", "image", "events"},
+    "verify": {"model", "file"},
+    "energy": {"model", "file"},
+    "place": {"model", "file"},
+    "validate": {"data_dir"},
+    "robustness": {"model", "data_dir"},
+    "compare": {"first", "second"},
+    "data check": {"data_dir"},
+}
+WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("train", "out"): ([], "run"),
     ("train", "page"): (["--out", "NEW"], "p.html"),
     ("sweep", "out"): (["--space", "model.alpha=0.0..1.0"], "sweep"),
@@ -47,9 +55,16 @@ WRITTEN = {                             # (command, parameter): its other words,
     ("demo", "out"): ([], "run"),
     ("profiles", "template"): ([], "chip.toml"),
 }
-KEPT = ("sweep", "profiles")            # no --force: one is gone on with, the other filled in
-LONG = {("train", "out"), ("train", "page"), ("sweep", "out"), ("robustness", "picture"),
-        ("demo", "out"), ("validate", "write"), ("data check", "picture")}
+KEPT = ("sweep", "profiles")  # no --force: one is gone on with, the other filled in
+LONG = {
+    ("train", "out"),
+    ("train", "page"),
+    ("sweep", "out"),
+    ("robustness", "picture"),
+    ("demo", "out"),
+    ("validate", "write"),
+    ("data check", "picture"),
+}
 
 
 def commands(group: click.Group, prefix: str = ""):
@@ -62,8 +77,12 @@ def commands(group: click.Group, prefix: str = ""):
 
 def test_every_option_that_names_a_place_is_known_to_read_or_held_to_the_rule():
     """A new writing option fails here until it has a row in WRITTEN, and so the tests below."""
-    found = {(name, p.name): (p, command) for name, command in commands(cli.commands)
-             for p in command.params if isinstance(p.type, click.Path) or p.metavar in PATHS}
+    found = {
+        (name, p.name): (p, command)
+        for name, command in commands(cli.commands)
+        for p in command.params
+        if isinstance(p.type, click.Path) or p.metavar in PATHS
+    }
     read = {(name, option) for name, options in READ.items() for option in options}
     assert set(found) == read | set(WRITTEN)
     for (name, option), (p, command) in found.items():
@@ -76,10 +95,15 @@ def test_every_option_that_names_a_place_is_known_to_read_or_held_to_the_rule():
 @pytest.fixture
 def words(model, tmp_path, scmrl):
     """The words of a command for a row of WRITTEN with the place it is to write."""
+
     def of(row: tuple[str, str], place: Path, *more: str) -> list:
         name, option = row
-        given = dict(MODEL=model, NEW=tmp_path / "new", REPORT=tmp_path / "r.json",
-                     NIR=model / "nir" / "nir" / "model.nir")
+        given = {
+            "MODEL": model,
+            "NEW": tmp_path / "new",
+            "REPORT": tmp_path / "r.json",
+            "NIR": model / "nir" / "nir" / "model.nir",
+        }
         if "REPORT" in WRITTEN[row][0] and not given["REPORT"].exists():
             given["REPORT"].write_text(json.dumps({"command": "deploy", "accuracy": 1}))
         if "NIR" in WRITTEN[row][0] and not given["NIR"].exists():
@@ -89,12 +113,15 @@ def words(model, tmp_path, scmrl):
         opts = next(p.opts for p in command.params if p.name == option)
         others = [given.get(word, word) for word in WRITTEN[row][0]]
         return [*name.split(), *others, opts[0], place, *more]
+
     return of
 
 
 def tree(path: Path) -> dict[str, object]:
-    return {p.relative_to(path).as_posix(): p.read_bytes() if p.is_file() else None
-            for p in sorted(path.rglob("*"))}
+    return {
+        p.relative_to(path).as_posix(): p.read_bytes() if p.is_file() else None
+        for p in sorted(path.rglob("*"))
+    }
 
 
 def refused(outcome: tuple, *said: str) -> None:
@@ -123,21 +150,22 @@ def test_what_a_stranger_wrote_survives(row, force, words, scmrl, tmp_path):
 
 
 @pytest.mark.parametrize("row", [row for row in WRITTEN if row[0] != "profiles"], ids=" ".join)
-def test_its_own_is_replaced_with_force_alone_and_strangers_in_it_stay(row, words, scmrl, model,
-                                                                       tmp_path):
+def test_its_own_is_replaced_with_force_alone_and_strangers_in_it_stay(
+    row, words, scmrl, model, tmp_path
+):
     place = tmp_path / "out" / WRITTEN[row][1]
     own(place, bundle.load(model), row)
     before = tree(place.parent)
     way = "--resume" if row[0] == "sweep" else "--force"
     refused(scmrl(*words(row, place)), "is there already", way)
     assert tree(place.parent) == before
-    if row in LONG:                                     # their own tests write
+    if row in LONG:  # their own tests write
         return
     if row[1] == "picture":
         pytest.importorskip("matplotlib")
     code, _, err = scmrl(*words(row, place, "--force"))
     assert code == 0, err
-    assert set(tree(place.parent)) == set(before)       # and nothing hidden
+    assert set(tree(place.parent)) == set(before)  # and nothing hidden
     assert tree(place.parent) != before
     if "." not in place.name:
         assert (place / "notes.txt").read_text() == "a thesis" and "notes.txt" in err
@@ -155,7 +183,9 @@ def own(place: Path, model: bundle.Bundle, row: tuple[str, str]) -> None:
     else:
         other(model).save(place if row[0] == "import" else place / "bundle")
     if row[0] == "sweep":
-        (place / "sweep.json").write_text(json.dumps({"axes": [], "settings": [], "chip": "", "seed": 1}))
+        (place / "sweep.json").write_text(
+            json.dumps({"axes": [], "settings": [], "chip": "", "seed": 1})
+        )
     if row[0] in ("train", "demo"):
         (place / "config.toml").write_text('dataset = "digits-av"\n\n[model]\n\n[train]\n')
     (place / "notes.txt").write_text("a thesis")
@@ -174,8 +204,13 @@ def test_odd_places_are_one_line(row, words, scmrl, tmp_path, monkeypatch):
     os.mkfifo(home / f"pipe{suffix}")
     before = set(tree(home))
     force = () if row[0] in KEPT else ("--force",)
-    odd = [home / f"pipe{suffix}", home / "file" / name, home / f"loop{suffix}",
-           home / ("n" * 300 + suffix), Path("/dev/null")]
+    odd = [
+        home / f"pipe{suffix}",
+        home / "file" / name,
+        home / f"loop{suffix}",
+        home / ("n" * 300 + suffix),
+        Path("/dev/null"),
+    ]
     if suffix:
         odd += [home / f"directory{suffix}", home / "p.xyz", Path("/dev/stdout"), ""]
     else:
@@ -186,11 +221,12 @@ def test_odd_places_are_one_line(row, words, scmrl, tmp_path, monkeypatch):
 
 
 def test_an_empty_file_or_directory_is_a_place_to_write(model, scmrl, tmp_path):
-    (tmp_path / "out" / ".scmrl-0123456789ab").mkdir(parents=True)     # of a killed write into it
+    (tmp_path / "out" / ".scmrl-0123456789ab").mkdir(parents=True)  # of a killed write into it
     (tmp_path / "out" / "scmrl.lock").touch()
     (tmp_path / "p.html").touch()
-    code, _, err = scmrl("export", model, "--target", "onnx", "--no-verify", "--out",
-                         tmp_path / "out")
+    code, _, err = scmrl(
+        "export", model, "--target", "onnx", "--no-verify", "--out", tmp_path / "out"
+    )
     assert code == 0 and targets.kind_of(tmp_path / "out") == "onnx", err
     assert not {".scmrl-0123456789ab", "scmrl.lock"} & set(os.listdir(tmp_path / "out"))
     code, _, err = scmrl("place", model, "--html", tmp_path / "p.html")
@@ -212,15 +248,19 @@ def test_an_export_never_lies_in_the_way_of_its_model(model, scmrl, tmp_path, mo
     assert tree(tmp_path) == before
     code, _, err = scmrl("export", model, "--target", "onnx", "--no-verify")
     assert code == 0, err
-    refused(scmrl("export", model / "onnx", "--target", "onnx", "--out", model / "onnx", "--force"),
-            "model itself")
+    refused(
+        scmrl("export", model / "onnx", "--target", "onnx", "--out", model / "onnx", "--force"),
+        "model itself",
+    )
 
 
 def test_another_kind_of_scmrl_is_not_replaced(model, scmrl, tmp_path):
     exporter("onnx")(bundle.load(model), tmp_path / "onnx")
     before = tree(tmp_path)
-    refused(scmrl("export", model, "--target", "lava", "--out", tmp_path / "onnx", "--force"),
-            "holds an export for onnx")
+    refused(
+        scmrl("export", model, "--target", "lava", "--out", tmp_path / "onnx", "--force"),
+        "holds an export for onnx",
+    )
     refused(scmrl("train", "--out", tmp_path / "onnx", "--force"), "holds an export for onnx")
     refused(scmrl("sweep", "--out", model, "--space", "model.alpha=0..1"), "holds a run")
     assert tree(tmp_path) == before
@@ -249,7 +289,7 @@ def test_an_input_is_not_written_over(model, scmrl, small_bundle, tmp_path):
 @pytest.mark.parametrize("target", ["bundle", *TARGETS])
 def test_directories_of_the_version_before_are_known(target, small_bundle, tmp_path):
     """They have no manifest; what lies in them besides is a stranger's all the same."""
-    if target == "netx":                                # needs a chain; known by its file alone
+    if target == "netx":  # needs a chain; known by its file alone
         small_bundle.save(tmp_path / "d")
         (tmp_path / "d" / "netx").mkdir()
         (tmp_path / "d" / "netx" / "model.net").touch()
@@ -264,10 +304,19 @@ def test_directories_of_the_version_before_are_known(target, small_bundle, tmp_p
     assert targets.strangers(tmp_path / "d") == ["notes.txt"]
 
 
-@pytest.mark.parametrize("manifest", [
-    "[]", "{}", '{"files": {}}', '{"scmrl": "1", "kind": [], "files": {}}',
-    '{"scmrl": "1", "kind": "x", "files": {}}', '{"scmrl": "1", "kind": "lava", "files": []}',
-    "[" * 100_000, "\0"])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "[]",
+        "{}",
+        '{"files": {}}',
+        '{"scmrl": "1", "kind": [], "files": {}}',
+        '{"scmrl": "1", "kind": "x", "files": {}}',
+        '{"scmrl": "1", "kind": "lava", "files": []}',
+        "[" * 100_000,
+        "\0",
+    ],
+)
 def test_a_manifest_of_somebody_else_makes_nothing_ours(manifest, tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / targets.MANIFEST).write_text(manifest)
@@ -289,8 +338,13 @@ def test_a_file_of_ours_that_became_a_directory_is_a_stranger(small_bundle, tmp_
 def test_marks_are_found_at_either_end_and_nowhere_else(tmp_path):
     mark = targets.MARKS["page"][".html"][0]
     filler = b" " * targets.MARKED_BYTES
-    for content, ours in ((mark, True), (filler + mark, True), (mark + filler * 3, True),
-                          (filler + mark + filler, False), (b"<html>", False)):
+    for content, ours in (
+        (mark, True),
+        (filler + mark, True),
+        (mark + filler * 3, True),
+        (filler + mark + filler, False),
+        (b"<html>", False),
+    ):
         (tmp_path / "p.html").write_bytes(content)
         if ours:
             targets.check(tmp_path / "p.html", "page", force=True)
@@ -300,6 +354,7 @@ def test_marks_are_found_at_either_end_and_nowhere_else(tmp_path):
 
 
 # ---- exports and the bundle they come from -------------------------------------------------------
+
 
 def other(made: bundle.Bundle) -> bundle.Bundle:
     return dataclasses.replace(made, labels=made.labels[::-1].copy())
@@ -312,11 +367,15 @@ def test_a_hash_is_that_of_the_network_and_its_samples(small_bundle, tmp_path):
     graph = small_bundle.graph
     *first, last = graph.synapses
     heavier = (*first, dataclasses.replace(last, weight=last.weight + 1))
-    changes = ({"trained": None}, {"profile": "loihi1"}, {"frontend": {"a": 1}},
-               {"labels": small_bundle.labels[::-1]},
-               {"inputs": {n: x ^ 1 for n, x in small_bundle.inputs.items()}},
-               {"graph": dataclasses.replace(graph, classes=tuple("dcba"))},
-               {"graph": dataclasses.replace(graph, synapses=heavier)})
+    changes = (
+        {"trained": None},
+        {"profile": "loihi1"},
+        {"frontend": {"a": 1}},
+        {"labels": small_bundle.labels[::-1]},
+        {"inputs": {n: x ^ 1 for n, x in small_bundle.inputs.items()}},
+        {"graph": dataclasses.replace(graph, classes=tuple("dcba"))},
+        {"graph": dataclasses.replace(graph, synapses=heavier)},
+    )
     changed = [dataclasses.replace(small_bundle, **change) for change in changes]
     assert len({b.hash for b in changed} | {small_bundle.hash}) == len(changed) + 1
     same = dataclasses.replace(small_bundle, metrics={"train_seconds": 3}, training={"seed": 1})
@@ -324,8 +383,13 @@ def test_a_hash_is_that_of_the_network_and_its_samples(small_bundle, tmp_path):
 
 
 def test_every_report_names_its_bundle(model, small_bundle, scmrl, tmp_path):
-    for words in (["deploy", model], ["verify", model, "--backends", "simulator"], ["energy", model],
-                  ["place", model], ["export", model, "--target", "onnx", "--no-verify"]):
+    for words in (
+        ["deploy", model],
+        ["verify", model, "--backends", "simulator"],
+        ["energy", model],
+        ["place", model],
+        ["export", model, "--target", "onnx", "--no-verify"],
+    ):
         code, out, err = scmrl(*words, "--json")
         assert code == 0 and json.loads(out)["bundle"] == small_bundle.hash, err
         code, out, _ = scmrl(*words, *(["--force"] if words[0] == "export" else []))
@@ -346,17 +410,28 @@ def test_an_export_that_is_not_the_runs_any_more_is_said(model, small_bundle, sc
     cli.tell_stale(model)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "deploy.json is of the model that was here before" in said[0]
-    for words in (["deploy", model / "onnx"], ["place", model / "onnx"],
-                  ["verify", model / "onnx", "--backends", "simulator"]):
+    for words in (
+        ["deploy", model / "onnx"],
+        ["place", model / "onnx"],
+        ["verify", model / "onnx", "--backends", "simulator"],
+    ):
         code, _, err = scmrl(*words)
         assert code == 0 and "warning:" in err and "another bundle" in err
         assert f"--target onnx --out {model / 'onnx'} --force" in err
     _, _, err = scmrl("place", model)
     assert "warning" not in err
-    code, _, err = scmrl("export", model / "bundle", "--target", "onnx", "--no-verify", "--force",
-                         "--out", model / "onnx")
+    code, _, err = scmrl(
+        "export",
+        model / "bundle",
+        "--target",
+        "onnx",
+        "--no-verify",
+        "--force",
+        "--out",
+        model / "onnx",
+    )
     assert code == 0 and bundle.stale(model) == [model / "deploy.json"], err
-    for path in (model / "bundle", model / "onnx"):     # as scmrl 0.1 wrote them
+    for path in (model / "bundle", model / "onnx"):  # as scmrl 0.1 wrote them
         table = json.loads((path / "bundle.json").read_text())
         del table["hash"]
         (path / "bundle.json").write_text(json.dumps(table))
@@ -380,6 +455,7 @@ def test_compare_says_whether_both_are_of_one_bundle(model, small_bundle, scmrl,
 
 
 # ---- wrong spikes --------------------------------------------------------------------------------
+
 
 def damaged(path: Path) -> None:
     """Change a weight of a Lava export, and every hash that would tell."""
@@ -418,7 +494,9 @@ def faulty(made: bundle.Bundle, path: Path) -> dict:
 def test_deploy_and_verify_exit_1_on_wrong_spikes(model, small_bundle, scmrl):
     pytest.importorskip("lava", reason="Lava is not installed")
     faulty(small_bundle, model / "lava")
-    differs(scmrl("deploy", model / "lava", "--backend", "lava-inprocess"), "differs from the reference")
+    differs(
+        scmrl("deploy", model / "lava", "--backend", "lava-inprocess"), "differs from the reference"
+    )
     differs(scmrl("verify", model / "lava", "--backends", "lava-inprocess"), "not bit-exact")
     assert scmrl("deploy", model / "lava", "--backend", "simulator")[0] == 0
 
@@ -429,12 +507,14 @@ def test_export_exits_1_where_what_it_wrote_differs(model, scmrl, monkeypatch):
     differs(scmrl("export", model), "lava", "differs from the original")
 
 
-def test_export_and_verify_exit_1_where_training_recorded_other_spikes(small_bundle, scmrl, tmp_path):
+def test_export_and_verify_exit_1_where_training_recorded_other_spikes(
+    small_bundle, scmrl, tmp_path
+):
     wrong(small_bundle).save(tmp_path / "b")
     differs(scmrl("export", tmp_path / "b", "--target", "onnx"), "spikes that training recorded")
     differs(scmrl("verify", tmp_path / "b", "--backends", "simulator"), "audio.conv")
     code, out, _ = scmrl("export", tmp_path / "b", "--target", "onnx", "--force", "--json")
-    row, = json.loads(out)["targets"]
+    (row,) = json.loads(out)["targets"]
     assert code == 1 and row["bit_exact"] is True and row["equals_training"] is False
 
 
@@ -442,7 +522,9 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
     """Held to real reports: of a good model, of a damaged export, of a wrong record."""
     pytest.importorskip("lava", reason="Lava is not installed")
     good = jobs.deploy(model, "simulator"), jobs.verify(model, ["simulator"])
-    figures = dataclasses.make_dataclass("Figures", ["equals_training", "correct", "training_correct"])
+    figures = dataclasses.make_dataclass(
+        "Figures", ["equals_training", "correct", "training_correct"]
+    )
     whole = figures(True, 3, 3)
     demo.require_exact(whole, *good)
     faulty(small_bundle, model / "lava")
@@ -457,18 +539,24 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
 
 # ---- benchmarks ----------------------------------------------------------------------------------
 
-BENCHMARKS = {                          # the option that writes, its other words, a name to write
+BENCHMARKS = {  # the option that writes, its other words, a name to write
     "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
     "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
-    "kills.py": ("--write", [], "t.md"), "peers.py": ("--out", ["none"], "t.md"),
+    "kills.py": ("--write", [], "t.md"),
+    "peers.py": ("--out", ["none"], "t.md"),
     "scale.py": ("--out", [], "f.json"),
-    "throughput.py": ("--out", [], "throughput.json"), "training.py": ("--out", [], "f.json")}
+    "throughput.py": ("--out", [], "throughput.json"),
+    "training.py": ("--out", [], "f.json"),
+}
 
 
 def test_every_benchmark_that_writes_is_known():
     folder = Path(__file__).parent.parent / "benchmarks"
-    writing = {p.name for p in folder.glob("*.py")
-               if re.search(r'add_argument\("--(out|write)"', p.read_text())}
+    writing = {
+        p.name
+        for p in folder.glob("*.py")
+        if re.search(r'add_argument\("--(out|write)"', p.read_text())
+    }
     assert writing == set(BENCHMARKS)
 
 

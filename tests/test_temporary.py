@@ -1,4 +1,6 @@
-"""Temporary directories go with their run; what a killed one left goes with the next, and nobody else's does."""
+"""Temporary directories go with their run; what a killed one left goes with the next, and nobody
+else's does.
+"""
 
 import os
 import shutil
@@ -29,8 +31,13 @@ with temporary.directory("netx") as path:
     print(path, flush=True)
     os.kill(os.getpid(), 9)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "TMPDIR": str(place)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TMPDIR": str(place)},
+    )
     left = Path(done.stdout.strip())
     assert sorted(p.name for p in left.iterdir()) == ["model.net", "more", lock.NAME], done.stderr
     return left
@@ -60,7 +67,7 @@ def test_nothing_of_strangers_is_removed(place):
     (place / "scmrl-lock").mkdir()
     (place / "scmrl-lock" / lock.NAME).write_text("no lock of ours")
     (place / "scmrl-new").mkdir()
-    (place / "scmrl-netx-young").mkdir()                # its owner is about to lock it
+    (place / "scmrl-netx-young").mkdir()  # its owner is about to lock it
     (place / "scmrl-file").write_text("x")
     left = killed(place)
     elsewhere = shutil.move(left, place / "kept")
@@ -76,7 +83,9 @@ def test_an_empty_directory_goes_when_it_is_old(place):
     assert temporary.reclaim() == [place / "scmrl-netx-old"]
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a directory away")
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a directory away"
+)
 def test_another_users_stays(place):
     left = killed(place)
     os.chown(left, 12345, 12345)

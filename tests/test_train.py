@@ -1,4 +1,6 @@
-"""Training: its forward pass is the chip's, its settings are checked, its runs can be interrupted and repeated."""
+"""Training: its forward pass is the chip's, its settings are checked, its runs can be interrupted
+and repeated.
+"""
 
 import numpy as np
 import pytest
@@ -7,21 +9,27 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from scmrl import bundle, reference  # noqa: E402
-from scmrl.errors import UsageError  # noqa: E402
-from scmrl.fixed_point import lif_step  # noqa: E402
-from scmrl.hw_profiles.precision import Precision  # noqa: E402
-from scmrl.hw_profiles.profile import load  # noqa: E402
-from scmrl.train import config as config_module  # noqa: E402
-from scmrl.train import loop, neuron  # noqa: E402
-from scmrl.train.config import ModelConfig  # noqa: E402
-from scmrl.train.feed import shifted  # noqa: E402
-from scmrl.train.freeze import freeze  # noqa: E402
-from scmrl.train.layers import SpikingLayer, quantise_bias  # noqa: E402
-from scmrl.train.loss import alignment  # noqa: E402
-from scmrl.train.model import SCMRL  # noqa: E402
+from scmrl import bundle, reference
+from scmrl.errors import UsageError
+from scmrl.fixed_point import lif_step
+from scmrl.hw_profiles.precision import Precision
+from scmrl.hw_profiles.profile import load
+from scmrl.train import config as config_module
+from scmrl.train import loop, neuron
+from scmrl.train.config import ModelConfig
+from scmrl.train.feed import shifted
+from scmrl.train.freeze import freeze
+from scmrl.train.layers import SpikingLayer, quantise_bias
+from scmrl.train.loss import alignment
+from scmrl.train.model import SCMRL
 
-SMALL = {"train.epochs": 2, "model.width": 16, "train.held_out": 4, "model.steps": 2, "train.batch": 16}
+SMALL = {
+    "train.epochs": 2,
+    "model.width": 16,
+    "train.held_out": 4,
+    "model.steps": 2,
+    "train.batch": 16,
+}
 
 
 def chip_spikes(a, bias, dv, vth):
@@ -44,7 +52,9 @@ def test_training_neuron_is_the_chips_neuron(seed, dv, vth, bits):
     arguments = (torch.from_numpy(a).float(), torch.from_numpy(bias).float())
     got = neuron.lif(*arguments, steps=5, dv=dv, vth=vth)
     assert np.array_equal(got.numpy().astype(bool), wanted)
-    plain = neuron._scan_torch(arguments[0].reshape(5, 6, 4), torch.from_numpy(bias), 5, dv, vth << 6)
+    plain = neuron._scan_torch(
+        arguments[0].reshape(5, 6, 4), torch.from_numpy(bias), 5, dv, vth << 6
+    )
     assert np.array_equal(plain.numpy().reshape(wanted.shape) > 0, wanted)
 
 
@@ -68,28 +78,57 @@ def test_one_step_of_drive_stands_for_a_constant_one():
 def some_model(**settings) -> tuple[SCMRL, dict]:
     torch.manual_seed(1)
     modalities = settings.pop("modalities", ("audio", "visual"))
-    model = SCMRL(ModelConfig(modalities=modalities, width=16, **settings), dict.fromkeys(modalities, (1, 32, 32)), 10)
+    model = SCMRL(
+        ModelConfig(modalities=modalities, width=16, **settings),
+        dict.fromkeys(modalities, (1, 32, 32)),
+        10,
+    )
     random = np.random.default_rng(2)
-    frames = {m: (random.integers(0, 64, (6, 1, 32, 32)) * (random.random((6, 1, 32, 32)) < 0.3)).astype(np.uint8)
-              for m in modalities}
-    for layer in model.spiking_layers():            # untrained, yet most neurons are to fire
+    frames = {
+        m: (
+            (random.integers(0, 64, (6, 1, 32, 32)) * (random.random((6, 1, 32, 32)) < 0.3)).astype(
+                np.uint8
+            )
+        )
+        for m in modalities
+    }
+    for layer in model.spiking_layers():  # untrained, yet most neurons are to fire
         layer.gamma.data.fill_(2.0)
     model.train()
-    for _ in range(5):                              # moves the running statistics of the norms
+    for _ in range(5):  # moves the running statistics of the norms
         model({m: torch.from_numpy(x).float().unsqueeze(0) for m, x in frames.items()})
     return model, frames
 
 
 def frozen(model, frames) -> bundle.Bundle:
-    return freeze(model, frames, np.zeros(6), tuple("0123456789"), frontend={}, metrics={}, training={},
-                  profile="loihi2")
+    return freeze(
+        model,
+        frames,
+        np.zeros(6),
+        tuple("0123456789"),
+        frontend={},
+        metrics={},
+        training={},
+        profile="loihi2",
+    )
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"embedding": "deep"}, {"embedding": "shallow"}, {"fusion": "add"}, {"attention": "none"},
-    {"modalities": ("audio",)}, {"steps": 1}, {"alpha": 0.5, "dv": 1000}, {"alpha": 1.0},
-    {"modalities": ("audio", "visual", "event"), "fusion": "add"}],
-    ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()) or "default")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"embedding": "deep"},
+        {"embedding": "shallow"},
+        {"fusion": "add"},
+        {"attention": "none"},
+        {"modalities": ("audio",)},
+        {"steps": 1},
+        {"alpha": 0.5, "dv": 1000},
+        {"alpha": 1.0},
+        {"modalities": ("audio", "visual", "event"), "fusion": "add"},
+    ],
+    ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()) or "default",
+)
 def test_frozen_graph_gives_trainings_own_spikes(settings):
     b = frozen(*some_model(**settings))
     got = reference.run(b.graph, b.inputs)
@@ -118,7 +157,11 @@ def test_every_parameter_learns_in_both_phases():
             model.fold_norms()
         model.zero_grad()
         model.train()(x).logits.pow(2).sum().backward()
-        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        without = [
+            name
+            for name, p in model.named_parameters()
+            if p.grad is None or not p.grad.abs().sum() > 0
+        ]
         assert not without
 
 
@@ -135,7 +178,10 @@ def test_integers_keep_to_the_precision():
 def test_bias_mantissa_and_exponent(low, high):
     precision = Precision()
     mantissa, exponent = quantise_bias(torch.tensor([low, high]), precision)
-    assert 0 <= exponent <= precision.bias_exp_max and float(mantissa.abs().max()) <= precision.bias_mant_max
+    assert (
+        0 <= exponent <= precision.bias_exp_max
+        and float(mantissa.abs().max()) <= precision.bias_mant_max
+    )
     fits = max(abs(low), abs(high)) <= precision.bias_mant_max << precision.bias_exp_max
     if fits:
         error = (mantissa * (1 << exponent) - torch.tensor([low, high])).abs().max()
@@ -147,7 +193,9 @@ def test_layer_reads_alpha_from_its_own_integer_weight():
     layer = SpikingLayer(4, 5, dv=2048, precision=Precision()).eval()
     folded = layer.fold((1.0, 1.5))
     assert torch.equal(folded.weights[1.5], (folded.weights[1.5]).round())
-    ratio = folded.weights[1.5] / folded.weights[1.0].where(folded.weights[1.0].abs() > 20, torch.nan)
+    ratio = folded.weights[1.5] / folded.weights[1.0].where(
+        folded.weights[1.0].abs() > 20, torch.nan
+    )
     assert torch.nanmean(ratio).item() == pytest.approx(1.5, abs=0.05)
 
 
@@ -195,9 +243,13 @@ def test_run_directory_is_complete(small_run):
     run, outcome, lines = small_run
     b = bundle.load(run)
     assert b.samples == 4 and b.metrics["test_samples"] == 24
-    assert 0 <= outcome.metrics["test_accuracy"] <= 1 and set(outcome.metrics["rates"]) == set(b.trained.spikes)
-    assert lines[0] == "reading digits-av"          # before anything slow
-    assert lines[1].startswith("training on digits-av: 72 samples, 8 for validation, 24 for test; cpu")
+    assert 0 <= outcome.metrics["test_accuracy"] <= 1 and set(outcome.metrics["rates"]) == set(
+        b.trained.spikes
+    )
+    assert lines[0] == "reading digits-av"  # before anything slow
+    assert lines[1].startswith(
+        "training on digits-av: 72 samples, 8 for validation, 24 for test; cpu"
+    )
     assert "parameters; 2 epochs of 4 steps" in lines[1]
     ended = [line for line in lines if line.startswith("epoch") and "  loss " in line]
     assert len(ended) == 2 and all("samples/s" in line and "left" in line for line in ended)
@@ -205,28 +257,47 @@ def test_run_directory_is_complete(small_run):
     assert "rate/audio.attention.complement" in header and "validation_accuracy" in header
     assert list((run / "logs").glob("events.out.tfevents*"))
     got = reference.run(b.graph, b.inputs)
-    assert all(np.array_equal(got.values(n), b.trained.values(n)) for n in [*b.trained.spikes, "readout"])
+    assert all(
+        np.array_equal(got.values(n), b.trained.values(n)) for n in [*b.trained.spikes, "readout"]
+    )
 
 
 def test_training_stops_early_and_names_dead_populations(few, tmp_path):
-    settings = {"train.epochs": 9, "train.patience": 1, "train.fold_fraction": 0.9, "train.lr": 1e-12, "model.width": 8,
-                "model.steps": 1, "model.spatial_vth": 1000, "train.held_out": 2, "train.batch": 16}
+    settings = {
+        "train.epochs": 9,
+        "train.patience": 1,
+        "train.fold_fraction": 0.9,
+        "train.lr": 1e-12,
+        "model.width": 8,
+        "model.steps": 1,
+        "model.spatial_vth": 1000,
+        "train.held_out": 2,
+        "train.batch": 16,
+    }
     lines = []
     outcome = loop.train(config_module.read(None, settings), tmp_path / "run", tell=lines.append)
     epochs = [line for line in lines if line.startswith("epoch") and "loss" in line]
-    assert len(epochs) == 3                         # the first folded one, and one that is not better
+    assert len(epochs) == 3  # the first folded one, and one that is not better
     warning = next(line for line in lines if "dead" in line)
     assert "audio.attention.visual.mask_spatial" in warning
     assert "visual.attention.audio.gate_spatial" in outcome.metrics["dead"]
 
 
 def test_what_no_system_has_cores_for_is_not_trained(few, scmrl, tmp_path):
-    """Every neuron and synapse is within the limits; only the placement shows that the cores are too few."""
+    """Every neuron and synapse is within the limits; only the placement shows that the cores are
+    too few.
+    """
     chip = tmp_path / "one core.toml"
-    systems = "".join(f'[systems."{name}"]\nchips = {{ value = 1, unit = "chips", source = "mine", kind = "assumed" }}\n'
-                      f'cores = {{ value = 1, unit = "cores", source = "mine", kind = "assumed" }}\n'
-                      for name in load("loihi2").systems)
-    chip.write_text(f'title = "one core"\nbase = "loihi2"\n[sources]\nmine = "choice of this project"\n{systems}')
+    systems = "".join(
+        f'[systems."{name}"]\nchips = {{ value = 1, unit = "chips", source = "mine", kind ='
+        ' "assumed" }\ncores = { value = 1, unit = "cores", source = "mine", kind = "assumed"'
+        " }\n"
+        for name in load("loihi2").systems
+    )
+    chip.write_text(
+        'title = "one core"\nbase = "loihi2"\n[sources]\nmine = "choice of this'
+        f' project"\n{systems}'
+    )
     words = [f"--set={key}={value}" for key, value in SMALL.items()]
     code, _, err = scmrl("train", "--out", tmp_path / "run", "--profile", chip, *words)
     assert code == 5 and "breaks cores" in err.splitlines()[-1] and "limit 1 cores" in err

@@ -1,4 +1,6 @@
-"""The validation: published cases against hand-worked numbers, no case hidden, the page as generated."""
+"""The validation: published cases against hand-worked numbers, no case hidden, the page as
+generated.
+"""
 
 import dataclasses
 import json
@@ -14,12 +16,30 @@ from scmrl.validation import cases, lsnn, page, report, study
 from scmrl.validation.step_time import step_times
 
 ROOT = Path(__file__).resolve().parents[1]
-# The LSNN as counted (tests/test_lsnn.py): synaptic operations, of which into the relay; updates; messages.
+# The LSNN as counted (tests/test_lsnn.py): synaptic operations, of which into the relay; updates;
+# messages.
 SYNOPS, INJECTED = 638_821.105, 2013.02
-RUN = lsnn.Run(200, 189, lsnn.CHIP_MISTAKES, {"host": INJECTED, "relay": 2012.02, "regular": 5729.095,
-                                              "aux": 0.0, "adaptive": 4795.055, "output": 0.015},
-               {"host->relay": INJECTED, "the rest": SYNOPS - INJECTED}, 361_200, 124_191.285, 237_358.08,
-               294_000, 122_179.265, 235_346.06, 10.0)
+RUN = lsnn.Run(
+    200,
+    189,
+    lsnn.CHIP_MISTAKES,
+    {
+        "host": INJECTED,
+        "relay": 2012.02,
+        "regular": 5729.095,
+        "aux": 0.0,
+        "adaptive": 4795.055,
+        "output": 0.015,
+    },
+    {"host->relay": INJECTED, "the rest": SYNOPS - INJECTED},
+    361_200,
+    124_191.285,
+    237_358.08,
+    294_000,
+    122_179.265,
+    235_346.06,
+    10.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +52,22 @@ def found() -> report.ValidationReport:
     return study.validate()
 
 
-@pytest.mark.parametrize("name, profile, low, high, error_low, error_high", [
-    ("k-NN on 768 chips", "loihi1", 1448.5, 1599.0, 8.9, 20.2),
-    ("k-NN on 768 chips", "loihi1-sanafe", 1957, 2281, 47, 71.5),
-    ("PilotNet LIF", "loihi2", 622_000 / 625, 668_000 / 625, -9, -2),
-    ("TrueNorth sweep, held-out point", "truenorth", 70.62, 70.62, -0.54, -0.54),
-    ("sMNIST LSNN, energy probe", "loihi1", 33.88, 44.35, 53, 100),
-    ("sMNIST LSNN, slope over copies", "loihi1", 30.34, 38.86, -15, 9),
-    ("ODIN at 75 MHz", "odin", 476.9, 476.9, 0, 0), ("ODIN at 1.3 MHz", "odin", 35.1, 35.1, 0.3, 0.3)])
-def test_estimates_are_those_worked_out_by_hand(published, name, profile, low, high, error_low, error_high):
+@pytest.mark.parametrize(
+    "name, profile, low, high, error_low, error_high",
+    [
+        ("k-NN on 768 chips", "loihi1", 1448.5, 1599.0, 8.9, 20.2),
+        ("k-NN on 768 chips", "loihi1-sanafe", 1957, 2281, 47, 71.5),
+        ("PilotNet LIF", "loihi2", 622_000 / 625, 668_000 / 625, -9, -2),
+        ("TrueNorth sweep, held-out point", "truenorth", 70.62, 70.62, -0.54, -0.54),
+        ("sMNIST LSNN, energy probe", "loihi1", 33.88, 44.35, 53, 100),
+        ("sMNIST LSNN, slope over copies", "loihi1", 30.34, 38.86, -15, 9),
+        ("ODIN at 75 MHz", "odin", 476.9, 476.9, 0, 0),
+        ("ODIN at 1.3 MHz", "odin", 35.1, 35.1, 0.3, 0.3),
+    ],
+)
+def test_estimates_are_those_worked_out_by_hand(
+    published, name, profile, low, high, error_low, error_high
+):
     case = published[name, profile]
     assert case.estimate == pytest.approx((low, high), rel=2e-3)
     assert [100 * e for e in case.error] == pytest.approx([error_low, error_high], abs=0.6)
@@ -48,7 +75,9 @@ def test_estimates_are_those_worked_out_by_hand(published, name, profile, low, h
 
 def test_every_reading_of_active_updates_is_shown():
     readings = cases.lsnn_readings(RUN)
-    assert list(readings["loihi1"].values()) == pytest.approx([33.88, 37.48, 40.76, 44.35], abs=0.01)
+    assert list(readings["loihi1"].values()) == pytest.approx(
+        [33.88, 37.48, 40.76, 44.35], abs=0.01
+    )
     assert readings["loihi1-sanafe"]["receiving a spike"] == pytest.approx(44.90, abs=0.01)
     assert readings["loihi1-sanafe"]["non-zero state or input"] == pytest.approx(47.35, abs=0.01)
 
@@ -56,8 +85,12 @@ def test_every_reading_of_active_updates_is_shown():
 def test_a_complete_cases_range_is_the_profiles_own(published):
     error = profiles.load("loihi1").error
     case = published["k-NN on 768 chips", "loihi1"]
-    assert case.range == pytest.approx((case.estimate[0] / (1 + error["core_dynamic_high"].value),
-                                        case.estimate[1] / (1 + error["core_dynamic_low"].value)))
+    assert case.range == pytest.approx(
+        (
+            case.estimate[0] / (1 + error["core_dynamic_high"].value),
+            case.estimate[1] / (1 + error["core_dynamic_low"].value),
+        )
+    )
 
 
 def test_ranges_hold_four_of_five_measurements_and_are_no_wider_than_the_errors(published):
@@ -67,8 +100,10 @@ def test_ranges_hold_four_of_five_measurements_and_are_no_wider_than_the_errors(
     error = profiles.load("loihi1").error
     assert error["core_dynamic_low"].value == pytest.approx(min(errors), abs=0.01)
     assert error["core_dynamic_high"].value == pytest.approx(max(errors), abs=0.01)
-    assert {c.name for c in whole.tested() if not c.inside} == {"NxTF CIFAR-10 MobileNet",
-                                                                "Braille RSNN, static power"}
+    assert {c.name for c in whole.tested() if not c.inside} == {
+        "NxTF CIFAR-10 MobileNet",
+        "Braille RSNN, static power",
+    }
 
 
 def test_what_made_a_coefficient_is_no_evidence_for_it():
@@ -79,7 +114,7 @@ def test_what_made_a_coefficient_is_no_evidence_for_it():
 def test_each_measurement_left_out(published):
     rows = cases.leave_one_out(published.values(), by_network=True)
     (low, high), inside = rows["sMNIST LSNN, energy probe"]
-    assert not inside                                   # k-NN and PilotNet alone would have promised too much
+    assert not inside  # k-NN and PilotNet alone would have promised too much
     assert (low, high) == pytest.approx((33.88 / 1.2022, 44.35 / 0.9106), rel=1e-3)
     assert [row[1] for row in rows.values()].count(True) == 3
     single = cases.leave_one_out(published.values(), by_network=False)
@@ -108,8 +143,9 @@ def test_cores_are_the_published_ones(found):
     rows = {c.name: c for c in found.cores}
     assert all(c.within for c in rows.values() if not c.by_hand)
     assert rows["PilotNet LIF"].placed == rows["PilotNet LIF"].published
-    assert not dataclasses.replace(rows["PilotNet LIF"],
-                                   placed=rows["PilotNet LIF"].placed | {"conv1": 27}).within
+    assert not dataclasses.replace(
+        rows["PilotNet LIF"], placed=rows["PilotNet LIF"].placed | {"conv1": 27}
+    ).within
 
 
 def test_without_data_the_lsnn_is_said_not_to_have_run(found):

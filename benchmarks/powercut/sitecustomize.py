@@ -1,8 +1,9 @@
 """Started by every Python process under `benchmarks/kills.py`: notes what was flushed to the disk.
 
-A killed process loses nothing that it wrote, a power cut loses what was not flushed. Each `os.fsync` is noted as
-device, inode and time of the last change, so that the harness can take away what a power cut would have.
-KILLS_WITHOUT takes a safeguard out: "fsync" flushes nothing, "rename" writes in place, slowly.
+A killed process loses nothing that it wrote, a power cut loses what was not flushed. Each
+`os.fsync` is noted as device, inode and time of the last change, so that the harness can take away
+what a power cut would have. KILLS_WITHOUT takes a safeguard out: "fsync" flushes nothing, "rename"
+writes in place, slowly.
 """
 
 import os
@@ -20,6 +21,7 @@ def _noted(flush):
         log = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(log, line)
         os.close(log)
+
     return fsync
 
 
@@ -30,10 +32,11 @@ def _in_place(rename):
         with open(source, "rb") as old, open(target, "wb", buffering=0) as new:
             data = old.read()
             for i in range(20):
-                new.write(data[i * len(data) // 20:(i + 1) * len(data) // 20])
+                new.write(data[i * len(data) // 20 : (i + 1) * len(data) // 20])
                 time.sleep(0.01)
             os.fsync(new.fileno())
         os.unlink(source)
+
     return replace
 
 

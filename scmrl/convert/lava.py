@@ -1,8 +1,8 @@
 """Bundle -> a directory that runs on Lava without torch. numpy only.
 
-    DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
-    DIR/lava/network.json, network.npz                        the lowered network (`scmrl.lava_network`)
-    DIR/README.txt                                            the commands to install and run
+DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
+DIR/lava/network.json, network.npz                        the lowered network (`scmrl.lava_network`)
+DIR/README.txt                                            the commands to install and run
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ Samples of {steps} steps{streaming}; the deepest population is {depth} steps beh
 
 
 def export(bundle: Bundle, path: Path) -> dict:
-    """Write the export to directory `path`; returns its summary. Raises `GraphError` as `lower` does."""
+    """Write the export to directory `path`; returns its summary. Raises `GraphError` as `lower`
+    does.
+    """
     network = lower(bundle.graph)
     with whole_directory(path, "lava") as directory:
         bundle.write(directory)
@@ -46,16 +48,24 @@ def export(bundle: Bundle, path: Path) -> dict:
 def readme(network: LavaNetwork) -> str:
     streaming = " stream back to back" if network.pipelined else ", each in a run of its own"
     return README.format(
-        version=LAVA_VERSION, install=LAVA_INSTALL, processes=network.processes, relays=network.relays,
-        neurons=sum(n.count for n in network.neurons), nonzeros=network.nonzeros, steps=network.steps,
-        depth=network.depth, streaming=streaming)
+        version=LAVA_VERSION,
+        install=LAVA_INSTALL,
+        processes=network.processes,
+        relays=network.relays,
+        neurons=sum(n.count for n in network.neurons),
+        nonzeros=network.nonzeros,
+        steps=network.steps,
+        depth=network.depth,
+        streaming=streaming,
+    )
 
 
 def summary(graph: Graph, network: LavaNetwork) -> dict:
-    """What was exported, for reports: every population with its label, and the sizes of the Lava network.
+    """What was exported, for reports: every population with its label, and the sizes of the Lava
+    network.
 
-    `latency_steps`: hardware steps from an input to the deepest population. `nonzeros` of a population: its
-    fan-in.
+    `latency_steps`: hardware steps from an input to the deepest population. `nonzeros` of a
+    population: its fan-in.
     """
     return {
         "target": "lava",
@@ -69,10 +79,18 @@ def summary(graph: Graph, network: LavaNetwork) -> dict:
         "neurons": sum(n.count for n in network.neurons),
         "relays": network.relays,
         "nonzeros": network.nonzeros,
-        "populations": [{
-            "name": place.population, "label": "exact", "kind": graph[place.population].kind,
-            "neurons": place.count, "depth": place.depth, "process": place.process,
-            "nonzeros": fan_in(network, place)} for place in network.places],
+        "populations": [
+            {
+                "name": place.population,
+                "label": "exact",
+                "kind": graph[place.population].kind,
+                "neurons": place.count,
+                "depth": place.depth,
+                "process": place.process,
+                "nonzeros": fan_in(network, place),
+            }
+            for place in network.places
+        ],
     }
 
 

@@ -1,8 +1,8 @@
 """Bundle -> a directory with an HDF5 file that lava-dl's netx loads, for networks that are a chain.
 
-    DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
-    DIR/netx/model.net                                        the network (`scmrl.netx_lowering`)
-    DIR/README.txt                                            how to load and run it
+DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
+DIR/netx/model.net                                        the network (`scmrl.netx_lowering`)
+DIR/README.txt                                            how to load and run it
 """
 
 from __future__ import annotations
@@ -59,16 +59,31 @@ def export(bundle: Bundle, path: Path) -> dict:
 def readme(graph: Graph, network: NetxNetwork) -> str:
     first, *layers = network.populations
     readout = f"; {graph.readout.name} never fires: read its membrane v" if graph.readout else ""
-    together = "back to back" if network.pipelined else "one in a run: a delay would carry one into the next"
+    together = (
+        "back to back"
+        if network.pipelined
+        else "one in a run: a delay would carry one into the next"
+    )
     return README.format(
-        lava_dl=LAVA_DL_VERSION, lava=LAVA_INSTALL, dl=LAVA_DL_INSTALL, model=MODEL,
-        steps=graph.steps, bits=f", input_message_bits={network.bits}" if network.bits > 1 else "",
-        input=f"{first} {graph[first].shape}", width=network.bits, readout=readout,
-        layers=" -> ".join(layers), depth=len(layers), samples=together)
+        lava_dl=LAVA_DL_VERSION,
+        lava=LAVA_INSTALL,
+        dl=LAVA_DL_INSTALL,
+        model=MODEL,
+        steps=graph.steps,
+        bits=f", input_message_bits={network.bits}" if network.bits > 1 else "",
+        input=f"{first} {graph[first].shape}",
+        width=network.bits,
+        readout=readout,
+        layers=" -> ".join(layers),
+        depth=len(layers),
+        samples=together,
+    )
 
 
 def summary(graph: Graph, network: NetxNetwork) -> dict:
-    """What was exported, for reports: every population with its label and its place in the chain."""
+    """What was exported, for reports: every population with its label and its place in the
+    chain.
+    """
     layers = network.populations[1:]
     return {
         "target": "netx",
@@ -79,7 +94,14 @@ def summary(graph: Graph, network: NetxNetwork) -> dict:
         "layers": len(layers),
         "latency_steps": len(layers),
         "neurons": sum(graph[name].neurons for name in layers),
-        "populations": [{
-            "name": name, "label": "exact", "kind": graph[name].kind, "neurons": graph[name].neurons,
-            "depth": depth} for depth, name in enumerate(layers, 1)],
+        "populations": [
+            {
+                "name": name,
+                "label": "exact",
+                "kind": graph[name].kind,
+                "neurons": graph[name].neurons,
+                "depth": depth,
+            }
+            for depth, name in enumerate(layers, 1)
+        ],
     }

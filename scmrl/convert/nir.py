@@ -1,10 +1,10 @@
 """Bundle -> a NIR graph that norse, snntorch and spikingjelly run, and the spikes to hold them to.
 
-    DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
-    DIR/nir/model.nir       the graph; `scmrl.nir_lowering` says in which form
-    DIR/nir/spikes.nir      recordings of the reference, for `nir.read_data`
-    DIR/nir/effect.json     what float neurons lose, measured, by population; hashes of the files
-    DIR/README.txt          how to run it, and what NIR cannot say
+DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
+DIR/nir/model.nir       the graph; `scmrl.nir_lowering` says in which form
+DIR/nir/spikes.nir      recordings of the reference, for `nir.read_data`
+DIR/nir/effect.json     what float neurons lose, measured, by population; hashes of the files
+DIR/README.txt          how to run it, and what NIR cannot say
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ from ..nir_lowering import (
 from ..reading import sha256
 from .nir_effect import Effect, measure, same_class
 
-GOLDEN = 16                             # samples whose spikes go along
-LOST = ("rounding of decays toward zero", "wrap of the 24-bit current", "saturation of the 24-bit membrane")
+GOLDEN = 16  # samples whose spikes go along
+LOST = (
+    "rounding of decays toward zero",
+    "wrap of the 24-bit current",
+    "saturation of the 24-bit membrane",
+)
 README = """\
 A spiking network in the Neuromorphic Intermediate Representation, exported by scmrl.
 
@@ -96,41 +100,79 @@ def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, sam
     nodes |= {node_name(name): {"spikes": grid(s.astype(bool))} for name, s in exact.spikes.items()}
     for v in exact.membrane.values():
         nodes[READOUT] = {"membrane": grid((v / UNIT).astype(np.float32))}
-    return nir.NIRGraphData({name: nir.NIRNodeData(observables) for name, observables in nodes.items()})
+    return nir.NIRGraphData(
+        {name: nir.NIRNodeData(observables) for name, observables in nodes.items()}
+    )
 
 
 def _provenance(bundle: Bundle, directory: Path) -> dict:
-    return {"tool": "scmrl", "version": __version__, "profile": bundle.profile, "frontend": bundle.frontend,
-            "metrics": bundle.metrics, "sha256": {name: sha256(directory / name) for name in HASHED[:2]}}
+    return {
+        "tool": "scmrl",
+        "version": __version__,
+        "profile": bundle.profile,
+        "frontend": bundle.frontend,
+        "metrics": bundle.metrics,
+        "sha256": {name: sha256(directory / name) for name in HASHED[:2]},
+    }
 
 
-def _summary(bundle: Bundle, network, effects: list[Effect], exact: Activity, floats: Activity) -> dict:
-    """What was exported, for reports: every population with its label, and what was lost with its effect."""
+def _summary(
+    bundle: Bundle, network, effects: list[Effect], exact: Activity, floats: Activity
+) -> dict:
+    """What was exported, for reports: every population with its label, and what was lost with its
+    effect.
+    """
     graph = bundle.graph
     firing = [e for e in effects if graph[e.name].fires]
     compared, differ = sum(e.compared for e in firing), sum(e.differ for e in firing)
     return {
-        "target": "nir", "nir": load_nir().version, "dt_s": DT, "steps": graph.steps,
-        "nodes": len(network.nodes), "edges": len(network.edges), "not_expressed": list(LOST),
-        "samples": bundle.samples, "spikes_that_differ": differ,
+        "target": "nir",
+        "nir": load_nir().version,
+        "dt_s": DT,
+        "steps": graph.steps,
+        "nodes": len(network.nodes),
+        "edges": len(network.edges),
+        "not_expressed": list(LOST),
+        "samples": bundle.samples,
+        "spikes_that_differ": differ,
         "spike_agreement": 1 - differ / compared if compared else 1.0,
         "same_class": same_class(graph, exact, floats) if graph.readout else None,
-        "populations": [{
-            "name": e.name, "node": node_name(e.name) if graph[e.name].fires else READOUT,
-            "kind": graph[e.name].kind, "label": "exact" if e.exact else "approximate",
-            "compared": e.compared, "differ": e.differ, "own": e.own, "agreement": e.agreement,
-            "rounded": e.rounded, "borders": e.borders, "cause": e.cause} for e in effects],
+        "populations": [
+            {
+                "name": e.name,
+                "node": node_name(e.name) if graph[e.name].fires else READOUT,
+                "kind": graph[e.name].kind,
+                "label": "exact" if e.exact else "approximate",
+                "compared": e.compared,
+                "differ": e.differ,
+                "own": e.own,
+                "agreement": e.agreement,
+                "rounded": e.rounded,
+                "borders": e.borders,
+                "cause": e.cause,
+            }
+            for e in effects
+        ],
     }
 
 
 def _readme(bundle: Bundle, summary: dict) -> str:
     graph, layout = bundle.graph, InputLayout.of(bundle.graph)
-    channels = "; ".join(f"{name} {layout.first[name]} to {layout.first[name] + image[0] - 1}"
-                         for name, image in layout.images.items())
+    channels = "; ".join(
+        f"{name} {layout.first[name]} to {layout.first[name] + image[0] - 1}"
+        for name, image in layout.images.items()
+    )
     agreement = f"{summary['spikes_that_differ']} spikes differ"
     if summary["same_class"] is not None:
         agreement += f", {summary['same_class']} of {bundle.samples} classes are the same"
     return README.format(
-        shape=list(layout.shape), dt=DT, steps=graph.steps, golden=min(GOLDEN, bundle.samples),
-        channels=channels, output=output_meaning(graph), lost=", ".join(LOST), samples=bundle.samples,
-        agreement=agreement)
+        shape=list(layout.shape),
+        dt=DT,
+        steps=graph.steps,
+        golden=min(GOLDEN, bundle.samples),
+        channels=channels,
+        output=output_meaning(graph),
+        lost=", ".join(LOST),
+        samples=bundle.samples,
+        agreement=agreement,
+    )

@@ -1,4 +1,5 @@
-"""What float neurons make of an exported NIR graph, measured: the rounding and borders that NIR cannot say.
+"""What float neurons make of an exported NIR graph, measured: the rounding and borders that NIR
+cannot say.
 
 Every node computes in float32, as the peer simulators do (numpy only):
 
@@ -7,9 +8,10 @@ Every node computes in float32, as the peer simulators do (numpy only):
                v[t] = (1 - dt / tau_mem) v[t-1] + dt / tau_mem * r * u[t]
                s[t] = v[t] > v_threshold;       v[t] = 0 where s[t]
 
-Two runs tell where a difference comes from. In one, each population hears the float spikes of those before
-it, as in a peer; in the other it hears the exact spikes, so that what differs is its own doing. The second
-also replays the integer rule on the exported convolutions' sums: the proof that the file holds the graph.
+Two runs tell where a difference comes from. In one, each population hears the float spikes of those
+before it, as in a peer; in the other it hears the exact spikes, so that what differs is its own
+doing. The second also replays the integer rule on the exported convolutions' sums: the proof that
+the file holds the graph.
 """
 
 from __future__ import annotations
@@ -23,17 +25,17 @@ from ..errors import GraphError
 from ..graph import Graph, Population
 from ..nir_lowering import DT, INPUT, READOUT, InputLayout, is_exact, node_name, replay
 
-CHUNK = 16                              # samples at a time: a convolution copies its input once a tap
+CHUNK = 16  # samples at a time: a convolution copies its input once a tap
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One population on the measured samples; counts are of neuron-steps, values are spikes or readout
-    membranes.
+    """One population on the measured samples; counts are of neuron-steps, values are spikes or
+    readout membranes.
 
-    `exact`: no rounding and no border can occur, whatever it hears. `differ`: values unlike the exact ones.
-    `own`: those that differ though all it hears is exact. `rounded`: steps in which the integer rule
-    dropped the remainder of a decay. `borders`: wraps and clips of 24 bits.
+    `exact`: no rounding and no border can occur, whatever it hears. `differ`: values unlike the
+    exact ones. `own`: those that differ though all it hears is exact. `rounded`: steps in which the
+    integer rule dropped the remainder of a decay. `borders`: wraps and clips of 24 bits.
     """
 
     name: str
@@ -61,13 +63,14 @@ class Effect:
         return own if self.own >= self.differ else f"{own}, and inherited"
 
 
-def measure(graph: Graph, network, inputs: dict[str, np.ndarray],
-            exact: Activity) -> tuple[list[Effect], Activity]:
+def measure(
+    graph: Graph, network, inputs: dict[str, np.ndarray], exact: Activity
+) -> tuple[list[Effect], Activity]:
     """Effects per population in the graph's order, and the float network's own `Activity`.
 
-    `network` is the exported `nir.NIRGraph`, `exact` the reference on `inputs` {name: int [S, T, *shape]}.
-    The reader of the Output is taken to add up by the integer rule. Raises `GraphError` where the network
-    is not the graph.
+    `network` is the exported `nir.NIRGraph`, `exact` the reference on `inputs` {name: int [S, T,
+    *shape]}. The reader of the Output is taken to add up by the integer rule. Raises `GraphError`
+    where the network is not the graph.
     """
     samples = len(next(iter(inputs.values())))
     measured = [p for p in graph.order() if p.kind != "input"]
@@ -81,11 +84,21 @@ def measure(graph: Graph, network, inputs: dict[str, np.ndarray],
     effects = []
     for p in measured:
         differ = int(np.count_nonzero(values[p.name] != exact.values(p.name)))
-        effects.append(Effect(p.name, is_exact(p, graph), values[p.name].size, differ,
-                              *(int(n) for n in counts[p.name])))
-    return effects, Activity({p.name: values[p.name] for p in graph.of_kind("lif")},
-                             {p.name: values[p.name] for p in graph.of_kind("readout")},
-                             backend="float32", version=f"dt {DT:g} s")
+        effects.append(
+            Effect(
+                p.name,
+                is_exact(p, graph),
+                values[p.name].size,
+                differ,
+                *(int(n) for n in counts[p.name]),
+            )
+        )
+    return effects, Activity(
+        {p.name: values[p.name] for p in graph.of_kind("lif")},
+        {p.name: values[p.name] for p in graph.of_kind("readout")},
+        backend="float32",
+        version=f"dt {DT:g} s",
+    )
 
 
 def same_class(graph: Graph, exact: Activity, other: Activity) -> int:
@@ -94,7 +107,9 @@ def same_class(graph: Graph, exact: Activity, other: Activity) -> int:
 
 
 class Sums:
-    """What arrives at a node of the exported graph, given the values of its Input and its populations."""
+    """What arrives at a node of the exported graph, given the values of its Input and its
+    populations.
+    """
 
     def __init__(self, network):
         self.nodes = network.nodes
@@ -104,7 +119,9 @@ class Sums:
 
     def __call__(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
         """float32 [B, C, H, W] that arrives at node `name`, of values [B, C, H, W] by node."""
-        return np.sum([self._value(source, values) for source in self.into[name]], axis=0, dtype=np.float32)
+        return np.sum(
+            [self._value(source, values) for source in self.into[name]], axis=0, dtype=np.float32
+        )
 
     def _value(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
         return values[name] if name in values else convolve(self(name, values), self.nodes[name])
@@ -115,7 +132,7 @@ def convolve(x: np.ndarray, node) -> np.ndarray:
     (ph, pw), (sh, sw) = node.padding, node.stride
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, node.weight.shape[2:], (2, 3))
-    y = np.tensordot(windows[:, :, ::sh, ::sw], node.weight, ((1, 4, 5), (1, 2, 3)))          # [B, H, W, C]
+    y = np.tensordot(windows[:, :, ::sh, ::sw], node.weight, ((1, 4, 5), (1, 2, 3)))  # [B, H, W, C]
     return y.transpose(0, 3, 1, 2) + node.bias[:, None, None]
 
 
@@ -133,8 +150,9 @@ def fire(a: np.ndarray, node) -> np.ndarray:
 
 
 class _Chunk:
-    """Some samples in both runs: `chain` hears float spikes, `truth` the exact ones. Time is folded into
-    the batch, since no synapse has a delay."""
+    """Some samples in both runs: `chain` hears float spikes, `truth` the exact ones. Time is folded
+    into the batch, since no synapse has a delay.
+    """
 
     def __init__(self, graph: Graph, network, inputs: dict[str, np.ndarray]):
         self.graph, self.sums = graph, Sums(network)
@@ -150,7 +168,9 @@ class _Chunk:
         return sums.reshape(*self.shape, *sums.shape[1:])
 
     def run(self, exact: dict, values: dict, counts: dict) -> None:
-        """Fill `values` of the float network by population; add (own, rounded, borders) to `counts`."""
+        """Fill `values` of the float network by population; add (own, rounded, borders) to
+        `counts`.
+        """
         for p in self.graph.order():
             if p.kind == "lif":
                 node = node_name(p.name)
@@ -159,8 +179,11 @@ class _Chunk:
                 wanted, got = exact[p.name].reshape(clean.shape), fire(heard, self.sums.nodes[node])
                 counts[p.name][0] += np.count_nonzero(fire(clean, self.sums.nodes[node]) != wanted)
                 values[p.name][:] = got.reshape(values[p.name].shape)
-                self.truth[node], self.chain[node] = self._fold(wanted.astype(np.float32)), self._fold(got)
-        for p in self.graph.of_kind("readout"):         # last: what leads nowhere is tied to it
+                self.truth[node], self.chain[node] = (
+                    self._fold(wanted.astype(np.float32)),
+                    self._fold(got),
+                )
+        for p in self.graph.of_kind("readout"):  # last: what leads nowhere is tied to it
             self._check(p, self._heard(READOUT, self.truth), exact, counts)
             values[p.name][:] = replay(p, self._heard(READOUT, self.chain))[0]
 
@@ -168,6 +191,9 @@ class _Chunk:
         """Hold the exported sums to the reference's values, and count roundings and borders."""
         out, rounded, borders = replay(p, clean)
         if (out != exact[p.name]).any():
-            raise GraphError("the NIR graph does not give this population its synaptic sums", where=p.name,
-                             fix="report this with the bundle")
+            raise GraphError(
+                "the NIR graph does not give this population its synaptic sums",
+                where=p.name,
+                fix="report this with the bundle",
+            )
         counts[p.name][1:] += (rounded, borders)

@@ -1,8 +1,10 @@
 """Bundle -> a directory with two ONNX models that give the same spikes, bit for bit.
 
     DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
-    DIR/onnx/model.seq.onnx                                   whole samples [S, T, *shape], from state zero
-    DIR/onnx/model.step.onnx                                  one step, states in and out: for streaming
+    DIR/onnx/model.seq.onnx                                   whole samples [S, T, *shape], from
+                                                              state zero
+    DIR/onnx/model.step.onnx                                  one step, states in and out: for
+                                                              streaming
     DIR/README.txt                                            names, and how to run them
 
 How a graph becomes ONNX, and why it is exact: `scmrl.onnx_graph`.
@@ -55,8 +57,10 @@ def export(bundle: Bundle, path: Path) -> dict:
     with whole_directory(path, "onnx") as directory:
         bundle.write(directory)
         metadata = onnx_graph.metadata(bundle, directory)
-        models = {"model.seq.onnx": onnx_graph.sequence_model(bundle.graph, metadata),
-                  "model.step.onnx": onnx_graph.step_model(bundle.graph, metadata)}
+        models = {
+            "model.seq.onnx": onnx_graph.sequence_model(bundle.graph, metadata),
+            "model.step.onnx": onnx_graph.step_model(bundle.graph, metadata),
+        }
         (directory / "onnx").mkdir()
         for name, data in models.items():
             (directory / "onnx" / name).write_bytes(data)
@@ -65,12 +69,18 @@ def export(bundle: Bundle, path: Path) -> dict:
 
 
 def readme(graph: Graph) -> str:
-    return README.format(opset=onnx_graph.OPSET, ir=onnx_graph.IR, install=onnx_graph.ONNX_INSTALL,
-                         steps=graph.steps, takes=", ".join(onnx_graph.given(graph)))
+    return README.format(
+        opset=onnx_graph.OPSET,
+        ir=onnx_graph.IR,
+        install=onnx_graph.ONNX_INSTALL,
+        steps=graph.steps,
+        takes=", ".join(onnx_graph.given(graph)),
+    )
 
 
 def summary(graph: Graph, sizes: dict[str, int]) -> dict:
-    """What was exported, for reports: sizes in bytes, every population with its label and its largest sum.
+    """What was exported, for reports: sizes in bytes, every population with its label and its
+    largest sum.
 
     `worst_activation` below `exact_below` is why float32 sums are exact integers.
     """
@@ -84,7 +94,15 @@ def summary(graph: Graph, sizes: dict[str, int]) -> dict:
         "inputs": list(onnx_graph.given(graph)),
         "outputs": list(onnx_graph.values(graph)),
         "exact_below": ACTIVATION_LIMIT,
-        "populations": [{
-            "name": p.name, "label": "exact", "kind": p.kind, "neurons": p.neurons,
-            "worst_activation": graph.worst_activation(p.name)} for p in graph.order() if p.kind != "input"],
+        "populations": [
+            {
+                "name": p.name,
+                "label": "exact",
+                "kind": p.kind,
+                "neurons": p.neurons,
+                "worst_activation": graph.worst_activation(p.name),
+            }
+            for p in graph.order()
+            if p.kind != "input"
+        ],
     }

@@ -1,4 +1,5 @@
-"""Datasets of spoken and written symbols, tasks on them, their corruption, and the front-end that makes them spikes.
+"""Datasets of spoken and written symbols, tasks on them, their corruption, and the front-end that
+makes them spikes.
 
     pairs = load("digits-av", split="train")
     front_end = FrontEnd.fit(pairs)
@@ -33,17 +34,20 @@ DATASETS = {
 STEPS_MOST = 4096
 
 
-def load(name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0,
-         steps: int = 4) -> Pairs:
-    """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which image, `steps` into
-    how many frames an event recording is cut.
+def load(
+    name: str, *, split: str, data_dir: str | Path | None = None, seed: int = 0, steps: int = 4
+) -> Pairs:
+    """The `split` ("train" or "test") of a dataset; `seed` decides which recording goes with which
+    image, `steps` into how many frames an event recording is cut.
 
-    Raises UsageError for an unknown name or split, or steps out of range, DataError for data that are missing or
-    damaged.
+    Raises UsageError for an unknown name or split, or steps out of range, DataError for data that
+    are missing or damaged.
     """
     if name not in DATASETS:
         raise UsageError("unknown dataset", value=name, fix=nearest(name, DATASETS))
     if not 1 <= steps <= STEPS_MOST:
-        raise UsageError("a recording is cut into steps", where="steps", limit=f"1 to {STEPS_MOST}", value=steps)
+        raise UsageError(
+            "a recording is cut into steps", where="steps", limit=f"1 to {STEPS_MOST}", value=steps
+        )
     module, attribute = DATASETS[name].split(":")
     return getattr(import_module(module), attribute)(split, data_dir, seed, steps)

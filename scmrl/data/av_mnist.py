@@ -1,10 +1,12 @@
-"""av-mnist: human recordings of the Free Spoken Digit Dataset, each with MNIST images of the same digit.
+"""av-mnist: human recordings of the Free Spoken Digit Dataset, each with MNIST images of the same
+digit.
 
     data_dir/fsdd/recordings/{digit}_{speaker}_{take}.wav       takes 0-4 test, 5 and later train
     data_dir/mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
 
-Recordings go in the order of (digit, speaker, take); images are drawn without replacement per digit, those of
-the train split from MNIST's training set, those of the test split from its test set.
+Recordings go in the order of (digit, speaker, take); images are drawn without replacement per
+digit, those of the train split from MNIST's training set, those of the test split from its test
+set.
 """
 
 from __future__ import annotations
@@ -30,13 +32,19 @@ RECORDING = re.compile(r"([0-9])_([^_]+)_([0-9]+)")
 FAULTS_SHOWN = 10
 
 
-def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0,
-         images_per_recording: int | None = None) -> Pairs:
-    """All recordings of a split, each paired with `images_per_recording` images (by default 1 train, 5 test);
-    still frames, so `steps` does not matter.
+def load(
+    split: str,
+    data_dir: str | Path | None,
+    seed: int = 0,
+    steps: int = 0,
+    images_per_recording: int | None = None,
+) -> Pairs:
+    """All recordings of a split, each paired with `images_per_recording` images (by default 1
+    train, 5 test); still frames, so `steps` does not matter.
 
-    Raises DataError that names the files that are missing, corrupt or truncated (the first ten, and how many)
-    or the digit with too few images; UsageError for an unknown split, a negative seed or no images.
+    Raises DataError that names the files that are missing, corrupt or truncated (the first ten, and
+    how many) or the digit with too few images; UsageError for an unknown split, a negative seed or
+    no images.
     """
     random = stream(seed, split)
     repeats = IMAGES_PER_RECORDING[split] if images_per_recording is None else images_per_recording
@@ -50,15 +58,25 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0,
     speech = np.repeat(np.arange(len(spoken)), repeats)
     label = spoken[speech]
     drawn = draw(written, np.bincount(label, minlength=CLASSES), random)
-    return Pairs(waveform=waveform[speech], image=image[drawn].astype(np.float32) / 255, label=label,
-                 row=np.arange(len(label)), split=split, name=NAME, classes=CLASSES)
+    return Pairs(
+        waveform=waveform[speech],
+        image=image[drawn].astype(np.float32) / 255,
+        label=label,
+        row=np.arange(len(label)),
+        split=split,
+        name=NAME,
+        classes=CLASSES,
+    )
 
 
 def folder_of(data_dir: str | Path | None, name: str, holds: str) -> Path:
     """The folder of a dataset's recordings, or DataError where none is given."""
     if data_dir is None:
-        raise DataError(f"{name} reads recordings from a folder", where="data_dir",
-                        fix=f"pass the folder that holds {holds}")
+        raise DataError(
+            f"{name} reads recordings from a folder",
+            where="data_dir",
+            fix=f"pass the folder that holds {holds}",
+        )
     return Path(data_dir)
 
 
@@ -71,7 +89,9 @@ def refuse(faults: list[str], folder: Path) -> None:
 
 
 def recordings(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The takes of a split: float32 [S, 8000] and int64 [S], sorted; what is wrong goes to `faults`."""
+    """The takes of a split: float32 [S, 8000] and int64 [S], sorted; what is wrong goes to
+    `faults`.
+    """
     folder = data_dir / "fsdd" / "recordings"
     takes = []
     for path in sorted(folder.glob("*.wav")):
@@ -92,7 +112,10 @@ def recordings(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarra
 def images(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """MNIST's half for a split: uint8 [N, 28, 28] and uint8 [N]; what is wrong goes to `faults`."""
     stem = data_dir / "mnist" / MNIST_FILES[split]
-    image_path, label_path = Path(f"{stem}-images-idx3-ubyte.gz"), Path(f"{stem}-labels-idx1-ubyte.gz")
+    image_path, label_path = (
+        Path(f"{stem}-images-idx3-ubyte.gz"),
+        Path(f"{stem}-labels-idx1-ubyte.gz"),
+    )
     image = _gather(partial(read_idx, axes=3), image_path, faults)
     label = _gather(partial(read_idx, axes=1), label_path, faults)
     if image is not None and image.shape[1:] != (SIDE, SIDE):
@@ -110,8 +133,12 @@ def draw(label: np.ndarray, wanted: np.ndarray, random: np.random.Generator) -> 
     for digit, count in enumerate(wanted):
         rows = np.flatnonzero(label == digit)
         if len(rows) < count:
-            raise DataError(f"too few MNIST images of {digit}", limit=f"{count} needed", value=len(rows),
-                            fix="use fewer images per recording")
+            raise DataError(
+                f"too few MNIST images of {digit}",
+                limit=f"{count} needed",
+                value=len(rows),
+                fix="use fewer images per recording",
+            )
         drawn.append(random.choice(rows, count, replace=False))
     return np.concatenate(drawn)
 
@@ -119,7 +146,9 @@ def draw(label: np.ndarray, wanted: np.ndarray, random: np.random.Generator) -> 
 def _one_second(path: Path) -> np.ndarray:
     samples, rate = read_sound(path)
     if rate != SAMPLE_RATE:
-        raise DataError("wrong sample rate", where=path, limit=f"{SAMPLE_RATE} Hz", value=f"{rate} Hz")
+        raise DataError(
+            "wrong sample rate", where=path, limit=f"{SAMPLE_RATE} Hz", value=f"{rate} Hz"
+        )
     return unit_window(samples, where=path)
 
 

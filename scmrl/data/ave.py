@@ -1,14 +1,21 @@
-"""ave: 28 kinds of audio-visual events in 4,143 ten-second clips (Tian et al. 2018, arXiv 1803.08842).
+"""ave: 28 kinds of audio-visual events in 4,143 ten-second clips (Tian et al. 2018, arXiv
+1803.08842).
 
-    data_dir/AVE_Dataset/{trainSet,valSet,testSet}.txt          lines Category&VideoID&Quality&StartTime&EndTime
+    data_dir/AVE_Dataset/{trainSet,valSet,testSet}.txt          lines
+                                                                Category&VideoID&Quality&StartTime&EndTime
     data_dir/AVE_Dataset/audio/VideoID.wav                      the sound of AVE/VideoID.mp4
-    data_dir/AVE_Dataset/visual/VideoID.jpg                     one frame of it, from within the event
+    data_dir/AVE_Dataset/visual/VideoID.jpg                     one frame of it, from within the
+                                                                event
 
-The published archive holds videos; sound and frame are taken from each beforehand, in any rate and size, for example
+The published archive holds videos; sound and frame are taken from each beforehand, in any rate and
+size, for example
     ffmpeg -i AVE/ID.mp4 -vn audio/ID.wav        ffmpeg -ss SECONDS -i AVE/ID.mp4 -frames:v 1 visual/ID.jpg
-with SECONDS the middle of its event. audio is a spectrogram [1, 128, 128], visual an RGB frame [3, 128, 128] (see
-`encoders`). Split: trainSet and valSet train (the feed holds its own validation out of them), testSet tests. Rows of
-one video are one group. The label is the row's category; the published task, to find the event in time, is another.
+with SECONDS the middle of its event. audio is a spectrogram [1, 128, 128], visual an RGB frame [3,
+128, 128] (see
+`encoders`). Split: trainSet and valSet train (the feed holds its own validation out of them),
+testSet tests. Rows of
+one video are one group. The label is the row's category; the published task, to find the event in
+time, is another.
 """
 
 from __future__ import annotations
@@ -30,7 +37,10 @@ LISTS = {"train": ("trainSet.txt", "valSet.txt"), "test": ("testSet.txt",)}
 PUBLISHED = {"trainSet.txt": 3339, "valSet.txt": 402, "testSet.txt": 402}
 HEADER = "Category&VideoID&Quality&StartTime&EndTime"
 SECONDS = 10
-HOLDS = "AVE_Dataset/{trainSet,valSet,testSet}.txt, AVE_Dataset/audio/*.wav and AVE_Dataset/visual/*.jpg"
+HOLDS = (
+    "AVE_Dataset/{trainSet,valSet,testSet}.txt, AVE_Dataset/audio/*.wav and"
+    " AVE_Dataset/visual/*.jpg"
+)
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0) -> Pairs:
@@ -41,25 +51,40 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
     categories = sorted({category for rows in lists.values() for category, _ in rows})
     counted(len(categories), CLASSES, "categories", folder, faults)
     rows = [row for file in LISTS[split] for row in lists[file]]
-    sounds, frames = files(folder / "audio", ".wav", faults), files(folder / "visual", ".jpg", faults)
+    sounds, frames = (
+        files(folder / "audio", ".wav", faults),
+        files(folder / "visual", ".jpg", faults),
+    )
     videos = list(dict.fromkeys(video for _, video in rows))
     for there, kind in ((sounds, "audio/VideoID.wav"), (frames, "visual/VideoID.jpg")):
         absent = [video for video in videos if video not in there]
         if absent:
-            faults.append(f"{folder}: {len(absent)} of {len(videos)} {kind} of the {split} list are missing: "
-                          f"{some(absent)}{_unprepared(folder)}")
+            faults.append(
+                f"{folder}: {len(absent)} of {len(videos)} {kind} of the {split} list are missing: "
+                f"{some(absent)}{_unprepared(folder)}"
+            )
     refuse(faults, folder)
     audio = encode_all(spectrogram, [sounds[video] for video in videos], faults)
     visual = encode_all(rgb, [frames[video] for video in videos], faults)
     refuse(faults, folder)
     at = np.array([videos.index(video) for _, video in rows], np.int64)
-    return Pairs(label=np.array([categories.index(category) for category, _ in rows], np.int64),
-                 row=np.arange(len(rows)), split=split, name=NAME, classes=CLASSES, group=at,
-                 framed={"audio": audio[at], "visual": visual[at]})
+    return Pairs(
+        label=np.array([categories.index(category) for category, _ in rows], np.int64),
+        row=np.arange(len(rows)),
+        split=split,
+        name=NAME,
+        classes=CLASSES,
+        group=at,
+        framed={"audio": audio[at], "visual": visual[at]},
+    )
 
 
 def _unprepared(folder: Path) -> str:
-    return " (AVE/*.mp4 are there: take the sound and a frame from each)" if any(folder.glob("AVE/*.mp4")) else ""
+    return (
+        " (AVE/*.mp4 are there: take the sound and a frame from each)"
+        if any(folder.glob("AVE/*.mp4"))
+        else ""
+    )
 
 
 def _rows(path: Path, faults: list[str]) -> list[tuple[str, str]]:

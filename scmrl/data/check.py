@@ -1,4 +1,6 @@
-"""`scmrl data check`: what of a dataset is there, what is missing or damaged, and what its samples look like."""
+"""`scmrl data check`: what of a dataset is there, what is missing or damaged, and what its samples
+look like.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,17 @@ from ..targets import check_ending
 from . import load
 from .pairs import SPLITS, Pairs
 
-COLUMNS = 6             # samples in the picture
+COLUMNS = 6  # samples in the picture
 
 
 @dataclass(frozen=True)
 class Modality:
-    """One modality of a split. shape: of a sample; density: part of its values that is not zero (events: spikes)."""
+    """One modality of a split. shape: of a sample; density: part of its values that is not zero
+    (events: spikes).
+    """
 
     name: str
-    kind: str           # waveform, image, frames, events
+    kind: str  # waveform, image, frames, events
     shape: tuple[int, ...]
     dtype: str
     low: float
@@ -60,19 +64,39 @@ class DataReport(Report):
         return tuple(split.fault for split in self.splits if split.fault)
 
     def headline(self) -> dict[str, str]:
-        return {"found": "; ".join(f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
-                                   for s in self.splits),
-                "dataset": self.dataset, "folder": self.data_dir or (
-                    "not given (--data-dir)" if self.faults else "none needed: embedded"),
-                **{f"{s.name} fault": s.fault for s in self.splits if s.fault}}
+        return {
+            "found": "; ".join(
+                f"{s.name} {'damaged or incomplete' if s.fault else figure(s.samples)}"
+                for s in self.splits
+            ),
+            "dataset": self.dataset,
+            "folder": self.data_dir
+            or ("not given (--data-dir)" if self.faults else "none needed: embedded"),
+            **{f"{s.name} fault": s.fault for s in self.splits if s.fault},
+        }
 
     def details(self) -> Iterator[object]:
         whole = [split for split in self.splits if not split.fault]
         for split in whole:
-            yield {f"{split.name} classes": ", ".join(map(figure, split.classes)),
-                   f"{split.name} groups": figure(split.groups), f"{split.name} read in": f"{split.seconds:.1f} s"}
-        cells = [(s.name, m.name, m.kind, " x ".join(map(str, m.shape)), m.dtype, figure(m.low), figure(m.high),
-                  f"{100 * m.density:.1f} %") for s in whole for m in s.modalities]
+            yield {
+                f"{split.name} classes": ", ".join(map(figure, split.classes)),
+                f"{split.name} groups": figure(split.groups),
+                f"{split.name} read in": f"{split.seconds:.1f} s",
+            }
+        cells = [
+            (
+                s.name,
+                m.name,
+                m.kind,
+                " x ".join(map(str, m.shape)),
+                m.dtype,
+                figure(m.low),
+                figure(m.high),
+                f"{100 * m.density:.1f} %",
+            )
+            for s in whole
+            for m in s.modalities
+        ]
         if cells:
             heads = ("split", "modality", "kind", "sample", "type", "lowest", "highest", "not zero")
             yield table(heads, cells, words=heads[:5])
@@ -81,9 +105,11 @@ class DataReport(Report):
 
 
 def check(name: str, data_dir: str | Path | None, picture: Path | None = None) -> DataReport:
-    """Read both splits of a dataset and describe them; what cannot be read is a fault of its split, not an error.
+    """Read both splits of a dataset and describe them; what cannot be read is a fault of its split,
+    not an error.
 
-    Raises UsageError for an unknown dataset, MissingDependency where a library that reads it is absent.
+    Raises UsageError for an unknown dataset, MissingDependency where a library that reads it is
+    absent.
     """
     splits, shown = [], None
     for split in SPLITS:
@@ -102,22 +128,36 @@ def check(name: str, data_dir: str | Path | None, picture: Path | None = None) -
 
 
 def _described(pairs: Pairs, seconds: float) -> Split:
-    return Split(pairs.split, len(pairs), len(np.unique(pairs.group)),
-                 tuple(np.bincount(pairs.label, minlength=pairs.classes).tolist()),
-                 tuple(_modality(kind, name, x) for kind, name, x in _arrays(pairs)), seconds)
+    return Split(
+        pairs.split,
+        len(pairs),
+        len(np.unique(pairs.group)),
+        tuple(np.bincount(pairs.label, minlength=pairs.classes).tolist()),
+        tuple(_modality(kind, name, x) for kind, name, x in _arrays(pairs)),
+        seconds,
+    )
 
 
 def _modality(kind: str, name: str, x: np.ndarray) -> Modality:
-    return Modality(name, kind, x.shape[1:], str(x.dtype), float(x.min()), float(x.max()),
-                    np.count_nonzero(x) / max(x.size, 1))
+    return Modality(
+        name,
+        kind,
+        x.shape[1:],
+        str(x.dtype),
+        float(x.min()),
+        float(x.max()),
+        np.count_nonzero(x) / max(x.size, 1),
+    )
 
 
 def _arrays(pairs: Pairs) -> list[tuple[str, str, np.ndarray]]:
     """(kind, modality, array) of everything the rows hold."""
     single = [("waveform", "audio", pairs.waveform), ("image", "visual", pairs.image)]
-    return ([entry for entry in single if entry[2] is not None]
-            + [("frames", name, x) for name, x in pairs.framed.items()]
-            + [("events", name, x) for name, x in pairs.recorded.items()])
+    return (
+        [entry for entry in single if entry[2] is not None]
+        + [("frames", name, x) for name, x in pairs.framed.items()]
+        + [("events", name, x) for name, x in pairs.recorded.items()]
+    )
 
 
 def _examples(label: np.ndarray) -> np.ndarray:
@@ -134,11 +174,17 @@ def draw(pairs: Pairs, path: Path) -> None:
     except ModuleNotFoundError:
         raise MissingDependency("matplotlib", enables="pictures") from None
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "scmrl"       # the same picture for the same samples
+    matplotlib.rcParams["svg.hashsalt"] = "scmrl"  # the same picture for the same samples
     from matplotlib import pyplot
+
     arrays = _arrays(pairs)
-    figure_, grid = pyplot.subplots(len(arrays), len(pairs), squeeze=False, layout="constrained",
-                                    figsize=(1.6 * len(pairs) + 0.6, 1.7 * len(arrays)))
+    figure_, grid = pyplot.subplots(
+        len(arrays),
+        len(pairs),
+        squeeze=False,
+        layout="constrained",
+        figsize=(1.6 * len(pairs) + 0.6, 1.7 * len(arrays)),
+    )
     for (kind, name, x), row in zip(arrays, grid):
         for sample, label, axes in zip(x, pairs.label, row):
             _draw_sample(kind, sample, axes)
@@ -153,7 +199,7 @@ def _draw_sample(kind: str, x: np.ndarray, axes) -> None:
         axes.plot(x, linewidth=0.4, color="#22303c")
     elif kind == "image":
         axes.imshow(x, cmap="gray", vmin=0, vmax=1)
-    elif kind == "events":              # how often each pixel fired, over all steps and polarities
+    elif kind == "events":  # how often each pixel fired, over all steps and polarities
         axes.imshow(x.sum((0, 1)), cmap="gray")
     elif len(x) == 3:
         axes.imshow(x.transpose(1, 2, 0))

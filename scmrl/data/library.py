@@ -12,5 +12,5 @@ def library(module: str, package: str, enables: str) -> ModuleType:
     """The imported `module` of `package`, or MissingDependency that says what it `enables`."""
     try:
         return import_module(module)
-    except (ImportError, OSError):                      # OSError: the C library behind it is not there
+    except (ImportError, OSError):  # OSError: the C library behind it is not there
         raise MissingDependency(package, enables=enables) from None

@@ -1,19 +1,24 @@
-"""mnistdvs-ntidigits: digits filmed by an event camera, and spoken digits through a silicon cochlea. Spikes only.
+"""mnistdvs-ntidigits: digits filmed by an event camera, and spoken digits through a silicon
+cochlea. Spikes only.
 
-    data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat      1,000 recordings of each digit (zips unpacked)
+    data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat      1,000 recordings of each
+                                                                        digit (zips unpacked)
     data_dir/DVS/**/n-tidigits.hdf5                                     {train,test}_{labels,addresses,timestamps}
 
-    visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the middle 28 of 128 pixels,
+    visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the
+            middle 28 of 128 pixels,
                                    upright; polarity 1 became brighter
-    audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 channels as 8x8, pixels repeated
+    audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 channels as 8x8, pixels
+            repeated
 
-As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's train and test parts
-are repeated or cut to 500 of each digit; both are paired by position. Unlike there, 'o' is zero and 'z' is left out. The
-shuffle is drawn from a fixed stream, so the split is the same everywhere. A step is a T-th of each recording's own
-duration. The published size, 28, cuts off some 10 % of the events at this scale (19 % in the worst step); 34 pixels
-would lose 4.6 %.
-Camera: Serrano-Gotarredona and Linares-Barranco 2015, 10.3389/fnins.2015.00481; cochlea: Anumula et al. 2018,
-10.3389/fnins.2018.00023. Published frames hold counts and are resized bilinearly; the network here takes spikes.
+As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's
+train and test parts are repeated or cut to 500 of each digit; both are paired by position. Unlike
+there, 'o' is zero and 'z' is left out. The shuffle is drawn from a fixed stream, so the split is
+the same everywhere. A step is a T-th of each recording's own duration. The published size, 28, cuts
+off some 10 % of the events at this scale (19 % in the worst step); 34 pixels would lose 4.6 %.
+Camera: Serrano-Gotarredona and Linares-Barranco 2015, 10.3389/fnins.2015.00481; cochlea: Anumula et
+al. 2018, 10.3389/fnins.2018.00023. Published frames hold counts and are resized bilinearly; the
+network here takes spikes.
 """
 
 from __future__ import annotations
@@ -24,8 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..reading import regular
 from ..progress import each
+from ..reading import regular
 from .aedat import SENSOR_SIDE, read_aedat
 from .av_mnist import refuse
 from .folders import root_of, some
@@ -34,11 +39,11 @@ from .pairs import Pairs, stream
 
 NAME = "mnistdvs-ntidigits"
 CLASSES = 10
-SIDE = 28               # pixels
+SIDE = 28  # pixels
 CHANNELS = 64
-SPIKES = 1 << 20        # of a spoken recording at most
-LABELS = 1 << 17        # of a part at most
-RECORDED = 1000         # camera recordings of a digit at one scale
+SPIKES = 1 << 20  # of a spoken recording at most
+LABELS = 1 << 17  # of a part at most
+RECORDED = 1000  # camera recordings of a digit at one scale
 PER_SPLIT = 500
 SCALE = "04"
 FILMED = re.compile(rf"mnist_(\d)_scale{SCALE}_(\d+)")
@@ -52,13 +57,15 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 16
     stream(seed, split)
     folder, faults = root_of(data_dir, NAME, "DVS", HOLDS), []
     filmed = _filmed(folder / "MNIST_DVS", faults)
-    cochlea_file = min(folder.rglob(COCHLEA_FILE), default=folder / COCHLEA_FILE)   # tonic makes a folder for it
+    cochlea_file = min(
+        folder.rglob(COCHLEA_FILE), default=folder / COCHLEA_FILE
+    )  # tonic makes a folder for it
     spoken = _spoken(cochlea_file, split, steps, faults)
     refuse(faults, folder)
     seen, heard, labels, groups = [], [], [], []
     for digit in range(CLASSES):
         shuffled = np.random.default_rng((0, digit)).permutation(len(filmed[digit]))
-        half = shuffled[:PER_SPLIT] if split == "train" else shuffled[PER_SPLIT:2 * PER_SPLIT]
+        half = shuffled[:PER_SPLIT] if split == "train" else shuffled[PER_SPLIT : 2 * PER_SPLIT]
         takes = np.arange(len(half)) % len(spoken[digit])
         for row, take in each([*zip(half, takes)], f"reading {split} recordings of {digit}"):
             try:
@@ -69,8 +76,15 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 16
             groups.append(digit * RECORDED + take)
         labels += [digit] * len(half)
     refuse(faults, folder)
-    return Pairs(label=np.array(labels, np.int64), row=np.arange(len(labels)), split=split, name=NAME, classes=CLASSES,
-                 group=np.array(groups, np.int64), recorded={"audio": np.array(heard), "visual": np.array(seen)})
+    return Pairs(
+        label=np.array(labels, np.int64),
+        row=np.arange(len(labels)),
+        split=split,
+        name=NAME,
+        classes=CLASSES,
+        group=np.array(groups, np.int64),
+        recorded={"audio": np.array(heard), "visual": np.array(seen)},
+    )
 
 
 def camera_frames(events: np.ndarray, steps: int) -> np.ndarray:
@@ -108,18 +122,26 @@ def _filmed(folder: Path, faults: list[str]) -> dict[int, list[Path]]:
             continue
         there, number = found[int(match[1])], int(match[2])
         if number in there:
-            faults.append(f"{path}: {there[number].relative_to(folder)} is the same recording; keep one of them")
+            faults.append(
+                f"{path}: {there[number].relative_to(folder)} is the same recording; keep one of"
+                " them"
+            )
         there[number] = path
     zipped = sorted(path.name for path in folder.rglob("*.zip"))
     for digit, there in found.items():
         if len(there) != RECORDED:
             hint = f" (not unpacked: {some(zipped)})" if zipped else ""
-            faults.append(f"{folder}: {len(there)} recordings mnist_{digit}_scale{SCALE}_*.aedat of {RECORDED}{hint}")
+            faults.append(
+                f"{folder}: {len(there)} recordings mnist_{digit}_scale{SCALE}_*.aedat of"
+                f" {RECORDED}{hint}"
+            )
     return {digit: [there[number] for number in sorted(there)] for digit, there in found.items()}
 
 
 def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, list[np.ndarray]]:
-    """Frames of every single-digit recording of a part, by digit in the file's order, at most 500 of each."""
+    """Frames of every single-digit recording of a part, by digit in the file's order, at most 500
+    of each.
+    """
     h5py = library("h5py", "h5py", enables="N-TIDIGITS")
     if not path.is_file():
         faults.append(f"{path}: no such file")
@@ -134,8 +156,16 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
                 frames = _recording(file, split, name, steps, path, faults)
                 if frames is not None:
                     spoken[SPOKEN.index(word)].append(frames)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:   # what h5py makes of damaged bytes
-        faults.append(f"{path}: damaged or truncated HDF5 file ({' '.join(str(error).split())[:80]})")
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as error:  # what h5py makes of damaged bytes
+        faults.append(
+            f"{path}: damaged or truncated HDF5 file ({' '.join(str(error).split())[:80]})"
+        )
         return {}
     silent = [SPOKEN[digit] for digit, takes in spoken.items() if not takes]
     if silent and not faults:
@@ -145,7 +175,11 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
 
 def _names(file, split: str, path: Path, faults: list[str]) -> list[str]:
     """The recordings of a part: gender-speaker-take-word."""
-    absent = [key for kind in ("labels", "addresses", "timestamps") if (key := f"{split}_{kind}") not in file]
+    absent = [
+        key
+        for kind in ("labels", "addresses", "timestamps")
+        if (key := f"{split}_{kind}") not in file
+    ]
     if absent:
         faults.append(f"{path}: no {', '.join(absent)}")
         return []
@@ -153,21 +187,35 @@ def _names(file, split: str, path: Path, faults: list[str]) -> list[str]:
     if len(getattr(labels, "shape", ())) != 1 or labels.size > LABELS:
         faults.append(f"{path}: {split}_labels is not a list of at most {LABELS} names")
         return []
-    return [label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label) for label in labels[()]]
+    return [
+        label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
+        for label in labels[()]
+    ]
 
 
-def _recording(file, split: str, name: str, steps: int, path: Path, faults: list[str]) -> np.ndarray | None:
+def _recording(
+    file, split: str, name: str, steps: int, path: Path, faults: list[str]
+) -> np.ndarray | None:
     parts = [file.get(f"{split}_{kind}/{name}") for kind in ("addresses", "timestamps")]
     if None in parts:
         faults.append(f"{path}: {name} is in {split}_labels but has no addresses or timestamps")
         return None
-    if any(len(getattr(part, "shape", ())) != 1 or part.size > SPIKES or part.dtype.kind not in "iuf"
-           for part in parts):
+    if any(
+        len(getattr(part, "shape", ())) != 1 or part.size > SPIKES or part.dtype.kind not in "iuf"
+        for part in parts
+    ):
         faults.append(f"{path}: {name} is not a list of at most {SPIKES} spikes")
         return None
     channels, times = np.asarray(parts[0]), np.asarray(parts[1], np.float64)
-    if not len(times) or len(times) != len(channels) or not 0 <= channels.min() <= channels.max() < CHANNELS:
-        faults.append(f"{path}: {name} has {len(channels)} addresses, {len(times)} timestamps, or a channel past 63")
+    if (
+        not len(times)
+        or len(times) != len(channels)
+        or not 0 <= channels.min() <= channels.max() < CHANNELS
+    ):
+        faults.append(
+            f"{path}: {name} has {len(channels)} addresses, {len(times)} timestamps, or a channel"
+            " past 63"
+        )
         return None
     if not np.isfinite(times).all():
         faults.append(f"{path}: {name} has a timestamp that is not finite")

@@ -1,6 +1,6 @@
 """The N-MNIST half of a dataset: event-camera recordings of a split, by digit.
 
-    data_dir/nmnist/{id}.bs2, train1K.txt, test100.txt              columns: sample, class
+data_dir/nmnist/{id}.bs2, train1K.txt, test100.txt              columns: sample, class
 """
 
 from __future__ import annotations
@@ -10,25 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..reading import LIST_BYTES, read_text
 from ..progress import each
+from ..reading import LIST_BYTES, read_text
 from .events import frames, read_bs2
 
 INDEX = {"train": "train1K.txt", "test": "test100.txt"}
 DURATION_US = 300_000
-TEST_LEAST = 5                          # test recordings of a digit
+TEST_LEAST = 5  # test recordings of a digit
 
 
-def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Event counts uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are there.
+def recordings(
+    data_dir: Path, split: str, steps: int, faults: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Event counts uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are
+    there.
 
-    A damaged file goes to `faults`. The published set comes in parts: recordings that the index lists and the folder
-    lacks are left out. A digit with fewer than five test recordings takes the last of its training ones, which training
-    then does without.
+    A damaged file goes to `faults`. The published set comes in parts: recordings that the index
+    lists and the folder lacks are left out. A digit with fewer than five test recordings takes the
+    last of its training ones, which training then does without.
     """
     folder = Path(data_dir) / "nmnist"
-    there = {name: [row for row in _index(folder / file, faults) if (folder / f"{row[0]}.bs2").exists()]
-             for name, file in INDEX.items()}
+    there = {
+        name: [row for row in _index(folder / file, faults) if (folder / f"{row[0]}.bs2").exists()]
+        for name, file in INDEX.items()
+    }
     if not there[split] and not faults:
         faults.append(f"{folder}: no recording of {INDEX[split]} is there")
     there = _completed(there["train"], there["test"])
@@ -43,8 +48,12 @@ def recordings(data_dir: Path, split: str, steps: int, faults: list[str]) -> tup
     return np.array(made, np.uint8), np.array(kept, np.int64)
 
 
-def _completed(train: list[tuple[int, int]], test: list[tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
-    """Both splits, every digit with at least `TEST_LEAST` test recordings if there are that many to spare."""
+def _completed(
+    train: list[tuple[int, int]], test: list[tuple[int, int]]
+) -> dict[str, list[tuple[int, int]]]:
+    """Both splits, every digit with at least `TEST_LEAST` test recordings if there are that many to
+    spare.
+    """
     moved = []
     for digit in range(10):
         short = TEST_LEAST - sum(d == digit for _, d in test)

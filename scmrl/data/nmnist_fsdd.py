@@ -1,10 +1,12 @@
-"""nmnist-fsdd: spoken digits through a spiking cochlea, written digits through an event camera. Spikes only.
+"""nmnist-fsdd: spoken digits through a spiking cochlea, written digits through an event camera.
+Spikes only.
 
     audio    spikes [T, 1, 32, 32]   FSDD takes (5 and later train, 0-4 test), see `cochlea`
     visual   events [T, 2, 32, 32]   N-MNIST recordings, see `events`
 
-Every train take goes with one recording of the same digit, every test take with up to five. Rows with the same event
-recording are one group: validation shares neither takes nor event recordings with training.
+Every train take goes with one recording of the same digit, every test take with up to five. Rows
+with the same event recording are one group: validation shares neither takes nor event recordings
+with training.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ PER_TAKE = {"train": 1, "test": 5}
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 8) -> Pairs:
-    """Pairs of a split with frames of `steps`. Raises DataError naming what is missing or damaged."""
+    """Pairs of a split with frames of `steps`. Raises DataError naming what is missing or
+    damaged.
+    """
     random = stream(seed, split)
     folder = av_mnist.folder_of(data_dir, NAME, "fsdd/recordings/*.wav and nmnist/*.bs2")
     faults: list[str] = []
@@ -30,13 +34,25 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 8)
     written, digit = nmnist.recordings(folder, split, steps, faults)
     av_mnist.refuse(faults, folder)
     take, event = match(spoken, digit, PER_TAKE[split], random)
-    return Pairs(waveform=waveform[take], cochlea_steps=steps, recorded={"visual": written[event]}, label=spoken[take],
-                 row=np.arange(len(take)), group=event, split=split, name=NAME, classes=CLASSES)
+    return Pairs(
+        waveform=waveform[take],
+        cochlea_steps=steps,
+        recorded={"visual": written[event]},
+        label=spoken[take],
+        row=np.arange(len(take)),
+        group=event,
+        split=split,
+        name=NAME,
+        classes=CLASSES,
+    )
 
 
-def match(spoken: np.ndarray, digit: np.ndarray, per_take: int, random: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Rows (take, event recording) of the same digit: each take with `per_take` different recordings, or all there are;
-    every recording is used about equally often."""
+def match(
+    spoken: np.ndarray, digit: np.ndarray, per_take: int, random: np.random.Generator
+) -> tuple[np.ndarray, ...]:
+    """Rows (take, event recording) of the same digit: each take with `per_take` different
+    recordings, or all there are; every recording is used about equally often.
+    """
     takes, events = [], []
     for d in np.unique(spoken):
         rows, queue = np.flatnonzero(digit == d), []

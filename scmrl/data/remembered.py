@@ -9,16 +9,20 @@ from ..reading import read_toml
 
 
 def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> str | None:
-    """The remembered folder of a run, its bundle or an export in it; None where there is none, or where
-    another dataset is asked for. Raises DataError where the folder has gone."""
+    """The remembered folder of a run, its bundle or an export in it; None where there is none, or
+    where another dataset is asked for. Raises DataError where the folder has gone.
+    """
     if dataset is not None and dataset != trained_on:
         return None
     for place in (Path(model), Path(model).absolute().parent):
         found = _read(place / "config.toml").get("data_dir")
         if isinstance(found, str) and found:
             if not Path(found).is_dir():
-                raise DataError("the recordings that this was trained on are not there", where=quoted(found),
-                                fix="give --data-dir DIR, where they are now")
+                raise DataError(
+                    "the recordings that this was trained on are not there",
+                    where=quoted(found),
+                    fix="give --data-dir DIR, where they are now",
+                )
             return found
     return None
 
@@ -26,5 +30,5 @@ def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> s
 def _read(path: Path) -> dict:
     try:
         return read_toml(path)
-    except ScmrlError:                  # none there, or not ours
+    except ScmrlError:  # none there, or not ours
         return {}

@@ -1,14 +1,17 @@
-"""Recordings as samples: one reader (libsndfile, by way of soundfile) for every command and on every Python.
+"""Recordings as samples: one reader (libsndfile, by way of soundfile) for every command and on
+every Python.
 
-    WAV    PCM of 8, 16, 24 and 32 bits, float of 32 and 64, mu-law, A-law; WAVE_FORMAT_EXTENSIBLE; also RF64 and W64
+    WAV    PCM of 8, 16, 24 and 32 bits, float of 32 and 64, mu-law, A-law; WAVE_FORMAT_EXTENSIBLE;
+           also RF64 and W64
     FLAC
 
     x = pcm / 2^(bits - 1)      float as it is                  full scale is 1
     x[n] = mean of x_c[n] over the channels c
     another rate: band-limited resampling (soxr, high quality), only where it is asked for
 
-A WAV that was written to a pipe has no length in its header (0, or about 2^31 or 2^32): it is read to the file's end.
-A file that is shorter than its header says is refused, and so are samples that are not finite or far over full scale.
+A WAV that was written to a pipe has no length in its header (0, or about 2^31 or 2^32): it is read
+to the file's end. A file that is shorter than its header says is refused, and so are samples that
+are not finite or far over full scale.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ from ..errors import DataError
 from ..reading import check_bound, opened
 from .library import library
 
-RATES = range(1000, 384_001)        # Hz
-SECONDS, SAMPLES = 3600, 1 << 26    # what is read at most: an hour, and 25 minutes at 44.1 kHz
-BYTES, HELD_BYTES = 1 << 30, 256 << 20      # of a file, and of one that is held in memory
-SCALE = 16                          # times full scale: more is float on the scale of integers
-BLOCK = 1 << 16                     # frames decoded at once
-CHUNKS = 1000                       # chunks of a WAV that are looked at
-UNKNOWN = 0x7FFF0000                # lengths from here on, of which the file has less: none was known
+RATES = range(1000, 384_001)  # Hz
+SECONDS, SAMPLES = 3600, 1 << 26  # what is read at most: an hour, and 25 minutes at 44.1 kHz
+BYTES, HELD_BYTES = 1 << 30, 256 << 20  # of a file, and of one that is held in memory
+SCALE = 16  # times full scale: more is float on the scale of integers
+BLOCK = 1 << 16  # frames decoded at once
+CHUNKS = 1000  # chunks of a WAV that are looked at
+UNKNOWN = 0x7FFF0000  # lengths from here on, of which the file has less: none was known
 UNKNOWN_64 = 1 << 62
 CODINGS = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 CONVERT = "convert it to 16-bit PCM WAV"
@@ -40,8 +43,9 @@ CONVERT = "convert it to 16-bit PCM WAV"
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """Samples float32 [n], channels averaged, full scale 1, and the sample rate in Hz.
 
-    Raises DataError, naming the reason, for a file that is missing, of another kind, damaged, cut off, empty, longer
-    than is read, or of a rate outside 1 to 384 kHz; MissingDependency without soundfile.
+    Raises DataError, naming the reason, for a file that is missing, of another kind, damaged, cut
+    off, empty, longer than is read, or of a rate outside 1 to 384 kHz; MissingDependency without
+    soundfile.
     """
     soundfile = library("soundfile", "soundfile", enables="recordings")
     path = Path(path)
@@ -51,10 +55,14 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
             with soundfile.SoundFile(_whole(file, path)) as sound:
                 return _mono(sound, path), sound.samplerate
     except OSError as error:
-        raise DataError("cannot read the recording", where=path, value=error.strerror or error) from None
-    except soundfile.SoundFileError as error:           # libsndfile's own words
+        raise DataError(
+            "cannot read the recording", where=path, value=error.strerror or error
+        ) from None
+    except soundfile.SoundFileError as error:  # libsndfile's own words
         why = getattr(error, "error_string", "") or str(error)
-        raise DataError(f"not a recording that can be read: {why}", where=path, fix=CONVERT) from None
+        raise DataError(
+            f"not a recording that can be read: {why}", where=path, fix=CONVERT
+        ) from None
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
@@ -72,17 +80,26 @@ def _mono(sound, path: Path) -> np.ndarray:
     while done < len(out):
         block = sound.read(min(BLOCK, len(out) - done), dtype="float32", always_2d=True)
         if not len(block):
-            raise DataError("the recording is truncated", where=path, limit=f"{len(out)} samples",
-                            value=f"{done} samples")
-        with np.errstate(over="ignore", invalid="ignore"):      # refused below
+            raise DataError(
+                "the recording is truncated",
+                where=path,
+                limit=f"{len(out)} samples",
+                value=f"{done} samples",
+            )
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
             part = block.mean(axis=1, dtype=np.float32)
         most = np.abs(part).max()
         if not np.isfinite(most):
             raise DataError("a sample of the recording is not finite", where=path, fix=CONVERT)
         if most > SCALE:
-            raise DataError("samples are far over full scale", where=path, limit=SCALE, value=f"{most:.6g}",
-                            fix="scale float samples to -1..1")
-        out[done:done + len(block)] = part
+            raise DataError(
+                "samples are far over full scale",
+                where=path,
+                limit=SCALE,
+                value=f"{most:.6g}",
+                fix="scale float samples to -1..1",
+            )
+        out[done : done + len(block)] = part
         done += len(block)
     return out
 
@@ -91,17 +108,34 @@ def _check(sound, path: Path) -> None:
     """Before anything is allocated: what an open sound file says of itself."""
     rate = sound.samplerate
     if sound.subtype not in CODINGS:
-        raise DataError("unknown coding of samples", where=path, limit="PCM, float, mu-law or A-law",
-                        value=sound.subtype_info, fix=CONVERT)
+        raise DataError(
+            "unknown coding of samples",
+            where=path,
+            limit="PCM, float, mu-law or A-law",
+            value=sound.subtype_info,
+            fix=CONVERT,
+        )
     if rate not in RATES:
-        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz",
-                        limit=f"{RATES.start} to {RATES.stop - 1} Hz")
+        raise DataError(
+            "sample rate out of range",
+            where=path,
+            value=f"{rate} Hz",
+            limit=f"{RATES.start} to {RATES.stop - 1} Hz",
+        )
     if sound.frames == 0:
         raise DataError("the recording is empty", where=path)
     if sound.frames > UNKNOWN_64:
-        raise DataError("the header has no length", where=path, fix="write it to a file instead of a pipe")
-    check_bound("the recording is too long", -(-sound.frames // rate), min(SECONDS, SAMPLES // rate), where=path,
-                error=DataError, unit="s")
+        raise DataError(
+            "the header has no length", where=path, fix="write it to a file instead of a pipe"
+        )
+    check_bound(
+        "the recording is too long",
+        -(-sound.frames // rate),
+        min(SECONDS, SAMPLES // rate),
+        where=path,
+        error=DataError,
+        unit="s",
+    )
 
 
 def _check_name(file: BinaryIO, path: Path) -> None:
@@ -115,8 +149,9 @@ def _check_name(file: BinaryIO, path: Path) -> None:
 
 
 def _whole(file: BinaryIO, path: Path) -> int | io.BytesIO:
-    """What libsndfile opens: a descriptor of `file` for its own, or the bytes with the length of the samples put into
-    the header. DataError where the file has less than it says."""
+    """What libsndfile opens: a descriptor of `file` for its own, or the bytes with the length of
+    the samples put into the header. DataError where the file has less than it says.
+    """
     size, kind = os.fstat(file.fileno()).st_size, file.read(4)
     file.seek(0)
     if kind == b"riff":
@@ -125,17 +160,20 @@ def _whole(file: BinaryIO, path: Path) -> int | io.BytesIO:
     if kind not in (b"RIFF", b"RF64"):
         return _own(file)
     place, length, rest = _samples_at(file, size, path)
-    unknown = rest > 0 and (length == 0 or (length > rest and (length >= UNKNOWN_64 or
-                                                               UNKNOWN <= length < 1 << 32)))
+    unknown = rest > 0 and (
+        length == 0 or (length > rest and (length >= UNKNOWN_64 or UNKNOWN <= length < 1 << 32))
+    )
     if not unknown:
         _refuse_cut(length, rest, path)
         return _own(file)
-    check_bound("too large a file whose header has no length", size, HELD_BYTES, where=path, error=DataError)
+    check_bound(
+        "too large a file whose header has no length", size, HELD_BYTES, where=path, error=DataError
+    )
     content = bytearray(size)
     file.seek(0)
     file.readinto(content)
     content[:8] = b"RIFF" + struct.pack("<I", size - 8)
-    content[place - 4:place] = struct.pack("<I", rest)
+    content[place - 4 : place] = struct.pack("<I", rest)
     return io.BytesIO(content)
 
 
@@ -148,17 +186,23 @@ def _own(file: BinaryIO) -> int:
 
 def _refuse_cut(said: int, there: int, path: Path) -> None:
     if said > there:
-        raise DataError("the recording is truncated", where=path, limit=f"{said} bytes", value=f"{there} bytes")
+        raise DataError(
+            "the recording is truncated", where=path, limit=f"{said} bytes", value=f"{there} bytes"
+        )
 
 
 def _samples_at(file: BinaryIO, size: int, path: Path) -> tuple[int, int, int]:
-    """(where the samples of a RIFF begin, how many bytes they are by the header, bytes from there to the end).
+    """(where the samples of a RIFF begin, how many bytes they are by the header, bytes from there
+    to the end).
 
-    A length of 0 is one that was never filled in only where the RIFF does not end there: else the samples are none.
+    A length of 0 is one that was never filled in only where the RIFF does not end there: else the
+    samples are none.
     """
     kind, whole, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if form != b"WAVE":
-        raise DataError("not a WAV file: a RIFF of another kind", where=path, value=repr(form), fix=CONVERT)
+        raise DataError(
+            "not a WAV file: a RIFF of another kind", where=path, value=repr(form), fix=CONVERT
+        )
     place, odd, long = 12, b"", None
     for _ in range(CHUNKS):
         file.seek(place)
@@ -176,5 +220,11 @@ def _samples_at(file: BinaryIO, size: int, path: Path) -> tuple[int, int, int]:
             return place, length, 0 if ends else size - place
         odd = name if length % 2 and not odd else odd
         place += length + length % 2
-    lost = f"; the chunk {odd.decode('latin-1')!r} has an odd length: is its padding byte missing?" if odd else ""
-    raise DataError(f"not a WAV file: it has no samples (no chunk 'data'{lost})", where=path, fix=CONVERT)
+    lost = (
+        f"; the chunk {odd.decode('latin-1')!r} has an odd length: is its padding byte missing?"
+        if odd
+        else ""
+    )
+    raise DataError(
+        f"not a WAV file: it has no samples (no chunk 'data'{lost})", where=path, fix=CONVERT
+    )

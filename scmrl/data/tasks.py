@@ -1,11 +1,12 @@
-"""What is asked of a pair of digits: to name the one both show, or to relate two that are drawn independently.
+"""What is asked of a pair of digits: to name the one both show, or to relate two that are drawn
+independently.
 
     name             the digit                           10 classes, both modalities show it
     correspondence   do they agree?                      2 classes, half of the pairs do
     sum              first + second                      19 classes
 
-The first modality keeps its sample, all others take that of a partner row. A sum of two modalities' evidence cannot
-answer the last two: they need what one shows in the light of the other.
+The first modality keeps its sample, all others take that of a partner row. A sum of two modalities'
+evidence cannot answer the last two: they need what one shows in the light of the other.
 """
 
 from __future__ import annotations
@@ -31,17 +32,28 @@ def class_names(task: str, digits: int) -> tuple[str, ...]:
 
 
 def check_classes(task: str, pairs: Pairs, graph: Graph) -> None:
-    """DataError where a task on `pairs` has other classes than the readout of `graph`; UsageError for no task."""
+    """DataError where a task on `pairs` has other classes than the readout of `graph`; UsageError
+    for no task.
+    """
     check(task)
     classes = len(class_names(task, pairs.classes))
     neurons = graph.readout.neurons if graph.readout else 0
     if classes != neurons:
-        raise DataError("the dataset has other classes than the model", where=pairs.name, limit=f"{neurons} classes",
-                        value=classes, fix="give the dataset that the model was made for")
+        raise DataError(
+            "the dataset has other classes than the model",
+            where=pairs.name,
+            limit=f"{neurons} classes",
+            value=classes,
+            fix="give the dataset that the model was made for",
+        )
 
 
-def relate(task: str, digit: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(partner row of each sample, label of each sample), int64 [S], for digits [S] of the samples."""
+def relate(
+    task: str, digit: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(partner row of each sample, label of each sample), int64 [S], for digits [S] of the
+    samples.
+    """
     rows = np.arange(len(digit))
     if task == "name":
         return rows, digit
@@ -49,13 +61,18 @@ def relate(task: str, digit: np.ndarray, random: np.random.Generator) -> tuple[n
         partner = random.permutation(rows)
         return partner, digit + digit[partner]
     agree = random.random(len(digit)) < 0.5
-    partner = np.array([random.choice(rows[(digit == d) == same]) for d, same in zip(digit, agree)], np.int64)
+    partner = np.array(
+        [random.choice(rows[(digit == d) == same]) for d, same in zip(digit, agree)], np.int64
+    )
     return partner, agree.astype(np.int64)
 
 
-def pose(task: str, encoded: dict[str, np.ndarray], digit: np.ndarray,
-         random: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task on samples that show `digit` [S]."""
+def pose(
+    task: str, encoded: dict[str, np.ndarray], digit: np.ndarray, random: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task on samples that show
+    `digit` [S].
+    """
     partner, labels = relate(task, digit, random)
     first = next(iter(encoded))
     if task != "name":

@@ -1,10 +1,12 @@
-"""urbansound8k-av: ten kinds of street sound, each clip with a picture of its source (Guo et al. 2024).
+"""urbansound8k-av: ten kinds of street sound, each clip with a picture of its source (Guo et al.
+2024).
 
     data_dir/UrbanSound8K-AV/Dataset_v3_vision/CLASS/x.jpg      data_dir/UrbanSound8K-AV/Dataset_v3_sound/CLASS/x.wav
 
-The published split gives the first 70 % of every class to training, in the order in which the file system lists them.
-Here that order is the sorted one of the names, the same everywhere. Slices of one recording (the number before the
-first dash of an UrbanSound8K name) can be in both parts of it, as published; validation shares none with training.
+The published split gives the first 70 % of every class to training, in the order in which the file
+system lists them. Here that order is the sorted one of the names, the same everywhere. Slices of
+one recording (the number before the first dash of an UrbanSound8K name) can be in both parts of it,
+as published; validation shares none with training.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ HOLDS = f"UrbanSound8K-AV/{SOUND}/CLASS/*.wav and UrbanSound8K-AV/{VISION}/CLASS
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0) -> Pairs:
-    """The split by name. Raises DataError naming the classes and files that are missing or damaged."""
+    """The split by name. Raises DataError naming the classes and files that are missing or
+    damaged.
+    """
     stream(seed, split)
     folder, faults = root_of(data_dir, NAME, "UrbanSound8K-AV", HOLDS), []
     sounds, pictures, labels, recordings = [], [], [], []
@@ -43,9 +47,15 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
     refuse(faults, folder)
     audio, visual = encode_all(spectrogram, sounds, faults), encode_all(rgb, pictures, faults)
     refuse(faults, folder)
-    return Pairs(label=np.array(labels, np.int64), row=np.arange(len(labels)), split=split, name=NAME,
-                 classes=CLASSES, group=np.unique(recordings, return_inverse=True)[1],
-                 framed={"audio": audio, "visual": visual})
+    return Pairs(
+        label=np.array(labels, np.int64),
+        row=np.arange(len(labels)),
+        split=split,
+        name=NAME,
+        classes=CLASSES,
+        group=np.unique(recordings, return_inverse=True)[1],
+        framed={"audio": audio, "visual": visual},
+    )
 
 
 def part(stems: list[str], split: str) -> list[str]:
@@ -56,8 +66,14 @@ def part(stems: list[str], split: str) -> list[str]:
 
 def _kinds(folder: Path, faults: list[str]) -> list[str]:
     """The classes, sorted: folders of either half, of which there are ten, in both."""
-    halves = {half: {p.name for p in (folder / half).iterdir() if p.is_dir()} if (folder / half).is_dir() else set()
-              for half in (SOUND, VISION)}
+    halves = {
+        half: (
+            {p.name for p in (folder / half).iterdir() if p.is_dir()}
+            if (folder / half).is_dir()
+            else set()
+        )
+        for half in (SOUND, VISION)
+    }
     for half, there in halves.items():
         if not there:
             faults.append(f"{folder / half}: no class folders")

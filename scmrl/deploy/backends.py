@@ -1,7 +1,8 @@
 """What can run a graph: a name, and the class behind it, loaded on use. numpy only.
 
-To add a backend: write a subclass of `Backend` in a file of its own, import its library only when opened, and
-list it in `BACKENDS`. It is right when `tests/conformance` passes with its name added to the list there.
+To add a backend: write a subclass of `Backend` in a file of its own, import its library only when
+opened, and list it in `BACKENDS`. It is right when `tests/conformance` passes with its name added
+to the list there.
 """
 
 from __future__ import annotations
@@ -32,27 +33,31 @@ BACKENDS = {
     "spikingjelly": "scmrl.deploy.peers:SpikingJelly",
 }
 
-Progress = Callable[[int, int], None]           # (samples done, samples in all)
+Progress = Callable[[int, int], None]  # (samples done, samples in all)
 
 
 class Backend:
-    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None: unbounded).
+    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None:
+    unbounded).
 
-    An `exact` backend is held to the reference in every bit; one that simulates in float is only compared with it.
+    An `exact` backend is held to the reference in every bit; one that simulates in float is only
+    compared with it.
     """
 
     exact = True
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         if deadline_s is not None and not deadline_s > 0:
-            raise UsageError("a deadline must be positive", where="deadline_s", limit="> 0 s",
-                             value=deadline_s)
+            raise UsageError(
+                "a deadline must be positive", where="deadline_s", limit="> 0 s", value=deadline_s
+            )
         self.graph, self.deadline_s = graph, deadline_s
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         """Run inputs {name: integer [S, T, *shape]}; every sample starts from zero state.
 
-        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend fails.
+        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend
+        fails.
         """
         raise NotImplementedError
 
@@ -67,7 +72,9 @@ class Backend:
 
 
 class Deadline:
-    """The moment after which a run is given up. `check` raises `BackendError` once it has passed."""
+    """The moment after which a run is given up. `check` raises `BackendError` once it has
+    passed.
+    """
 
     def __init__(self, seconds: float | None, where: str):
         self.seconds, self.where, self.started = seconds, where, time.monotonic()
@@ -75,12 +82,19 @@ class Deadline:
     def check(self) -> None:
         spent = time.monotonic() - self.started
         if self.seconds is not None and spent > self.seconds:
-            raise BackendError("run is past its deadline", where=self.where, limit=f"{self.seconds:g} s",
-                               value=f"{spent:.3g} s", fix="give fewer samples or a longer deadline")
+            raise BackendError(
+                "run is past its deadline",
+                where=self.where,
+                limit=f"{self.seconds:g} s",
+                value=f"{spent:.3g} s",
+                fix="give fewer samples or a longer deadline",
+            )
 
 
 class Reference(Backend):
-    """The living definition, `scmrl.reference`, one sample at a time: slow, and the measure of the others."""
+    """The living definition, `scmrl.reference`, one sample at a time: slow, and the measure of the
+    others.
+    """
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         deadline = Deadline(self.deadline_s, "reference")
@@ -88,22 +102,32 @@ class Reference(Backend):
         samples = len(next(iter(inputs.values())))
         parts = []
         for i in range(samples):
-            parts.append(reference.run(self.graph, {name: x[i:i + 1] for name, x in inputs.items()}))
+            parts.append(
+                reference.run(self.graph, {name: x[i : i + 1] for name, x in inputs.items()})
+            )
             deadline.check()
             if progress:
                 progress(i + 1, samples)
         first = parts[0]
         return Activity(
-            spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in first.spikes},
-            membrane={name: np.concatenate([part.membrane[name] for part in parts])
-                      for name in first.membrane},
-            backend=first.backend, version=first.version,
+            spikes={
+                name: np.concatenate([part.spikes[name] for part in parts]) for name in first.spikes
+            },
+            membrane={
+                name: np.concatenate([part.membrane[name] for part in parts])
+                for name in first.membrane
+            },
+            backend=first.backend,
+            version=first.version,
             overflow={name: sum(part.overflow[name] for part in parts) for name in first.overflow},
-            seconds=sum(part.seconds for part in parts))
+            seconds=sum(part.seconds for part in parts),
+        )
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The class of a backend by its name; raises `UsageError` for an unknown one, naming the nearest."""
+    """The class of a backend by its name; raises `UsageError` for an unknown one, naming the
+    nearest.
+    """
     if name not in BACKENDS:
         raise UsageError("no such backend", where=name, fix=nearest(name, BACKENDS))
     module, attribute = BACKENDS[name].split(":")
@@ -111,5 +135,7 @@ def backend_class(name: str) -> type[Backend]:
 
 
 def open_backend(name: str, graph: Graph, *, deadline_s: float | None = None) -> Backend:
-    """Open a backend on a graph. Raises `UsageError` (unknown name), `MissingDependency`, `GraphError`."""
+    """Open a backend on a graph. Raises `UsageError` (unknown name), `MissingDependency`,
+    `GraphError`.
+    """
     return backend_class(name)(graph, deadline_s=deadline_s)

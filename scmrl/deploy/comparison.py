@@ -1,4 +1,6 @@
-"""Whether two runs agree in every spike and every readout membrane, at every sample and step. numpy only."""
+"""Whether two runs agree in every spike and every readout membrane, at every sample and step. numpy
+only.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from ..graph import Graph
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value of a population that differs, by sample, step and neuron (its index in the shape)."""
+    """The first value of a population that differs, by sample, step and neuron (its index in the
+    shape).
+    """
 
     population: str
     sample: int
@@ -23,13 +27,17 @@ class Difference:
     got: int
 
     def __str__(self) -> str:
-        return (f"{self.population}: sample {self.sample}, step {self.step}, neuron {list(self.neuron)}: "
-                f"expected {self.expected}, got {self.got}")
+        return (
+            f"{self.population}: sample {self.sample}, step {self.step}, neuron"
+            f" {list(self.neuron)}: expected {self.expected}, got {self.got}"
+        )
 
 
 @dataclass(frozen=True)
 class PopulationMatch:
-    """How many of the `compared` values (samples x steps x neurons) of a population differ, and the first."""
+    """How many of the `compared` values (samples x steps x neurons) of a population differ, and the
+    first.
+    """
 
     name: str
     compared: int
@@ -40,9 +48,11 @@ class PopulationMatch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The match of every population in the graph's order: what comes first is nearest to the cause."""
+    """The match of every population in the graph's order: what comes first is nearest to the
+    cause.
+    """
 
-    expected: str                               # backend
+    expected: str  # backend
     got: str
     populations: tuple[PopulationMatch, ...]
 
@@ -74,23 +84,33 @@ class Comparison:
         if self.first is None:
             raise MismatchError(f"nothing of {self.got} could be compared with {self.expected}")
         size = f"{self.mismatches} of {self.compared} values"
-        raise MismatchError(f"{self.got} differs from {self.expected} in {size}",
-                            value=f"first at {self.first}",
-                            fix="report this with the bundle: backends must agree in every bit")
+        raise MismatchError(
+            f"{self.got} differs from {self.expected} in {size}",
+            value=f"first at {self.first}",
+            fix="report this with the bundle: backends must agree in every bit",
+        )
 
 
 def compare(graph: Graph, expected: Activity, got: Activity) -> Comparison:
-    """Compare two runs of `graph` on the same samples. Raises `DataError` where one lacks values or steps."""
-    matches = tuple(_match(p.name, p.kind == "lif", expected, got) for p in graph.order() if p.kind != "input")
+    """Compare two runs of `graph` on the same samples. Raises `DataError` where one lacks values or
+    steps.
+    """
+    matches = tuple(
+        _match(p.name, p.kind == "lif", expected, got) for p in graph.order() if p.kind != "input"
+    )
     return Comparison(expected.backend, got.backend, matches)
 
 
 def _match(name: str, fires: bool, expected: Activity, got: Activity) -> PopulationMatch:
     wanted, found = (_values(name, activity) for activity in (expected, got))
     if wanted.shape != found.shape:
-        raise DataError(f"{got.backend} and {expected.backend} differ in shape", where=name,
-                        limit=list(wanted.shape), value=list(found.shape),
-                        fix="compare runs of the same samples and steps")
+        raise DataError(
+            f"{got.backend} and {expected.backend} differ in shape",
+            where=name,
+            limit=list(wanted.shape),
+            value=list(found.shape),
+            fix="compare runs of the same samples and steps",
+        )
     different = wanted != found
     count = int(np.count_nonzero(different))
     spikes = Spikes.of(wanted, found) if fires else Spikes()
@@ -105,4 +125,6 @@ def _values(name: str, activity: Activity) -> np.ndarray:
     try:
         return activity.values(name)
     except KeyError:
-        raise DataError(f"{activity.backend} gave no values of this population", where=name) from None
+        raise DataError(
+            f"{activity.backend} gave no values of this population", where=name
+        ) from None

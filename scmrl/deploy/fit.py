@@ -1,6 +1,7 @@
 """Whether a chip holds a network: one answer for every command.
 
-    fits  <=>  no rule of `hw_profiles.limits` is broken, every neuron finds room on a core, and there are as
+    fits  <=>  no rule of `hw_profiles.limits` is broken, every neuron finds room on a core, and
+          there are as
                many cores as it takes: of the system or chips asked for, else of the chip's largest system
 
 `fits` is None for a profile without limits: arithmetic holds anything.
@@ -22,8 +23,9 @@ NO_CORES = "the profile does not say what a core holds"
 
 @dataclass(frozen=True)
 class Room:
-    """Where a network has to fit: what was asked for in words (None: nothing), its cores and its chips; cores
-    are None where nobody knows a system of the chip."""
+    """Where a network has to fit: what was asked for in words (None: nothing), its cores and its
+    chips; cores are None where nobody knows a system of the chip.
+    """
 
     asked: str | None
     cores: int | None
@@ -32,8 +34,9 @@ class Room:
 
 @dataclass(frozen=True)
 class Fit:
-    """`violations`: every broken limit of `profile`; `misfits`: the populations that no core holds, which are
-    among them; `placement`: None where there is none, and then `unplaced` says why."""
+    """`violations`: every broken limit of `profile`; `misfits`: the populations that no core holds,
+    which are among them; `placement`: None where there is none, and then `unplaced` says why.
+    """
 
     profile: Profile
     room: Room | None
@@ -49,8 +52,14 @@ class Fit:
             raise limits.refusal(self.violations, self.profile.chip)
 
 
-def fit(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool = False,
-        room: Room | None = None) -> Fit:
+def fit(
+    graph: Graph,
+    profile: Profile,
+    *,
+    packed: bool = False,
+    inputs: bool = False,
+    room: Room | None = None,
+) -> Fit:
     """Place `graph` and check it against every limit; `packed` and `inputs` as for `place`."""
     if not placeable(profile):
         return judged(graph, profile, None, unplaced=NO_CORES)
@@ -61,8 +70,15 @@ def fit(graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool = 
     return judged(graph, profile, placement, room=room)
 
 
-def judged(graph: Graph, profile: Profile, placement: Placement | None, *, room: Room | None = None,
-           misfits: tuple[Misfit, ...] = (), unplaced: str | None = None) -> Fit:
+def judged(
+    graph: Graph,
+    profile: Profile,
+    placement: Placement | None,
+    *,
+    room: Room | None = None,
+    misfits: tuple[Misfit, ...] = (),
+    unplaced: str | None = None,
+) -> Fit:
     """The answer for a placement that is there, or for the `misfits` that left none."""
     room = room or (capacity(profile) if placeable(profile) else None)
     broken = limits.check(graph, profile, chips=room.chips if room else 1)
@@ -71,16 +87,21 @@ def judged(graph: Graph, profile: Profile, placement: Placement | None, *, room:
     if placement and room and room.cores is not None and len(placement.cores) > room.cores:
         broken.append(_of_the_room(placement, room))
     checked = placeable(profile) or limits.RULES.keys() & profile.limits.keys()
-    return Fit(profile, room, not broken if checked else None, tuple(broken), misfits, placement, unplaced)
+    return Fit(
+        profile, room, not broken if checked else None, tuple(broken), misfits, placement, unplaced
+    )
 
 
 def require(graph: Graph, profile: Profile) -> None:
-    """Raise `GraphError` naming the first broken limit, where, its value, and how many more there are."""
+    """Raise `GraphError` naming the first broken limit, where, its value, and how many more there
+    are.
+    """
     fit(graph, profile).require()
 
 
 def capacity(profile: Profile, system: str | None = None, chips: int | None = None) -> Room:
-    """The room of a system, of a number of chips, or (nothing asked) of the largest system that is known.
+    """The room of a system, of a number of chips, or (nothing asked) of the largest system that is
+    known.
 
     Raises `UsageError` for an unknown system or no chips.
     """
@@ -88,8 +109,12 @@ def capacity(profile: Profile, system: str | None = None, chips: int | None = No
     if system is not None:
         found = {name.lower(): name for name in sizes}.get(system.lower())
         if found is None:
-            raise UsageError(f"no such system of {profile.chip}", where="--system", value=system,
-                             fix=nearest(system, sizes))
+            raise UsageError(
+                f"no such system of {profile.chip}",
+                where="--system",
+                value=system,
+                fix=nearest(system, sizes),
+            )
         return Room(found, sizes[found], int(profile.systems[found]["chips"].value))
     if chips is not None:
         if chips < 1:
@@ -102,13 +127,22 @@ def capacity(profile: Profile, system: str | None = None, chips: int | None = No
 
 
 def _of_a_core(misfit: Misfit) -> Violation:
-    return Violation(misfit.limit if misfit.limit == "words_per_axon" else f"{misfit.limit}_per_core",
-                     f"What one neuron needs of {WORDS[misfit.limit]} fits a core", misfit.population,
-                     f"{misfit.allowed} {WORDS[misfit.limit]}", str(misfit.value),
-                     "Use fewer sources a neuron, or a population between")
+    return Violation(
+        misfit.limit if misfit.limit == "words_per_axon" else f"{misfit.limit}_per_core",
+        f"What one neuron needs of {WORDS[misfit.limit]} fits a core",
+        misfit.population,
+        f"{misfit.allowed} {WORDS[misfit.limit]}",
+        str(misfit.value),
+        "Use fewer sources a neuron, or a population between",
+    )
 
 
 def _of_the_room(placement: Placement, room: Room) -> Violation:
-    return Violation("cores", f"The network takes no more cores than {room.asked or 'the largest system'} has",
-                     "all populations", f"{room.cores} cores", str(len(placement.cores)),
-                     "Use fewer channels or positions, or a larger system")
+    return Violation(
+        "cores",
+        f"The network takes no more cores than {room.asked or 'the largest system'} has",
+        "all populations",
+        f"{room.cores} cores",
+        str(len(placement.cores)),
+        "Use fewer channels or positions, or a larger system",
+    )

@@ -1,11 +1,13 @@
-"""Layers compiled by numba: event-driven synapses, LIF in one pass. Imported only where numba is installed.
+"""Layers compiled by numba: event-driven synapses, LIF in one pass. Imported only where numba is
+installed.
 
     for every active source neuron j and each of its segments:
         a[target : target + length] += x_j * weight[start : start + length]
     then lif_step (scmrl.fixed_point), in int32 where the layer's bounds prove that all states fit
 
-Spikes are rare, so this touches a few per cent of what a matrix product would. Values are kept channels last,
-[S, T, positions, C]: the weights into all channels of a position then lie side by side, and add as vectors.
+Spikes are rare, so this touches a few per cent of what a matrix product would. Values are kept
+channels last, [S, T, positions, C]: the weights into all channels of a position then lie side by
+side, and add as vectors.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from ..fixed_point import CURRENT_SHIFT, STATE_LIMIT, STATE_MAX
 from ..graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
 from .layer import PreparedLayer
 
-THREADED = True                         # the kernels run without Python's lock
+THREADED = True  # the kernels run without Python's lock
 
 
 def pack(x: np.ndarray) -> np.ndarray:
@@ -40,26 +42,37 @@ def _places(shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Segments(NamedTuple):
-    """Those of source neuron j are first[j] : first[j + 1]; each adds `length` weights from `start`."""
+    """Those of source neuron j are first[j] : first[j + 1]; each adds `length` weights from
+    `start`.
+    """
 
-    first: np.ndarray                   # int64 [sources + 1]
-    target: np.ndarray                  # int32 [segments]
-    start: np.ndarray                   # int32 [segments]
-    length: np.ndarray                  # int32 [segments]
-    weight: np.ndarray                  # int32 or int64, exponent applied; shared by segments where it can be
+    first: np.ndarray  # int64 [sources + 1]
+    target: np.ndarray  # int32 [segments]
+    start: np.ndarray  # int32 [segments]
+    length: np.ndarray  # int32 [segments]
+    weight: np.ndarray  # int32 or int64, exponent applied; shared by segments where it can be
 
 
-def segments(synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...], number: type) -> Segments:
+def segments(
+    synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...], number: type
+) -> Segments:
     """The segments of a synapse; weights that all positions share are stored once."""
     j, place, start, length, weight = PIECES.get(type(synapse), _pieces)(synapse, source, target)
     order = np.lexsort((place, j))
     j, place, start, length = (array[order] for array in (j, place, start, length))
-    joins = (j[1:] == j[:-1]) & (place[1:] == (place + length)[:-1]) & (start[1:] == (start + length)[:-1])
-    heads = np.flatnonzero(np.concatenate([[True], ~joins])[:len(j)])
+    joins = (
+        (j[1:] == j[:-1])
+        & (place[1:] == (place + length)[:-1])
+        & (start[1:] == (start + length)[:-1])
+    )
+    heads = np.flatnonzero(np.concatenate([[True], ~joins])[: len(j)])
     length = np.add.reduceat(length, heads) if len(heads) else length
     first = np.searchsorted(j[heads], np.arange(np.prod(source) + 1))
-    return Segments(first, *(array.astype(np.int32) for array in (place[heads], start[heads], length)),
-                    (weight << synapse.exponent).astype(number))
+    return Segments(
+        first,
+        *(array.astype(np.int32) for array in (place[heads], start[heads], length)),
+        (weight << synapse.exponent).astype(number),
+    )
 
 
 def _pieces(synapse, source, target):
@@ -75,7 +88,13 @@ def _dense_pieces(synapse, source, target):
     weight = np.empty(synapse.weight.shape[::-1], np.int64)
     weight[np.ix_(_places(source), _places(target))] = synapse.weight.T
     j = np.arange(len(weight))
-    return j, np.zeros_like(j), j * weight.shape[1], np.full_like(j, weight.shape[1]), weight.ravel()
+    return (
+        j,
+        np.zeros_like(j),
+        j * weight.shape[1],
+        np.full_like(j, weight.shape[1]),
+        weight.ravel(),
+    )
 
 
 def _pointwise_pieces(synapse, source, target):
@@ -87,18 +106,31 @@ def _pointwise_pieces(synapse, source, target):
 
 
 def _conv_pieces(synapse, source, target):
-    """One piece a source and kernel position; mirrored in x, so that the pieces of a kernel row join."""
+    """One piece a source and kernel position; mirrored in x, so that the pieces of a kernel row
+    join.
+    """
     outs, ins, kh, kw = (target[0] // synapse.groups, *synapse.weight.shape[1:])
     grouped = _integers(synapse).reshape(synapse.groups, outs, ins, kh, kw)
-    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)        # [groups, ins, kh, kw mirrored, outs]
+    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)  # [groups, ins, kh, kw mirrored, outs]
     c, y, x, i, k = (axis.ravel() for axis in np.indices((*source, kh, kw)))
     row, row_left = np.divmod(y + synapse.padding[0] - i, synapse.stride[0])
     column, column_left = np.divmod(x + synapse.padding[1] - (kw - 1 - k), synapse.stride[1])
-    inside = ((row_left == 0) & (column_left == 0) & (row >= 0) & (row < target[1])
-              & (column >= 0) & (column < target[2]))
+    inside = (
+        (row_left == 0)
+        & (column_left == 0)
+        & (row >= 0)
+        & (row < target[1])
+        & (column >= 0)
+        & (column < target[2])
+    )
     c, y, x, i, k, row, column = (array[inside] for array in (c, y, x, i, k, row, column))
-    return ((y * source[2] + x) * source[0] + c, (row * target[2] + column) * target[0] + (c // ins) * outs,
-            ((c * kh + i) * kw + k) * outs, np.full_like(c, outs), weight.ravel())
+    return (
+        (y * source[2] + x) * source[0] + c,
+        (row * target[2] + column) * target[0] + (c // ins) * outs,
+        ((c * kh + i) * kw + k) * outs,
+        np.full_like(c, outs),
+        weight.ravel(),
+    )
 
 
 def _integers(synapse: Synapse) -> np.ndarray:
@@ -112,8 +144,10 @@ class Layer(PreparedLayer):
     def __init__(self, graph: Graph, population: Population):
         super().__init__(graph, population)
         self.number = np.int32 if self.fits_24_bits else np.int64
-        self.tables = [segments(synapse, self.sources[synapse.source].shape, population.shape, self.number)
-                       for synapse in self.synapses]
+        self.tables = [
+            segments(synapse, self.sources[synapse.source].shape, population.shape, self.number)
+            for synapse in self.synapses
+        ]
         self.bias = np.moveaxis(self.bias, 0, -1).ravel().astype(self.number)
 
     def bytes_per_step(self):
@@ -129,15 +163,28 @@ class Layer(PreparedLayer):
         a = np.zeros((len(out), computed - first, p.neurons), self.number)
         for synapse, table in zip(self.synapses, self.tables):
             add_events(a, values[synapse.source], *table, first, computed, synapse.delay)
-        return lif(a, *states[p.name], self.offset(states, self.number), out, first, last, self.keep_u, self.keep_v,
-                   p.vth << CURRENT_SHIFT, p.memoryless, p.fires)
+        return lif(
+            a,
+            *states[p.name],
+            self.offset(states, self.number),
+            out,
+            first,
+            last,
+            self.keep_u,
+            self.keep_v,
+            p.vth << CURRENT_SHIFT,
+            p.memoryless,
+            p.fires,
+        )
 
 
 def compiled(function):
-    """numba's compiler, with its cache on disk where there is a place for it. Runs without Python's lock."""
+    """numba's compiler, with its cache on disk where there is a place for it. Runs without Python's
+    lock.
+    """
     try:
         return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:                # no directory to cache in: compiled anew in every process
+    except RuntimeError:  # no directory to cache in: compiled anew in every process
         return numba.njit(nogil=True)(function)
 
 
@@ -170,10 +217,11 @@ def decay(x, keep, word):
 
 @compiled
 def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
-    """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v to out.
+    """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v
+    to out.
 
-    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow, and wide ones are
-    slower.
+    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow,
+    and wide ones are slower.
     """
     word = u.dtype.type
     keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))

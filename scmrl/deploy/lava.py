@@ -1,7 +1,8 @@
 """The Lava backends: a graph on Lava's bit-accurate Loihi models, every population recorded.
 
-`LavaRuntime` runs Lava's own multi-process runtime, as a Lava user would: the proof. `LavaInProcess` steps
-the same process models in one OS process: the same bits, several times faster.
+`LavaRuntime` runs Lava's own multi-process runtime, as a Lava user would: the proof.
+`LavaInProcess` steps the same process models in one OS process: the same bits, several times
+faster.
 """
 
 from __future__ import annotations
@@ -25,23 +26,30 @@ from .lava_inprocess import InProcessSession
 from .lava_processes import LavaProcesses, bias_at, build, spikes_of
 from .lava_session import ProcessSession
 
-BATCH_BYTES = 256 << 20                 # recordings of one run; more samples take several runs
-STARTUP_LIMIT_S = 60.0                  # the default deadline: a start, and a step on a busy machine
+BATCH_BYTES = 256 << 20  # recordings of one run; more samples take several runs
+STARTUP_LIMIT_S = 60.0  # the default deadline: a start, and a step on a busy machine
 PROCESS_STEP_LIMIT_S = 0.02
 
 
 class LavaBackend(Backend):
-    """Runs a graph on Lava; the subclasses say how. `network` is the graph as an export has lowered it."""
+    """Runs a graph on Lava; the subclasses say how. `network` is the graph as an export has lowered
+    it.
+    """
 
     name: str
 
-    def __init__(self, graph: Graph, *, deadline_s: float | None = None, network: LavaNetwork | None = None):
+    def __init__(
+        self, graph: Graph, *, deadline_s: float | None = None, network: LavaNetwork | None = None
+    ):
         super().__init__(graph, deadline_s=deadline_s)
         self.version = lava_compat.load()
         self._network = lower(graph) if network is None else network.check()
         if not self._network.holds(graph):
-            raise BundleError("lowered network belongs to another graph", where=self.name,
-                              fix="export the model again")
+            raise BundleError(
+                "lowered network belongs to another graph",
+                where=self.name,
+                fix="export the model again",
+            )
 
     @staticmethod
     def exported(directory: Path) -> bool:
@@ -50,7 +58,9 @@ class LavaBackend(Backend):
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> LavaBackend:
-        """The backend on what `scmrl.convert.lava.export` wrote, with the lowered network found there."""
+        """The backend on what `scmrl.convert.lava.export` wrote, with the lowered network found
+        there.
+        """
         directory = locate(path)
         network = read(directory / "lava", directory)
         return cls(load(directory).graph, deadline_s=deadline_s, network=network)
@@ -60,27 +70,38 @@ class LavaBackend(Backend):
         return self._network if self._network.steps == steps else lower(self.graph, steps)
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.
+        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T,
+        *shape]}.
 
-        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails. Without a
-        `deadline_s` the deadline follows the size of the run, generously.
+        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails.
+        Without a `deadline_s` the deadline follows the size of the run, generously.
         """
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         network = self.network(steps)
         batches = _batches(network, samples)
         clock = Clock(self._limit(network, batches), samples, progress)
-        parts = [self._run(network, {name: x[batch] for name, x in inputs.items()}, clock)
-                 for batch in batches]
+        parts = [
+            self._run(network, {name: x[batch] for name, x in inputs.items()}, clock)
+            for batch in batches
+        ]
         values = {}
         for p in network.places:
             shape = (samples, steps, *self.graph[p.population].shape)
-            values[p.population] = np.concatenate([part[p.population] for part in parts]).reshape(shape)
+            values[p.population] = np.concatenate([part[p.population] for part in parts]).reshape(
+                shape
+            )
         return Activity(
             spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
-            membrane={p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")},
-            backend=self.name, version=self.version, seconds=clock.seconds, startup_s=clock.startup_s,
-            notes=self._notes(network))
+            membrane={
+                p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")
+            },
+            backend=self.name,
+            version=self.version,
+            seconds=clock.seconds,
+            startup_s=clock.startup_s,
+            notes=self._notes(network),
+        )
 
     def _limit(self, network: LavaNetwork, batches: list[range]) -> float:
         """Seconds that a run may take."""
@@ -92,15 +113,18 @@ class LavaBackend(Backend):
     def _notes(self, network: LavaNetwork) -> tuple[str, ...]:
         if network is self._network:
             return ()
-        return (f"network laid out anew for {network.steps} steps; the one it was opened with takes "
-                f"{self._network.steps}",)
+        return (
+            f"network laid out anew for {network.steps} steps; the one it was opened with takes "
+            f"{self._network.steps}",
+        )
 
     def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock) -> tuple:
         """Lava's processes for one run, and the context manager that runs them."""
         raise NotImplementedError
 
-    def _run(self, network: LavaNetwork, inputs: dict[str, np.ndarray],
-             clock: Clock) -> dict[str, np.ndarray]:
+    def _run(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> dict[str, np.ndarray]:
         """One run of Lava: values [S, T, count] by population."""
         samples = next(iter(inputs.values())).shape[0]
         with failures(self.name, clock), lava_compat.nothing_left():
@@ -112,14 +136,18 @@ class LavaBackend(Backend):
         return _values(network, processes, samples)
 
     def _advance(self, network: LavaNetwork, session, samples: int, clock: Clock) -> None:
-        """All hardware steps, a sample's worth at a time; switches biases on where the network needs it."""
+        """All hardware steps, a sample's worth at a time; switches biases on where the network
+        needs it.
+        """
         before, done, steps = clock.done, 0, network.hardware_steps(samples)
         switches = [] if network.pipelined else sorted({p.depth for p in network.places} - {0})
         while done < steps:
             stop = switches[0] if switches else min(done + network.steps, steps)
             session.advance(stop - done)
             done = stop
-            clock.advance(before + max(0, done - network.depth) // network.steps, ended=done == steps)
+            clock.advance(
+                before + max(0, done - network.depth) // network.steps, ended=done == steps
+            )
             if switches:
                 switches.pop(0)
                 for neurons in network.neurons:
@@ -128,7 +156,9 @@ class LavaBackend(Backend):
 
 
 def _batches(network: LavaNetwork, samples: int) -> list[range]:
-    """Samples that run together: one where they must not meet, else as many as memory is meant for."""
+    """Samples that run together: one where they must not meet, else as many as memory is
+    meant for.
+    """
     step_bytes = sum(n.count for n in network.neurons) + 4 * network.source_count
     size = max(1, BATCH_BYTES // (step_bytes * network.steps)) if network.pipelined else 1
     return [range(first, min(first + size, samples)) for first in range(0, samples, size)]
@@ -138,7 +168,10 @@ def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dic
     frames = dict(processes.spikes)
     if network.readout is not None:
         frames[network.readout] = processes.membrane
-    return {p.population: spikes_of(frames[p.process], p, samples, network.steps) for p in network.places}
+    return {
+        p.population: spikes_of(frames[p.process], p, samples, network.steps)
+        for p in network.places
+    }
 
 
 @contextlib.contextmanager
@@ -147,9 +180,13 @@ def failures(where: str, clock: Clock) -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        raise BackendError("run did not end in time", where=where, limit=f"{clock.limit:g} s",
-                           value=f"{clock.done} of {clock.samples} samples",
-                           fix="give a longer deadline or fewer samples") from None
+        raise BackendError(
+            "run did not end in time",
+            where=where,
+            limit=f"{clock.limit:g} s",
+            value=f"{clock.done} of {clock.samples} samples",
+            fix="give a longer deadline or fewer samples",
+        ) from None
     except ScmrlError:
         raise
     except Exception as error:  # whatever Lava raises while it compiles, builds and runs

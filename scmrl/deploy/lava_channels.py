@@ -1,9 +1,10 @@
 """What Lava's channels are made of, without a name in the file system.
 
-Lava takes shared memory, semaphores and queues from Python's multiprocessing. That gives each segment a name
-in /dev/shm and keeps a server process that removes them; when all are killed at once, the segments stay until
-the machine is started anew, and where /dev/shm is small (64 MB in a container) a network does not fit. Forked
-children need no names: they inherit the memory, and the last process that ends frees it.
+Lava takes shared memory, semaphores and queues from Python's multiprocessing. That gives each
+segment a name in /dev/shm and keeps a server process that removes them; when all are killed at
+once, the segments stay until the machine is started anew, and where /dev/shm is small (64 MB in a
+container) a network does not fit. Forked children need no names: they inherit the memory, and the
+last process that ends frees it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 from ..errors import BackendError
 from ..memory import words
 
-SEMAPHORE_BYTES = 64                    # sem_t: 32 bytes in glibc on 64 bits; no C library needs more than 64
+SEMAPHORE_BYTES = 64  # sem_t: 32 bytes in glibc on 64 bits; no C library needs more than 64
 
 
 class Segment:
@@ -44,8 +45,12 @@ class Memory:
         try:
             return Segment(size)
         except OSError as error:
-            raise BackendError("no memory for Lava's channels", where="lava", value=f"{words(self.size)}: "
-                               f"{error.strerror}", fix="free some, or run the backend lava-inprocess") from None
+            raise BackendError(
+                "no memory for Lava's channels",
+                where="lava",
+                value=f"{words(self.size)}: {error.strerror}",
+                fix="free some, or run the backend lava-inprocess",
+            ) from None
 
     def shutdown(self) -> None:
         """Nothing to do: there is no server."""
@@ -91,7 +96,9 @@ class Report:
 
 
 def install() -> None:
-    """Have Lava make its channels of these; `Memory` is handed to each runtime. Once, after Lava's import."""
-    if sys.platform == "linux":         # elsewhere sem_init is not there (macOS)
+    """Have Lava make its channels of these; `Memory` is handed to each runtime. Once, after Lava's
+    import.
+    """
+    if sys.platform == "linux":  # elsewhere sem_init is not there (macOS)
         importlib.import_module("lava.magma.compiler.channels.pypychannel").Semaphore = Semaphore
     importlib.import_module("lava.magma.runtime.runtime").Queue = Report

@@ -2,12 +2,15 @@
 
 lava-nc 0.10.0 (the last release) was written for Python 3.10. Three things need care:
 
-1. `var_model.py` has instances of an unhashable dataclass as field defaults, refused since Python 3.11. That
+1. `var_model.py` has instances of an unhashable dataclass as field defaults, refused since Python
+  3.11. That
    one module is compiled from a corrected copy of its source; nothing on disk changes.
-2. `multiprocessing.py` sets the start method to fork at import, which raises where it is already set.
+2. `multiprocessing.py` sets the start method to fork at import, which raises where it is already
+  set.
 3. Its channels have names in the file system, which outlive a killed run (`lava_channels`).
 
-Lava's other troubles with numpy 2 are in reshaping ports and in the Conv process; scmrl uses neither.
+Lava's other troubles with numpy 2 are in reshaping ports and in the Conv process; scmrl uses
+neither.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ NEEDS = ("numpy", "scipy", "networkx", "asteval")
 
 
 def load() -> str:
-    """Import Lava; returns its version. Raises `MissingDependency`, or `BackendError` where it cannot run."""
+    """Import Lava; returns its version. Raises `MissingDependency`, or `BackendError` where it
+    cannot run.
+    """
     for name in NEEDS:
         try:
             importlib.import_module(name)
@@ -38,8 +43,12 @@ def load() -> str:
             raise MissingDependency(name, enables="the Lava backends") from None
     method = multiprocessing.get_start_method(allow_none=True)
     if method not in (None, "fork"):
-        raise BackendError("Lava needs the start method 'fork' of multiprocessing", where="lava",
-                           value=method, fix="run it in a process that sets no other")
+        raise BackendError(
+            "Lava needs the start method 'fork' of multiprocessing",
+            where="lava",
+            value=method,
+            fix="run it in a process that sets no other",
+        )
     try:
         with _corrected_source(), _fork_is_set():
             importlib.import_module("lava.magma.compiler.var_model")
@@ -50,13 +59,20 @@ def load() -> str:
     except ImportError:
         raise MissingDependency("lava-nc", enables="the Lava backends") from None
     if version != LAVA_VERSION:
-        raise BackendError("this version of lava-nc is not supported", where="lava", limit=LAVA_VERSION,
-                           value=version, fix=LAVA_INSTALL)
+        raise BackendError(
+            "this version of lava-nc is not supported",
+            where="lava",
+            limit=LAVA_VERSION,
+            value=version,
+            fix=LAVA_INSTALL,
+        )
     return version
 
 
 class _HashableEncoder(importlib.machinery.SourceFileLoader):
-    """Loads a module with its `ByteEncoder` dataclass made hashable; goes past the cached byte code."""
+    """Loads a module with its `ByteEncoder` dataclass made hashable; goes past the cached byte
+    code.
+    """
 
     def get_code(self, fullname: str):
         path = self.get_filename(fullname)
@@ -103,7 +119,9 @@ def _fork_is_set() -> Iterator[None]:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """Undo what Lava keeps for ever: processes and variables in its registries, and its log handlers."""
+    """Undo what Lava keeps for ever: processes and variables in its registries, and its log
+    handlers.
+    """
     from lava.magma.core.process.process import ProcessServer
     from lava.magma.core.process.variable import VarServer
 
@@ -116,7 +134,7 @@ def nothing_left() -> Iterator[None]:
     finally:
         for registry, length in zip(registries, lengths):
             for member in registry[length:]:
-                member._runtime = None          # else the process stops its runtime again when collected
+                member._runtime = None  # else the process stops its runtime again when collected
             del registry[length:]
         for log, before in zip(logs, handlers):
             log.handlers[:] = before

@@ -1,8 +1,8 @@
 """Lava's own process models, built by Lava's own compiler and builders, stepped in one OS process.
 
-Same objects, same arithmetic, no inter-process messages. A Sparse model sends in step t what it computed in
-step t-1, so its message is delivered before the step begins, and then every other model finds its input
-there: cycles are fine.
+Same objects, same arithmetic, no inter-process messages. A Sparse model sends in step t what it
+computed in step t-1, so its message is delivered before the step begins, and then every other model
+finds its input there: cycles are fine.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ class InProcessSession:
         self._models = {process: builder.build() for process, builder in builders.items()}
         self._synapses = [model for process, model in self._models.items() if _is_synapse(process)]
         # Whoever sends first steps first: source, neurons, then synapses and recorders.
-        senders = [model for process, model in self._models.items()
-                   if hasattr(process, "s_out")]
+        senders = [model for process, model in self._models.items() if hasattr(process, "s_out")]
         self._order = senders + [model for model in self._models.values() if model not in senders]
         self._step = 0
 
@@ -74,12 +73,15 @@ class _Send:
         self.name, self._messages, self._dtype = name, messages, np.dtype(dtype)
 
     def send(self, data: np.ndarray) -> None:
-        self._messages.append(data.astype(self._dtype))         # the cast (and copy) of Lava's shared memory
+        self._messages.append(
+            data.astype(self._dtype)
+        )  # the cast (and copy) of Lava's shared memory
 
 
 class _EarlySend(_Send):
-    """The sending end of a synapse. Its message was delivered before the step: sending it again adds
-    nothing."""
+    """The sending end of a synapse. Its message was delivered before the step: sending it again
+    adds nothing.
+    """
 
     _delivered = False
 

@@ -1,9 +1,10 @@
-"""lava-dl's netx without torch and torchvision, and a network that it loaded as Lava processes to run.
+"""lava-dl's netx without torch and torchvision, and a network that it loaded as Lava processes to
+run.
 
-netx imports lava-dl's training library for one function of resonate-and-fire neurons, and that imports torch,
-torchvision and OpenCV. It gets a stand-in instead, while netx is imported and while Lava compiles (the
-compiler executes the files of netx again). With numpy 2 two things in Lava itself need care, which only netx
-uses:
+netx imports lava-dl's training library for one function of resonate-and-fire neurons, and that
+imports torch, torchvision and OpenCV. It gets a stand-in instead, while netx is imported and while
+Lava compiles (the compiler executes the files of netx again). With numpy 2 two things in Lava
+itself need care, which only netx uses:
 
 1. The Conv process keeps sizes and groups in int8, refused from 128 on.
 2. Reshaped ports call numpy.reshape with an argument that numpy 2.4 no longer has.
@@ -32,12 +33,19 @@ from . import lava_compat
 from .lava_processes import LavaProcesses, shared_zeros
 
 SLAYER = "lava.lib.dl.slayer"
-STAND_INS = (SLAYER, f"{SLAYER}.neuron", f"{SLAYER}.neuron.rf", "lava.lib.dl.netx.sequential_modules")
+STAND_INS = (
+    SLAYER,
+    f"{SLAYER}.neuron",
+    f"{SLAYER}.neuron.rf",
+    "lava.lib.dl.netx.sequential_modules",
+)
 CONV_SIZES = ("kernel_size", "stride", "padding", "dilation", "groups")
 
 
 def load() -> str:
-    """Import Lava and netx; returns lava-dl's version. Raises `MissingDependency`, or `BackendError`."""
+    """Import Lava and netx; returns lava-dl's version. Raises `MissingDependency`, or
+    `BackendError`.
+    """
     lava_compat.load()
     load_h5py()
     try:
@@ -47,15 +55,22 @@ def load() -> str:
     except ImportError:
         raise MissingDependency("lava-dl", enables="the netx backend") from None
     if version != LAVA_DL_VERSION:
-        raise BackendError("this version of lava-dl is not supported", where="netx", limit=LAVA_DL_VERSION,
-                           value=version, fix=LAVA_DL_INSTALL)
+        raise BackendError(
+            "this version of lava-dl is not supported",
+            where="netx",
+            limit=LAVA_DL_VERSION,
+            value=version,
+            fix=LAVA_DL_INSTALL,
+        )
     _repair()
     return version
 
 
 @contextlib.contextmanager
 def without_slayer() -> Iterator[None]:
-    """Stand-ins for lava-dl's training library and for netx's torch layers; torch is not imported in here."""
+    """Stand-ins for lava-dl's training library and for netx's torch layers; torch is not imported
+    in here.
+    """
     missing = {name: _stand_in(name) for name in STAND_INS if name not in sys.modules}
     sys.modules.update(missing)
     refusal = _NoTorch()
@@ -72,7 +87,9 @@ def without_slayer() -> Iterator[None]:
 
 
 class _NoTorch(importlib.abc.MetaPathFinder):
-    """torch cannot be found: the compiler executes netx's torch layers too, and passes over what fails."""
+    """torch cannot be found: the compiler executes netx's torch layers too, and passes over what
+    fails.
+    """
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname == "torch":
@@ -100,7 +117,9 @@ def _repair() -> None:
     for name in CONV_SIZES:
         setattr(AbstractPyConvModel, name, LavaPyType(np.ndarray, np.int32, precision=8))
     ReshapePort.get_transform_func_fwd = lambda port: functools.partial(_reshape, shape=port.shape)
-    ReshapePort.get_transform_func_bwd = lambda port: functools.partial(_reshape, shape=port.old_shape)
+    ReshapePort.get_transform_func_bwd = lambda port: functools.partial(
+        _reshape, shape=port.old_shape
+    )
 
 
 def _reshape(data: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
@@ -121,11 +140,15 @@ def build(graph: Graph, network: NetxNetwork, file: Path, inputs: np.ndarray) ->
     layers = network.populations[1:]
     hardware_steps = samples * steps + len(layers)
     # The source is no netx layer, so the first layer is one step later than netx takes it to be.
-    net = Network(str(file), input_message_bits=network.bits if network.bits > 1 else 0, reset_interval=steps,
-                  reset_offset=1)
+    net = Network(
+        str(file),
+        input_message_bits=network.bits if network.bits > 1 else 0,
+        reset_interval=steps,
+        reset_offset=1,
+    )
     net.net_config.f.close()
     frames = in_lava_order(inputs.reshape(samples * steps, *inputs.shape[2:]), net.inp.shape)
-    late = np.zeros((len(layers), *net.inp.shape), np.int32)        # keeps the source from starting again
+    late = np.zeros((len(layers), *net.inp.shape), np.int32)  # keeps the source from starting again
     source = RingBuffer(data=np.moveaxis(np.concatenate([frames.astype(np.int32), late]), 0, -1))
     source.s_out.connect(net.inp)
     spikes, membrane, readout = {}, None, None
@@ -134,7 +157,10 @@ def build(graph: Graph, network: NetxNetwork, file: Path, inputs: np.ndarray) ->
             spikes[name] = shared_zeros((hardware_steps, *layer.out.shape), np.uint8)
             layer.out.connect(SpikeRecorder(frames=spikes[name], name=f"recorder of {name}").s_in)
         else:
-            readout, membrane = layer.neuron, shared_zeros((hardware_steps, *layer.out.shape), np.int32)
+            readout, membrane = (
+                layer.neuron,
+                shared_zeros((hardware_steps, *layer.out.shape), np.int32),
+            )
             MembraneRecorder(variable=readout.v, frames=membrane, name=f"recorder of {name}")
     return LavaProcesses(source, {}, readout, spikes, membrane)
 

@@ -1,9 +1,10 @@
-"""One bounded run in Lava's own multi-process runtime: no hang, no stray process, no shared memory left.
+"""One bounded run in Lava's own multi-process runtime: no hang, no stray process, no shared memory
+left.
 
-Lava by itself waits for ever when a process fails before it sends, when one is killed or stopped, and when
-nobody calls stop. Here the parent waits with a deadline, watches the children's error pipes, and always ends
-them itself. Children end with their parent, also when that is killed (Linux), leave Ctrl-C to it, and speak
-into a file of the session instead of to the user.
+Lava by itself waits for ever when a process fails before it sends, when one is killed or stopped,
+and when nobody calls stop. Here the parent waits with a deadline, watches the children's error
+pipes, and always ends them itself. Children end with their parent, also when that is killed
+(Linux), leave Ctrl-C to it, and speak into a file of the session instead of to the user.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from .lava_channels import Memory
 from .lava_processes import LavaProcesses
 
 POLL_S = 0.05
-THREAD_S = 1.0                          # for a port's thread to end
-NOISE_BYTES = 4096                      # of the end of what the children said
+THREAD_S = 1.0  # for a port's thread to end
+NOISE_BYTES = 4096  # of the end of what the children said
 
 log = logging.getLogger(__name__)
-_starting = threading.local()           # .parent, .noise while this thread starts Lava's processes
+_starting = threading.local()  # .parent, .noise while this thread starts Lava's processes
 
 
 class LavaProcessError(BackendError):
@@ -45,7 +46,8 @@ class LavaProcessError(BackendError):
 
 
 class ProcessSession:
-    """Lava's runtime on `processes`, as a context manager; at `end` (in `time.monotonic`) it must be done.
+    """Lava's runtime on `processes`, as a context manager; at `end` (in `time.monotonic`) it must
+    be done.
 
     `run_cfg` is Lava's run configuration; None: its fixed-point simulation.
     """
@@ -54,7 +56,7 @@ class ProcessSession:
         self.processes, self.end, self._run_cfg = processes, end, run_cfg
         self._runtime = None
         self._names: list[str] = []
-        self._noise = -1                        # the file that the children's output goes to
+        self._noise = -1  # the file that the children's output goes to
 
     def __enter__(self) -> ProcessSession:
         try:
@@ -69,7 +71,9 @@ class ProcessSession:
         self.close()
 
     def _start(self) -> None:
-        """Lava's `Runtime.initialize`, except that it does not wait for ever for a child that died."""
+        """Lava's `Runtime.initialize`, except that it does not wait for ever for a child that
+        died.
+        """
         from lava.magma.core.process.message_interface_enum import ActorType
         from lava.magma.runtime.runtime import Runtime
 
@@ -107,12 +111,18 @@ class ProcessSession:
         needed += getattr(self._runtime._messaging_infrastructure.smm, "size", 0)
         there = memory.available()
         if there is not None and needed > there:
-            raise BackendError("not enough memory for Lava's channels and recordings", where="lava",
-                               limit=f"{memory.words(there)} available", value=memory.words(needed),
-                               fix="free some, or run the backend lava-inprocess, which needs no channels")
+            raise BackendError(
+                "not enough memory for Lava's channels and recordings",
+                where="lava",
+                limit=f"{memory.words(there)} available",
+                value=memory.words(needed),
+                fix="free some, or run the backend lava-inprocess, which needs no channels",
+            )
 
     def _bound_ports(self) -> None:
-        """Lava's calls on the ports to its runtime service wait as `_wait` does, `Var.set` included."""
+        """Lava's calls on the ports to its runtime service wait as `_wait` does, `Var.set`
+        included.
+        """
         for port in self._runtime.runtime_to_service:
             port.send = functools.partial(self._send, port, port.send)
         for port in self._runtime.service_to_runtime:
@@ -151,14 +161,16 @@ class ProcessSession:
             raise TimeoutError
 
     def advance(self, steps: int) -> None:
-        """Run `steps` hardware steps. Raises `LavaProcessError`, or `TimeoutError` at the deadline."""
+        """Run `steps` hardware steps. Raises `LavaProcessError`, or `TimeoutError` at the
+        deadline.
+        """
         from lava.magma.core.run_conditions import RunSteps
         from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
 
         self._runtime.start(RunSteps(steps, blocking=False))
         for port in self._runtime.service_to_runtime:
             if not enum_equal(port.recv(), MGMT_RESPONSE.DONE):
-                self._wait(queue.Queue().get)           # nothing ever comes, but the failed child's report
+                self._wait(queue.Queue().get)  # nothing ever comes, but the failed child's report
         self._runtime._is_running = False
 
     def set_bias(self, name: str, mantissa: np.ndarray) -> None:
@@ -173,16 +185,24 @@ class ProcessSession:
                 if failure:
                     error, trace = failure
                     log.debug("traceback of Lava's %s:\n%s", name, trace)
-                    raise LavaProcessError(f"Lava's process failed: {type(error).__name__}: {error}",
-                                           where=name, child_traceback=trace)
+                    raise LavaProcessError(
+                        f"Lava's process failed: {type(error).__name__}: {error}",
+                        where=name,
+                        child_traceback=trace,
+                    )
             elif not actor.is_alive():
-                raise LavaProcessError(f"Lava's process {_ended(actor.exitcode)}", where=name,
-                                       child_traceback=self._said())
+                raise LavaProcessError(
+                    f"Lava's process {_ended(actor.exitcode)}",
+                    where=name,
+                    child_traceback=self._said(),
+                )
 
     def _said(self) -> str:
         """The end of what the children wrote to their standard output and error."""
         end = os.lseek(self._noise, 0, os.SEEK_END)
-        said = os.pread(self._noise, NOISE_BYTES, max(0, end - NOISE_BYTES)).decode(errors="replace")
+        said = os.pread(self._noise, NOISE_BYTES, max(0, end - NOISE_BYTES)).decode(
+            errors="replace"
+        )
         log.debug("Lava's processes said:\n%s", said)
         return said
 
@@ -215,7 +235,9 @@ class ProcessSession:
 
     def _end_ports(self) -> None:
         """Each port of this process has a thread, which ends a moment after its port."""
-        threads = [port.thread for port in self._runtime._open_ports if getattr(port, "thread", None)]
+        threads = [
+            port.thread for port in self._runtime._open_ports if getattr(port, "thread", None)
+        ]
         for port in self._runtime._open_ports:
             with contextlib.suppress(Exception):
                 port.join()
@@ -235,8 +257,10 @@ def _ended(code: int | None) -> str:
     """How a child ended, from its exit code."""
     if code is None or code >= 0:
         return f"ended with exit code {code}"
-    why = {signal.SIGKILL: ", as the system does where memory runs out",
-           signal.SIGBUS: ", as the system does where shared memory runs out"}.get(-code, "")
+    why = {
+        signal.SIGKILL: ", as the system does where memory runs out",
+        signal.SIGBUS: ", as the system does where shared memory runs out",
+    }.get(-code, "")
     return f"was killed by {signal.Signals(-code).name} (exit code {code}){why}"
 
 
@@ -250,7 +274,8 @@ def _unnamed_file() -> int:
 
 @contextlib.contextmanager
 def children_end_with_parent(noise: int) -> Iterator[None]:
-    """Processes that this thread forks in here get `_bind_to_parent`, and speak into the file `noise`.
+    """Processes that this thread forks in here get `_bind_to_parent`, and speak into the file
+    `noise`.
 
     Signals wait meanwhile, in the children until they have handlers of their own.
     """

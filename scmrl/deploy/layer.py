@@ -1,4 +1,6 @@
-"""A population with its incoming synapses, prepared for the simulator; bounds tell which sums are exact."""
+"""A population with its incoming synapses, prepared for the simulator; bounds tell which sums are
+exact.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import numpy as np
 
 from ..graph import Graph, Population, Synapse
 
-EVERY_STATE_FITS = 1 << 18              # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
-BIAS_FITS = 1 << 29                     # and then |v| + |u| + |bias| < 2^31
+EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
+BIAS_FITS = 1 << 29  # and then |v| + |u| + |bias| < 2^31
 
 
 class PreparedLayer:
@@ -20,22 +22,32 @@ class PreparedLayer:
         self.bias = population.bias
         self.keep_u, self.keep_v = 4096 - (population.du + 1), 4096 - population.dv
         self.worst = sum(self.largest_sum(synapse) for synapse in self.synapses)
-        self.fits_24_bits = self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS
+        self.fits_24_bits = (
+            self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS
+        )
 
     def largest_sum(self, synapse: Synapse) -> int:
-        """Upper bound of |a| that one synapse can cause: all sources of a target at their largest value."""
+        """Upper bound of |a| that one synapse can cause: all sources of a target at their largest
+        value.
+        """
         source = self.sources[synapse.source]
         value = (1 << source.bits) - 1 if source.kind == "input" else 1
-        return _largest_row(synapse, source.shape, self.population.shape) * (value << synapse.exponent)
+        return _largest_row(synapse, source.shape, self.population.shape) * (
+            value << synapse.exponent
+        )
 
     def can_hold(self, static: set[str]) -> bool:
         """Whether a[t] is the same at every step because every source is a static input."""
         return all(s.source in static and s.delay == 0 for s in self.synapses)
 
     def offset(self, states: dict[str, tuple[np.ndarray, ...]], number: type) -> np.ndarray:
-        """What a step adds to v beside u: the bias, and the membrane of a joined population. [1 or S, neurons]."""
+        """What a step adds to v beside u: the bias, and the membrane of a joined population. [1 or
+        S, neurons].
+        """
         bias = self.bias.reshape(1, -1)
-        return bias + states[self.population.adds][1].astype(number) if self.population.adds else bias
+        return (
+            bias + states[self.population.adds][1].astype(number) if self.population.adds else bias
+        )
 
     def bytes_per_step(self) -> int:
         """Scratch memory of one sample and step."""
@@ -45,12 +57,20 @@ class PreparedLayer:
         """u and v at the start of a sample."""
         raise NotImplementedError
 
-    def advance(self, values: dict[str, np.ndarray], states: dict[str, tuple[np.ndarray, ...]], first: int, last: int,
-                held: bool) -> int:
-        """Compute steps first..last-1 of `values[population]` [S, T, neurons]; returns the overflow count.
+    def advance(
+        self,
+        values: dict[str, np.ndarray],
+        states: dict[str, tuple[np.ndarray, ...]],
+        first: int,
+        last: int,
+        held: bool,
+    ) -> int:
+        """Compute steps first..last-1 of `values[population]` [S, T, neurons]; returns the overflow
+        count.
 
-        `states`: of every population, advanced in place; where this one adds another's membrane, that one stands at
-        the same step, so these are single steps. `held`: a[first] stands for every one of these steps.
+        `states`: of every population, advanced in place; where this one adds another's membrane,
+        that one stands at the same step, so these are single steps. `held`: a[first] stands for
+        every one of these steps.
         """
         raise NotImplementedError
 
@@ -58,7 +78,7 @@ class PreparedLayer:
 def _largest_row(synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]) -> int:
     """Largest sum of |weights| into one target neuron, or an upper bound of it."""
     weight = np.abs(np.asarray(synapse.weight, np.int64))
-    if weight.ndim > 1:                 # first axis: target or its channel; borders make sums only smaller
+    if weight.ndim > 1:  # first axis: target or its channel; borders make sums only smaller
         return int(weight.reshape(len(weight), -1).sum(1).max())
     rows, _, weights = synapse.coordinates(source, target)
     return int(np.bincount(rows, np.abs(weights), minlength=1).max())

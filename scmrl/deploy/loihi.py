@@ -1,7 +1,9 @@
-"""The Loihi 2 backends: a graph in the layout that a chip takes, on a board and on Lava's simulator.
+"""The Loihi 2 backends: a graph in the layout that a chip takes, on a board and on Lava's
+simulator.
 
-`LoihiSim` runs that layout on Lava's fixed-point models: what is left to prove is the board. `Loihi` runs it
-there, through lava-loihi, and can measure power, time and activity with Lava's profiler.
+`LoihiSim` runs that layout on Lava's fixed-point models: what is left to prove is the board.
+`Loihi` runs it there, through lava-loihi, and can measure power, time and activity with Lava's
+profiler.
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ from .loihi_lowering import LoihiNetwork, lower, window
 from .measurement import Measurement, measurement
 
 GENERATIONS = ("N3B2", "N3B3", "N3C1", "N3D1")
-MEASURED_STEPS = 10_000                 # at least so many in a measured run: a power probe averages over time
+MEASURED_STEPS = 10_000  # at least so many in a measured run: a power probe averages over time
 
 
 @dataclass(frozen=True)
 class Board:
-    """Which board, and what to measure there. Raises `UsageError` for settings that exclude each other.
+    """Which board, and what to measure there. Raises `UsageError` for settings that exclude each
+    other.
 
-    board, partition: of SLURM (else its BOARD and PARTITION variables); host: address of a board on the
-    network. energy: power and execution time; activity: operations and memory of the cores.
+    board, partition: of SLURM (else its BOARD and PARTITION variables); host: address of a board on
+    the network. energy: power and execution time; activity: operations and memory of the cores.
     """
 
     board: str | None = None
@@ -44,11 +47,18 @@ class Board:
 
     def __post_init__(self):
         if self.generation not in GENERATIONS:
-            raise UsageError("no such Loihi 2 generation", where="--loihi-gen", value=self.generation,
-                             fix=nearest(self.generation, GENERATIONS))
+            raise UsageError(
+                "no such Loihi 2 generation",
+                where="--loihi-gen",
+                value=self.generation,
+                fix=nearest(self.generation, GENERATIONS),
+            )
         if self.host and (self.board or self.partition):
-            raise UsageError("a board is reached by SLURM or by its address", where="--host",
-                             fix="give --host, or --board or --partition")
+            raise UsageError(
+                "a board is reached by SLURM or by its address",
+                where="--host",
+                fix="give --host, or --board or --partition",
+            )
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,9 @@ class BoardActivity(Activity):
 
 
 class LoihiLayout(LavaBackend):
-    """A graph in the chip's layout; samples are padded to the window and cut to their steps again."""
+    """A graph in the chip's layout; samples are padded to the window and cut to their steps
+    again.
+    """
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         self._loihi = lower(graph)
@@ -72,7 +84,9 @@ class LoihiLayout(LavaBackend):
 
     def loihi(self, steps: int) -> LoihiNetwork:
         """The layout for samples of `steps` steps."""
-        return self._loihi if window(steps) == self._loihi.network.steps else lower(self.graph, steps)
+        return (
+            self._loihi if window(steps) == self._loihi.network.steps else lower(self.graph, steps)
+        )
 
     def network(self, steps: int) -> LavaNetwork:
         return self.loihi(steps).network
@@ -81,8 +95,11 @@ class LoihiLayout(LavaBackend):
         inputs = check_inputs(self.graph, inputs)
         steps = next(iter(inputs.values())).shape[1]
         activity = super().run(padded(inputs, window(steps)), progress)
-        return replace(activity, spikes={name: s[:, :steps] for name, s in activity.spikes.items()},
-                       membrane={name: v[:, :steps] for name, v in activity.membrane.items()})
+        return replace(
+            activity,
+            spikes={name: s[:, :steps] for name, s in activity.spikes.items()},
+            membrane={name: v[:, :steps] for name, v in activity.membrane.items()},
+        )
 
     def _notes(self, network):
         return self.loihi(network.steps).notes
@@ -90,8 +107,10 @@ class LoihiLayout(LavaBackend):
 
 def padded(inputs: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     """Inputs [S, T, *shape] followed by zeros up to `steps`."""
-    return {name: np.pad(x, ((0, 0), (0, steps - x.shape[1]), *((0, 0),) * (x.ndim - 2)))
-            for name, x in inputs.items()}
+    return {
+        name: np.pad(x, ((0, 0), (0, steps - x.shape[1]), *((0, 0),) * (x.ndim - 2)))
+        for name, x in inputs.items()
+    }
 
 
 class LoihiSim(LoihiLayout):
@@ -107,7 +126,8 @@ class LoihiSim(LoihiLayout):
 class Loihi(LoihiLayout):
     """The chip's layout on a Loihi 2 board.
 
-    Raises `MissingDependency` without lava-loihi and `BackendError` without a board, each with the way to it.
+    Raises `MissingDependency` without lava-loihi and `BackendError` without a board, each with the
+    way to it.
     """
 
     name = "loihi"
@@ -125,8 +145,11 @@ class Loihi(LoihiLayout):
         inputs = check_inputs(self.graph, inputs)
         self._check_biases(next(iter(inputs.values())).shape[1])
         activity = super().run(inputs, progress)
-        notes = (*activity.notes, f"{self._where}; adapters take {self._latency.into} steps in, "
-                                  f"{self._latency.spikes} out")
+        notes = (
+            *activity.notes,
+            f"{self._where}; adapters take {self._latency.into} steps in, "
+            f"{self._latency.spikes} out",
+        )
         measured = self._measure(inputs) if self._board.energy or self._board.activity else None
         return BoardActivity(**{**vars(activity), "notes": notes}, measured=measured)
 
@@ -135,23 +158,33 @@ class Loihi(LoihiLayout):
         if network.pipelined:
             return
         if any(n.bias_mant.any() for n in network.neurons):
-            raise GraphError("biases of a network with delays between its populations would have to be "
-                             "switched on step by step", where=self.name,
-                             fix="replace the biases by an input that is always on")
+            raise GraphError(
+                "biases of a network with delays between its populations would have to be "
+                "switched on step by step",
+                where=self.name,
+                fix="replace the biases by an input that is always on",
+            )
         if self._board.energy or self._board.activity:
-            raise GraphError("samples of a network with delays between its populations cannot run back to "
-                             "back", where=self.name, fix="run it without profiling")
+            raise GraphError(
+                "samples of a network with delays between its populations cannot run back to back",
+                where=self.name,
+                fix="run it without profiling",
+            )
 
     def _session(self, network, inputs, clock):
         if self._latency is None:
-            self._latency = probe(Embedded(), lambda probes: self._lava.BoardSession(probes, clock.end))
-        processes = build(self.loihi(network.steps), inputs, adapters=Embedded(), latency=self._latency)
+            self._latency = probe(
+                Embedded(), lambda probes: self._lava.BoardSession(probes, clock.end)
+            )
+        processes = build(
+            self.loihi(network.steps), inputs, adapters=Embedded(), latency=self._latency
+        )
         return processes, self._lava.BoardSession(processes, clock.end)
 
     def _advance(self, network, session, samples, clock):
         super()._advance(network, session, samples, clock)
         if self._latency.total:
-            session.advance(self._latency.total)        # until the last spike is back
+            session.advance(self._latency.total)  # until the last spike is back
 
     def _measure(self, inputs: dict[str, np.ndarray]) -> Measurement:
         """Runs of the same samples, over and over, that nothing but Lava's profiler watches."""
@@ -164,10 +197,20 @@ class Loihi(LoihiLayout):
 
         def run(run_cfg: object) -> None:
             with failures(self.name, clock), lava_compat.nothing_left():
-                processes = build(loihi, inputs, adapters=Embedded(), latency=self._latency, recorded=False)
+                processes = build(
+                    loihi, inputs, adapters=Embedded(), latency=self._latency, recorded=False
+                )
                 with self._lava.BoardSession(processes, clock.end, run_cfg) as session:
                     session.advance(count)
 
-        values = self._lava.measure(run, count, energy=self._board.energy, activity=self._board.activity)
-        return measurement(values, steps=steps, network=loihi.network, measured_steps=count,
-                           board=self._where, versions=self.version)
+        values = self._lava.measure(
+            run, count, energy=self._board.energy, activity=self._board.activity
+        )
+        return measurement(
+            values,
+            steps=steps,
+            network=loihi.network,
+            measured_steps=count,
+            board=self._where,
+            versions=self.version,
+        )

@@ -1,4 +1,5 @@
-"""Layers in plain numpy: matrix products in float32 and the LIF in float64, where bounds prove that exact.
+"""Layers in plain numpy: matrix products in float32 and the LIF in float64, where bounds prove that
+exact.
 
     a synapse's partial sums stay below 2^24: float32 holds them
     u and v stay within 24 bits, their products below 2^36: float64 holds them
@@ -17,7 +18,7 @@ from ..graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window
 from .layer import PreparedLayer
 
 FLOAT32_EXACT = 1 << 24
-THREADED = False                        # numpy's matrix products bring threads of their own
+THREADED = False  # numpy's matrix products bring threads of their own
 
 
 def pack(x: np.ndarray) -> np.ndarray:
@@ -36,14 +37,23 @@ class Layer(PreparedLayer):
         self.products = [(synapse, self._product(synapse)) for synapse in self.synapses]
 
     def _product(self, synapse: Synapse) -> Product:
-        kind = PRODUCTS.get(type(synapse), Product) if self.largest_sum(synapse) < FLOAT32_EXACT else Product
+        kind = (
+            PRODUCTS.get(type(synapse), Product)
+            if self.largest_sum(synapse) < FLOAT32_EXACT
+            else Product
+        )
         return kind(synapse, self.sources[synapse.source].shape, self.population.shape)
 
     def bytes_per_step(self):
-        return 8 * max([6 * self.population.neurons, *(product.numbers for _, product in self.products)])
+        return 8 * max(
+            [6 * self.population.neurons, *(product.numbers for _, product in self.products)]
+        )
 
     def state(self, samples):
-        shape, number = (samples, self.population.neurons), np.float64 if self.fits_24_bits else np.int64
+        shape, number = (
+            (samples, self.population.neurons),
+            np.float64 if self.fits_24_bits else np.int64,
+        )
         return np.zeros(shape, number), np.zeros(shape, number)
 
     def advance(self, values, states, first, last, held):
@@ -51,21 +61,28 @@ class Layer(PreparedLayer):
         a = self._activation(values, first, first + 1 if held else last, len(out), state[0].dtype)
         step = self._step_in_float if self.fits_24_bits else self._step_in_integers
         bias = self.offset(states, state[0].dtype)
-        return sum(step(a[:, 0 if held else t - first], *state, bias, out[:, t]) for t in range(first, last))
+        return sum(
+            step(a[:, 0 if held else t - first], *state, bias, out[:, t])
+            for t in range(first, last)
+        )
 
     def _activation(self, values, first, last, samples, number) -> np.ndarray:
-        """a of steps first..last-1: [S, steps, neurons]. A delayed source has sent nothing before step 0."""
+        """a of steps first..last-1: [S, steps, neurons]. A delayed source has sent nothing before
+        step 0.
+        """
         a = np.zeros((samples, last - first, self.population.neurons), number)
         for synapse, product in self.products:
             start = max(first, synapse.delay)
             if start < last:
-                x = values[synapse.source][:, start - synapse.delay:last - synapse.delay]
+                x = values[synapse.source][:, start - synapse.delay : last - synapse.delay]
                 sums = product(x.reshape(-1, x.shape[2])).reshape(samples, last - start, -1)
-                a[:, start - first:] += sums.astype(number, copy=False) * (1 << synapse.exponent)
+                a[:, start - first :] += sums.astype(number, copy=False) * (1 << synapse.exponent)
         return a
 
     def _step_in_float(self, a, u, v, bias, out) -> int:
-        """`lif_step` in float64: every product is below 2^36 and exact. u and v are updated in place."""
+        """`lif_step` in float64: every product is below 2^36 and exact. u and v are updated in
+        place.
+        """
         p, overflow = self.population, False
         if p.memoryless or self.keep_u == 0:
             np.multiply(a, 1 << CURRENT_SHIFT, out=u)
@@ -97,7 +114,9 @@ class Layer(PreparedLayer):
         p = self.population
         if p.memoryless:
             u[:], v[:] = 0, 0
-        u[:], v[:], s, overflow = lif_step(u, v, a, du=p.du, dv=p.dv, vth=p.vth, bias=bias, fires=p.fires)
+        u[:], v[:], s, overflow = lif_step(
+            u, v, a, du=p.du, dv=p.dv, vth=p.vth, bias=bias, fires=p.fires
+        )
         out[...] = s if p.fires else v
         return overflow
 
@@ -111,11 +130,15 @@ def _decay(x: np.ndarray, keep: int) -> None:
 
 
 class Product:
-    """The sums of one synapse: values [B, sources] -> [B, targets], exact. Here: the definition, in int64."""
+    """The sums of one synapse: values [B, sources] -> [B, targets], exact. Here: the definition, in
+    int64.
+    """
 
     def __init__(self, synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]):
         self.synapse, self.source, self.target = synapse, source, target
-        self.numbers = int(np.prod(source)) + int(np.prod(target))      # held at once for one sample and step
+        self.numbers = int(np.prod(source)) + int(
+            np.prod(target)
+        )  # held at once for one sample and step
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         s = x.reshape(len(x), *self.source).astype(np.int64)
@@ -142,7 +165,9 @@ class ConvProduct(Product):
         super().__init__(*arguments)
         weight, groups = self.synapse.weight.astype(np.float32), self.synapse.groups
         self.weight = weight.reshape(groups, len(weight) // groups, -1)
-        self.numbers += self.source[0] * int(np.prod(weight.shape[2:])) * int(np.prod(self.target[1:]))
+        self.numbers += (
+            self.source[0] * int(np.prod(weight.shape[2:])) * int(np.prod(self.target[1:]))
+        )
 
     def __call__(self, x):
         x = x.reshape(len(x), *self.source).astype(np.float32)
@@ -153,9 +178,11 @@ class ConvProduct(Product):
 
 class WindowProduct(Product):
     def __call__(self, x):
-        taps = _windows(x.reshape(len(x), *self.source).astype(np.float32), self.synapse, self.synapse.kernel)
+        taps = _windows(
+            x.reshape(len(x), *self.source).astype(np.float32), self.synapse, self.synapse.kernel
+        )
         sums = np.zeros((len(x), *self.target), np.float32)
-        for i, j in np.ndindex(*self.synapse.kernel):       # faster than a small sum for each target
+        for i, j in np.ndindex(*self.synapse.kernel):  # faster than a small sum for each target
             sums += taps[:, :, i, j]
         return (self.synapse.weight * sums).reshape(len(x), -1)
 
@@ -164,7 +191,14 @@ def _windows(x: np.ndarray, synapse: Conv2d | Window, kernel: tuple[int, int]) -
     """What each position of the kernel sees: [B, C, H, W] -> a view [B, C, kh, kw, H', W']."""
     (ph, pw), (sh, sw) = synapse.padding, synapse.stride
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    return sliding_window_view(padded, tuple(kernel), (2, 3))[:, :, ::sh, ::sw].transpose(0, 1, 4, 5, 2, 3)
+    return sliding_window_view(padded, tuple(kernel), (2, 3))[:, :, ::sh, ::sw].transpose(
+        0, 1, 4, 5, 2, 3
+    )
 
 
-PRODUCTS = {Dense: DenseProduct, Pointwise: PointwiseProduct, Conv2d: ConvProduct, Window: WindowProduct}
+PRODUCTS = {
+    Dense: DenseProduct,
+    Pointwise: PointwiseProduct,
+    Conv2d: ConvProduct,
+    Window: WindowProduct,
+}

@@ -1,10 +1,12 @@
-"""The mesh of a chip: tiles of a few cores each in columns and rows, XY routing, chips side by side.
+"""The mesh of a chip: tiles of a few cores each in columns and rows, XY routing, chips side by
+side.
 
     hops E-W = |column - column'|     hops N-S = |row - row'|     first along the row, then along the column
 
-Chips lie in a near-square grid and their meshes continue each other: how the boards of a system really are
-wired is not public, so hops between chips are a model; the borders crossed are counted apart.
-Source: Lines et al. 2018 (doi 10.1109/ASYNC.2018.00018) for Loihi 1's 8 x 4 routers of four cores.
+Chips lie in a near-square grid and their meshes continue each other: how the boards of a system
+really are wired is not public, so hops between chips are a model; the borders crossed are counted
+apart. Source: Lines et al. 2018 (doi 10.1109/ASYNC.2018.00018) for Loihi 1's 8 x 4 routers of four
+cores.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from ..hw_profiles.profile import Profile
 
 @dataclass(frozen=True)
 class Mesh:
-    """Tiles `columns` x `rows` of `cores_per_tile` cores on each of `chips`; a network may use `cores` a chip.
+    """Tiles `columns` x `rows` of `cores_per_tile` cores on each of `chips`; a network may use
+    `cores` a chip.
 
-    A *slot* is the place of a core: chip by chip, tile by tile along the rows. `cost_ew` and `cost_ns` weigh
-    the hops (the profile's energies in pJ, else 1).
+    A *slot* is the place of a core: chip by chip, tile by tile along the rows. `cost_ew` and
+    `cost_ns` weigh the hops (the profile's energies in pJ, else 1).
     """
 
     columns: int
@@ -50,7 +53,10 @@ class Mesh:
         """Column and row of each slot's tile in the grid of all chips."""
         column, row = self.tile(slots)
         chip = self.chip(slots)
-        return (column + chip % self.chip_columns * self.columns, row + chip // self.chip_columns * self.rows)
+        return (
+            column + chip % self.chip_columns * self.columns,
+            row + chip // self.chip_columns * self.rows,
+        )
 
     def hops(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hops E-W and N-S between slots."""
@@ -68,24 +74,36 @@ class Mesh:
         return ew * self.cost_ew + ns * self.cost_ns
 
     def links(self, a: np.ndarray, b: np.ndarray, messages: np.ndarray) -> dict[str, np.ndarray]:
-        """Messages over each link of the grid by direction, [rows, columns] of the tile it leaves."""
+        """Messages over each link of the grid by direction, [rows, columns] of the tile it
+        leaves.
+        """
         (ax, ay), (bx, by) = self.place(a), self.place(b)
         shape = (self.rows * -(-self.chips // self.chip_columns), self.columns * self.chip_columns)
-        return {"east": _spans(shape, ay, ax, bx, messages, 1),
-                "west": _spans(shape, ay, bx + 1, ax + 1, messages, 1),
-                "south": _spans(shape, bx, ay, by, messages, 0),
-                "north": _spans(shape, bx, by + 1, ay + 1, messages, 0)}
+        return {
+            "east": _spans(shape, ay, ax, bx, messages, 1),
+            "west": _spans(shape, ay, bx + 1, ax + 1, messages, 1),
+            "south": _spans(shape, bx, ay, by, messages, 0),
+            "north": _spans(shape, bx, by + 1, ay + 1, messages, 0),
+        }
 
 
-def _spans(shape: tuple[int, int], line: np.ndarray, start: np.ndarray, stop: np.ndarray,
-           messages: np.ndarray, axis: int) -> np.ndarray:
-    """Sum of the messages over the tiles start..stop-1 of a line; nothing where start is not before stop."""
+def _spans(
+    shape: tuple[int, int],
+    line: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    messages: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    """Sum of the messages over the tiles start..stop-1 of a line; nothing where start is not before
+    stop.
+    """
     ends = np.zeros((shape[0] + 1, shape[1] + 1))
     ahead = stop > start
     for edge, sign in ((start, 1), (stop, -1)):
         where = (line[ahead], edge[ahead]) if axis else (edge[ahead], line[ahead])
         np.add.at(ends, where, sign * messages[ahead])
-    return ends.cumsum(axis)[:shape[0], :shape[1]]
+    return ends.cumsum(axis)[: shape[0], : shape[1]]
 
 
 def mesh_of(profile: Profile, chips: int) -> Mesh | None:

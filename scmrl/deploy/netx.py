@@ -1,4 +1,6 @@
-"""The netx backend: a chain as lava-dl's own loader reads it from HDF5, on Lava's multi-process runtime."""
+"""The netx backend: a chain as lava-dl's own loader reads it from HDF5, on Lava's multi-process
+runtime.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,14 @@ from .lava import BATCH_BYTES, Clock, failures
 from .lava_processes import LavaProcesses
 from .lava_session import ProcessSession
 
-STARTUP_LIMIT_S = 120.0                 # the default deadline: a start, and a layer's step on a busy machine
+STARTUP_LIMIT_S = 120.0  # the default deadline: a start, and a layer's step on a busy machine
 LAYER_STEP_LIMIT_S = 0.5
 
 
 class Netx(Backend):
-    """Runs a graph on Lava through a netx file: an export's `file`, or one that is written for the run."""
+    """Runs a graph on Lava through a netx file: an export's `file`, or one that is written for the
+    run.
+    """
 
     name = "netx"
 
@@ -54,22 +58,33 @@ class Netx(Backend):
         self._temporary.close()
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T, *shape]}.
+        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T,
+        *shape]}.
 
-        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails. Without a
-        `deadline_s` the deadline follows the size of the run, generously.
+        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails.
+        Without a `deadline_s` the deadline follows the size of the run, generously.
         """
         x = check_inputs(self.graph, inputs)[self.network.populations[0]]
         clock = Clock(self._limit(*x.shape[:2]), len(x), progress)
-        parts = [self._run(x[batch.start:batch.stop], clock) for batch in self._batches(*x.shape[:2])]
+        parts = [
+            self._run(x[batch.start : batch.stop], clock) for batch in self._batches(*x.shape[:2])
+        ]
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Activity(
             spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
-            membrane={p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")},
-            backend=self.name, version=self.version, seconds=clock.seconds, startup_s=clock.startup_s)
+            membrane={
+                p.name: values[p.name].astype(np.int64) for p in self.graph.of_kind("readout")
+            },
+            backend=self.name,
+            version=self.version,
+            seconds=clock.seconds,
+            startup_s=clock.startup_s,
+        )
 
     def _batches(self, samples: int, steps: int) -> list[range]:
-        """Samples that run together: one where a delay leads into the next, else what fits memory."""
+        """Samples that run together: one where a delay leads into the next, else what fits
+        memory.
+        """
         step_bytes = sum(4 * self.graph[name].neurons for name in self.network.populations)
         size = max(1, BATCH_BYTES // (step_bytes * steps)) if self.network.pipelined else 1
         return [range(first, min(first + size, samples)) for first in range(0, samples, size)]
@@ -79,7 +94,9 @@ class Netx(Backend):
         if self.deadline_s is not None:
             return self.deadline_s
         layer_steps = samples * steps * len(self.network.populations)
-        return len(self._batches(samples, steps)) * STARTUP_LIMIT_S + layer_steps * LAYER_STEP_LIMIT_S
+        return (
+            len(self._batches(samples, steps)) * STARTUP_LIMIT_S + layer_steps * LAYER_STEP_LIMIT_S
+        )
 
     def _run(self, x: np.ndarray, clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava on x [S, T, *shape]: values [S, T, *shape] by population."""
@@ -104,6 +121,6 @@ class Netx(Backend):
         values = {}
         for depth, name in enumerate(self.network.populations[1:], 1):
             shape = self.graph[name].shape
-            frames = processes.spikes.get(name, processes.membrane)[depth:depth + samples * steps]
+            frames = processes.spikes.get(name, processes.membrane)[depth : depth + samples * steps]
             values[name] = lava_netx.from_lava_order(frames, shape).reshape(samples, steps, *shape)
         return values

@@ -1,7 +1,8 @@
 """The ONNX backends: a graph in onnxruntime, every population recorded.
 
-`OnnxRuntime` runs the sequence model, whole samples at a time; `OnnxRuntimeStep` the step model, step by
-step, as a streaming host would. Both give the same bits. What the models are: `scmrl.onnx_graph`.
+`OnnxRuntime` runs the sequence model, whole samples at a time; `OnnxRuntimeStep` the step model,
+step by step, as a streaming host would. Both give the same bits. What the models are:
+`scmrl.onnx_graph`.
 """
 
 from __future__ import annotations
@@ -21,22 +22,25 @@ from ..errors import BackendError, BundleError, MissingDependency
 from ..graph import Graph
 from .backends import Backend, Deadline, Progress
 
-CHUNK_BYTES = 4 << 20                   # values that one call of the runtime gives back
-THREADS = 1                             # two on two busy cores are 2.5 times slower: they wait by spinning
-ERRORS_ONLY = 4                         # the runtime's log level: what fails is raised, nothing is printed
+CHUNK_BYTES = 4 << 20  # values that one call of the runtime gives back
+THREADS = 1  # two on two busy cores are 2.5 times slower: they wait by spinning
+ERRORS_ONLY = 4  # the runtime's log level: what fails is raised, nothing is printed
 
 
 class OnnxBackend(Backend):
     """Runs a graph in onnxruntime on the CPU; the subclasses say with which model.
 
-    `model` is the model as an export has it (None: made here). Raises `MissingDependency`, `GraphError`,
-    `BackendError` where the runtime refuses the model, `BundleError` where it belongs to another graph.
+    `model` is the model as an export has it (None: made here). Raises `MissingDependency`,
+    `GraphError`, `BackendError` where the runtime refuses the model, `BundleError` where it belongs
+    to another graph.
     """
 
     name: str
-    file: str                                               # of the export
+    file: str  # of the export
 
-    def __init__(self, graph: Graph, *, deadline_s: float | None = None, model: bytes | None = None):
+    def __init__(
+        self, graph: Graph, *, deadline_s: float | None = None, model: bytes | None = None
+    ):
         super().__init__(graph, deadline_s=deadline_s)
         started = time.perf_counter()
         self._runtime = _library()
@@ -56,7 +60,9 @@ class OnnxBackend(Backend):
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> OnnxBackend:
-        """The backend on what `scmrl.convert.onnx.export` wrote; raises `BundleError` on any other file."""
+        """The backend on what `scmrl.convert.onnx.export` wrote; raises `BundleError` on any other
+        file.
+        """
         directory = locate(path)
         bundle = load(directory)
         expected = cls.build(bundle.graph, onnx_graph.metadata(bundle, directory))
@@ -68,16 +74,24 @@ class OnnxBackend(Backend):
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         options.log_severity_level = ERRORS_ONLY
         with self._failures():
-            session = self._runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = self._runtime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
         takes = {port.name for port in session.get_inputs()}
         gives = {port.name for port in session.get_outputs()}
-        if not takes >= set(onnx_graph.given(self.graph)) or not gives >= set(onnx_graph.values(self.graph)):
-            raise BundleError("model belongs to another graph", where=self.name, fix="export the model again")
+        if not takes >= set(onnx_graph.given(self.graph)) or not gives >= set(
+            onnx_graph.values(self.graph)
+        ):
+            raise BundleError(
+                "model belongs to another graph", where=self.name, fix="export the model again"
+            )
         return session
 
     @contextmanager
     def _failures(self, deadline: Deadline | None = None) -> Iterator[None]:
-        """The runtime's own errors (they share no base) as a `BackendError`; a stopped call as a deadline."""
+        """The runtime's own errors (they share no base) as a `BackendError`; a stopped call as a
+        deadline.
+        """
         try:
             yield
         except Exception as error:  # whatever the runtime raises while it loads and runs
@@ -90,23 +104,35 @@ class OnnxBackend(Backend):
         samples, steps = next(iter(inputs.values())).shape[:2]
         started, deadline = time.perf_counter(), Deadline(self.deadline_s, self.name)
         takes, gives = onnx_graph.given(self.graph), onnx_graph.values(self.graph)
-        found = {name: np.empty((samples, steps, *shape), dtype) for name, (dtype, shape) in gives.items()}
+        found = {
+            name: np.empty((samples, steps, *shape), dtype)
+            for name, (dtype, shape) in gives.items()
+        }
         per_sample = sum(values[0].nbytes for values in found.values())
         size = max(1, CHUNK_BYTES // max(1, per_sample))
         for first in range(0, samples, size):
             chunk = slice(first, min(first + size, samples))
-            given = {name: inputs[name.removeprefix("x/")][chunk].astype(dtype)
-                     for name, (dtype, _) in takes.items()}
+            given = {
+                name: inputs[name.removeprefix("x/")][chunk].astype(dtype)
+                for name, (dtype, _) in takes.items()
+            }
             self._run(given, {name: values[chunk] for name, values in found.items()}, deadline)
             if progress:
                 progress(chunk.stop, samples)
         return Activity(
             spikes={p.name: found[f"s/{p.name}"] for p in self.graph.of_kind("lif")},
-            membrane={p.name: found[f"v/{p.name}"].astype(np.int64) for p in self.graph.of_kind("readout")},
-            backend=self.name, version=self.version, seconds=time.perf_counter() - started,
-            startup_s=self._startup_s)
+            membrane={
+                p.name: found[f"v/{p.name}"].astype(np.int64) for p in self.graph.of_kind("readout")
+            },
+            backend=self.name,
+            version=self.version,
+            seconds=time.perf_counter() - started,
+            startup_s=self._startup_s,
+        )
 
-    def _run(self, given: dict[str, np.ndarray], found: dict[str, np.ndarray], deadline: Deadline) -> None:
+    def _run(
+        self, given: dict[str, np.ndarray], found: dict[str, np.ndarray], deadline: Deadline
+    ) -> None:
         """Fill `found` [S, T, *shape] for the samples `given`."""
         raise NotImplementedError
 
@@ -134,16 +160,21 @@ class OnnxRuntimeStep(OnnxBackend):
 
     def _run(self, given, found, deadline):
         samples, steps = next(iter(given.values())).shape[:2]
-        state = {port.name: np.zeros((samples, *port.shape[1:]), port.type[len("tensor("):-1])
-                 for port in self._session.get_inputs() if port.name not in given}
+        state = {
+            port.name: np.zeros((samples, *port.shape[1:]), port.type[len("tensor(") : -1])
+            for port in self._session.get_inputs()
+            if port.name not in given
+        }
         wanted = [*found, *map(onnx_graph.after, state)]
         for t in range(steps):
             deadline.check()
             with self._failures(deadline):
-                values = self._session.run(wanted, {name: x[:, t] for name, x in given.items()} | state)
+                values = self._session.run(
+                    wanted, {name: x[:, t] for name, x in given.items()} | state
+                )
             for name, value in zip(found, values):
                 found[name][:, t] = value
-            state = dict(zip(state, values[len(found):]))
+            state = dict(zip(state, values[len(found) :]))
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""The simulator: a graph in batches, fast, equal to `scmrl.reference` in every bit. Needs numpy alone.
+"""The simulator: a graph in batches, fast, equal to `scmrl.reference` in every bit. Needs numpy
+alone.
 
-Layers in order, time inside a layer: a population computes all steps of its sources at once. Where delayed
-synapses close a cycle, the same layers are advanced one step at a time instead. Samples go in chunks that fit
-the cache, so that what a run needs beyond its `Activity` does not grow with the number of samples.
+Layers in order, time inside a layer: a population computes all steps of its sources at once. Where
+delayed synapses close a cycle, the same layers are advanced one step at a time instead. Samples go
+in chunks that fit the cache, so that what a run needs beyond its `Activity` does not grow with the
+number of samples.
 """
 
 from __future__ import annotations
@@ -20,22 +22,30 @@ from ..errors import MissingDependency, UsageError
 from ..graph import Graph, Population
 from .backends import Backend, Deadline, Progress
 
-SCRATCH_BYTES = 16 << 20                # of one chunk, about what stays in a cache
+SCRATCH_BYTES = 16 << 20  # of one chunk, about what stays in a cache
 
 
 class Simulator(Backend):
     """`compiled`: with numba's kernels (True), without (False), or as numba is there (None).
 
-    `threads` run chunks of samples side by side in the compiled kernels (None: OMP_NUM_THREADS, else the
-    cores that this process may use). Raises `MissingDependency` where compiled kernels are asked for and
-    numba does not import.
+    `threads` run chunks of samples side by side in the compiled kernels (None: OMP_NUM_THREADS,
+    else the cores that this process may use). Raises `MissingDependency` where compiled kernels are
+    asked for and numba does not import.
     """
 
-    def __init__(self, graph: Graph, *, deadline_s: float | None = None, compiled: bool | None = None,
-                 threads: int | None = None):
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        deadline_s: float | None = None,
+        compiled: bool | None = None,
+        threads: int | None = None,
+    ):
         super().__init__(graph, deadline_s=deadline_s)
         if threads is not None and threads < 1:
-            raise UsageError("the simulator needs a thread", where="threads", limit=">= 1", value=threads)
+            raise UsageError(
+                "the simulator needs a thread", where="threads", limit=">= 1", value=threads
+            )
         started = time.perf_counter()
         layers, self.version = layer_module(compiled)
         self._pack, self._unpack = layers.pack, layers.unpack
@@ -49,8 +59,11 @@ class Simulator(Backend):
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         started, deadline = time.perf_counter(), Deadline(self.deadline_s, "simulator")
-        values = {p.name: np.empty((samples, steps, p.neurons), np.uint8 if p.fires else np.int64)
-                  for p in self.graph.populations if p.kind != "input"}
+        values = {
+            p.name: np.empty((samples, steps, p.neurons), np.uint8 if p.fires else np.int64)
+            for p in self.graph.populations
+            if p.kind != "input"
+        }
         overflow = dict.fromkeys(values, 0)
         done = 0
         for chunk, counted in self._chunks(inputs, values, samples, steps, deadline):
@@ -59,10 +72,18 @@ class Simulator(Backend):
             if progress:
                 progress(done, samples)
         return Activity(
-            spikes={p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("lif")},
-            membrane={p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("readout")},
-            backend="simulator", version=self.version, overflow=overflow,
-            seconds=time.perf_counter() - started, startup_s=self._startup_s)
+            spikes={
+                p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("lif")
+            },
+            membrane={
+                p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("readout")
+            },
+            backend="simulator",
+            version=self.version,
+            overflow=overflow,
+            seconds=time.perf_counter() - started,
+            startup_s=self._startup_s,
+        )
 
     def _chunks(self, inputs, values, samples, steps, deadline):
         """Fill `values` chunk by chunk; yields each finished chunk with its overflow counts."""
@@ -70,8 +91,13 @@ class Simulator(Backend):
         chunks = [slice(i, min(i + size, samples)) for i in range(0, samples, size)]
 
         def fill(chunk: slice) -> tuple[slice, dict[str, int]]:
-            return chunk, self._fill({name: x[chunk] for name, x in inputs.items()},
-                                     {name: v[chunk] for name, v in values.items()}, steps, block, deadline)
+            return chunk, self._fill(
+                {name: x[chunk] for name, x in inputs.items()},
+                {name: v[chunk] for name, v in values.items()},
+                steps,
+                block,
+                deadline,
+            )
 
         if self._threads == 1 or len(chunks) == 1:
             yield from map(fill, chunks)
@@ -84,7 +110,9 @@ class Simulator(Backend):
             pool.shutdown(cancel_futures=True)
 
     def _sizes(self, samples: int, steps: int) -> tuple[int, int]:
-        """Samples in a chunk and steps in a block, so that the scratch memory of a layer stays small."""
+        """Samples in a chunk and steps in a block, so that the scratch memory of a layer stays
+        small.
+        """
         per_step = max((layer.bytes_per_step() for layer in self._layers), default=1)
         block = 1 if self._stepwise else min(steps, max(1, SCRATCH_BYTES // per_step))
         size = max(1, SCRATCH_BYTES // (per_step * block))
@@ -107,11 +135,16 @@ class Simulator(Backend):
 
 
 def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
-    """Populations so that every synapse, delayed or not, and every join goes forward; None where they form a cycle."""
+    """Populations so that every synapse, delayed or not, and every join goes forward; None where
+    they form a cycle.
+    """
     waiting = {p.name: len(graph.incoming(p.name)) + bool(p.adds) for p in graph.populations}
     ready = [name for name, count in waiting.items() if count == 0]
     for name in ready:
-        for target in (*(synapse.target for synapse in graph.outgoing(name)), *graph.joined_to(name)):
+        for target in (
+            *(synapse.target for synapse in graph.outgoing(name)),
+            *graph.joined_to(name),
+        ):
             waiting[target] -= 1
             if waiting[target] == 0:
                 ready.append(target)
@@ -124,9 +157,11 @@ def layer_module(compiled: bool | None) -> tuple[object, str]:
         try:
             kernels = importlib.import_module(".kernels", __package__)
             return kernels, f"{__version__}, numba {kernels.numba.__version__}"
-        except ImportError:             # not installed, or refuses the numpy that is
+        except ImportError:  # not installed, or refuses the numpy that is
             if compiled:
-                raise MissingDependency("numba", enables="the simulator's compiled kernels") from None
+                raise MissingDependency(
+                    "numba", enables="the simulator's compiled kernels"
+                ) from None
     return importlib.import_module(".matmul", __package__), f"{__version__}, numpy {np.__version__}"
 
 

@@ -3,8 +3,9 @@
     with window = T:  state clears before steps 0, T, 2T, ...   samples back to back, each as in a batch
     with window None: state is never cleared                    one sample without end
 
-Equal to `scmrl.reference` in every bit: window k to its sample k, or the first T steps of an endless stream
-to a sample of T steps. The arithmetic is the simulator's; of the past only what delays reach back to is kept.
+Equal to `scmrl.reference` in every bit: window k to its sample k, or the first T steps of an
+endless stream to a sample of T steps. The arithmetic is the simulator's; of the past only what
+delays reach back to is kept.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ from .energy import dynamic_uj
 from .simulator import layer_module
 from .updates import UpdateCounter
 
-Values = dict[str, np.ndarray]          # by population: spikes uint8 [*shape], the readout's membrane int64
+Values = dict[str, np.ndarray]  # by population: spikes uint8 [*shape], the readout's membrane int64
 
 
 def check_window(window: int | None) -> None:
     """Raise `UsageError` for a window that holds no step."""
     if window is not None and window < 1:
-        raise UsageError("a window takes at least a step", where="window", limit=">= 1", value=window)
+        raise UsageError(
+            "a window takes at least a step", where="window", limit=">= 1", value=window
+        )
 
 
 class Stream:
-    """The simulator, one step at a time. `step` number `t` is the next; `lag` steps late come its values (0).
+    """The simulator, one step at a time. `step` number `t` is the next; `lag` steps late come its
+    values (0).
 
-    `compiled`: numba's kernels (True), numpy (False), or what is there (None). Raises `UsageError` for a
-    window below one step, `MissingDependency` where compiled kernels are asked for and numba is not there.
+    `compiled`: numba's kernels (True), numpy (False), or what is there (None). Raises `UsageError`
+    for a window below one step, `MissingDependency` where compiled kernels are asked for and numba
+    is not there.
     """
 
     backend = "simulator"
@@ -51,9 +56,11 @@ class Stream:
         modules, self.version = layer_module(compiled)
         self._pack, self._unpack = modules.pack, modules.unpack
         self._layers = [modules.Layer(graph, p) for p in graph.order() if p.kind != "input"]
-        self._past = max((s.delay for s in graph.synapses), default=0)      # steps kept beside the current
+        self._past = max(
+            (s.delay for s in graph.synapses), default=0
+        )  # steps kept beside the current
         self.reset()
-        self.step({p.name: np.zeros(p.shape, np.uint8) for p in graph.of_kind("input")})    # compiles
+        self.step({p.name: np.zeros(p.shape, np.uint8) for p in graph.of_kind("input")})  # compiles
         self.reset()
         self.startup_s = time.perf_counter() - started
 
@@ -64,7 +71,9 @@ class Stream:
 
     def _clear(self) -> None:
         columns = self._past + 1
-        self._values = {p.name: np.zeros((1, columns, p.neurons), _number(p)) for p in self.graph.populations}
+        self._values = {
+            p.name: np.zeros((1, columns, p.neurons), _number(p)) for p in self.graph.populations
+        }
         self._states = {layer.population.name: layer.state(1) for layer in self._layers}
 
     def step(self, inputs: Values) -> Values:
@@ -72,7 +81,9 @@ class Stream:
 
         Raises `DataError` for inputs that are not the graph's.
         """
-        given = check_inputs(self.graph, {name: np.asarray(x)[None, None] for name, x in inputs.items()})
+        given = check_inputs(
+            self.graph, {name: np.asarray(x)[None, None] for name, x in inputs.items()}
+        )
         if self.window and self.t and self.t % self.window == 0:
             self._clear()
         now = self._past
@@ -83,8 +94,11 @@ class Stream:
         for layer in self._layers:
             layer.advance(self._values, self._states, now, now + 1, False)
         self.t += 1
-        return {p.name: self._unpack(self._values[p.name][:, now:], p.shape)[0, 0].copy()
-                for p in self.graph.populations if p.kind != "input"}
+        return {
+            p.name: self._unpack(self._values[p.name][:, now:], p.shape)[0, 0].copy()
+            for p in self.graph.populations
+            if p.kind != "input"
+        }
 
     def run(self, frames: Iterable[Values]) -> Iterator[Values]:
         """`step` for each of the frames."""
@@ -100,7 +114,9 @@ def _number(population) -> type:
 
 @dataclass(frozen=True)
 class Tally:
-    """What happened since some moment: spikes of neurons, synaptic operations, core dynamic uJ by chip."""
+    """What happened since some moment: spikes of neurons, synaptic operations, core dynamic uJ by
+    chip.
+    """
 
     steps: int
     spikes: int
@@ -108,15 +124,20 @@ class Tally:
     core_dynamic_uj: dict[str, float]
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.steps + other.steps, self.spikes + other.spikes, self.synops + other.synops,
-                     {chip: uj + other.core_dynamic_uj[chip] for chip, uj in self.core_dynamic_uj.items()})
+        return Tally(
+            self.steps + other.steps,
+            self.spikes + other.spikes,
+            self.synops + other.synops,
+            {chip: uj + other.core_dynamic_uj[chip] for chip, uj in self.core_dynamic_uj.items()},
+        )
 
 
 class Meter:
-    """Counts each step as `scmrl.deploy.counts` and `updates` count a run: over a window, the same numbers.
+    """Counts each step as `scmrl.deploy.counts` and `updates` count a run: over a window, the same
+    numbers.
 
-    The energies are estimates: these counts times the coefficients of a profile, one message to each spike
-    and no way on the mesh, since the network is not placed (`scmrl.deploy.energy`).
+    The energies are estimates: these counts times the coefficients of a profile, one message to
+    each spike and no way on the mesh, since the network is not placed (`scmrl.deploy.energy`).
     """
 
     def __init__(self, graph: Graph, profiles: list[Profile], *, window: int | None = None):
@@ -145,8 +166,16 @@ class Meter:
         updates = self._updates.step({name: x[None] for name, x in sent.items()})
         active = sum(of.active for of in updates.values())
         synops = self._operations({name: x.ravel() != 0 for name, x in sent.items()})
-        uj = {profile.name: dynamic_uj(profile, synops=synops, active=active, inactive=self._neurons - active,
-                                       spikes=spikes) for profile in self.profiles}
+        uj = {
+            profile.name: dynamic_uj(
+                profile,
+                synops=synops,
+                active=active,
+                inactive=self._neurons - active,
+                spikes=spikes,
+            )
+            for profile in self.profiles
+        }
         return Tally(1, spikes, sum(synops.values()), uj)
 
     def _operations(self, sent: dict[str, np.ndarray]) -> dict[str, int]:

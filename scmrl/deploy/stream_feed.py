@@ -1,8 +1,9 @@
-"""What a stream is fed with: recordings, images, events and arrays from files, or a microphone and a camera.
+"""What a stream is fed with: recordings, images, events and arrays from files, or a microphone and
+a camera.
 
-Sound is cut into windows of one second that begin `hop` seconds apart; each is one sample of the model, given
-over its T steps as in training: as one frame at all of them, or as spikes. Events come in windows of 0.3 s,
-binned into T steps. Arrays enter as they are, a step at a time.
+Sound is cut into windows of one second that begin `hop` seconds apart; each is one sample of the
+model, given over its T steps as in training: as one frame at all of them, or as spikes. Events come
+in windows of 0.3 s, binned into T steps. Arrays enter as they are, a step at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,17 @@ from ..reading import read_arrays
 from .stream import Values
 
 POLARITIES = 2
-SIDE = 32                   # pixels of a frame of N-MNIST's events
-HOPS_S = (0.001, 3600.0)    # between windows
+SIDE = 32  # pixels of a frame of N-MNIST's events
+HOPS_S = (0.001, 3600.0)  # between windows
 CAMERAS = 64
 SENSES = {"sound": ("wav", "microphone"), "images": ("image", "camera"), "events": ("events",)}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to feed a stream with, as on the command line. `hop` in seconds; `camera` is its number."""
+    """What to feed a stream with, as on the command line. `hop` in seconds; `camera` is its
+    number.
+    """
 
     wav: Path | None = None
     image: Path | None = None
@@ -64,7 +67,8 @@ class Asked:
 
 @dataclass
 class Feed:
-    """Input frames {name: integer [*shape]} step by step; `step_s`: recorded seconds in one, or None.
+    """Input frames {name: integer [*shape]} step by step; `step_s`: recorded seconds in one, or
+    None.
 
     `waited_s` is what was spent waiting for a microphone or camera so far.
     """
@@ -80,16 +84,23 @@ class Feed:
 
 
 def open_feed(bundle: Bundle, asked: Asked) -> Feed:
-    """The feed for a model. Raises `UsageError` for what does not go together, `DataError` for bad files."""
+    """The feed for a model. Raises `UsageError` for what does not go together, `DataError` for bad
+    files.
+    """
     if asked.arrays and asked.senses:
-        raise UsageError("a stream has one source", where="--stream",
-                         value=", ".join(("input", *asked.senses)),
-                         fix="give --input, or sound, images and events")
+        raise UsageError(
+            "a stream has one source",
+            where="--stream",
+            value=", ".join(("input", *asked.senses)),
+            fix="give --input, or sound, images and events",
+        )
     return from_arrays(bundle.graph, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
 
 
 def from_arrays(graph: Graph, path: Path) -> Feed:
-    """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after another."""
+    """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after
+    another.
+    """
     arrays = read_arrays(path, error=DataError)
     arrays.pop("y", None)
     inputs = graph.of_kind("input")
@@ -97,60 +108,95 @@ def from_arrays(graph: Graph, path: Path) -> Feed:
         arrays = {inputs[0].name: arrays["x"]}
     for name in arrays:
         if name not in {p.name for p in inputs}:
-            raise DataError("no such input", where=f"{path}: {name}",
-                            fix=f"the network takes: {', '.join(p.name for p in inputs)}")
+            raise DataError(
+                "no such input",
+                where=f"{path}: {name}",
+                fix=f"the network takes: {', '.join(p.name for p in inputs)}",
+            )
     series = {}
     for p in inputs:
         if p.name not in arrays:
-            raise DataError("input is missing", where=f"{path}: {p.name}",
-                            fix=f"give an array [T, {', '.join(map(str, p.shape))}]")
+            raise DataError(
+                "input is missing",
+                where=f"{path}: {p.name}",
+                fix=f"give an array [T, {', '.join(map(str, p.shape))}]",
+            )
         x = arrays[p.name]
-        if x.shape[-len(p.shape):] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
-            raise DataError("input has the wrong shape", where=f"{path}: {p.name}",
-                            limit=f"[T, {', '.join(map(str, p.shape))}]", value=list(x.shape))
+        if x.shape[-len(p.shape) :] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
+            raise DataError(
+                "input has the wrong shape",
+                where=f"{path}: {p.name}",
+                limit=f"[T, {', '.join(map(str, p.shape))}]",
+                value=list(x.shape),
+            )
         if not x.size:
             raise DataError("input is empty", where=f"{path}: {p.name}", value=list(x.shape))
         series[p.name] = x.reshape(-1, *p.shape)
     lengths = {name: len(x) for name, x in series.items()}
     if len(set(lengths.values())) != 1:
         raise DataError("inputs differ in steps", where=path, value=lengths)
-    given = ({name: x[t] for name, x in series.items()} for t in range(next(iter(lengths.values()))))
+    given = (
+        {name: x[t] for name, x in series.items()} for t in range(next(iter(lengths.values())))
+    )
     return Feed(given, f"arrays of {Path(path).name}")
 
 
 def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
     """Sound, images and events for the inputs that take them."""
     if not HOPS_S[0] <= asked.hop <= HOPS_S[1]:
-        raise UsageError("windows begin some time apart", where="--hop", value=asked.hop,
-                         limit=f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s")
+        raise UsageError(
+            "windows begin some time apart",
+            where="--hop",
+            value=asked.hop,
+            limit=f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s",
+        )
     if asked.camera is not None and not 0 <= asked.camera < CAMERAS:
-        raise UsageError("no such camera", where="--camera", limit=f"0 to {CAMERAS - 1}", value=asked.camera)
+        raise UsageError(
+            "no such camera", where="--camera", limit=f"0 to {CAMERAS - 1}", value=asked.camera
+        )
     inputs = bundle.graph.of_kind("input")
     wanted = {sense_of(p): p for p in inputs}
     if None in wanted or len(wanted) < len(inputs):
-        raise UsageError("the model takes other than one sound, one image and one recording of events",
-                         where="--stream", value=", ".join(p.name for p in inputs), fix="give --input NPZ")
+        raise UsageError(
+            "the model takes other than one sound, one image and one recording of events",
+            where="--stream",
+            value=", ".join(p.name for p in inputs),
+            fix="give --input NPZ",
+        )
     for sense, ways in SENSES.items():
         used = [way for way in ways if way in asked.senses]
         options = " or ".join(f"--{way}" for way in ways)
         if len(used) > 1:
-            raise UsageError(f"two sources of {sense}", value=", ".join(used), fix=f"give {options}")
+            raise UsageError(
+                f"two sources of {sense}", value=", ".join(used), fix=f"give {options}"
+            )
         if bool(used) != (sense in wanted):
             takes, give = ("takes", "give") if sense in wanted else ("does not take", "leave out")
-            raise UsageError(f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}")
+            raise UsageError(
+                f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}"
+            )
     steps = bundle.graph.steps
     feed = Feed(iter(()), " and ".join(asked.what), _step_s(asked, wanted, steps))
     still = "images" in wanted and len(wanted) == 1 and asked.camera is None
-    open_parts = {"images": _images, "events": _events, "sound": _sounds}       # sound last: its libraries load long
-    opened = {sense: part(asked, wanted[sense], bundle, feed.waits)
-              for sense, part in open_parts.items() if sense in wanted}
+    open_parts = {
+        "images": _images,
+        "events": _events,
+        "sound": _sounds,
+    }  # sound last: its libraries load long
+    opened = {
+        sense: part(asked, wanted[sense], bundle, feed.waits)
+        for sense, part in open_parts.items()
+        if sense in wanted
+    }
     parts = {p.name: opened[sense] for sense, p in wanted.items()}
-    feed.frames = islice(_shown(parts, steps), steps if still else None)       # one image is shown once
+    feed.frames = islice(_shown(parts, steps), steps if still else None)  # one image is shown once
     return feed
 
 
 def _step_s(asked: Asked, wanted: dict[str | None, Population], steps: int) -> float | None:
-    """Recorded seconds in a step; None where it is a part of each recording's own duration (MNIST-DVS)."""
+    """Recorded seconds in a step; None where it is a part of each recording's own duration
+    (MNIST-DVS).
+    """
     if {"sound", "images"} & wanted.keys():
         return asked.hop / steps
     return None if wanted["events"].shape[-1] == mnistdvs.SIDE else DURATION_US * 1e-6 / steps
@@ -159,8 +205,8 @@ def _step_s(asked: Asked, wanted: dict[str | None, Population], steps: int) -> f
 def sense_of(p: Population) -> str | None:
     """What an input takes: sound, images, events; None where it takes neither.
 
-    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of the cochlea; what has
-    two channels comes from an event camera; an image is one graded frame.
+    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of
+    the cochlea; what has two channels comes from an event camera; an image is one graded frame.
     """
     if p.name == "audio":
         return "sound"
@@ -169,32 +215,45 @@ def sense_of(p: Population) -> str | None:
     return "images" if p.name == "visual" else None
 
 
-def _sounds(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+def _sounds(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
     """Each window as [C, H, W] for all steps, or as spikes [T, C, H, W]."""
-    recorded = wav_windows(asked.wav, asked.hop) if asked.wav else None         # refused before libraries load
+    recorded = (
+        wav_windows(asked.wav, asked.hop) if asked.wav else None
+    )  # refused before libraries load
     if p.bits == 1:
+
         def encode(sound: np.ndarray) -> np.ndarray:
             return cochlea.spikes(sound, bundle.graph.steps)
     else:
         encode = FrontEnd.from_dict(bundle.frontend).encode_audio
-    if encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape:     # and libraries load before time counts
+    if (
+        encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape
+    ):  # and libraries load before time counts
         raise _other_frames(p)
     sounds = recorded or microphone(asked.hop, waits)
     return (encode(sound[None])[0] for sound in sounds)
 
 
-def _images(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+def _images(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
     """Images [C, H, W] of a camera; one from a file stays."""
     front_end = FrontEnd.from_dict(bundle.frontend)
     if p.shape != (1, front_end.side, front_end.side):
         raise _other_frames(p)
     if asked.camera is not None:
-        return (front_end.encode_visual(image[None])[0]
-                for image in camera(asked.camera, front_end.image_side, waits))
+        return (
+            front_end.encode_visual(image[None])[0]
+            for image in camera(asked.camera, front_end.image_side, waits)
+        )
     return repeat(front_end.encode_visual(grey(asked.image, front_end.image_side)[None])[0])
 
 
-def _events(asked: Asked, p: Population, bundle: Bundle, waits: list[float]) -> Iterator[np.ndarray]:
+def _events(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
     """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
     steps = bundle.graph.steps
     if p.shape[1:] == (mnistdvs.SIDE, mnistdvs.SIDE) and p.bits == 1:
@@ -215,12 +274,17 @@ def _kept(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _other_frames(p: Population) -> UsageError:
-    return UsageError("the model takes other frames than a stream makes", where=p.name,
-                      value=f"{list(p.shape)} of {p.bits} bits", fix="give --input NPZ")
+    return UsageError(
+        "the model takes other frames than a stream makes",
+        where=p.name,
+        value=f"{list(p.shape)} of {p.bits} bits",
+        fix="give --input NPZ",
+    )
 
 
 def event_windows(path: Path, steps: int, *, bits: int = 1) -> Iterator[np.ndarray]:
-    """Frames of events uint8 [steps, 2, 32, 32] of each 0.3 s of a recording in N-MNIST's format, from its first event.
+    """Frames of events uint8 [steps, 2, 32, 32] of each 0.3 s of a recording in N-MNIST's format,
+    from its first event.
 
     What is left over at the end, if less than a window, belongs to the last step, as in training.
     """
@@ -229,7 +293,7 @@ def event_windows(path: Path, steps: int, *, bits: int = 1) -> Iterator[np.ndarr
     starts = np.searchsorted(events["t"], np.arange(windows) * DURATION_US)
 
     def window(i: int) -> np.ndarray:
-        part = events[starts[i]:starts[i + 1] if i + 1 < windows else None].copy()
+        part = events[starts[i] : starts[i + 1] if i + 1 < windows else None].copy()
         part["t"] -= i * DURATION_US
         return frames(part, steps, duration_us=DURATION_US, side=SIDE, bits=bits)
 
@@ -244,11 +308,13 @@ def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Value
 
 
 def wav_windows(path: Path, hop: float) -> Iterator[np.ndarray]:
-    """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there is."""
+    """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there
+    is.
+    """
     samples = resample(*read_sound(path), SAMPLE_RATE)
     stride = max(1, round(hop * SAMPLE_RATE))
     starts = range(0, max(len(samples) - WINDOW, 0) + 1, stride)
-    return (level(samples[start:start + WINDOW]) for start in starts)
+    return (level(samples[start : start + WINDOW]) for start in starts)
 
 
 def level(samples: np.ndarray) -> np.ndarray:
@@ -259,12 +325,17 @@ def level(samples: np.ndarray) -> np.ndarray:
 
 
 def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
-    """The last second of the default microphone, every `hop` seconds, without end. Needs sounddevice."""
+    """The last second of the default microphone, every `hop` seconds, without end. Needs
+    sounddevice.
+    """
     try:
         sound = library("sounddevice", "sounddevice", enables="a live microphone")
-    except OSError as error:                    # the package is there, the library behind it is not
-        raise MissingDependency("PortAudio", enables="a live microphone",
-                                install=f"your system's package of it ({error})") from None
+    except OSError as error:  # the package is there, the library behind it is not
+        raise MissingDependency(
+            "PortAudio",
+            enables="a live microphone",
+            install=f"your system's package of it ({error})",
+        ) from None
     except MissingDependency:
         raise MissingDependency("sounddevice", enables="a live microphone") from None
     stride = max(1, round(hop * SAMPLE_RATE))

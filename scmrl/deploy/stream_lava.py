@@ -1,7 +1,7 @@
 """A graph on Lava step by step: the processes run on while inputs are given and spikes are taken.
 
-A population at depth d is at its own step t in hardware step t + d, so all values of a step are together
-`lag` = depth hardware steps later; the pipeline does not stop for it.
+A population at depth d is at its own step t in hardware step t + d, so all values of a step are
+together `lag` = depth hardware steps later; the pipeline does not stop for it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from .lava_processes import LavaProcesses, bias_at, join, shared_zeros
 from .lava_session import ProcessSession
 from .stream import Values, check_window
 
-ENDLESS = 1 << 30                       # steps after which a stream without a window would clear its state
-STEP_LIMIT_S = 60.0                     # a step that takes longer never ends
+ENDLESS = 1 << 30  # steps after which a stream without a window would clear its state
+STEP_LIMIT_S = 60.0  # a step that takes longer never ends
 
 
 class LavaStream:
-    """Lava's process models in this OS process, or, with `own_processes`, Lava's multi-process runtime.
+    """Lava's process models in this OS process, or, with `own_processes`, Lava's multi-process
+    runtime.
 
-    `window`: see `scmrl.deploy.stream`. Networks with delays between populations start anew for each window.
-    Raises `GraphError` on what Lava cannot hold, `MissingDependency` without Lava.
+    `window`: see `scmrl.deploy.stream`. Networks with delays between populations start anew for
+    each window. Raises `GraphError` on what Lava cannot hold, `MissingDependency` without Lava.
     """
 
     def __init__(self, graph: Graph, *, window: int | None = None, own_processes: bool = False):
@@ -50,7 +51,8 @@ class LavaStream:
         return self._network.depth
 
     def run(self, frames: Iterable[Values]) -> Iterator[Values]:
-        """Values of every population for each of the frames {name: integer [*shape]}, `lag` frames later.
+        """Values of every population for each of the frames {name: integer [*shape]}, `lag` frames
+        later.
 
         Raises `DataError` for inputs that are not the graph's, `BackendError` where Lava fails.
         """
@@ -72,10 +74,13 @@ class LavaStream:
             with session:
                 yield from self._steps(frames, values, processes, session)
 
-    def _steps(self, frames: Iterator[Values], values: np.ndarray, processes: LavaProcesses,
-               session) -> Iterator[Values]:
+    def _steps(
+        self, frames: Iterator[Values], values: np.ndarray, processes: LavaProcesses, session
+    ) -> Iterator[Values]:
         """Hardware steps: one for each frame, then as many as the last values need."""
-        given: deque[Values | None] = deque(maxlen=1 + max(p.depth + p.delay for p in self._network.inputs))
+        given: deque[Values | None] = deque(
+            maxlen=1 + max(p.depth + p.delay for p in self._network.inputs)
+        )
         seen: deque[Values] = deque(maxlen=self.lag + 1)
         count = 0
         for step, frame in enumerate(chain(frames, repeat(None))):
@@ -91,16 +96,22 @@ class LavaStream:
                 yield self._values(seen)
 
     def _checked(self, frame: Values) -> Values:
-        checked = check_inputs(self.graph, {name: np.asarray(x)[None, None] for name, x in frame.items()})
+        checked = check_inputs(
+            self.graph, {name: np.asarray(x)[None, None] for name, x in frame.items()}
+        )
         return {name: x[0, 0].ravel() for name, x in checked.items()}
 
     def _present(self, given: deque, step: int, values: np.ndarray) -> None:
-        """Each copy of an input at its own step; zero before a window's first and after the last frame."""
+        """Each copy of an input at its own step; zero before a window's first and after the last
+        frame.
+        """
         for place in self._network.inputs:
             late = place.depth + place.delay
             at = (step - place.depth) % self._network.steps
             frame = given[-1 - late] if late < len(given) and at >= place.delay else None
-            values[place.start:place.start + place.count] = 0 if frame is None else frame[place.population]
+            values[place.start : place.start + place.count] = (
+                0 if frame is None else frame[place.population]
+            )
 
     def _switch_biases(self, session, step: int) -> None:
         """In networks that are not pipelined a population's bias begins with its first step."""
@@ -117,8 +128,9 @@ class LavaStream:
             self._switch_biases(session, step)
             session.advance(1)
         except TimeoutError:
-            raise BackendError("a step did not end", where=self.backend,
-                               limit=f"{STEP_LIMIT_S:g} s") from None
+            raise BackendError(
+                "a step did not end", where=self.backend, limit=f"{STEP_LIMIT_S:g} s"
+            ) from None
 
     def _values(self, seen: deque) -> Values:
         """The values of the step that the deepest population has just made."""
@@ -126,7 +138,7 @@ class LavaStream:
         for place in self._network.places:
             frames = seen[-1 - (self.lag - place.depth)][place.process]
             shape = self.graph[place.population].shape
-            out[place.population] = frames[place.start:place.start + place.count].reshape(shape)
+            out[place.population] = frames[place.start : place.start + place.count].reshape(shape)
         return out
 
 

@@ -1,4 +1,6 @@
-"""How a stream is shown: one JSON object a line, a live picture on a terminal, or a line a decision."""
+"""How a stream is shown: one JSON object a line, a live picture on a terminal, or a line a
+decision.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ class Lines:
 
 
 class Live:
-    """Membranes of the classes as bars, counts and energy so far, and the last decisions, in place."""
+    """Membranes of the classes as bars, counts and energy so far, and the last decisions, in
+    place.
+    """
 
     def __init__(self, classes: tuple[str, ...]):
         try:
             from rich.live import Live as RichLive
         except ModuleNotFoundError:
-            raise MissingDependency("rich", enables="the live view (--json works without it)") from None
+            raise MissingDependency(
+                "rich", enables="the live view (--json works without it)"
+            ) from None
         self._classes, self._last = classes, deque(maxlen=DECISIONS)
         self._live = RichLive(refresh_per_second=10, transient=False)
 
@@ -78,8 +84,10 @@ class Live:
 
 def counts(moment: Moment) -> str:
     energy = ", ".join(f"{uj:.3g} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
-    return (f"window {moment.window}, step {moment.step}: {moment.spikes} spikes, {moment.synops} synaptic "
-            f"operations, {energy} (estimate)")
+    return (
+        f"window {moment.window}, step {moment.step}: {moment.spikes} spikes, {moment.synops}"
+        f" synaptic operations, {energy} (estimate)"
+    )
 
 
 def brief(moment: Moment) -> str:

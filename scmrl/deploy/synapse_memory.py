@@ -1,8 +1,9 @@
-"""How a core stores the synapses that end on it: 64-bit words, format and input axons, by the rule of a chip.
+"""How a core stores the synapses that end on it: 64-bit words, format and input axons, by the rule
+of a chip.
 
-A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however many positions the core holds;
-all others once for every source neuron that reaches the core (OneToOne and SumTokens: one synapse each,
-Broadcast: one for each position, Dense: one for each neuron of the core).
+A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however many positions the
+core holds; all others once for every source neuron that reaches the core (OneToOne and SumTokens:
+one synapse each, Broadcast: one for each position, Dense: one for each neuron of the core).
 
     Loihi 1 (NxTF, doi 10.1145/3501770): a list of entries; an entry has `entry_prefix_bits`, at most
     `synapses_per_entry` synapses, and is padded to words (one more where the rest is 0 or 59 bits and up)
@@ -17,10 +18,11 @@ Broadcast: one for each position, Dense: one for each neuron of the core).
 
     no rule known    non-zero weights * weight bits, without index or header: a lower bound
 
-Input axons: one for each source neuron that reaches the core; on Loihi 2 a shared synapse takes a single one
-(the logs show one or two for every convolution).
+Input axons: one for each source neuron that reaches the core; on Loihi 2 a shared synapse takes a
+single one (the logs show one or two for every convolution).
 
-To add a rule: write a function like `_loihi2`, and list it in `RULES` under the profile's `mapping`.
+To add a rule: write a function like `_loihi2`, and list it in `RULES` under the profile's
+`mapping`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from ..graph import Box, Conv2d, Dense, Pointwise, Synapse, Window
 from ..hw_profiles.profile import Profile
 
 WORD = 64
-LOIHI1_WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 8)      # the widths that a format of Loihi 1 has (nengo-loihi)
+LOIHI1_WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 8)  # the widths that a format of Loihi 1 has (nengo-loihi)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Stored:
 
     words: int
     longest: int
-    format: str                                 # dense, sparse or conv
+    format: str  # dense, sparse or conv
 
 
 def is_shared(synapse: Synapse) -> bool:
@@ -52,8 +54,9 @@ def is_shared(synapse: Synapse) -> bool:
 
 
 def weight_bits(weight: object) -> int:
-    """Bits of the narrowest integer for all weights, without their common power of two; signed where signs
-    mix."""
+    """Bits of the narrowest integer for all weights, without their common power of two; signed
+    where signs mix.
+    """
     weight = np.asarray(weight)
     low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
     if low == high == 0:
@@ -83,22 +86,29 @@ class SynapseMemory:
             self._bits[id(synapse)] = (synapse, weight_bits(synapse.weight))
         return self._bits[id(synapse)][1]
 
-    def store(self, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray) -> Stored:
-        """The part of a synapse that ends in `box` of its target; `counts`: its `Synapse.arrivals` there."""
+    def store(
+        self, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
+    ) -> Stored:
+        """The part of a synapse that ends in `box` of its target; `counts`: its `Synapse.arrivals`
+        there.
+        """
         if not counts.any():
             return Stored(0, 0, "conv" if is_shared(synapse) else "sparse")
         return self._rule(self, synapse, source, box, counts)
 
 
-def _loihi1(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
-            counts: np.ndarray) -> Stored:
-    width = next((code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse))
+def _loihi1(
+    memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
+) -> Stored:
+    width = next(
+        (code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse)
+    )
     width += int(synapse.delay).bit_length()
     if is_shared(synapse):
-        fans, stride = _kernel(synapse, source, box)                    # [C_in, kh, kw]
+        fans, stride = _kernel(synapse, source, box)  # [C_in, kh, kw]
         lists = _fewest(memory, fans, fans, width)[0]
         phase = tuple(-(-k // s) for k, s in zip(fans.shape[1:], stride))
-        longest = lists.max() * math.prod(phase)                        # taps that one source pixel meets
+        longest = lists.max() * math.prod(phase)  # taps that one source pixel meets
         return Stored(int(lists.sum()), int(longest), "conv")
     fans = counts[counts > 0]
     dense = np.full(fans.shape, _neurons(box)) if isinstance(synapse, Dense) else fans
@@ -106,13 +116,18 @@ def _loihi1(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], bo
     return Stored(int(lists.sum()), int(lists.max()), kind)
 
 
-def _fewest(memory: SynapseMemory, dense: np.ndarray, sparse: np.ndarray,
-            width: int) -> tuple[np.ndarray, str]:
+def _fewest(
+    memory: SynapseMemory, dense: np.ndarray, sparse: np.ndarray, width: int
+) -> tuple[np.ndarray, str]:
     """Words of every list in the format that takes the fewest in all, and its name."""
-    prefix, index, skip = (memory.limits[name] for name in ("entry_prefix_bits", "index_bits", "skip_bits"))
-    formats = {"dense": _list_words(memory, dense, prefix + index, width),
-               "sparse": _list_words(memory, sparse, prefix, width + index),
-               "run-length": _list_words(memory, sparse, prefix + index, width + skip)}
+    prefix, index, skip = (
+        memory.limits[name] for name in ("entry_prefix_bits", "index_bits", "skip_bits")
+    )
+    formats = {
+        "dense": _list_words(memory, dense, prefix + index, width),
+        "sparse": _list_words(memory, sparse, prefix, width + index),
+        "run-length": _list_words(memory, sparse, prefix + index, width + skip),
+    }
     best = min(formats, key=lambda name: formats[name].sum())
     return formats[best], "dense" if best == "dense" else "sparse"
 
@@ -129,8 +144,9 @@ def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
     return -(-bits // WORD) + ((rest == 0) | (rest >= 59))
 
 
-def _loihi2(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
-            counts: np.ndarray) -> Stored:
+def _loihi2(
+    memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
+) -> Stored:
     if is_shared(synapse):
         fans, _ = _kernel(synapse, source, box)
         words = _ceil_words(fans * memory.bits(synapse))
@@ -139,22 +155,31 @@ def _loihi2(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], bo
     if isinstance(synapse, Dense):
         fans = np.full(fans.shape, _neurons(box))
     words = _ceil_words(fans * memory.limits["synapse_bits"] + memory.limits["entry_prefix_bits"])
-    return Stored(int(words.sum()), int(words.max()), "dense" if isinstance(synapse, Dense) else "sparse")
+    return Stored(
+        int(words.sum()), int(words.max()), "dense" if isinstance(synapse, Dense) else "sparse"
+    )
 
 
-def _no_rule(memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box,
-             counts: np.ndarray) -> Stored:
+def _no_rule(
+    memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
+) -> Stored:
     words = int(_ceil_words(int(counts.sum()) * memory.bits(synapse)))
-    return Stored(words, words, "conv" if is_shared(synapse) else
-                  "dense" if isinstance(synapse, Dense) else "sparse")
+    return Stored(
+        words,
+        words,
+        "conv" if is_shared(synapse) else "dense" if isinstance(synapse, Dense) else "sparse",
+    )
 
 
 RULES = {"loihi1": _loihi1, "loihi2": _loihi2, "": _no_rule}
 
 
-def _kernel(synapse: Synapse, source: tuple[int, ...], box: Box) -> tuple[np.ndarray, tuple[int, int]]:
-    """Output channels of `box` that each source channel reaches through each tap, [C_in of the box, kh, kw];
-    zeros are stored, source channels without any weight are not. And the stride."""
+def _kernel(
+    synapse: Synapse, source: tuple[int, ...], box: Box
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Output channels of `box` that each source channel reaches through each tap, [C_in of the box,
+    kh, kw]; zeros are stored, source channels without any weight are not. And the stride.
+    """
     (low, high), *_ = box
     if isinstance(synapse, Window):
         return np.ones((high - low, *synapse.kernel), np.int64), tuple(synapse.stride)
@@ -166,7 +191,9 @@ def _kernel(synapse: Synapse, source: tuple[int, ...], box: Box) -> tuple[np.nda
     starts = [max(0, group * outs - low) for group in range(first, last + 1)]
     reached = np.logical_or.reduceat((synapse.weight[low:high] != 0).any((2, 3)), starts, axis=0)
     fans = np.repeat(np.diff([*starts, high - low]), ins)[reached.ravel()]
-    return np.broadcast_to(fans[:, None, None], (len(fans), *synapse.weight.shape[2:])), tuple(synapse.stride)
+    return np.broadcast_to(fans[:, None, None], (len(fans), *synapse.weight.shape[2:])), tuple(
+        synapse.stride
+    )
 
 
 def _neurons(box: Box) -> int:

@@ -1,16 +1,19 @@
 """Neuron updates that have something to do, counted exactly by following the state of every neuron.
 
-    active     a message arrives, or the bias or an added membrane is not 0, or state that the step takes
+    active     a message arrives, or the bias or an added membrane is not 0, or state that the step
+               takes
                over is not 0: u where du < 4095, v where dv < 4096, neither in a memoryless population
     receiving  a message arrives through a weight that is not 0
-    changed    the stored membrane (after the reset) differs from that before the step; at the first all do
+    changed    the stored membrane (after the reset) differs from that before the step; at the first
+               all do
 
-in neuron-steps; every other update is inactive. `active` is the rule of SANA-FE (Boyle et al. 2025, doi
-10.1109/TCAD.2025.3537971), and our reading of "inactive" in Davies et al. 2018, who do not define it.
-`changed` is NeuroBench's membrane updates (Yik et al., arXiv 2304.04640).
+in neuron-steps; every other update is inactive. `active` is the rule of SANA-FE (Boyle et al. 2025,
+doi 10.1109/TCAD.2025.3537971), and our reading of "inactive" in Davies et al. 2018, who do not
+define it. `changed` is NeuroBench's membrane updates (Yik et al., arXiv 2304.04640).
 
-The state is a function of known spikes: each population is stepped on what its sources really sent, whichever
-backend ran them. Where that backend is not bit-exact, the state is that of the integer network.
+The state is a function of known spikes: each population is stepped on what its sources really sent,
+whichever backend ran them. Where that backend is not bit-exact, the state is that of the integer
+network.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from ..graph import Graph, Population, Synapse
 from .backends import Progress
 from .matmul import PRODUCTS, Layer, Product
 
-CHUNK_BYTES = 32 << 20                  # scratch of the samples that are followed side by side
+CHUNK_BYTES = 32 << 20  # scratch of the samples that are followed side by side
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,11 @@ class Updates:
     changed: int = 0
 
     def __add__(self, other: Updates) -> Updates:
-        return Updates(self.active + other.active, self.receiving + other.receiving,
-                       self.changed + other.changed)
+        return Updates(
+            self.active + other.active,
+            self.receiving + other.receiving,
+            self.changed + other.changed,
+        )
 
 
 class UpdateCounter:
@@ -46,16 +52,20 @@ class UpdateCounter:
     def __init__(self, graph: Graph):
         self.graph = graph
         self._layers = [Layer(graph, p) for p in graph.order() if p.kind != "input"]
-        self._arrivals = {layer.population.name: [(s, _arrivals(graph, s)) for s in layer.synapses]
-                          for layer in self._layers}
+        self._arrivals = {
+            layer.population.name: [(s, _arrivals(graph, s)) for s in layer.synapses]
+            for layer in self._layers
+        }
         self._past = max((s.delay for s in graph.synapses), default=0)
         self.clear()
 
     def clear(self, samples: int = 1) -> None:
         """Zero state, as at the start of that many samples side by side."""
         self._first, self.samples = True, samples
-        self._sent = {p.name: np.zeros((samples, self._past + 1, p.neurons), _number(p))
-                      for p in self.graph.populations}
+        self._sent = {
+            p.name: np.zeros((samples, self._past + 1, p.neurons), _number(p))
+            for p in self.graph.populations
+        }
         self._states = {layer.population.name: layer.state(samples) for layer in self._layers}
 
     @property
@@ -64,7 +74,9 @@ class UpdateCounter:
         return max(1, CHUNK_BYTES // max(layer.bytes_per_step() for layer in self._layers))
 
     def step(self, sent: dict[str, np.ndarray]) -> dict[str, Updates]:
-        """Updates of one step in which inputs and firing populations sent {name: [samples, *shape]}."""
+        """Updates of one step in which inputs and firing populations sent {name: [samples,
+        *shape]}.
+        """
         now = self._past
         for values in self._sent.values():
             values[:, :now] = values[:, 1:]
@@ -74,7 +86,7 @@ class UpdateCounter:
         for layer in self._layers:
             p = layer.population
             updates[p.name] = self._update(layer)
-            if p.fires:                 # what it really sent, should a float backend have decided otherwise
+            if p.fires:  # what it really sent, should a float backend have decided otherwise
                 self._sent[p.name][:, now] = sent[p.name].reshape(self.samples, -1)
         self._first = False
         return updates
@@ -102,9 +114,16 @@ class UpdateCounter:
         return arrived
 
 
-def count_updates(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity, *,
-                  progress: Progress | None = None) -> dict[str, Updates]:
-    """Updates over all samples and steps of a run on inputs {name: [S, T, *shape]}; an input has none."""
+def count_updates(
+    graph: Graph,
+    inputs: dict[str, np.ndarray],
+    activity: Activity,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Updates]:
+    """Updates over all samples and steps of a run on inputs {name: [S, T, *shape]}; an input has
+    none.
+    """
     inputs = check_inputs(graph, inputs)
     sent = inputs | {p.name: activity.spikes[p.name] for p in graph.of_kind("lif")}
     samples, steps = next(iter(inputs.values())).shape[:2]

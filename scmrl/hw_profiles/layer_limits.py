@@ -1,8 +1,8 @@
 """What chips can hold that run whole layers (convolutions) on cores of their own: Speck, Akida.
 
-A layer is a population with the synapses into it. Shapes are read as (C, H, W); a missing axis is 1. The
-rules are of the same form as in `scmrl.hw_profiles.limits`. Sources: sinabs (Speck), BrainChip's hardware
-constraints (Akida).
+A layer is a population with the synapses into it. Shapes are read as (C, H, W); a missing axis is
+1. The rules are of the same form as in `scmrl.hw_profiles.limits`. Sources: sinabs (Speck),
+BrainChip's hardware constraints (Akida).
 """
 
 from __future__ import annotations
@@ -15,9 +15,15 @@ from ..graph import Conv2d, Dense, Graph, Population, Synapse, Window
 Offences = Iterator[tuple[str, object]]
 
 
-def layers(graph: Graph, limit: int, *, kernel_words_per_core: Sequence[int] | None = None,
-           neuron_words_per_core: Sequence[int] | None = None) -> Offences:
-    """Every population that is computed has a core of its own with enough memory for kernels and neurons.
+def layers(
+    graph: Graph,
+    limit: int,
+    *,
+    kernel_words_per_core: Sequence[int] | None = None,
+    neuron_words_per_core: Sequence[int] | None = None,
+) -> Offences:
+    """Every population that is computed has a core of its own with enough memory for kernels and
+    neurons.
 
     Remedy: use fewer or narrower layers.
     """
@@ -27,8 +33,10 @@ def layers(graph: Graph, limit: int, *, kernel_words_per_core: Sequence[int] | N
     elif kernel_words_per_core and neuron_words_per_core:
         cores = list(zip(kernel_words_per_core, neuron_words_per_core))
         need = {p.name: (kernel_words(graph, p), neuron_words(p)) for p in computed}
-        fits = {name: [i for i, (kernels, neurons) in enumerate(cores) if k <= kernels and n <= neurons]
-                for name, (k, n) in need.items()}
+        fits = {
+            name: [i for i, (kernels, neurons) in enumerate(cores) if k <= kernels and n <= neurons]
+            for name, (k, n) in need.items()
+        }
         for name in _unplaced(fits):
             yield name, "no free core for {} kernel and {} neuron words".format(*need[name])
 
@@ -45,7 +53,8 @@ def layer_targets(graph: Graph, limit: int) -> Offences:
 
 
 def kernel_words_per_core(graph: Graph, limit: Sequence[int] | int) -> Offences:
-    """Kernels fit the memory of a core: C_in * 2^(ceil log2(kx ky) + ceil log2(C_out)) words a synapse.
+    """Kernels fit the memory of a core: C_in * 2^(ceil log2(kx ky) + ceil log2(C_out)) words a
+    synapse.
 
     Remedy: use fewer channels or smaller kernels.
     """
@@ -181,9 +190,13 @@ def computed_populations(graph: Graph) -> tuple[Population, ...]:
 
 
 def kernel_words(graph: Graph, p: Population) -> int:
-    """Words of the kernels of all synapses into `p`, each as a convolution from the source's channels."""
-    return sum(_chw(graph[s.source])[0] * _power_above(_taps(graph, s)) * _power_above(_outputs(graph, s))
-               for s in graph.incoming(p.name))
+    """Words of the kernels of all synapses into `p`, each as a convolution from the source's
+    channels.
+    """
+    return sum(
+        _chw(graph[s.source])[0] * _power_above(_taps(graph, s)) * _power_above(_outputs(graph, s))
+        for s in graph.incoming(p.name)
+    )
 
 
 def neuron_words(p: Population) -> int:
@@ -206,7 +219,9 @@ def _outputs(graph: Graph, synapse: Synapse) -> int:
 
 
 def _unplaced(fits: dict[str, list[int]]) -> list[str]:
-    """The layers left over when as many as possible have a core (bipartite matching, augmenting paths)."""
+    """The layers left over when as many as possible have a core (bipartite matching, augmenting
+    paths).
+    """
     holder: dict[int, str] = {}
 
     def place(name: str, tried: set[int]) -> bool:
@@ -242,6 +257,20 @@ def _largest(limit: Sequence[int] | int) -> int:
     return limit if isinstance(limit, int) else max(limit)
 
 
-RULES = (layers, layer_targets, kernel_words_per_core, neuron_words_per_core, channels, input_channels,
-         biases_per_layer, input_width, layer_width, kernel_size, even_kernels, stride, any_stride, padding,
-         dense_inputs)
+RULES = (
+    layers,
+    layer_targets,
+    kernel_words_per_core,
+    neuron_words_per_core,
+    channels,
+    input_channels,
+    biases_per_layer,
+    input_width,
+    layer_width,
+    kernel_size,
+    even_kernels,
+    stride,
+    any_stride,
+    padding,
+    dense_inputs,
+)

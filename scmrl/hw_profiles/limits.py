@@ -1,12 +1,14 @@
-"""What a chip can hold: one rule a function, each checked exactly on a graph, without placing it on cores.
+"""What a chip can hold: one rule a function, each checked exactly on a graph, without placing it on
+cores.
 
-A rule has the name of the limit it reads from the profile; keyword parameters name further limits, None where
-the profile has none. Its docstring is the documentation and the error: the first line is what must hold, the
-text after `Remedy:` what to do where it does not. A rule does not apply to a profile without its limit. The
-rules of chips that run whole layers are in `scmrl.hw_profiles.layer_limits`.
+A rule has the name of the limit it reads from the profile; keyword parameters name further limits,
+None where the profile has none. Its docstring is the documentation and the error: the first line is
+what must hold, the text after `Remedy:` what to do where it does not. A rule does not apply to a
+profile without its limit. The rules of chips that run whole layers are in
+`scmrl.hw_profiles.layer_limits`.
 
-To add a rule: write a generator of `(where, value)` pairs, list it in `RULES`, and give the limit a unit in
-`profile.UNITS`.
+To add a rule: write a generator of `(where, value)` pairs, list it in `RULES`, and give the limit a
+unit in `profile.UNITS`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ Offences = Iterator[tuple[str, object]]
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken rule: its name and text, the population or synapse, what is allowed, what was found."""
+    """A broken rule: its name and text, the population or synapse, what is allowed, what was
+    found.
+    """
 
     rule: str
     text: str
@@ -141,7 +145,8 @@ def membrane_memory(graph: Graph, limit: int) -> Offences:
 def state_reset(graph: Graph, limit: int) -> Offences:
     """A neuron is never cleared at every step: no population is memoryless.
 
-    Remedy: choose a chip that runs in steps and clears its states; attention masks and pools need it.
+    Remedy: choose a chip that runs in steps and clears its states; attention masks and pools need
+    it.
     """
     for p in _neurons(graph):
         if not limit and p.memoryless:
@@ -205,7 +210,7 @@ def state_bits(graph: Graph, limit: int) -> Offences:
     Remedy: choose a chip whose neurons hold 24-bit states.
     """
     for p in _neurons(graph):
-        if STATE_BITS > limit:
+        if limit < STATE_BITS:
             yield p.name, STATE_BITS
 
 
@@ -265,13 +270,15 @@ def fan_out(graph: Graph, limit: int) -> Offences:
             yield p.name, most
 
 
-def axons_out_per_core(graph: Graph, limit: int, *, neurons_per_core: int | None = None) -> Offences:
+def axons_out_per_core(
+    graph: Graph, limit: int, *, neurons_per_core: int | None = None
+) -> Offences:
     """A neuron reaches at most this many cores: its own core has one output axon for each of them.
 
     Remedy: reduce the fan-out: fewer channels or positions in the next layers.
     """
     for p in graph.populations:
-        reached: dict[str, int] = {}                # cores that one neuron reaches at least, by target
+        reached: dict[str, int] = {}  # cores that one neuron reaches at least, by target
         for synapse in (s for s in graph.synapses if s.source == p.name):
             cores = _cores_reached(graph, synapse, neurons_per_core)
             reached[synapse.target] = max(cores, reached.get(synapse.target, 0))
@@ -280,7 +287,8 @@ def axons_out_per_core(graph: Graph, limit: int, *, neurons_per_core: int | None
 
 
 def synapse_words_per_core(graph: Graph, limit: int) -> Offences:
-    """The synapses of one neuron fit one core: a word for each source neuron or shared weight at least.
+    """The synapses of one neuron fit one core: a word for each source neuron or shared weight at
+    least.
 
     Remedy: reduce the fan-in: fewer channels or positions in its sources, or a layer between.
     """
@@ -330,7 +338,9 @@ def _cores_reached(graph: Graph, synapse: Synapse, neurons_per_core: int | None)
 
 
 def _own_weights(synapse: Synapse) -> int:
-    """Largest number of non-zero weights that one target neuron needs; a weight that is used twice is one."""
+    """Largest number of non-zero weights that one target neuron needs; a weight that is used twice
+    is one.
+    """
     weight = np.asarray(synapse.weight)
     if isinstance(synapse, (Dense, Pointwise)):
         return int(np.count_nonzero(weight, axis=1).max(initial=0))
@@ -342,7 +352,9 @@ def _own_weights(synapse: Synapse) -> int:
 def _width(synapse: Synapse) -> int:
     """Bits of the widest mantissa as a signed integer."""
     weight = np.asarray(synapse.weight)
-    return 1 + max(int(weight.max(initial=0)).bit_length(), (-int(weight.min(initial=0)) - 1).bit_length())
+    return 1 + max(
+        int(weight.max(initial=0)).bit_length(), (-int(weight.min(initial=0)) - 1).bit_length()
+    )
 
 
 def _fan_in(graph: Graph, name: str) -> int:
@@ -356,51 +368,94 @@ def _fan_in(graph: Graph, name: str) -> int:
 
 
 def _connections(source: Population, target: Population, synapses: list[Synapse]) -> np.ndarray:
-    """Neurons of `source` that each neuron of `target` listens to: int64 [targets], without listing them."""
+    """Neurons of `source` that each neuron of `target` listens to: int64 [targets], without listing
+    them.
+    """
     if all(isinstance(synapse, Dense) for synapse in synapses):
         connected = synapses[0].weight != 0
         for synapse in synapses[1:]:
             connected = connected | (synapse.weight != 0)
         return np.count_nonzero(connected, axis=1)
-    if len(synapses) == 1:                          # the map itself, with ones for weights and for spikes
+    if len(synapses) == 1:  # the map itself, with ones for weights and for spikes
         weight = np.asarray(synapses[0].weight != 0, np.int64)
         ones = replace(synapses[0], weight=weight if weight.ndim else int(weight))
         return ones.apply(np.ones((1, *source.shape), np.int64), target.shape).ravel()
     pairs = [s.coordinates(source.shape, target.shape)[:2] for s in synapses]
     rows, columns = (np.concatenate(axis) for axis in zip(*pairs))
-    rows = np.unique(rows * source.neurons + columns) // source.neurons     # they share an axon
+    rows = np.unique(rows * source.neurons + columns) // source.neurons  # they share an axon
     return np.bincount(rows, minlength=target.neurons)
 
 
-RULES: dict[str, Callable[..., Offences]] = {rule.__name__: rule for rule in (
-    weight_bits, weight_exponent, mixed_signs, decay_bits, any_decay, leak, current_memory, membrane_memory,
-    state_reset, threshold_bits, bias_mantissa_bits, bias_exponent, input_bits, delay_steps, state_bits,
-    inputs, hidden_neurons, readouts, neurons_per_chip, synapses_per_chip, fan_out, axons_in_per_core,
-    axons_out_per_core, synapse_words_per_core, synapse_memory_per_core, *layer_limits.RULES)}
-OF_ALL_CHIPS = ("neurons_per_chip", "synapses_per_chip")    # several chips together hold as many times more
+RULES: dict[str, Callable[..., Offences]] = {
+    rule.__name__: rule
+    for rule in (
+        weight_bits,
+        weight_exponent,
+        mixed_signs,
+        decay_bits,
+        any_decay,
+        leak,
+        current_memory,
+        membrane_memory,
+        state_reset,
+        threshold_bits,
+        bias_mantissa_bits,
+        bias_exponent,
+        input_bits,
+        delay_steps,
+        state_bits,
+        inputs,
+        hidden_neurons,
+        readouts,
+        neurons_per_chip,
+        synapses_per_chip,
+        fan_out,
+        axons_in_per_core,
+        axons_out_per_core,
+        synapse_words_per_core,
+        synapse_memory_per_core,
+        *layer_limits.RULES,
+    )
+}
+OF_ALL_CHIPS = (
+    "neurons_per_chip",
+    "synapses_per_chip",
+)  # several chips together hold as many times more
 
 
 def check(graph: Graph, profile: Profile, *, chips: int = 1) -> list[Violation]:
-    """Every place where `graph` exceeds a limit of `profile` on that many chips; an empty list where it fits."""
+    """Every place where `graph` exceeds a limit of `profile` on that many chips; an empty list
+    where it fits.
+    """
     violations = []
     for name, rule in RULES.items():
         limit = profile.limits.get(name)
         if limit is None:
             continue
-        doc = inspect.getdoc(rule) or f"{name} Remedy: stay within it"      # python -OO drops docstrings
+        doc = (
+            inspect.getdoc(rule) or f"{name} Remedy: stay within it"
+        )  # python -OO drops docstrings
         text, remedy = (" ".join(part.split()) for part in doc.split("Remedy:"))
         if name in OF_ALL_CHIPS:
             limit = replace(limit, value=limit.value * chips)
         allowed = "not on this chip" if limit.unit == "1" else f"{int(limit.value)} {limit.unit}"
-        also = {other: _whole(profile.limits[other]) for other in _further(rule) if other in profile.limits}
-        violations += [Violation(name, text.rstrip("."), where, allowed, str(value), remedy.rstrip("."))
-                       for where, value in rule(graph, _whole(limit), **also)]
+        also = {
+            other: _whole(profile.limits[other])
+            for other in _further(rule)
+            if other in profile.limits
+        }
+        violations += [
+            Violation(name, text.rstrip("."), where, allowed, str(value), remedy.rstrip("."))
+            for where, value in rule(graph, _whole(limit), **also)
+        ]
     return violations
 
 
 def _further(rule: Callable[..., Offences]) -> list[str]:
     """The limits that a rule reads beside its own."""
-    return [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    return [
+        name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.KEYWORD_ONLY
+    ]
 
 
 def _whole(limit: Quantity) -> int | tuple[int, ...]:
@@ -414,18 +469,27 @@ def most_chips(profile: Profile) -> int:
 
 
 def require(graph: Graph, profile: Profile) -> None:
-    """Raise `GraphError` for the first violation on the chips of the largest system, saying how many there are."""
+    """Raise `GraphError` for the first violation on the chips of the largest system, saying how
+    many there are.
+    """
     violations = check(graph, profile, chips=most_chips(profile))
     if violations:
         raise refusal(violations, profile.chip)
 
 
 def refusal(violations: Sequence[Violation], chip: str) -> GraphError:
-    """The error that names the first broken rule, where, its limit and the value, and how many more there are."""
+    """The error that names the first broken rule, where, its limit and the value, and how many more
+    there are.
+    """
     first, more = violations[0], len(violations) - 1
     also = f" (and {more} more broken limit{'s' * (more > 1)})" if more else ""
-    return GraphError(f"does not fit {chip}, it breaks {first.rule}{also}: {sentence(first.text)}",
-                      where=first.where, limit=first.limit, value=first.value, fix=sentence(first.remedy))
+    return GraphError(
+        f"does not fit {chip}, it breaks {first.rule}{also}: {sentence(first.text)}",
+        where=first.where,
+        limit=first.limit,
+        value=first.value,
+        fix=sentence(first.remedy),
+    )
 
 
 def sentence(text: str) -> str:

@@ -1,2 +1,3 @@
-"""Reports as one self-contained HTML page: no network, no font, no library; complete without its few lines of script.
+"""Reports as one self-contained HTML page: no network, no font, no library; complete without its
+few lines of script.
 """

@@ -1,4 +1,6 @@
-"""Two saved reports side by side: every number that both have, what changed and by how much, most changed first."""
+"""Two saved reports side by side: every number that both have, what changed and by how much, most
+changed first.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,30 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..reading import read_json
-from ..report import Report, first as named, table as block
+from ..report import Report
+from ..report import first as named
+from ..report import table as block
 from .document import document, facts, section, table
 from .figures import stacked_bars
 from .pages import number
 
 SHOWN = 30
-FIRST = 6                                       # figures in the headline
-HEAD = ("accuracy", "spikes_per_inference", "synops_per_inference", "core_dynamic_uj", "core_static_uj", "total_uj",
-        "latency_us", "energy_delay_uj_ms", "cores", "chips", "neurons", "mismatches", "test_accuracy")
+FIRST = 6  # figures in the headline
+HEAD = (
+    "accuracy",
+    "spikes_per_inference",
+    "synops_per_inference",
+    "core_dynamic_uj",
+    "core_static_uj",
+    "total_uj",
+    "latency_us",
+    "energy_delay_uj_ms",
+    "cores",
+    "chips",
+    "neurons",
+    "mismatches",
+    "test_accuracy",
+)
 SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples")
 Numbers = dict[str, float]
 
@@ -45,30 +62,38 @@ class Change:
 
 @dataclass(frozen=True)
 class ComparisonReport(Report):
-    """`head`: the figures that people ask for first; `changes`: all others that differ, most changed first."""
+    """`head`: the figures that people ask for first; `changes`: all others that differ, most
+    changed first.
+    """
 
     command = "compare"
     first: str
     second: str
-    reports: str                                # the command that made both
+    reports: str  # the command that made both
     head: tuple[dict, ...]
     changes: tuple[dict, ...]
-    equal: int                                  # numbers that are the same in both
+    equal: int  # numbers that are the same in both
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
-    bundles: tuple[str | None, str | None]      # the hashes of what they speak of, where they say so
+    bundles: tuple[str | None, str | None]  # the hashes of what they speak of, where they say so
 
     @property
     def networks(self) -> str:
         """Whether both speak of one network with its samples."""
-        if not all(self.bundles):               # an empty one is that of a report made without a bundle
+        if not all(self.bundles):  # an empty one is that of a report made without a bundle
             return "not known whether of one bundle: a report does not say which"
         one, other = (bundle[:12] for bundle in self.bundles)
-        return f"both of bundle {one}" if one == other else f"of different bundles: {one} and {other}"
+        return (
+            f"both of bundle {one}" if one == other else f"of different bundles: {one} and {other}"
+        )
 
     def headline(self) -> dict[str, str]:
-        lines = {"reports": f"{self.reports}: {self.equal} numbers equal, {len(self.changes)} others differ",
-                 "bundles": self.networks}
+        lines = {
+            "reports": (
+                f"{self.reports}: {self.equal} numbers equal, {len(self.changes)} others differ"
+            ),
+            "bundles": self.networks,
+        }
         for row in [row for row in self.head if row["difference"]][:FIRST]:
             name, one, other, difference, ratio = _cells(row)
             lines[name] = f"{one} -> {other} ({difference}, {ratio})"
@@ -79,7 +104,11 @@ class ComparisonReport(Report):
         heads = ("figure", "first", "second", "difference", "ratio")
         for title, rows in (("", self.head), ("changed most", self.changes[:SHOWN])):
             if rows:
-                yield block((title or heads[0], *heads[1:]), [_cells(row) for row in rows], words=(title or heads[0],))
+                yield block(
+                    (title or heads[0], *heads[1:]),
+                    [_cells(row) for row in rows],
+                    words=(title or heads[0],),
+                )
         if len(self.changes) > SHOWN:
             yield f"{len(self.changes) - SHOWN} more with --json"
         for name, names in (("first", self.only_first), ("second", self.only_second)):
@@ -90,11 +119,25 @@ class ComparisonReport(Report):
         """The comparison as an HTML page."""
         heads = ("figure", "first", "second", "difference", "ratio")
         rows = [[_cells(row) for row in part] for part in (self.head, self.changes)]
-        return document(f"scmrl compare: {self.reports}", section("Summary", facts([
-            ("first", self.first), ("second", self.second), ("bundles", self.networks),
-            ("numbers", f"{self.equal} equal, {len(self.changes)} others differ")]),
-            _bars(self.head), table(heads, rows[0], caption="What is asked for first")),
-            section("All that changed", table(heads, rows[1], caption="Most changed first", named=True)))
+        return document(
+            f"scmrl compare: {self.reports}",
+            section(
+                "Summary",
+                facts(
+                    [
+                        ("first", self.first),
+                        ("second", self.second),
+                        ("bundles", self.networks),
+                        ("numbers", f"{self.equal} equal, {len(self.changes)} others differ"),
+                    ]
+                ),
+                _bars(self.head),
+                table(heads, rows[0], caption="What is asked for first"),
+            ),
+            section(
+                "All that changed", table(heads, rows[1], caption="Most changed first", named=True)
+            ),
+        )
 
 
 def _bars(head: tuple[dict, ...]) -> str:
@@ -103,15 +146,24 @@ def _bars(head: tuple[dict, ...]) -> str:
     for row in head:
         larger = max(abs(row["first"]), abs(row["second"])) / 100
         if larger:
-            rows += [(row["name"] if side == "first" else "", {f"{side} (% of the larger)": abs(row[side]) / larger})
-                     for side in ("first", "second")]
+            rows += [
+                (
+                    row["name"] if side == "first" else "",
+                    {f"{side} (% of the larger)": abs(row[side]) / larger},
+                )
+                for side in ("first", "second")
+            ]
     return stacked_bars(rows, "%", "The figures of both reports, in % of the larger of the two")
 
 
 def _cells(row: dict) -> tuple[str, ...]:
-    return (row["name"], number(row["first"]), number(row["second"]),
-            ("+" if row["difference"] > 0 else "") + number(row["difference"]),
-            "-" if row["ratio"] is None else f"{row['ratio']:.3g}x")
+    return (
+        row["name"],
+        number(row["first"]),
+        number(row["second"]),
+        ("+" if row["difference"] > 0 else "") + number(row["difference"]),
+        "-" if row["ratio"] is None else f"{row['ratio']:.3g}x",
+    )
 
 
 def compare(first: Path, second: Path) -> ComparisonReport:
@@ -123,20 +175,35 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     for path in (first, second):
         report = read_json(path, error=DataError)
         if not isinstance(report.get("command"), str):
-            raise DataError("not a report of scmrl", where=path, fix="give files that --json printed")
+            raise DataError(
+                "not a report of scmrl", where=path, fix="give files that --json printed"
+            )
         reports.append(report)
     if reports[0]["command"] != reports[1]["command"]:
-        raise DataError("the reports are of different commands", where=f"{first}, {second}",
-                        value=", ".join(r["command"] for r in reports))
+        raise DataError(
+            "the reports are of different commands",
+            where=f"{first}, {second}",
+            value=", ".join(r["command"] for r in reports),
+        )
     a, b = (dict(_numbers(report)) for report in reports)
     changes = [Change(name, a[name], b[name]) for name in a if name in b]
-    head = [c for c in changes
-            if c.name.split(".")[-1] in HEAD and "populations" not in c.name and "layers" not in c.name]
+    head = [
+        c
+        for c in changes
+        if c.name.split(".")[-1] in HEAD and "populations" not in c.name and "layers" not in c.name
+    ]
     rest = sorted((c for c in changes if c not in head and c.difference), key=lambda c: -c.weight)
-    return ComparisonReport(str(first), str(second), reports[0]["command"], tuple(map(_row, head)),
-                            tuple(map(_row, rest)), sum(not c.difference for c in changes),
-                            tuple(sorted(a.keys() - b.keys())), tuple(sorted(b.keys() - a.keys())),
-                            (_bundle(reports[0]), _bundle(reports[1])))
+    return ComparisonReport(
+        str(first),
+        str(second),
+        reports[0]["command"],
+        tuple(map(_row, head)),
+        tuple(map(_row, rest)),
+        sum(not c.difference for c in changes),
+        tuple(sorted(a.keys() - b.keys())),
+        tuple(sorted(b.keys() - a.keys())),
+        (_bundle(reports[0]), _bundle(reports[1])),
+    )
 
 
 def _bundle(report: dict) -> str | None:
@@ -145,8 +212,13 @@ def _bundle(report: dict) -> str | None:
 
 
 def _row(change: Change) -> dict:
-    return {"name": change.name, "first": change.first, "second": change.second, "difference": change.difference,
-            "ratio": change.ratio}
+    return {
+        "name": change.name,
+        "first": change.first,
+        "second": change.second,
+        "difference": change.difference,
+        "ratio": change.ratio,
+    }
 
 
 def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
@@ -161,6 +233,16 @@ def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
                 yield from _numbers(part, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for i, part in enumerate(value):
-            name = next((str(part[key]) for key in ("name", "backend", "profile", "target") if key in part), str(i)) \
-                if isinstance(part, dict) else str(i)
+            name = (
+                next(
+                    (
+                        str(part[key])
+                        for key in ("name", "backend", "profile", "target")
+                        if key in part
+                    ),
+                    str(i),
+                )
+                if isinstance(part, dict)
+                else str(i)
+            )
             yield from _numbers(part, f"{path}.{name}")

@@ -1,4 +1,6 @@
-"""The frame of a page: document, style, tables, facts. Everything that comes from a model or a file is escaped here."""
+"""The frame of a page: document, style, tables, facts. Everything that comes from a model or a file
+is escaped here.
+"""
 
 from __future__ import annotations
 
@@ -59,29 +61,47 @@ def escape(text: object) -> str:
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
     """A list of names and values; rows without a value are left out."""
-    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
-                   for name, value in rows if value not in (None, ""))
+    body = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in rows
+        if value not in (None, "")
+    )
     return f"<dl>{body}</dl>" if body else ""
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, words: Sequence[str] = (), caption: str = "",
-          footer: Sequence[object] = (), named: bool = False) -> str:
-    """A table; columns in `words` are text, the others numbers. `named`: the filter box hides rows by their first
-    cell."""
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    words: Sequence[str] = (),
+    caption: str = "",
+    footer: Sequence[object] = (),
+    named: bool = False,
+) -> str:
+    """A table; columns in `words` are text, the others numbers. `named`: the filter box hides rows
+    by their first cell.
+    """
     if not rows:
         return ""
     text = [i == 0 or head in words for i, head in enumerate(heads)]
 
     def cells(row: Sequence[object], tag: str = "td") -> str:
-        return "".join(f"<{tag}{' class=text' if is_text else ''}>{escape('-' if cell is None else cell)}</{tag}>"
-                       for cell, is_text in zip(row, text))
+        return "".join(
+            f"<{tag}{' class=text' if is_text else ''}>{escape('-' if cell is None else cell)}</{tag}>"
+            for cell, is_text in zip(row, text)
+        )
 
-    body = "".join(f"<tr{f' data-name={chr(34)}{escape(row[0])}{chr(34)}' if named else ''}>{cells(row)}</tr>"
-                   for row in rows)
+    body = "".join(
+        f"<tr{f' data-name={chr(34)}{escape(row[0])}{chr(34)}' if named else ''}>{cells(row)}</tr>"
+        for row in rows
+    )
     foot = f"<tfoot><tr>{cells(footer)}</tr></tfoot>" if footer else ""
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (f"<div class=wide tabindex=0 role=region aria-label=\"{escape(caption or heads[0])}\"><table>{head}"
-            f"<thead><tr>{cells(heads, 'th')}</tr></thead><tbody>{body}</tbody>{foot}</table></div>")
+    return (
+        "<div class=wide tabindex=0 role=region"
+        f' aria-label="{escape(caption or heads[0])}"><table>{head}'
+        f"<thead><tr>{cells(heads, 'th')}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"
+    )
 
 
 def figure(svg: str, caption: str, name: str = "") -> str:
@@ -96,17 +116,24 @@ def section(title: str, *parts: str) -> str:
 
 
 def document(title: str, *sections: str) -> str:
-    return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            f'<meta name="generator" content="{escape(GENERATOR)}">'
-            f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title>'
-            f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>'
-            f'{"".join(sections)}</main><footer>scmrl {escape(__version__)}. One file, nothing is fetched.</footer>'
-            f"<script>{SCRIPT}</script></body></html>\n")
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta name="generator" content="{escape(GENERATOR)}">'
+        '<meta name="viewport"'
+        f' content="width=device-width,initial-scale=1"><title>{escape(title)}</title>'
+        '<link rel="icon"'
+        f' href="data:,"><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>'
+        f"{''.join(sections)}</main><footer>scmrl {escape(__version__)}. One file, nothing is"
+        " fetched.</footer>"
+        f"<script>{SCRIPT}</script></body></html>\n"
+    )
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page, whole. Raises `UsageError` where its name is that of no page, or of something else."""
+    """Write a page, whole. Raises `UsageError` where its name is that of no page, or of something
+    else.
+    """
     check_ending(Path(path), "page")
     with whole_file(Path(path), "page") as temporary:
         temporary.write_text(text, encoding="utf-8")

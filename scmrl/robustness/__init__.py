@@ -1,1 +1,3 @@
-"""How a frozen model bears noise on its senses and faults of its chip: perturbations, accuracies, tables, pictures."""
+"""How a frozen model bears noise on its senses and faults of its chip: perturbations, accuracies,
+tables, pictures.
+"""

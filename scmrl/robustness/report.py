@@ -13,7 +13,7 @@ from ..samples import HELD_OUT, TRUE, Origin
 from ..targets import check_ending
 from .study import UNITS, Point
 
-WORST = 6                                       # kinds of disturbance in the headline
+WORST = 6  # kinds of disturbance in the headline
 INK, LINE, GREY = "#22303c", "#1f6f8b", "#8fa3b0"
 
 
@@ -28,29 +28,41 @@ class RobustnessReport(Report):
     repeats: int
     classes: int
     points: tuple[Point, ...]
-    bundle: str = ""                                # the hash of what ran
-    origin: Origin = Origin(HELD_OUT, TRUE)         # the test split
+    bundle: str = ""  # the hash of what ran
+    origin: Origin = Origin(HELD_OUT, TRUE)  # the test split
 
     @property
     def clean(self) -> float:
         return next(p.accuracy for p in self.points if p.kind == "clean")
 
     def headline(self) -> dict[str, str]:
-        lines = {"accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.classes)}"}
+        lines = {
+            "accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.classes)}"
+        }
         worst: dict[str, Point] = {}
         for p in self.points:
             if p.kind != "clean" and (p.kind not in worst or p.accuracy < worst[p.kind].accuracy):
                 worst[p.kind] = p
         for p in sorted(worst.values(), key=lambda p: p.accuracy)[:WORST]:
             lines[p.kind] = f"down to {percent(p.accuracy)} at {_level(p)}"
-        return lines | {"data": f"{self.data}: {self.samples} samples",
-                        "figures": f"mean ± standard deviation over {self.repeats} draws, integer model"}
+        return lines | {
+            "data": f"{self.data}: {self.samples} samples",
+            "figures": f"mean ± standard deviation over {self.repeats} draws, integer model",
+        }
 
     def details(self) -> Iterator[object]:
         yield {"model": source(self.model, self.bundle)}
         for kind in dict.fromkeys(p.kind for p in self.points if p.kind != "clean"):
-            rows = [(_level(p), f"{percent(p.accuracy)}" + (f" ± {100 * p.spread:.2f}" if p.repeats > 1 else ""),
-                     f"{100 * (p.accuracy - self.clean):+.2f}") for p in self.points if p.kind == kind]
+            rows = [
+                (
+                    _level(p),
+                    f"{percent(p.accuracy)}"
+                    + (f" ± {100 * p.spread:.2f}" if p.repeats > 1 else ""),
+                    f"{100 * (p.accuracy - self.clean):+.2f}",
+                )
+                for p in self.points
+                if p.kind == kind
+            ]
             yield table((kind, "accuracy", "change"), rows, words=(kind,))
 
 
@@ -61,7 +73,9 @@ def _level(point: Point) -> str:
 
 
 def picture(report: RobustnessReport, path: Path) -> None:
-    """One panel per perturbation: accuracy over its level, a band of one standard deviation, chance and clean."""
+    """One panel per perturbation: accuracy over its level, a band of one standard deviation, chance
+    and clean.
+    """
     check_ending(path, "picture")
     try:
         import matplotlib
@@ -70,18 +84,26 @@ def picture(report: RobustnessReport, path: Path) -> None:
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "scmrl"
     from matplotlib import pyplot
+
     kinds = list(dict.fromkeys(p.kind for p in report.points if p.kind != "clean"))
     columns = min(4, len(kinds))
-    figure, axes = pyplot.subplots(-(-len(kinds) // columns), columns,
-                                   figsize=(3.1 * columns, 2.9 * -(-len(kinds) // columns)),
-                                   layout="constrained", squeeze=False, sharey=True)
-    for ax in axes.flat[len(kinds):]:
+    figure, axes = pyplot.subplots(
+        -(-len(kinds) // columns),
+        columns,
+        figsize=(3.1 * columns, 2.9 * -(-len(kinds) // columns)),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    for ax in axes.flat[len(kinds) :]:
         ax.set_axis_off()
     for kind, ax in zip(kinds, axes.flat):
         _panel(ax, report, kind, [p for p in report.points if p.kind == kind])
     for row in axes:
         row[0].set_ylabel("accuracy, %")
-    figure.suptitle(f"{report.data}: integer model, {report.samples} samples", fontsize=10, color=INK)
+    figure.suptitle(
+        f"{report.data}: integer model, {report.samples} samples", fontsize=10, color=INK
+    )
     write_figure(path, figure, 150)
     pyplot.close(figure)
 
@@ -98,7 +120,7 @@ def _panel(ax, report: RobustnessReport, kind: str, points: list[Point]) -> None
         if kind in UNITS:
             ax.set_xscale("log")
         else:
-            ax.invert_xaxis()                       # to the right it gets worse, as in the other panels
+            ax.invert_xaxis()  # to the right it gets worse, as in the other panels
     ax.set_ylim(0, 103)
     ax.set_title(kind, fontsize=10, color=INK)
     ax.set_xlabel(UNITS.get(kind, "dB"), fontsize=9)

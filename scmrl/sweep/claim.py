@@ -1,8 +1,9 @@
-"""Who runs a trial, written beside it in the database: a trial whose worker is dead is taken over, and no other.
+"""Who runs a trial, written beside it in the database: a trial whose worker is dead is taken over,
+and no other.
 
-A worker on this machine is dead when its process is gone. Of one elsewhere nothing can be asked; it counts up a
-number beside its trials every `BEAT_S`, and is dead when that stood still for `GRACE_S` of the clock here. A worker
-that could not write for as long stops by itself.
+A worker on this machine is dead when its process is gone. Of one elsewhere nothing can be asked; it
+counts up a number beside its trials every `BEAT_S`, and is dead when that stood still for `GRACE_S`
+of the clock here. A worker that could not write for as long stops by itself.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ BEAT_S, GRACE_S = 20.0, 120.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker: its process, and the space of process numbers (of a container, say) that it lives in."""
+    """A worker: its process, and the space of process numbers (of a container, say) that it lives
+    in.
+    """
 
     owner: Owner
     space: str
 
     @staticmethod
     def here() -> Claim:
-        return Claim(replace(Owner.here("sweep"), command=""), _space())     # a command may hold a password
+        return Claim(
+            replace(Owner.here("sweep"), command=""), _space()
+        )  # a command may hold a password
 
     @staticmethod
     def of(record: Record) -> Claim | None:
@@ -48,7 +53,11 @@ class Claim:
     def near(self) -> bool:
         """Whether its process can be asked for from here."""
         here = Claim.here()
-        return (self.owner.host, self.owner.boot, self.space) == (here.owner.host, here.owner.boot, here.space)
+        return (self.owner.host, self.owner.boot, self.space) == (
+            here.owner.host,
+            here.owner.boot,
+            here.space,
+        )
 
 
 class Watch:
@@ -58,7 +67,9 @@ class Watch:
         self.seen: dict[int, tuple[object, float]] = {}
 
     def abandoned(self, record: Record, now: float | None = None) -> bool:
-        """Whether nobody runs the trial any more. `now` is in seconds of any clock that does not jump."""
+        """Whether nobody runs the trial any more. `now` is in seconds of any clock that does not
+        jump.
+        """
         claim = Claim.of(record)
         if claim is None:
             return True
@@ -74,12 +85,16 @@ class Watch:
 
 
 def _of_0_1(record: Record) -> Claim | None:
-    """The claim of version 0.1.0, HOST:PROCESS, which says no time of start and is never counted up."""
+    """The claim of version 0.1.0, HOST:PROCESS, which says no time of start and is never counted
+    up.
+    """
     host, _, process = record.text("worker").rpartition(":")
     if not host or not process.isdecimal() or len(process) > 9 or int(process) < 1:
         return None
     claim = Claim(replace(Claim.here().owner, host=host, pid=int(process)), "0.1.0")
-    ended = host == socket.gethostname() and (claim.owner.pid == os.getpid() or not runs(claim.owner.pid))
+    ended = host == socket.gethostname() and (
+        claim.owner.pid == os.getpid() or not runs(claim.owner.pid)
+    )
     return None if ended else claim
 
 

@@ -1,4 +1,6 @@
-"""Pictures of a sweep: accuracy against energy with its Pareto front, and accuracy along each axis."""
+"""Pictures of a sweep: accuracy against energy with its Pareto front, and accuracy along each
+axis.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,20 @@ INK, FRONT, GREY = "#22303c", "#d1495b", "#8fa3b0"
 
 
 def draw(axes: Sequence[Axis], rows: Sequence[Trial], out: Path, chip: str) -> list[Path]:
-    """Write OUT/pareto.svg (where energy is an objective) and OUT/AXIS.svg for every axis of numbers; their paths.
+    """Write OUT/pareto.svg (where energy is an objective) and OUT/AXIS.svg for every axis of
+    numbers; their paths.
 
-    On an axis with several trials per value (seeds, say) the line is the mean, the bar one standard deviation.
+    On an axis with several trials per value (seeds, say) the line is the mean, the bar one standard
+    deviation.
     """
     done = [row for row in rows if row.validation_accuracy is not None]
     if not done:
         return []
     written = [_pareto(done, out / "pareto.svg", chip)] if chip else []
     for axis in axes:
-        if axis.key != "train.seed" and all(isinstance(row.parameters[axis.key], (int, float)) for row in done):
+        if axis.key != "train.seed" and all(
+            isinstance(row.parameters[axis.key], (int, float)) for row in done
+        ):
             written.append(_along(axis, done, out / f"{axis.key}.svg"))
     return written
 
@@ -34,8 +40,9 @@ def _figure():
     except ModuleNotFoundError:
         raise MissingDependency("matplotlib", enables="pictures") from None
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "scmrl"       # the same picture for the same figures
+    matplotlib.rcParams["svg.hashsalt"] = "scmrl"  # the same picture for the same figures
     from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylabel("validation accuracy, %")
@@ -50,13 +57,26 @@ def _save(pyplot, figure, path: Path) -> Path:
 
 def _pareto(rows: Sequence[Trial], path: Path, chip: str) -> Path:
     pyplot, figure, axes = _figure()
-    axes.scatter([r.energy_uj for r in rows], [100 * r.validation_accuracy for r in rows], s=24, color=GREY)
+    axes.scatter(
+        [r.energy_uj for r in rows], [100 * r.validation_accuracy for r in rows], s=24, color=GREY
+    )
     front = sorted((r for r in rows if r.pareto), key=lambda r: r.energy_uj)
-    axes.plot([r.energy_uj for r in front], [100 * r.validation_accuracy for r in front], "o-", color=FRONT,
-              label="Pareto front (trial number)")
+    axes.plot(
+        [r.energy_uj for r in front],
+        [100 * r.validation_accuracy for r in front],
+        "o-",
+        color=FRONT,
+        label="Pareto front (trial number)",
+    )
     for r in front:
-        axes.annotate(str(r.number), (r.energy_uj, 100 * r.validation_accuracy), xytext=(4, -11),
-                      textcoords="offset points", fontsize=8, color=INK)
+        axes.annotate(
+            str(r.number),
+            (r.energy_uj, 100 * r.validation_accuracy),
+            xytext=(4, -11),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
     axes.set_xlabel(f"core dynamic energy per inference on {chip}, uJ (estimate)")
     axes.legend(frameon=False)
     return _save(pyplot, figure, path)
@@ -64,13 +84,25 @@ def _pareto(rows: Sequence[Trial], path: Path, chip: str) -> Path:
 
 def _along(axis: Axis, rows: Sequence[Trial], path: Path) -> Path:
     import statistics
+
     pyplot, figure, axes = _figure()
     values = sorted({row.parameters[axis.key] for row in rows})
-    groups = [[100 * r.validation_accuracy for r in rows if r.parameters[axis.key] == value] for value in values]
-    axes.scatter([v for v, group in zip(values, groups) for _ in group], sum(groups, []), s=18, color=GREY)
+    groups = [
+        [100 * r.validation_accuracy for r in rows if r.parameters[axis.key] == value]
+        for value in values
+    ]
+    axes.scatter(
+        [v for v, group in zip(values, groups) for _ in group], sum(groups, []), s=18, color=GREY
+    )
     if max(map(len, groups)) > 1:
-        axes.errorbar(values, [statistics.mean(g) for g in groups],
-                      [statistics.stdev(g) if len(g) > 1 else 0.0 for g in groups], color=INK, capsize=3, marker="o")
+        axes.errorbar(
+            values,
+            [statistics.mean(g) for g in groups],
+            [statistics.stdev(g) if len(g) > 1 else 0.0 for g in groups],
+            color=INK,
+            capsize=3,
+            marker="o",
+        )
     if axis.log:
         axes.set_xscale("log")
     axes.set_xlabel(axis.key)

@@ -10,7 +10,7 @@ from ..report import Report, figure, first, percent, table
 from .worker import Trial
 
 SHOWN = 20
-SETTINGS = 4                            # of the best trial in the headline
+SETTINGS = 4  # of the best trial in the headline
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class SweepReport(Report):
     def count(self) -> str:
         """How many trials were wanted, finished, failed, and gone on with after a kill."""
         states = [trial.state for trial in self.trials]
-        parts = [f"{self.wanted} wanted", f"{states.count('complete')} finished",
-                 f"{states.count('fail')} failed"]
+        parts = [
+            f"{self.wanted} wanted",
+            f"{states.count('complete')} finished",
+            f"{states.count('fail')} failed",
+        ]
         if running := states.count("running"):
             parts.append(f"{running} not ended")
         if retried := sum(trial.retries > 0 for trial in self.trials):
@@ -47,19 +50,28 @@ class SweepReport(Report):
         failed = [trial for trial in self.trials if trial.state == "fail"]
         left = [f"trial {trial.number}" for trial in self.trials if trial.state == "running"]
         if left:
-            raise ScmrlError("not all trials have ended", where=self.out, value=first(left),
-                             fix=f"go on with: scmrl sweep --resume --out {quoted(self.out)}")
+            raise ScmrlError(
+                "not all trials have ended",
+                where=self.out,
+                value=first(left),
+                fix=f"go on with: scmrl sweep --resume --out {quoted(self.out)}",
+            )
         if self.best is None:
-            raise ScmrlError("every trial failed", where=self.out,
-                             value=failed[0].why if failed else "none ran")
+            raise ScmrlError(
+                "every trial failed", where=self.out, value=failed[0].why if failed else "none ran"
+            )
 
     def headline(self) -> dict[str, str]:
         lines = {"trials": self.count()}
         if self.exhausted and len(self.trials) < self.wanted:
             lines["space"] = f"has {len(self.trials)} combinations, all tried"
         if self.best:
-            lines["best"] = f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
-            lines |= {key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]}
+            lines["best"] = (
+                f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
+            )
+            lines |= {
+                key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]
+            }
         lines["objective"] = "validation accuracy; test data choose nothing"
         if self.chip:
             lines["second"] = f"core dynamic energy on {self.chip} (estimate)"
@@ -68,12 +80,25 @@ class SweepReport(Report):
     def details(self) -> Iterator[object]:
         yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
-        cells = [(str(t.number) + ("*" if t.pareto and self.chip else ""), t.state,
-                  percent(t.validation_accuracy), *([figure(t.energy_uj)] if self.chip else []),
-                  figure(t.synops_per_inference), *(_value(t.parameters.get(key)) for key in keys))
-                 for t in self.trials[:SHOWN]]
-        heads = ("trial", "state", "validation", *(["core dynamic\nuJ/inf"] if self.chip else []),
-                 "synops/inf", *(key.replace(".", ".\n", 1) for key in keys))
+        cells = [
+            (
+                str(t.number) + ("*" if t.pareto and self.chip else ""),
+                t.state,
+                percent(t.validation_accuracy),
+                *([figure(t.energy_uj)] if self.chip else []),
+                figure(t.synops_per_inference),
+                *(_value(t.parameters.get(key)) for key in keys),
+            )
+            for t in self.trials[:SHOWN]
+        ]
+        heads = (
+            "trial",
+            "state",
+            "validation",
+            *(["core dynamic\nuJ/inf"] if self.chip else []),
+            "synops/inf",
+            *(key.replace(".", ".\n", 1) for key in keys),
+        )
         yield table(heads, cells, words=("trial", "state"))
         if len(self.trials) > SHOWN:
             yield f"{len(self.trials) - SHOWN} more in {self.out}/trials.csv"

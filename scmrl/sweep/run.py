@@ -1,7 +1,8 @@
-"""One trial as a training run: a directory, a process that ends with the sweep, and the figures it leaves.
+"""One trial as a training run: a directory, a process that ends with the sweep, and the figures it
+leaves.
 
-A run is gone on with, or taken as it is, only where its settings are those of the trial: what else lies in the
-directory is another sweep's.
+A run is gone on with, or taken as it is, only where its settings are those of the trial: what else
+lies in the directory is another sweep's.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from ..train.config import Config
     from .study import Sweep
 
-PATIENCE_S = 5.0                        # between asking a child to end and killing it
-LONGEST = 300                           # characters of a reason
-TAIL = 1 << 14                          # bytes at the end of a log that are looked at
+PATIENCE_S = 5.0  # between asking a child to end and killing it
+LONGEST = 300  # characters of a reason
+TAIL = 1 << 14  # bytes at the end of a log that are looked at
 EPOCH = re.compile(r"epoch (\d{1,6})/(\d{1,6})\b")
 PROFILE = """\
 base = "{base}"
@@ -59,6 +60,7 @@ class Run:
     def config(self) -> Config:
         """What the trial trains."""
         from ..train.config import assignments, read
+
         limits, plain = self._split()
         if limits:
             self._profile_text(limits)
@@ -75,11 +77,18 @@ class Run:
         command = self.command()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a", encoding="utf-8") as file:
-            return subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                                    start_new_session=True)
+            return subprocess.Popen(
+                bound(command),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
 
     def command(self) -> list[str]:
-        """The training of the trial, from its last checkpoint where there is one; its profile is written."""
+        """The training of the trial, from its last checkpoint where there is one; its profile is
+        written.
+        """
         command = [sys.executable, "-m", "scmrl", "train", f"--out={self.directory}"]
         if self.sweep.data_dir:
             command.append(f"--data-dir={self.sweep.data_dir}")
@@ -97,6 +106,7 @@ class Run:
     def _began(self) -> bool:
         """Whether what lies in the directory was begun with the settings of this trial."""
         from ..train.config import read
+
         limits, _ = self._split()
         with contextlib.suppress(ScmrlError, OSError):
             same = not limits or read_text(self.profile, TOML_BYTES) == self._profile_text(limits)
@@ -108,7 +118,12 @@ class Run:
         """Whether the directory holds the finished run of this trial."""
         from ..bundle import load
         from ..train.config import from_dict
-        if not self._began() or self.busy or not (self.directory / "bundle" / "bundle.json").is_file():
+
+        if (
+            not self._began()
+            or self.busy
+            or not (self.directory / "bundle" / "bundle.json").is_file()
+        ):
             return False
         with contextlib.suppress(ScmrlError):
             return from_dict(load(self.directory).training) == self.config()
@@ -119,9 +134,12 @@ class Run:
             temporary.write_text(self._profile_text(limits), encoding="utf-8")
 
     def _profile_text(self, limits: Settings) -> str:
-        """A profile file of the trial: the base chip's with other limits, which training then keeps to."""
+        """A profile file of the trial: the base chip's with other limits, which training then keeps
+        to.
+        """
         from ..hw_profiles import profile
         from ..train.config import assignments, read
+
         base = read(self.sweep.file, assignments(self.sweep.settings)).profile
         known = profile.load(base).limits
         lines = []
@@ -129,8 +147,10 @@ class Run:
             name = key.removeprefix("limits.")
             if name not in known:
                 raise UsageError("the chip has no such limit", where=f"--space {key}", value=base)
-            lines.append(f'{name} = {{ value = {value}, unit = "{known[name].unit}", kind = "assumed", '
-                         f'source = "sweep" }}\n')
+            lines.append(
+                f'{name} = {{ value = {value}, unit = "{known[name].unit}", kind = "assumed", '
+                f'source = "sweep" }}\n'
+            )
         return PROFILE.format(base=base, limits="".join(lines))
 
     def why(self) -> str:
@@ -142,18 +162,28 @@ class Run:
         """Figures of the finished run; raises `ScmrlError` where there is nothing to choose by."""
         from ..bundle import load
         from ..deploy import jobs
+
         bundle, chip = load(self.directory), self.sweep.chip
         if "validation_accuracy" not in bundle.metrics:
-            raise ScmrlError("the run has no validation accuracy", where=self.directory,
-                             fix="set train.validation above 0")
+            raise ScmrlError(
+                "the run has no validation accuracy",
+                where=self.directory,
+                fix="set train.validation above 0",
+            )
         report = jobs.energy(self.directory, [chip] if chip else [])
         energy = report.profiles[0].core_dynamic_uj if chip else None
         if chip and energy is None:
-            raise ScmrlError("the chip's profile gives no core energy of this network", where=self.directory,
-                             value=chip)
-        return {"validation_accuracy": bundle.metrics["validation_accuracy"], "energy_uj": energy,
-                "synops_per_inference": report.totals.synops_per_inference,
-                "seconds": bundle.metrics["train_seconds"]}
+            raise ScmrlError(
+                "the chip's profile gives no core energy of this network",
+                where=self.directory,
+                value=chip,
+            )
+        return {
+            "validation_accuracy": bundle.metrics["validation_accuracy"],
+            "energy_uj": energy,
+            "synops_per_inference": report.totals.synops_per_inference,
+            "seconds": bundle.metrics["train_seconds"],
+        }
 
 
 def share(out: Path, number: int) -> float:

@@ -1,7 +1,8 @@
 """What the next trial tries: a pure function of the axes, of all trials so far and of its number.
 
-The tree-structured Parzen estimator is seeded by (seed, number of the trial), counts running trials as bad ones
-("constant liar"), and is asked again while it proposes settings that a trial has already.
+The tree-structured Parzen estimator is seeded by (seed, number of the trial), counts running trials
+as bad ones ("constant liar"), and is asked again while it proposes settings that a trial has
+already.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from .space import MOST_COMBINATIONS, Axis, combinations, grid
 
-REDRAWS = 16                            # proposals of the estimator before a free one is drawn at random
+REDRAWS = 16  # proposals of the estimator before a free one is drawn at random
 Settings = dict[str, object]
 
 
@@ -21,7 +22,7 @@ Settings = dict[str, object]
 class Past:
     """A trial so far: `values` of the objectives where it is complete."""
 
-    state: str                          # running, complete or fail
+    state: str  # running, complete or fail
     settings: Settings
     values: tuple[float, ...] = field(default=())
 
@@ -32,13 +33,15 @@ def next_of_grid(axes: Sequence[Axis], past: Iterable[Past]) -> Settings | None:
     return next((settings for settings in grid(axes) if _key(axes, settings) not in seen), None)
 
 
-def propose(axes: Sequence[Axis], past: Sequence[Past], *, directions: Sequence[str], seed: int,
-            number: int) -> Settings | None:
+def propose(
+    axes: Sequence[Axis], past: Sequence[Past], *, directions: Sequence[str], seed: int, number: int
+) -> Settings | None:
     """Settings that no trial in `past` has; None where every combination has been tried.
 
     `directions` are those of the objectives, "maximize" or "minimize"; `seed` is the sweep's.
     """
     import numpy as np
+
     seen = {_key(axes, trial.settings) for trial in past}
     total = combinations(axes)
     if total is not None and len(seen) >= total:
@@ -46,7 +49,9 @@ def propose(axes: Sequence[Axis], past: Sequence[Past], *, directions: Sequence[
     words = np.random.SeedSequence([seed, number]).generate_state(2)
     study = _study(axes, past, directions, int(words[0]))
     space = {axis.key: axis.distribution() for axis in axes}
-    for _ in range(REDRAWS):            # what was drawn in vain counts as running: the liar keeps away from it
+    for _ in range(
+        REDRAWS
+    ):  # what was drawn in vain counts as running: the liar keeps away from it
         settings = study.ask(space).params
         if _key(axes, settings) not in seen:
             return {axis.key: settings[axis.key] for axis in axes}
@@ -56,24 +61,42 @@ def propose(axes: Sequence[Axis], past: Sequence[Past], *, directions: Sequence[
 def _study(axes: Sequence[Axis], past: Sequence[Past], directions: Sequence[str], seed: int):
     """A study in memory with the trials that the estimator learns from."""
     import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    states = {"running": optuna.trial.TrialState.RUNNING, "complete": optuna.trial.TrialState.COMPLETE}
+    states = {
+        "running": optuna.trial.TrialState.RUNNING,
+        "complete": optuna.trial.TrialState.COMPLETE,
+    }
     space = {axis.key: axis.distribution() for axis in axes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
     study = optuna.create_study(directions=list(directions), sampler=sampler)
-    study.add_trials([
-        optuna.trial.create_trial(state=states[trial.state], params=trial.settings, distributions=space,
-                                  values=list(trial.values) or None)
-        for trial in past if trial.state in states])
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                state=states[trial.state],
+                params=trial.settings,
+                distributions=space,
+                values=list(trial.values) or None,
+            )
+            for trial in past
+            if trial.state in states
+        ]
+    )
     return study
 
 
 def _free(axes: Sequence[Axis], seen: set, total: int | None, random) -> Settings | None:
-    """Settings drawn evenly among those not seen; None where as many draws as there may be find none."""
+    """Settings drawn evenly among those not seen; None where as many draws as there may be find
+    none.
+    """
     if total is not None and total <= MOST_COMBINATIONS:
-        free = [values for values in itertools.product(*(axis.values for axis in axes)) if values not in seen]
+        free = [
+            values
+            for values in itertools.product(*(axis.values for axis in axes))
+            if values not in seen
+        ]
         chosen = free[int(random.integers(len(free)))]
         return {axis.key: value for axis, value in zip(axes, chosen)}
     for _ in range(1000):

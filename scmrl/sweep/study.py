@@ -1,11 +1,12 @@
-"""A sweep: settings are proposed, each trial is a training run in a process of its own, a database remembers.
+"""A sweep: settings are proposed, each trial is a training run in a process of its own, a database
+remembers.
 
     maximise validation accuracy;  optionally minimise core dynamic energy per inference on a chip (estimate)
 
-A trial's proposal depends on the seed, its number and the trials before it, so a sequential sweep that was killed
-goes on exactly as it would have; the trial that was running then is finished first, from its last checkpoint. Test
-data choose nothing: the first objective is that of the held-out part of training; energy is counted on the bundle's
-samples without their labels.
+A trial's proposal depends on the seed, its number and the trials before it, so a sequential sweep
+that was killed goes on exactly as it would have; the trial that was running then is finished first,
+from its last checkpoint. Test data choose nothing: the first objective is that of the held-out part
+of training; energy is counted on the bundle's samples without their labels.
 
 OUT/sweep.json       what was asked for            OUT/trials.csv     one line per trial
 OUT/study.db         Optuna's database             OUT/trial-0007/    the run directory of trial 7
@@ -23,15 +24,16 @@ from ..files import write_json
 from ..reading import read_json
 from . import database, space
 
-TRIALS = 20                             # wanted where nobody says
-LARGEST_SEED = 2 ** 64 - 1
+TRIALS = 20  # wanted where nobody says
+LARGEST_SEED = 2**64 - 1
 MOST_TRIALS, MOST_AXES, MOST_SETTINGS = 100_000, 50, 1000
-LONGEST = 10_000                        # characters of a text in sweep.json
+LONGEST = 10_000  # characters of a text in sweep.json
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to search: `axes` in the words of `space`, further `settings` KEY=VALUE of every trial, the objectives.
+    """What to search: `axes` in the words of `space`, further `settings` KEY=VALUE of every trial,
+    the objectives.
 
     `chip` names the profile whose energy is the second objective, or is empty.
     """
@@ -40,11 +42,11 @@ class Sweep:
     settings: tuple[str, ...] = ()
     config: str | None = None
     data_dir: str | None = None
-    storage: str | None = None              # URL of a database; default: OUT/study.db
+    storage: str | None = None  # URL of a database; default: OUT/study.db
     chip: str = ""
     grid: bool = False
     seed: int = 42
-    trials: int = TRIALS                    # ended ones wanted; a grid has its own number
+    trials: int = TRIALS  # ended ones wanted; a grid has its own number
 
     @property
     def file(self) -> Path | None:
@@ -63,7 +65,9 @@ class Sweep:
         return len(space.grid(self.parsed)) if self.grid else self.trials
 
     def save(self, out: Path) -> None:
-        write_json(out / "sweep.json", {**asdict(self), "storage": database.without_password(self.storage)})
+        write_json(
+            out / "sweep.json", {**asdict(self), "storage": database.without_password(self.storage)}
+        )
 
     @staticmethod
     def load(out: Path) -> Sweep:
@@ -73,7 +77,9 @@ class Sweep:
         known = {field.name: field for field in dataclasses.fields(Sweep)}
         for name in table:
             if name not in known:
-                raise DataError("not a field of a sweep", where=path, value=name[:100], limit=", ".join(known))
+                raise DataError(
+                    "not a field of a sweep", where=path, value=name[:100], limit=", ".join(known)
+                )
         if "axes" not in table:
             raise DataError("a field is missing", where=path, value="axes")
         values = {name: _field(f"{path}: {name}", name, value) for name, value in table.items()}
@@ -81,32 +87,52 @@ class Sweep:
         try:
             sweep.check()
         except UsageError as error:
-            raise DataError(error.what, where=f"{path}: {error.where or 'axes, settings'}", limit=error.limit, value=error.value,
-                            fix=error.fix) from None
+            raise DataError(
+                error.what,
+                where=f"{path}: {error.where or 'axes, settings'}",
+                limit=error.limit,
+                value=error.value,
+                fix=error.fix,
+            ) from None
         return sweep
 
     def check(self) -> None:
         """Refuse, before any work, what no training takes. Raises `UsageError`."""
         from ..hw_profiles import profile
         from ..train.config import assignments, read
-        for name, value, low, high in (("--seed", self.seed, 0, LARGEST_SEED),
-                                       ("--trials", self.trials, 1, MOST_TRIALS)):
+
+        for name, value, low, high in (
+            ("--seed", self.seed, 0, LARGEST_SEED),
+            ("--trials", self.trials, 1, MOST_TRIALS),
+        ):
             if not low <= value <= high:
                 raise UsageError("out of range", where=name, limit=f"{low}..{high}", value=value)
         if not 1 <= len(self.axes) <= MOST_AXES:
-            raise UsageError("a sweep needs an axis", where="--space", limit=f"1 to {MOST_AXES}",
-                             value=len(self.axes), fix="for example --space model.alpha=0.0..2.0")
+            raise UsageError(
+                "a sweep needs an axis",
+                where="--space",
+                limit=f"1 to {MOST_AXES}",
+                value=len(self.axes),
+                fix="for example --space model.alpha=0.0..2.0",
+            )
         axes, settings = self.parsed, assignments(self.settings)
         if self.grid:
             space.grid(axes)
         for axis in axes:
             if axis.key in settings:
-                raise UsageError("set as well as swept", where=f"--space {axis.key}", fix="give it once")
+                raise UsageError(
+                    "set as well as swept", where=f"--space {axis.key}", fix="give it once"
+                )
         for axis in axes:
             self._check_axis(axis, settings)
-        if not read(self.file, settings).train.validation and "train.validation" not in {a.key for a in axes}:
-            raise UsageError("without a validation part there is nothing to choose by", where="train.validation",
-                             value=0)
+        if not read(self.file, settings).train.validation and "train.validation" not in {
+            a.key for a in axes
+        }:
+            raise UsageError(
+                "without a validation part there is nothing to choose by",
+                where="train.validation",
+                value=0,
+            )
         if self.storage:
             database.parse(self.storage)
         if self.chip:
@@ -116,10 +142,13 @@ class Sweep:
         """Refuse an axis none of whose values training takes, or a limit that the chip has not."""
         from ..hw_profiles import profile
         from ..train.config import read
+
         if axis.key.startswith("limits."):
             chip = profile.load(read(self.file, settings).profile)
             if axis.key.removeprefix("limits.") not in chip.limits:
-                raise UsageError("the chip has no such limit", where=f"--space {axis.key}", value=chip.name)
+                raise UsageError(
+                    "the chip has no such limit", where=f"--space {axis.key}", value=chip.name
+                )
             return
         refused = None
         for value in axis.choices or (axis.low, axis.high):
@@ -131,8 +160,11 @@ class Sweep:
         raise refused
 
     def asked(self) -> dict[str, object]:
-        """What all workers of one sweep agree on: axes, objectives and the settings around the axes."""
+        """What all workers of one sweep agree on: axes, objectives and the settings around the
+        axes.
+        """
         from ..train.config import assignments, read, to_dict
+
         table = to_dict(read(self.file, assignments(self.settings)))
         flat = {key: value for key, value in table.items() if not isinstance(value, dict)}
         for section, values in table.items():
@@ -140,17 +172,29 @@ class Sweep:
                 flat |= {f"{section}.{key}": value for key, value in values.items()}
         for axis in self.parsed:
             flat.pop(axis.key, None)
-        return {"axes": [f"{axis.key}={axis.text()}" for axis in self.parsed], "energy": self.chip,
-                "grid": self.grid, **flat}
+        return {
+            "axes": [f"{axis.key}={axis.text()}" for axis in self.parsed],
+            "energy": self.chip,
+            "grid": self.grid,
+            **flat,
+        }
 
 
 def request(out: Path, options: dict[str, object]) -> Sweep:
-    """The checked sweep that the command line asks for; options that nobody gave are None or empty."""
+    """The checked sweep that the command line asks for; options that nobody gave are None or
+    empty.
+    """
     if (out / "sweep.json").exists():
-        raise UsageError("a sweep is there already", where=out, fix="give --resume or another --out")
+        raise UsageError(
+            "a sweep is there already", where=out, fix="give --resume or another --out"
+        )
     if options["grid"] and options["trials"]:
-        raise UsageError("a grid has its own number of trials", where="--trials", value=options["trials"],
-                         fix="leave --trials or --grid out")
+        raise UsageError(
+            "a grid has its own number of trials",
+            where="--trials",
+            value=options["trials"],
+            fix="leave --trials or --grid out",
+        )
     sweep = Sweep(**{name: value for name, value in options.items() if value is not None})
     sweep.check()
     return sweep
@@ -159,12 +203,18 @@ def request(out: Path, options: dict[str, object]) -> Sweep:
 def resumed(out: Path, given: dict[str, object], fixed: dict[str, object]) -> Sweep:
     """The sweep of OUT with what may be `given` anew; what is `fixed` may not."""
     if any(value or value == 0 for value in fixed.values() if value is not False):
-        raise UsageError("--resume goes on with what the sweep was asked for",
-                         fix="give --out, --trials, --jobs, --data-dir and --storage only")
+        raise UsageError(
+            "--resume goes on with what the sweep was asked for",
+            fix="give --out, --trials, --jobs, --data-dir and --storage only",
+        )
     if not (out / "sweep.json").exists():
-        raise UsageError("nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume")
+        raise UsageError(
+            "nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume"
+        )
     kept = Sweep.load(out)
-    sweep = dataclasses.replace(kept, **{name: value for name, value in given.items() if value is not None})
+    sweep = dataclasses.replace(
+        kept, **{name: value for name, value in given.items() if value is not None}
+    )
     sweep.check()
     return sweep
 
@@ -173,14 +223,18 @@ def _field(where: str, name: str, value: object) -> object:
     """A checked field of sweep.json. Raises `DataError`."""
     if name in ("axes", "settings"):
         if not isinstance(value, list):
-            raise DataError("wrong type", where=where, limit="a list of texts", value=type(value).__name__)
+            raise DataError(
+                "wrong type", where=where, limit="a list of texts", value=type(value).__name__
+            )
         if len(value) > MOST_SETTINGS:
             raise DataError("too many", where=where, limit=MOST_SETTINGS, value=len(value))
         return tuple(_text(f"{where}[{i}]", text) for i, text in enumerate(value))
     if name in ("seed", "trials", "grid"):
         kind = bool if name == "grid" else int
         if type(value) is not kind:
-            raise DataError("wrong type", where=where, limit=kind.__name__, value=type(value).__name__)
+            raise DataError(
+                "wrong type", where=where, limit=kind.__name__, value=type(value).__name__
+            )
         return value
     return None if value is None and name != "chip" else _text(where, value)
 
@@ -190,10 +244,10 @@ def _text(where: str, value: object) -> str:
         raise DataError("wrong type", where=where, limit="a text", value=type(value).__name__)
     if len(value) > LONGEST:
         raise DataError("too long", where=where, limit=f"{LONGEST} characters", value=len(value))
-    if any(ord(c) < 32 or 0x7f <= ord(c) < 0xa0 for c in value):
+    if any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in value):
         raise DataError("control characters in a text", where=where)
     try:
-        os.fsencode(value)              # it becomes an argument of a process
+        os.fsencode(value)  # it becomes an argument of a process
     except UnicodeEncodeError:
         raise DataError("characters that are none", where=where) from None
     return value

@@ -1,8 +1,9 @@
 """Runs trials of a sweep, several at a time, beside the workers of other processes and machines.
 
-A trial is claimed under the database's one lock; it is told complete or failed only by who has the claim. A trial
-whose child was killed, or whose worker died, is gone on with from its last checkpoint: it is no failure of its
-settings. A trial whose child is killed again and again is left to a later `--resume`.
+A trial is claimed under the database's one lock; it is told complete or failed only by who has the
+claim. A trial whose child was killed, or whose worker died, is gone on with from its last
+checkpoint: it is no failure of its settings. A trial whose child is killed again and again is left
+to a later `--resume`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from .claim import BEAT_S, GRACE_S, Claim, Watch
 from .database import Database, Record
 from .study import Sweep
 
-KILLS = 3                               # of one trial's child, after which this worker leaves the trial
-POLL_S = 0.5                            # between two looks at trials that others run
-SPEAK_S, SPEAK_LIVE_S = 60.0, 0.5       # between two lines of progress, to a file and to a terminal
-KILLED = (130, 137, 143)                # exit codes of a process that was told to end
+KILLS = 3  # of one trial's child, after which this worker leaves the trial
+POLL_S = 0.5  # between two looks at trials that others run
+SPEAK_S, SPEAK_LIVE_S = 60.0, 0.5  # between two lines of progress, to a file and to a terminal
+KILLED = (130, 137, 143)  # exit codes of a process that was told to end
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Trial:
     """A trial: its settings, its figures, and whether no other trial is better in both."""
 
     number: int
-    state: str                          # complete, fail or running
+    state: str  # complete, fail or running
     parameters: dict[str, object]
     validation_accuracy: float | None
     energy_uj: float | None
@@ -57,7 +58,7 @@ class Worker:
         self.sweep, self.out, self.tell = sweep, out, tell
         self.axes, self.me, self.watch = sweep.parsed, Claim.here(), Watch()
         if not sweep.storage:
-            sweep.save(out)             # first: a database alone could not be resumed
+            sweep.save(out)  # first: a database alone could not be resumed
         self.database = Database(sweep.storage, out, self.axes, sweep.directions)
         with self.database.deciding():
             self.database.sweep(sweep.asked())
@@ -65,20 +66,27 @@ class Worker:
             sweep.save(out)
         self.wanted, self.exhausted = sweep.wanted, False
         self.stopping = threading.Event()
-        self.claiming = threading.Lock()        # one thread at the database; may take long
-        self.lock = threading.Lock()            # of the next line, never held for long
-        self.children: dict[int, subprocess.Popen | None] = {}         # by trial, of those that run here
-        self.left: set[int] = set()             # trials killed too often
+        self.claiming = threading.Lock()  # one thread at the database; may take long
+        self.lock = threading.Lock()  # of the next line, never held for long
+        self.children: dict[int, subprocess.Popen | None] = {}  # by trial, of those that run here
+        self.left: set[int] = set()  # trials killed too often
         self.error: BaseException | None = None
         self.ended, self.before, self.started = 0, 0.0, time.monotonic()
 
     def run(self, jobs: int = 1) -> list[Trial]:
-        """End all trials, `jobs` at a time. Ctrl-C and SIGTERM leave the running ones to be gone on with."""
+        """End all trials, `jobs` at a time. Ctrl-C and SIGTERM leave the running ones to be gone on
+        with.
+        """
         self.ended = sum(record.state != "running" for record in self.database.records())
         self.before, self.started = self._done(), time.monotonic()
-        self.tell(f"{self.wanted} trials wanted, {self.ended} ended; {jobs} at a time; "
-                  f"log of each: {self.out}/trial-NNNN.log")
-        threads = [threading.Thread(target=self._guarded, args=(self._work,), daemon=True) for _ in range(jobs)]
+        self.tell(
+            f"{self.wanted} trials wanted, {self.ended} ended; {jobs} at a time; "
+            f"log of each: {self.out}/trial-NNNN.log"
+        )
+        threads = [
+            threading.Thread(target=self._guarded, args=(self._work,), daemon=True)
+            for _ in range(jobs)
+        ]
         beating = threading.Thread(target=self._guarded, args=(self._beat,), daemon=True)
         try:
             for thread in (*threads, beating):
@@ -105,16 +113,18 @@ class Worker:
         while any(thread.is_alive() for thread in threads):
             if self.error:
                 raise self.error
-            time.sleep(0.1)             # the main thread hears signals between sleeps
+            time.sleep(0.1)  # the main thread hears signals between sleeps
             if time.monotonic() - spoken >= (SPEAK_LIVE_S if live else SPEAK_S):
                 spoken = time.monotonic()
                 self._speak(live)
 
     def _stop(self, threads: Sequence[threading.Thread]) -> None:
-        with self.lock:                 # nothing starts any more
+        with self.lock:  # nothing starts any more
             self.stopping.set()
         run.stop(child for child in self.children.values() if child)
-        end = time.monotonic() + 2      # for the claims to be given back; who is killed here leaves them as they are
+        end = (
+            time.monotonic() + 2
+        )  # for the claims to be given back; who is killed here leaves them as they are
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
@@ -133,11 +143,18 @@ class Worker:
                     self.children.pop(record.number, None)
 
     def _claim(self) -> tuple[Record | None, bool]:
-        """A trial that nobody runs any more, or a new one; else whether to wait for those of others."""
+        """A trial that nobody runs any more, or a new one; else whether to wait for those of
+        others.
+        """
         with self.claiming, self.database.deciding():
             records = self.database.records()
-            others = [record for record in records if record.state == "running"
-                      and record.number not in self.children and record.number not in self.left]
+            others = [
+                record
+                for record in records
+                if record.state == "running"
+                and record.number not in self.children
+                and record.number not in self.left
+            ]
             for record in others:
                 if self._free(record):
                     return self._take(record), False
@@ -157,7 +174,9 @@ class Worker:
         claim, directory = Claim.of(record), self.out / f"trial-{record.number:04d}"
         owner = lock.owner(directory)
         if owner and claim and owner.elsewhere and owner.host == claim.owner.host:
-            (directory / lock.NAME).unlink(missing_ok=True)     # of a machine that has been silent for long
+            (directory / lock.NAME).unlink(
+                missing_ok=True
+            )  # of a machine that has been silent for long
             return True
         return owner is None
 
@@ -175,13 +194,18 @@ class Worker:
         past = [record.past for record in records]
         if self.sweep.grid:
             return sampling.next_of_grid(self.axes, past)
-        return sampling.propose(self.axes, past, directions=self.sweep.directions, seed=self.sweep.seed,
-                                number=self.database.count)
+        return sampling.propose(
+            self.axes,
+            past,
+            directions=self.sweep.directions,
+            seed=self.sweep.seed,
+            number=self.database.count,
+        )
 
     def _run_trial(self, record: Record) -> None:
         trial = run.Run(self.sweep, self.out, record.number, record.settings)
         try:
-            trial.config()              # settings that do not go together need no process to be refused
+            trial.config()  # settings that do not go together need no process to be refused
             code = 0 if trial.finished else self._trained(trial, record)
             if code is None:
                 return
@@ -189,13 +213,17 @@ class Worker:
                 raise ScmrlError(trial.why() or f"exit code {code}")
             figures = trial.figures()
         except ScmrlError as error:
-            self._end(record, "fail", {"why": str(error).removeprefix("error: ")[:run.LONGEST]})
+            self._end(record, "fail", {"why": str(error).removeprefix("error: ")[: run.LONGEST]})
             return
-        values = [figures["validation_accuracy"], figures["energy_uj"]][:len(self.sweep.directions)]
+        values = [figures["validation_accuracy"], figures["energy_uj"]][
+            : len(self.sweep.directions)
+        ]
         self._end(record, "complete", figures, values)
 
     def _trained(self, trial: run.Run, record: Record) -> int | None:
-        """Train in a child process, again where it is killed: its exit code; None where the trial has not ended."""
+        """Train in a child process, again where it is killed: its exit code; None where the trial
+        has not ended.
+        """
         kills = 0
         while child := self._start(trial, record.number):
             code = child.wait()
@@ -209,8 +237,10 @@ class Worker:
                 self._note(record.number, retries=record.count("retries") + kills)
                 if kills == KILLS:
                     self.left.add(record.number)
-                    self.tell(f"trial {record.number} was killed {KILLS} times and is left to --resume; "
-                              "with fewer --jobs each has more memory")
+                    self.tell(
+                        f"trial {record.number} was killed {KILLS} times and is left to --resume; "
+                        "with fewer --jobs each has more memory"
+                    )
                     break
                 self.tell(f"trial {record.number} was killed ({_signal(code)}) and is gone on with")
             elif code and lock.BUSY in trial.why():
@@ -219,7 +249,7 @@ class Worker:
                     pass
             else:
                 return code
-        self._note(record.number, owner=None)       # whoever goes on need not wait for signs of life
+        self._note(record.number, owner=None)  # whoever goes on need not wait for signs of life
         return None
 
     def _start(self, trial: run.Run, number: int) -> subprocess.Popen | None:
@@ -234,12 +264,20 @@ class Worker:
             self.database.note(number, **notes)
 
     def _mine(self, number: int) -> bool:
-        """Whether the trial is still this worker's: one that was suspended for long may have lost it."""
+        """Whether the trial is still this worker's: one that was suspended for long may have lost
+        it.
+        """
         with self.claiming:
-            return any(record.number == number and record.state == "running" and Claim.of(record) == self.me
-                       for record in self.database.records())
+            return any(
+                record.number == number
+                and record.state == "running"
+                and Claim.of(record) == self.me
+                for record in self.database.records()
+            )
 
-    def _end(self, record: Record, state: str, notes: dict[str, object], values: Sequence[float] = ()) -> None:
+    def _end(
+        self, record: Record, state: str, notes: dict[str, object], values: Sequence[float] = ()
+    ) -> None:
         number = record.number
         with self.claiming, self.database.deciding():
             records = {record.number: record for record in self.database.records()}
@@ -255,8 +293,10 @@ class Worker:
             return
         energy = f"  {notes['energy_uj']:.2f} uJ" if notes["energy_uj"] is not None else ""
         settings = "  ".join(f"{key}={_short(value)}" for key, value in record.settings.items())
-        self.tell(f"trial {number}: validation {100 * notes['validation_accuracy']:.2f} %{energy}  {settings}  "
-                  f"[{self._pace()}]")
+        self.tell(
+            f"trial {number}: validation {100 * notes['validation_accuracy']:.2f} %{energy} "
+            f" {settings}  [{self._pace()}]"
+        )
 
     def _mark_ended(self, number: int) -> None:
         with self.lock:
@@ -264,7 +304,9 @@ class Worker:
             self.ended += 1
 
     def _beat(self) -> None:
-        """Show the workers elsewhere that the trials here are being run; stop what they have taken over."""
+        """Show the workers elsewhere that the trials here are being run; stop what they have taken
+        over.
+        """
         beat, last = 0, time.monotonic()
         while not self.stopping.wait(BEAT_S):
             beat += 1
@@ -273,7 +315,7 @@ class Worker:
                     lost = self._show(beat)
                 last = time.monotonic()
             except BackendError:
-                if time.monotonic() - last > GRACE_S - 2 * BEAT_S:      # they will take us for dead
+                if time.monotonic() - last > GRACE_S - 2 * BEAT_S:  # they will take us for dead
                     raise
                 continue
             run.stop(lost)
@@ -308,7 +350,7 @@ class Worker:
         line = f"{self._pace()}" + (f"; {at_work}" if at_work else "")
         if live:
             columns = shutil.get_terminal_size().columns
-            print(f"\r\033[K{line[:columns - 1]}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{line[: columns - 1]}\r", end="", file=sys.stderr, flush=True)
         else:
             self.tell(line)
 
@@ -316,24 +358,54 @@ class Worker:
         """All trials, best validation accuracy first, failed ones last."""
         records = self.database.records()
         front = pareto(records, self.sweep.directions)
-        rows = [Trial(r.number, r.state, r.settings, r.values[0] if r.values else None,
-                      r.figure("energy_uj"), r.figure("synops_per_inference"), r.figure("seconds"),
-                      r.number in front, r.text("why")[:run.LONGEST], r.count("retries")) for r in records]
-        return sorted(rows, key=lambda row: (row.validation_accuracy is None, -(row.validation_accuracy or 0),
-                                             row.number))
+        rows = [
+            Trial(
+                r.number,
+                r.state,
+                r.settings,
+                r.values[0] if r.values else None,
+                r.figure("energy_uj"),
+                r.figure("synops_per_inference"),
+                r.figure("seconds"),
+                r.number in front,
+                r.text("why")[: run.LONGEST],
+                r.count("retries"),
+            )
+            for r in records
+        ]
+        return sorted(
+            rows,
+            key=lambda row: (
+                row.validation_accuracy is None,
+                -(row.validation_accuracy or 0),
+                row.number,
+            ),
+        )
 
 
 def pareto(records: Sequence[Record], directions: Sequence[str]) -> set[int]:
-    """Numbers of the complete trials that no other beats: as good in every objective and better in one."""
+    """Numbers of the complete trials that no other beats: as good in every objective and better in
+    one.
+    """
     signs = [1 if direction == "maximize" else -1 for direction in directions]
-    points = {r.number: tuple(sign * value for sign, value in zip(signs, r.values))
-              for r in records if r.state == "complete"}
-    return {number for number, point in points.items()
-            if not any(other != point and all(o >= p for o, p in zip(other, point)) for other in points.values())}
+    points = {
+        r.number: tuple(sign * value for sign, value in zip(signs, r.values))
+        for r in records
+        if r.state == "complete"
+    }
+    return {
+        number
+        for number, point in points.items()
+        if not any(
+            other != point and all(o >= p for o, p in zip(other, point))
+            for other in points.values()
+        )
+    }
 
 
 def _need_optuna() -> None:
     import importlib.util
+
     if importlib.util.find_spec("optuna") is None:
         raise MissingDependency("optuna", enables="sweeps")
 
@@ -352,10 +424,24 @@ def _short(value: object) -> str:
 
 def _write_csv(path: Path, axes: Sequence[space.Axis], rows: Sequence[Trial]) -> None:
     keys = [axis.key for axis in axes]
-    figures = ("validation_accuracy", "energy_uj", "synops_per_inference", "seconds", "pareto", "retries", "why")
+    figures = (
+        "validation_accuracy",
+        "energy_uj",
+        "synops_per_inference",
+        "seconds",
+        "pareto",
+        "retries",
+        "why",
+    )
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["number", "state", *keys, *figures])
         for row in rows:
-            writer.writerow([row.number, row.state, *(row.parameters.get(key) for key in keys),
-                             *(getattr(row, name) for name in figures)])
+            writer.writerow(
+                [
+                    row.number,
+                    row.state,
+                    *(row.parameters.get(key) for key in keys),
+                    *(getattr(row, name) for name in figures),
+                ]
+            )

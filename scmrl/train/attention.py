@@ -1,4 +1,5 @@
-"""Binary spike attention across modalities: the cross-modal attention of S-CMRL made of LIF populations alone.
+"""Binary spike attention across modalities: the cross-modal attention of S-CMRL made of LIF
+populations alone.
 
 For modality x attending to modality y, per step t, channel c and token n, all values spikes:
 
@@ -9,9 +10,10 @@ For modality x attending to modality y, per step t, channel c and token n, all v
     a_s = q_s AND m_s      a_t = q_t AND m_t                       gates x's own tokens
     z = LIF(W_s a_s + W_t a_t)                                     complementary feature; the residual is x + alpha z
 
-Linear in tokens, causal, any number of modalities (one pair of masks for each other modality, all gated features fan
-into z). Replaces the spatio-temporal attention of He et al. 2025 (arXiv 2502.12488, CCSSA), which multiplies counts
-and averages over future steps. AND is a product of spikes in training and a threshold-1 population on the chip.
+Linear in tokens, causal, any number of modalities (one pair of masks for each other modality, all
+gated features fan into z). Replaces the spatio-temporal attention of He et al. 2025 (arXiv
+2502.12488, CCSSA), which multiplies counts and averages over future steps. AND is a product of
+spikes in training and a threshold-1 population on the chip.
 """
 
 from __future__ import annotations
@@ -24,17 +26,33 @@ from . import rows
 from .layers import SpikingLayer
 from .neuron import lif
 
-FORGET_ALL = 4096                       # dv of a memoryless population
-ALIVE_BETA = 0.5                        # batch-norm offset of q, k and v: AND needs partners that fire
+FORGET_ALL = 4096  # dv of a memoryless population
+ALIVE_BETA = 0.5  # batch-norm offset of q, k and v: AND needs partners that fire
 
 
 class BinaryAttention(nn.Module):
-    """One modality attending to `others`. forward gives {population: spikes [T, B, C, ...]}; `complement` is z."""
+    """One modality attending to `others`. forward gives {population: spikes [T, B, C, ...]};
+    `complement` is z.
+    """
 
-    def __init__(self, width: int, others: tuple[str, ...], *, dv: int, slow_dv: int, spatial_vth: int,
-                 temporal_vth: int, precision: Precision):
+    def __init__(
+        self,
+        width: int,
+        others: tuple[str, ...],
+        *,
+        dv: int,
+        slow_dv: int,
+        spatial_vth: int,
+        temporal_vth: int,
+        precision: Precision,
+    ):
         super().__init__()
-        self.others, self.slow_dv, self.spatial_vth, self.temporal_vth = others, slow_dv, spatial_vth, temporal_vth
+        self.others, self.slow_dv, self.spatial_vth, self.temporal_vth = (
+            others,
+            slow_dv,
+            spatial_vth,
+            temporal_vth,
+        )
 
         def layer(channels_in: int = width, beta: float = ALIVE_BETA) -> SpikingLayer:
             return SpikingLayer(channels_in, width, dv=dv, precision=precision, beta=beta)
@@ -46,23 +64,38 @@ class BinaryAttention(nn.Module):
 
     def forward(self, own: Tensor, other: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
         """own [T, B, C, ...] tokens of x, other {modality: tokens of y}."""
-        spikes = {"query_spatial": self.query_spatial({1.0: own}, steps),
-                  "query_temporal": self.query_temporal({1.0: own}, steps)}
+        spikes = {
+            "query_spatial": self.query_spatial({1.0: own}, steps),
+            "query_temporal": self.query_temporal({1.0: own}, steps),
+        }
         gated = []
         for name in self.others:
-            key, value = self.key[name]({1.0: other[name]}, steps), self.value[name]({1.0: other[name]}, steps)
+            key, value = (
+                self.key[name]({1.0: other[name]}, steps),
+                self.value[name]({1.0: other[name]}, steps),
+            )
             both = key * value
-            count = both.flatten(3).sum(3)                                                    # [T, B, C]
+            count = both.flatten(3).sum(3)  # [T, B, C]
             still = count.new_zeros(count.shape[2])
             spatial = lif(count, still, steps=steps, dv=FORGET_ALL, vth=self.spatial_vth, scale=1)
-            temporal = lif(count, still, steps=steps, dv=self.slow_dv, vth=self.temporal_vth, scale=1)
+            temporal = lif(
+                count, still, steps=steps, dv=self.slow_dv, vth=self.temporal_vth, scale=1
+            )
             over_tokens = (*count.shape, *(1,) * (own.dim() - 3))
             gate_s = spikes["query_spatial"] * spatial.view(over_tokens)
             gate_t = spikes["query_temporal"] * temporal.view(over_tokens)
             gated += [gate_s, gate_t]
-            spikes |= {f"{name}.key": key, f"{name}.value": value, f"{name}.both": both,
-                       f"{name}.mask_spatial": spatial, f"{name}.mask_temporal": temporal,
-                       f"{name}.gate_spatial": gate_s, f"{name}.gate_temporal": gate_t}
+            spikes |= {
+                f"{name}.key": key,
+                f"{name}.value": value,
+                f"{name}.both": both,
+                f"{name}.mask_spatial": spatial,
+                f"{name}.mask_temporal": temporal,
+                f"{name}.gate_spatial": gate_s,
+                f"{name}.gate_temporal": gate_t,
+            }
         joined = torch.cat([rows.of(gate) for gate in gated], 2)
-        spikes["complement"] = self.complement({1.0: rows.back(joined, own.shape[1], own.shape[3:])}, steps)
+        spikes["complement"] = self.complement(
+            {1.0: rows.back(joined, own.shape[1], own.shape[3:])}, steps
+        )
         return spikes

@@ -1,6 +1,7 @@
 """Training settings: defaults, TOML, and command-line overrides; unknown keys are refused by name.
 
-Every setting says its meaning and its range (`setting`); what relates several of them is checked in `from_dict`.
+Every setting says its meaning and its range (`setting`); what relates several of them is checked in
+`from_dict`.
 """
 
 from __future__ import annotations
@@ -17,74 +18,141 @@ from ..errors import UsageError, nearest
 from ..reading import parse_toml, read_toml
 from .setting import Setting, checked, of, setting, shown
 
-# Attentions of the published, float model and of the baselines in its shell (train/published): not for a chip.
-FLOAT = ("ccssa", "ccssa-spatial", "ccssa-temporal", "weight-attention", "sca", "cmci", "late-float")
-VTH_MAX = (1 << 17) - 1                 # thresholds have 17 bits
+# Attentions of the published, float model and of the baselines in its shell (train/published): not
+# for a chip.
+FLOAT = (
+    "ccssa",
+    "ccssa-spatial",
+    "ccssa-temporal",
+    "weight-attention",
+    "sca",
+    "cmci",
+    "late-float",
+)
+VTH_MAX = (1 << 17) - 1  # thresholds have 17 bits
 SEED_MAX = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network. `width` is C, `steps` is T; decays are 12-bit integers, thresholds counts of spikes."""
+    """The network. `width` is C, `steps` is T; decays are 12-bit integers, thresholds counts of
+    spikes.
+    """
 
-    modalities: tuple[str, ...] = setting(("audio", "visual"), "senses, the first one keeps its samples")
+    modalities: tuple[str, ...] = setting(
+        ("audio", "visual"), "senses, the first one keeps its samples"
+    )
     width: int = setting(64, "channels C of the tokens, a multiple of 8", low=8, high=1 << 24)
     steps: int = setting(4, "time steps T of a sample", low=1, high=1 << 20)
-    embedding: str = setting("strided", "strided and deep (max-pool): image / 16; shallow: image / 4",
-                             choices=("strided", "deep", "shallow"))
-    attention: str = setting("binary", "binary; none: late fusion; all others as published, in float, not for a chip",
-                             choices=("binary", "none", *FLOAT))
-    fusion: str = setting("concat", "concat: one head per modality; add: one head for all", choices=("concat", "add"))
-    alpha: float = setting(0.5, "weight of the complementary feature in the residual", low=0, high=100)
+    embedding: str = setting(
+        "strided",
+        "strided and deep (max-pool): image / 16; shallow: image / 4",
+        choices=("strided", "deep", "shallow"),
+    )
+    attention: str = setting(
+        "binary",
+        "binary; none: late fusion; all others as published, in float, not for a chip",
+        choices=("binary", "none", *FLOAT),
+    )
+    fusion: str = setting(
+        "concat", "concat: one head per modality; add: one head for all", choices=("concat", "add")
+    )
+    alpha: float = setting(
+        0.5, "weight of the complementary feature in the residual", low=0, high=100
+    )
     mlp_ratio: int = setting(2, "hidden channels of the MLP over C", low=1, high=1024)
     dv: int = setting(2048, "membrane leak: v keeps (4096 - dv) / 4096 per step", low=0, high=4095)
     slow_dv: int = setting(512, "membrane leak of the temporal mask", low=0, high=4095)
-    spatial_vth: int = setting(0, "spatial mask: more than this many tokens now", low=0, high=VTH_MAX)
-    temporal_vth: int = setting(1, "temporal mask: more than this many tokens, leaking", low=0, high=VTH_MAX)
-    branches: bool = setting(True, "false: a chain, where a layer reads only the one before; one modality")
-    bias_exp_min: int = setting(0, "biases are multiples of 2^this membrane units; netx files need 6", low=0, high=7)
+    spatial_vth: int = setting(
+        0, "spatial mask: more than this many tokens now", low=0, high=VTH_MAX
+    )
+    temporal_vth: int = setting(
+        1, "temporal mask: more than this many tokens, leaking", low=0, high=VTH_MAX
+    )
+    branches: bool = setting(
+        True, "false: a chain, where a layer reads only the one before; one modality"
+    )
+    bias_exp_min: int = setting(
+        0, "biases are multiples of 2^this membrane units; netx files need 6", low=0, high=7
+    )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The optimisation: AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains on integers."""
+    """The optimisation: AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains
+    on integers.
+    """
 
     epochs: int = setting(24, "passes over the training part", low=1, high=1_000_000)
     batch: int = setting(32, "samples in a step", low=1, high=1 << 20)
     lr: float = setting(2e-3, "largest learning rate", above=0)
     weight_decay: float = setting(1e-2, "of AdamW, on all but gains and offsets", low=0)
-    schedule: str = setting("step", "step: warm-up, then cosine, by step; epoch: as published, by epoch",
-                            choices=("step", "epoch"))
+    schedule: str = setting(
+        "step",
+        "step: warm-up, then cosine, by step; epoch: as published, by epoch",
+        choices=("step", "epoch"),
+    )
     clip: float = setting(1.0, "largest norm of a gradient; 0: none, as published", low=0)
-    label_smoothing: float = setting(0.1, "part of the label spread over all classes", low=0, high=0.9)
-    fold_fraction: float = setting(0.35, "part of the epochs, the last ones, that trains on the chip's integers",
-                                   low=0, high=1)
-    alignment: float = setting(0.1, "weight of semantic alignment while the norm is live; of task name alone", low=0)
-    auxiliary: float = setting(0.0, "weight of naming each modality's digit from its tokens, in training only", low=0)
+    label_smoothing: float = setting(
+        0.1, "part of the label spread over all classes", low=0, high=0.9
+    )
+    fold_fraction: float = setting(
+        0.35, "part of the epochs, the last ones, that trains on the chip's integers", low=0, high=1
+    )
+    alignment: float = setting(
+        0.1, "weight of semantic alignment while the norm is live; of task name alone", low=0
+    )
+    auxiliary: float = setting(
+        0.0, "weight of naming each modality's digit from its tokens, in training only", low=0
+    )
     temperature: float = setting(0.3, "of the semantic alignment loss", above=0)
-    patience: int = setting(0, "stop after that many epochs without a better validation; 0: off", low=0, high=1_000_000)
-    validation: float = setting(0.1, "part of the training set that chooses the epoch", low=0, high=0.5)
+    patience: int = setting(
+        0, "stop after that many epochs without a better validation; 0: off", low=0, high=1_000_000
+    )
+    validation: float = setting(
+        0.1, "part of the training set that chooses the epoch", low=0, high=0.5
+    )
     seed: int = setting(42, "of weights, order, noise and partners", low=0, high=SEED_MAX)
     held_out: int = setting(64, "test samples stored in the bundle", low=1, high=1 << 20)
-    accelerator: str = setting("cpu", "where training runs; what it gives is always measured on the CPU",
-                               choices=("cpu", "gpu"))
-    swap_partners: bool = setting(True, "sounds and images of one class meet anew in every epoch, training only")
-    image_noise: float = setting(0.0, "noise on the images in training alone: its power over theirs; "
-                                      "published: 10^(-snr / 10)", low=0)
-    shift: int = setting(1, "random shift of image and spectrogram in pixels, training only", low=0, high=256)
+    accelerator: str = setting(
+        "cpu",
+        "where training runs; what it gives is always measured on the CPU",
+        choices=("cpu", "gpu"),
+    )
+    swap_partners: bool = setting(
+        True, "sounds and images of one class meet anew in every epoch, training only"
+    )
+    image_noise: float = setting(
+        0.0,
+        "noise on the images in training alone: its power over theirs; published: 10^(-snr / 10)",
+        low=0,
+    )
+    shift: int = setting(
+        1, "random shift of image and spectrogram in pixels, training only", low=0, high=256
+    )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that `scmrl train` needs to be repeated: written to the run directory as it was used."""
+    """Everything that `scmrl train` needs to be repeated: written to the run directory as it was
+    used.
+    """
 
     dataset: str = setting("digits-av", "name of a dataset; digits-av is embedded")
     data_dir: str = setting("", "folder of its recordings, remembered by the run")
     hard: bool = setting(False, "noise on every modality")
-    spoil: str = setting("all", "hard data: all modalities, or one of them, drawn for every sample", choices=SPOILS)
-    task: str = setting("name", "name the digit; correspondence: do both agree?; sum: of both digits", choices=TASKS)
-    event_bits: int = setting(1, "events: whether a pixel saw one in a step (1), or how many, up to 2^bits - 1",
-                              low=1, high=8)
+    spoil: str = setting(
+        "all", "hard data: all modalities, or one of them, drawn for every sample", choices=SPOILS
+    )
+    task: str = setting(
+        "name", "name the digit; correspondence: do both agree?; sum: of both digits", choices=TASKS
+    )
+    event_bits: int = setting(
+        1,
+        "events: whether a pixel saw one in a step (1), or how many, up to 2^bits - 1",
+        low=1,
+        high=8,
+    )
     profile: str = setting("loihi2", "chip whose integer limits training keeps to")
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -104,7 +172,9 @@ def _section(kind: type, table: dict, prefix: str):
     values = {}
     for key, value in table.items():
         if key not in known:
-            raise UsageError("unknown configuration key", value=prefix + key, fix=nearest(key, known))
+            raise UsageError(
+                "unknown configuration key", value=prefix + key, fix=nearest(key, known)
+            )
         if of(known[key]) is None:
             if not isinstance(value, dict):
                 raise UsageError("expected a table", where=prefix + key, value=shown(value))
@@ -119,23 +189,39 @@ def from_dict(table: dict) -> Config:
     config = _section(Config, table, "")
     model = config.model
     if not model.modalities or len(set(model.modalities)) < len(model.modalities):
-        raise UsageError("name each modality once", where="model.modalities", value=list(model.modalities))
+        raise UsageError(
+            "name each modality once", where="model.modalities", value=list(model.modalities)
+        )
     if not model.branches and len(model.modalities) > 1:
-        raise UsageError("a network without branches takes one modality", where="model.branches",
-                         value=list(model.modalities), fix="name one in modalities, or keep branches = true")
+        raise UsageError(
+            "a network without branches takes one modality",
+            where="model.branches",
+            value=list(model.modalities),
+            fix="name one in modalities, or keep branches = true",
+        )
     if config.task != "name" and len(model.modalities) < 2:
-        raise UsageError("this task relates two modalities", where="task", value=config.task,
-                         fix="name two or more in model.modalities")
+        raise UsageError(
+            "this task relates two modalities",
+            where="task",
+            value=config.task,
+            fix="name two or more in model.modalities",
+        )
     if model.width % 8:
         raise UsageError("must be a multiple of 8", where="model.width", value=model.width)
     if model.attention in FLOAT and model.embedding == "strided":
-        raise UsageError("the published model pools", where="model.embedding", value=model.embedding,
-                         fix="--set model.embedding=deep (or shallow)")
+        raise UsageError(
+            "the published model pools",
+            where="model.embedding",
+            value=model.embedding,
+            fix="--set model.embedding=deep (or shallow)",
+        )
     return config
 
 
 def to_dict(config: Config) -> dict:
-    """What makes the model: all settings but the place of the recordings, which is another on every machine."""
+    """What makes the model: all settings but the place of the recordings, which is another on every
+    machine.
+    """
     table = dataclasses.asdict(config)
     table["model"]["modalities"] = list(config.model.modalities)
     del table["data_dir"]
@@ -143,7 +229,9 @@ def to_dict(config: Config) -> dict:
 
 
 def read(path: Path | None, overrides: dict[str, object]) -> Config:
-    """Settings of a TOML file (or none), then `overrides` by dotted key ("train.epochs"), checked."""
+    """Settings of a TOML file (or none), then `overrides` by dotted key ("train.epochs"),
+    checked.
+    """
     table: dict = {}
     if path is not None:
         table = read_toml(path)
@@ -170,10 +258,15 @@ def parse_value(text: str) -> object:
 def assignments(settings: Iterable[str]) -> dict[str, object]:
     """{key: value} of texts KEY=VALUE, the value as in TOML (a bare word is a string)."""
     values = {}
-    for setting in settings:
-        key, separator, text = setting.partition("=")
+    for assignment in settings:
+        key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise UsageError("expected key=value", where="--set", value=setting, fix="for example train.epochs=10")
+            raise UsageError(
+                "expected key=value",
+                where="--set",
+                value=assignment,
+                fix="for example train.epochs=10",
+            )
         values[key] = parse_value(text)
     return values
 
@@ -183,15 +276,21 @@ def literal(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(literal(v) for v in value) + "]"
-    if isinstance(value, str):              # TOML's escapes are those of JSON, and DEL
+    if isinstance(value, str):  # TOML's escapes are those of JSON, and DEL
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 
 def to_toml(config: Config) -> str:
     table = {"data_dir": config.data_dir, **to_dict(config)}
-    lines = [f"{key} = {literal(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = [
+        f"{key} = {literal(value)}" for key, value in table.items() if not isinstance(value, dict)
+    ]
     for section, values in table.items():
         if isinstance(values, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {literal(value)}" for key, value in values.items())]
+            lines += [
+                "",
+                f"[{section}]",
+                *(f"{key} = {literal(value)}" for key, value in values.items()),
+            ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,6 @@
-"""What enters the network during training: batches of encoded samples; noise, partners and order by (seed, epoch)."""
+"""What enters the network during training: batches of encoded samples; noise, partners and order by
+(seed, epoch).
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,20 @@ from ..errors import DataError, UsageError
 from . import processes
 from .config import Config
 
-VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM, SNR_STREAM = range(1, 8)
-BATCH_PIXELS = 256 * 32 * 32          # of one modality, in a batch of validation or test: bounds the memory
+VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM, SNR_STREAM = (
+    range(1, 8)
+)
+BATCH_PIXELS = 256 * 32 * 32  # of one modality, in a batch of validation or test: bounds the memory
 
 
 @dataclass(frozen=True)
 class ImageNoise:
-    """White noise on the images of a training batch, anew in every step: variance 10^(-SNR / 10) P, P the mean square
-    of the batch; rounded and held to the input's range. The robustness protocol of He et al. 2025 (arXiv 2502.12488):
-    only in training, only on vision.
+    """White noise on the images of a training batch, anew in every step: variance 10^(-SNR / 10) P,
+    P the mean square of the batch; rounded and held to the input's range. The robustness protocol
+    of He et al. 2025 (arXiv 2502.12488): only in training, only on vision.
     """
 
-    relative: float                     # 10^(-SNR / 10)
+    relative: float  # 10^(-SNR / 10)
     steps: int
     bits: int
     seed: tuple[int, ...]
@@ -38,52 +42,64 @@ class ImageNoise:
         deviation = (self.relative * frames.square().mean()).sqrt()
         frames = frames.expand(self.steps, *frames.shape[1:])
         noise = torch.from_numpy(random.standard_normal(frames.shape, np.float32))
-        return (frames + deviation * noise).round().clamp(0, 2 ** self.bits - 1)
+        return (frames + deviation * noise).round().clamp(0, 2**self.bits - 1)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches ({modality: float [1 or T, B, C, H, W]}, labels [B], digits [B, M]) of encoded samples in an order."""
+    """Batches ({modality: float [1 or T, B, C, H, W]}, labels [B], digits [B, M]) of encoded
+    samples in an order.
+    """
 
-    encoded: dict[str, np.ndarray]      # uint8 [S, C, H, W], or over time [S, T, C, H, W]
-    labels: np.ndarray                  # int64 [S], of the task
-    digits: np.ndarray                  # int64 [S, M], what each modality shows
+    encoded: dict[str, np.ndarray]  # uint8 [S, C, H, W], or over time [S, T, C, H, W]
+    labels: np.ndarray  # int64 [S], of the task
+    digits: np.ndarray  # int64 [S, M], what each modality shows
     order: np.ndarray
     batch: int
     drop_last: bool = False
-    part: tuple[int, int] = (0, 1)      # which of how many processes: its equal part of each batch
+    part: tuple[int, int] = (0, 1)  # which of how many processes: its equal part of each batch
     noise: ImageNoise | None = None
-    first: int = 0                      # the batches before it are done
+    first: int = 0  # the batches before it are done
 
     @property
     def whole(self) -> int:
         """Batches in all."""
-        return len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
+        return (
+            len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
+        )
 
     def __len__(self) -> int:
         return self.whole - self.first
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
         for i in range(self.first, self.whole):
-            whole = self.order[i * self.batch:(i + 1) * self.batch]
+            whole = self.order[i * self.batch : (i + 1) * self.batch]
             own = np.array_split(np.arange(len(whole)), self.part[1])[self.part[0]]
             rows = whole[own]
             frames = {m: steps_first(x[rows]) for m, x in self.encoded.items()}
-            if self.noise:              # drawn for the whole batch: the processes share it as they share the rows
+            if (
+                self.noise
+            ):  # drawn for the whole batch: the processes share it as they share the rows
                 frames["visual"] = self.noise(steps_first(self.encoded["visual"][whole]), i)[:, own]
             yield frames, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.digits[rows])
 
 
 def steps_first(x: np.ndarray) -> Tensor:
-    """uint8 [B, C, H, W] -> float [1, B, C, H, W] (one step stands for all); [B, T, C, H, W] -> [T, B, C, H, W]."""
+    """uint8 [B, C, H, W] -> float [1, B, C, H, W] (one step stands for all); [B, T, C, H, W] -> [T,
+    B, C, H, W].
+    """
     frames = torch.from_numpy(x)
-    return (frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)).float().contiguous()
+    return (
+        (frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)).float().contiguous()
+    )
 
 
 class Feed:
-    """Training, validation and test pairs of a configuration, with the front-end fitted on the training part.
+    """Training, validation and test pairs of a configuration, with the front-end fitted on the
+    training part.
 
-    Hard data: fresh noise in every training epoch, one fixed corruption per sample in validation and test.
+    Hard data: fresh noise in every training epoch, one fixed corruption per sample in validation
+    and test.
     """
 
     def __init__(self, config: Config, data_dir: str | None):
@@ -92,7 +108,9 @@ class Feed:
         seed, steps = config.train.seed, config.model.steps
         pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
         self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
-        self.frontend = FrontEnd.fit(self.corruption.apply(self.train_pairs, seed), config.event_bits)
+        self.frontend = FrontEnd.fit(
+            self.corruption.apply(self.train_pairs, seed), config.event_bits
+        )
         self.validation = self.fixed(validation)
         self.test = self.fixed(load(config.dataset, split="test", data_dir=data_dir, steps=steps))
         self.classes = tasks.class_names(config.task, pairs.classes)
@@ -100,22 +118,38 @@ class Feed:
         self.bits = {m: self.frontend.input_bits(pairs, m) for m in config.model.modalities}
         self._clean: dict[str, np.ndarray] | None = None
         if config.train.image_noise and self.bits.get("visual", 1) == 1:
-            raise UsageError("noise is for images, and there are none", where="train.image_noise", fix="leave it out",
-                             value=f"{config.dataset}: {', '.join(config.model.modalities)}")
+            raise UsageError(
+                "noise is for images, and there are none",
+                where="train.image_noise",
+                fix="leave it out",
+                value=f"{config.dataset}: {', '.join(config.model.modalities)}",
+            )
 
     def fixed(self, pairs: Pairs) -> Batches:
-        """Pairs with their one fixed corruption and partners, in order; they do not depend on the run's seed."""
-        encoded, labels, digits = tasks.pose(self.config.task, self._encode(self.corruption.apply(pairs, 0)),
-                                             pairs.label, tasks.fixed())
+        """Pairs with their one fixed corruption and partners, in order; they do not depend on the
+        run's seed.
+        """
+        encoded, labels, digits = tasks.pose(
+            self.config.task,
+            self._encode(self.corruption.apply(pairs, 0)),
+            pairs.label,
+            tasks.fixed(),
+        )
         pixels = max(x.shape[-2] * x.shape[-1] for x in encoded.values())
-        return Batches(encoded, labels, digits, np.arange(len(pairs)), min(256, max(1, BATCH_PIXELS // pixels)))
+        return Batches(
+            encoded, labels, digits, np.arange(len(pairs)), min(256, max(1, BATCH_PIXELS // pixels))
+        )
 
     def _encode(self, pairs: Pairs) -> dict[str, np.ndarray]:
         encoded, wanted = self.frontend.encode_pairs(pairs), self.config.model.modalities
         for m in wanted:
             if m not in encoded:
-                raise DataError("the dataset has no such modality", where=pairs.name, value=m,
-                                fix=f"set model.modalities to some of {list(encoded)}")
+                raise DataError(
+                    "the dataset has no such modality",
+                    where=pairs.name,
+                    value=m,
+                    fix=f"set model.modalities to some of {list(encoded)}",
+                )
         return {m: encoded[m] for m in wanted}
 
     @property
@@ -124,8 +158,9 @@ class Feed:
         return {m: x.shape[-3:] for m, x in self.test.encoded.items()}
 
     def epoch(self, epoch: int, done: int = 0) -> Batches:
-        """The training batches of one epoch, from batch `done` on: the same for the same seed and epoch, whatever
-        ran before."""
+        """The training batches of one epoch, from batch `done` on: the same for the same seed and
+        epoch, whatever ran before.
+        """
         train = self.config.train
         if self.corruption == CLEAN:
             if self._clean is None:
@@ -135,9 +170,11 @@ class Feed:
             pairs = self.corruption.apply(self.train_pairs, train.seed, epoch)
             encoded = self._encode(pairs)
         pictures = {m: x for m, x in pairs.framed.items() if m in encoded and x.dtype == np.uint8}
-        if pictures:                    # colour pictures: another part of each in every epoch
+        if pictures:  # colour pictures: another part of each in every epoch
             random = np.random.default_rng((train.seed, CROP_STREAM, epoch))
-            encoded = encoded | {m: self.frontend.encode_framed(m, cropped(x, random)) for m, x in pictures.items()}
+            encoded = encoded | {
+                m: self.frontend.encode_framed(m, cropped(x, random)) for m, x in pictures.items()
+            }
         if train.shift:
             random = np.random.default_rng((train.seed, SHIFT_STREAM, epoch))
             encoded = {m: shifted(x, train.shift, random) for m, x in encoded.items()}
@@ -145,29 +182,52 @@ class Feed:
         if train.swap_partners and self.config.task == "name":
             random = np.random.default_rng((train.seed, SWAP_STREAM, epoch))
             first = next(iter(encoded))
-            encoded = {m: x if m == first and m == "audio" else x[partners(label, random)] for m, x in encoded.items()}
-        encoded, labels, digits = tasks.pose(self.config.task, encoded, label,
-                                             np.random.default_rng((train.seed, TASK_STREAM, epoch)))
-        order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(len(self.train_pairs))
+            encoded = {
+                m: x if m == first and m == "audio" else x[partners(label, random)]
+                for m, x in encoded.items()
+            }
+        encoded, labels, digits = tasks.pose(
+            self.config.task,
+            encoded,
+            label,
+            np.random.default_rng((train.seed, TASK_STREAM, epoch)),
+        )
+        order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(
+            len(self.train_pairs)
+        )
         part, noise = (processes.rank(), processes.world()), None
         if train.image_noise:
-            noise = ImageNoise(train.image_noise, self.config.model.steps, self.bits["visual"],
-                               (train.seed, SNR_STREAM, epoch))
-        return Batches(encoded, labels, digits, order, train.batch, drop_last=True, part=part, noise=noise,
-                       first=done)
+            noise = ImageNoise(
+                train.image_noise,
+                self.config.model.steps,
+                self.bits["visual"],
+                (train.seed, SNR_STREAM, epoch),
+            )
+        return Batches(
+            encoded,
+            labels,
+            digits,
+            order,
+            train.batch,
+            drop_last=True,
+            part=part,
+            noise=noise,
+            first=done,
+        )
 
 
 def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
     """(training, validation) parts: about `share` of the groups, drawn by `seed`, are held out."""
     groups = np.unique(pairs.group)
     order = np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(groups))
-    held = np.isin(pairs.group, groups[order[:round(share * len(groups))]])
+    held = np.isin(pairs.group, groups[order[: round(share * len(groups))]])
     return pairs.take(np.flatnonzero(~held)), pairs.take(np.flatnonzero(held))
 
 
 def shifted(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
-    """Each frame of x [S, C, H, W] moved by up to `most` pixels in both directions, zeros moving in; over time
-    [S, T, C, H, W] all steps of a sample alike."""
+    """Each frame of x [S, C, H, W] moved by up to `most` pixels in both directions, zeros moving
+    in; over time [S, T, C, H, W] all steps of a sample alike.
+    """
     if x.ndim == 5:
         return shifted(x.reshape(len(x), -1, *x.shape[3:]), most, random).reshape(x.shape)
     padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
@@ -175,7 +235,9 @@ def shifted(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray
     rows = dy[:, None] + np.arange(x.shape[2])
     columns = dx[:, None] + np.arange(x.shape[3])
     sample = np.arange(len(x))[:, None, None]
-    return padded.transpose(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].transpose(0, 3, 1, 2)
+    return padded.transpose(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].transpose(
+        0, 3, 1, 2
+    )
 
 
 def partners(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The only door out of torch: a trained S-CMRL becomes an integer graph and a bundle.
 
-Every block is lowered to populations and synapses (DESIGN, section 1). Names equal those of `SCMRL.forward().spikes`,
-so the spikes of training's own forward can be compared population by population.
+Every block is lowered to populations and synapses (DESIGN, section 1). Names equal those of
+`SCMRL.forward().spikes`, so the spikes of training's own forward can be compared population by
+population.
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ from .. import __version__
 from ..activity import Activity
 from ..bundle import Bundle
 from ..errors import ScmrlError
-from ..graph import Broadcast, Conv2d, Dense, Graph, OneToOne, Pointwise, Population, SumTokens, Synapse, Window
+from ..graph import (
+    Broadcast,
+    Conv2d,
+    Dense,
+    Graph,
+    OneToOne,
+    Pointwise,
+    Population,
+    SumTokens,
+    Synapse,
+    Window,
+)
 from ..samples import HELD_OUT, TRUE, Origin
 from .attention import BinaryAttention
 from .feed import steps_first
@@ -22,7 +34,7 @@ from .layers import Readout, SpikingLayer
 from .model import SCMRL, Forward
 from .pooling import POOL
 
-OR_VTH, AND_VTH = 0, 1                  # of unit weights: fires above 0 (any), above 1 (both)
+OR_VTH, AND_VTH = 0, 1  # of unit weights: fires above 0 (any), above 1 (both)
 
 
 def integers(x: Tensor) -> np.ndarray:
@@ -30,8 +42,10 @@ def integers(x: Tensor) -> np.ndarray:
     array = x.detach().cpu().numpy()
     whole = np.rint(array).astype(np.int64)
     if not np.array_equal(whole, array):
-        raise ScmrlError("a frozen value is not an integer; this is a defect of scmrl",
-                         value=float(abs(array - whole).max()))
+        raise ScmrlError(
+            "a frozen value is not an integer; this is a defect of scmrl",
+            value=float(abs(array - whole).max()),
+        )
     return whole
 
 
@@ -51,7 +65,9 @@ class _Builder:
         return name
 
     def layer(self, name: str, layer: SpikingLayer, fan_in: dict[float, list[str]]) -> str:
-        """Convolution or shared map + folded norm + LIF. All sources of one gain share one weight."""
+        """Convolution or shared map + folded norm + LIF. All sources of one gain share one
+        weight.
+        """
         folded = layer.fold(tuple(fan_in))
         source = self.shape(next(iter(fan_in.values()))[0])
         shape = (len(layer.weight), *(-(-n // layer.stride) for n in source[1:]))
@@ -63,7 +79,9 @@ class _Builder:
         return name
 
     def split_layer(self, name: str, layer: SpikingLayer, sources: list[str]) -> str:
-        """As `layer`, but the sources are stacked on the channel axis: each reads its own columns of the weight."""
+        """As `layer`, but the sources are stacked on the channel axis: each reads its own columns
+        of the weight.
+        """
         folded = layer.fold((1.0,))
         shape = (len(layer.weight), *self.shape(sources[0])[1:])
         self._lif(name, shape, folded.vth, layer.dv, folded.bias_mant, folded.bias_exp)
@@ -71,7 +89,7 @@ class _Builder:
         first = 0
         for s in sources:
             channels = self.shape(s)[0]
-            self.synapses.append(self._map(s, name, weight[:, first:first + channels]))
+            self.synapses.append(self._map(s, name, weight[:, first : first + channels]))
             first += channels
         return name
 
@@ -81,9 +99,13 @@ class _Builder:
         pad = weight.shape[2] // 2
         return Conv2d(source, target, weight, (stride, stride), (pad, pad))
 
-    def _lif(self, name: str, shape: tuple[int, ...], vth: int, dv: int, mantissa: Tensor, exponent: int) -> None:
+    def _lif(
+        self, name: str, shape: tuple[int, ...], vth: int, dv: int, mantissa: Tensor, exponent: int
+    ) -> None:
         bias = integers(mantissa).astype(np.int16).reshape(-1, *(1,) * (len(shape) - 1))
-        self.populations.append(Population(name, shape, vth=vth, dv=dv, bias_mant=bias, bias_exp=exponent))
+        self.populations.append(
+            Population(name, shape, vth=vth, dv=dv, bias_mant=bias, bias_exp=exponent)
+        )
 
     def any_in_window(self, name: str, source: str) -> str:
         kernel, stride, padding = ((POOL[key],) * 2 for key in ("kernel", "stride", "padding"))
@@ -94,7 +116,9 @@ class _Builder:
         return name
 
     def both(self, name: str, a: str, b: str) -> str:
-        """AND of two trains; a train of one neuron per channel is broadcast over the other's positions."""
+        """AND of two trains; a train of one neuron per channel is broadcast over the other's
+        positions.
+        """
         shape = max(self.shape(a), self.shape(b), key=len)
         self.populations.append(Population(name, shape, vth=AND_VTH, memoryless=True))
         for source in (a, b):
@@ -108,14 +132,25 @@ class _Builder:
         self.synapses.append(SumTokens(source, name, 1))
         return name
 
-    def readout(self, name: str, readout: Readout, fan_in: dict[str, dict[float, list[str]]]) -> str:
-        weights, mantissa, exponent, _ = readout.fold({head: tuple(groups) for head, groups in fan_in.items()})
-        self.populations.append(Population(name, (len(readout.bias),), "readout", bias_mant=integers(mantissa),
-                                           bias_exp=exponent))
+    def readout(
+        self, name: str, readout: Readout, fan_in: dict[str, dict[float, list[str]]]
+    ) -> str:
+        weights, mantissa, exponent, _ = readout.fold(
+            {head: tuple(groups) for head, groups in fan_in.items()}
+        )
+        self.populations.append(
+            Population(
+                name,
+                (len(readout.bias),),
+                "readout",
+                bias_mant=integers(mantissa),
+                bias_exp=exponent,
+            )
+        )
         for head, groups in fan_in.items():
             for gain, sources in groups.items():
                 weight = integers(weights[head][gain]).astype(np.int16)
-                for source in sources:                       # one weight per channel, the same at every position
+                for source in sources:  # one weight per channel, the same at every position
                     positions = int(np.prod(self.shape(source)[1:]))
                     self.synapses.append(Dense(source, name, np.repeat(weight, positions, axis=1)))
         return name
@@ -127,7 +162,9 @@ def graph_of(model: SCMRL, classes: tuple[str, ...]) -> Graph:
     build = _Builder(config.steps)
     with torch.no_grad():
         tokens = {m: _embedding(build, model, m) for m in model.modalities}
-        complement = {m: _attention(build, m, attention, tokens) for m, attention in model.attention.items()}
+        complement = {
+            m: _attention(build, m, attention, tokens) for m, attention in model.attention.items()
+        }
         fan_in: dict[str, dict[float, list[str]]] = {}
         for m in model.modalities:
             sources = {1.0: list(tokens[m])}
@@ -156,7 +193,9 @@ def _embedding(build: _Builder, model: SCMRL, m: str) -> list[str]:
     return [x, build.layer(f"{m}.position", embedding.position, {1.0: [x]})]
 
 
-def _attention(build: _Builder, m: str, attention: BinaryAttention, tokens: dict[str, list[str]]) -> str:
+def _attention(
+    build: _Builder, m: str, attention: BinaryAttention, tokens: dict[str, list[str]]
+) -> str:
     at = f"{m}.attention"
     query_s = build.layer(f"{at}.query_spatial", attention.query_spatial, {1.0: tokens[m]})
     query_t = build.layer(f"{at}.query_temporal", attention.query_temporal, {1.0: tokens[m]})
@@ -166,27 +205,58 @@ def _attention(build: _Builder, m: str, attention: BinaryAttention, tokens: dict
         value = build.layer(f"{at}.{other}.value", attention.value[other], {1.0: tokens[other]})
         both = build.both(f"{at}.{other}.both", key, value)
         spatial = build.mask(f"{at}.{other}.mask_spatial", both, attention.spatial_vth, None)
-        temporal = build.mask(f"{at}.{other}.mask_temporal", both, attention.temporal_vth, attention.slow_dv)
-        gates += [build.both(f"{at}.{other}.gate_spatial", query_s, spatial),
-                  build.both(f"{at}.{other}.gate_temporal", query_t, temporal)]
+        temporal = build.mask(
+            f"{at}.{other}.mask_temporal", both, attention.temporal_vth, attention.slow_dv
+        )
+        gates += [
+            build.both(f"{at}.{other}.gate_spatial", query_s, spatial),
+            build.both(f"{at}.{other}.gate_temporal", query_t, temporal),
+        ]
     return build.split_layer(f"{at}.complement", attention.complement, gates)
 
 
 def activity_of(forward: Forward) -> Activity:
     """Training's own spikes and membranes, samples first: uint8 [S, T, ...], int64 [S, T, K]."""
-    spikes = {name: s.detach().transpose(0, 1).to(torch.uint8).cpu().numpy() for name, s in forward.spikes.items()}
+    spikes = {
+        name: s.detach().transpose(0, 1).to(torch.uint8).cpu().numpy()
+        for name, s in forward.spikes.items()
+    }
     membrane = {"readout": integers(forward.membrane.transpose(0, 1))}
-    return Activity(spikes, membrane, backend="training", version=f"{__version__}, torch {torch.__version__}")
+    return Activity(
+        spikes, membrane, backend="training", version=f"{__version__}, torch {torch.__version__}"
+    )
 
 
-def freeze(model: SCMRL, encoded: dict[str, np.ndarray], labels: np.ndarray, classes: tuple[str, ...], *,
-           frontend: dict, metrics: dict, training: dict, profile: str) -> Bundle:
-    """Bundle of the model with samples that training never saw: encoded {modality: uint8 [S, C, H, W], over
-    time [S, T, C, H, W]}, their true labels [S]."""
+def freeze(
+    model: SCMRL,
+    encoded: dict[str, np.ndarray],
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    frontend: dict,
+    metrics: dict,
+    training: dict,
+    profile: str,
+) -> Bundle:
+    """Bundle of the model with samples that training never saw: encoded {modality: uint8 [S, C, H,
+    W], over time [S, T, C, H, W]}, their true labels [S].
+    """
     graph = graph_of(model, classes)
     model.eval()
     with torch.no_grad():
         trained = activity_of(model({m: steps_first(x) for m, x in encoded.items()}))
-    inputs = {m: np.repeat(x[:, None], model.config.steps, 1) if x.ndim == 4 else x for m, x in encoded.items()}
-    return Bundle(graph, inputs, np.asarray(labels, np.int64), trained, frontend, metrics, training, profile,
-                  Origin(HELD_OUT, TRUE))
+    inputs = {
+        m: np.repeat(x[:, None], model.config.steps, 1) if x.ndim == 4 else x
+        for m, x in encoded.items()
+    }
+    return Bundle(
+        graph,
+        inputs,
+        np.asarray(labels, np.int64),
+        trained,
+        frontend,
+        metrics,
+        training,
+        profile,
+        Origin(HELD_OUT, TRUE),
+    )

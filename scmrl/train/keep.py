@@ -25,22 +25,24 @@ if TYPE_CHECKING:
     from .loop import Training
     from .watch import Watch
 
-EVERY_S = 300.0                         # between two checkpoints within an epoch
+EVERY_S = 300.0  # between two checkpoints within an epoch
 
 
 @dataclass
 class State:
     """Where a run stands, but for its tensors."""
 
-    epoch: int = 0                      # finished epochs
-    batch: int = 0                      # batches of the next one that are done
-    threads: int = 0                    # a sum over a batch is rounded in the order of its threads
-    seconds: float = 0.0                # of training so far
-    best: float = -1.0                  # validation accuracy of best.ckpt
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # batches of the next one that are done
+    threads: int = 0  # a sum over a batch is rounded in the order of its threads
+    seconds: float = 0.0  # of training so far
+    best: float = -1.0  # validation accuracy of best.ckpt
     best_epoch: int = -1
-    waited: int = 0                     # epochs since then
-    sums: list = field(default_factory=lambda: [0.0, 0.0, 0.0])    # loss, alignment, samples of the epoch
-    history: list = field(default_factory=list)                    # figures of each finished epoch
+    waited: int = 0  # epochs since then
+    sums: list = field(
+        default_factory=lambda: [0.0, 0.0, 0.0]
+    )  # loss, alignment, samples of the epoch
+    history: list = field(default_factory=list)  # figures of each finished epoch
 
 
 class Keep(Callback):
@@ -78,8 +80,9 @@ class Keep(Callback):
         checkpoint.load_weights(self.last, module, found.pop("model"))
         self.optimizer, self.random = found.pop("optimizer"), found.pop("random")
         checkpoint.load_random(self.last, self.random)
-        checkpoint.same_state(self.last, found, epochs=module.config.train.epochs,
-                              batches=module.batches)
+        checkpoint.same_state(
+            self.last, found, epochs=module.config.train.epochs, batches=module.batches
+        )
         self.state = State(**found)
         module.start, module.sums = (self.state.epoch, self.state.batch), list(self.state.sums)
 
@@ -111,12 +114,17 @@ class Keep(Callback):
         state, settings = self.state, module.config.train
         figures = module.figures()
         state.epoch, state.batch, state.sums = trainer.current_epoch + 1, 0, State().sums
-        state.history.append({"epoch": trainer.current_epoch, "step": state.epoch * module.batches - 1,
-                              **figures})
+        state.history.append(
+            {"epoch": trainer.current_epoch, "step": state.epoch * module.batches - 1, **figures}
+        )
         if settings.validation and module.folded:
             state.waited += 1
             if figures["validation_accuracy"] > state.best:
-                state.best, state.best_epoch, state.waited = figures["validation_accuracy"], state.epoch, 0
+                state.best, state.best_epoch, state.waited = (
+                    figures["validation_accuracy"],
+                    state.epoch,
+                    0,
+                )
                 if self.writes:
                     checkpoint.write(self.best, {"epoch": state.epoch, "model": weights_of(module)})
         self._write_last(trainer, module)
@@ -129,9 +137,15 @@ class Keep(Callback):
         if self.writes:
             self.state.threads = torch.get_num_threads()
             self.state.seconds = self.watch.seconds
-            checkpoint.write(self.last, {**asdict(self.state), "model": weights_of(module),
-                                         "optimizer": trainer.optimizers[0].state_dict(),
-                                         "random": torch.get_rng_state()})
+            checkpoint.write(
+                self.last,
+                {
+                    **asdict(self.state),
+                    "model": weights_of(module),
+                    "optimizer": trainer.optimizers[0].state_dict(),
+                    "random": torch.get_rng_state(),
+                },
+            )
             self.write_history()
         self.written = time.monotonic()
 
@@ -139,14 +153,18 @@ class Keep(Callback):
         """The figures of all finished epochs as logs/metrics.csv."""
         rows = self.state.history
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with whole_file(self.run / "logs" / "metrics.csv") as temporary, \
-                open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            whole_file(self.run / "logs" / "metrics.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)
 
     def choose(self, module: Training) -> bool:
-        """Load the epoch with the best validation accuracy; without validation the last one stays."""
+        """Load the epoch with the best validation accuracy; without validation the last one
+        stays.
+        """
         if self.state.best_epoch < 0:
             return False
         found = checkpoint.read(self.best, {"epoch": int, "model": dict}, module)

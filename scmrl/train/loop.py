@@ -1,8 +1,8 @@
 """Training a model: Lightning runs the epochs, this file says what one epoch is.
 
-A run directory holds config.toml, checkpoints/ (`keep`), logs/ (metrics.csv and TensorBoard events: loss, accuracy,
-alignment, firing rate of every population) and, at the end, bundle/. Validation runs the chip's integers from the first
-epoch on; only epochs with the norm folded can be chosen.
+A run directory holds config.toml, checkpoints/ (`keep`), logs/ (metrics.csv and TensorBoard events:
+loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/. Validation
+runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ from .loss import Naming, objective
 from .model import SCMRL
 from .watch import DEAD_RATE, Watch, what_trains
 
-Held = Callable[[Graph, profile.Profile], None]     # raises GraphError where the chip does not hold the graph
-WARM_UP = 0.1                           # part of the steps over which the learning rate rises
+Held = Callable[
+    [Graph, profile.Profile], None
+]  # raises GraphError where the chip does not hold the graph
+WARM_UP = 0.1  # part of the steps over which the learning rate rises
 
 
 class Training(lightning.LightningModule):
@@ -48,21 +50,30 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.config, self.feed = config, feed
         self.model = self.build(precision)
-        self.naming = Naming(config.model.width, feed.digit_classes, tuple(feed.shapes)) \
-            if config.train.auxiliary else None
-        self.fold_epoch = config.train.epochs - max(1, round(config.train.fold_fraction * config.train.epochs))
+        self.naming = (
+            Naming(config.model.width, feed.digit_classes, tuple(feed.shapes))
+            if config.train.auxiliary
+            else None
+        )
+        self.fold_epoch = config.train.epochs - max(
+            1, round(config.train.fold_fraction * config.train.epochs)
+        )
         self.rates: dict[str, float] = {}
-        self.accuracy: float | None = None      # of the last validation
+        self.accuracy: float | None = None  # of the last validation
         self._seen: dict[str, float] = {}
         self._hits = self._count = 0
-        self.start = (0, 0)                     # the epoch and the batch to begin with
-        self.batch = 0                          # batches of this epoch that are done
+        self.start = (0, 0)  # the epoch and the batch to begin with
+        self.batch = 0  # batches of this epoch that are done
         self.batches = len(feed.train_pairs) // config.train.batch
-        self.sums = [0.0, 0.0, 0.0]             # loss, alignment, samples of this epoch
-        self.rate = schedule(config.train.schedule, config.train.epochs, self.batches, config.train.lr)
+        self.sums = [0.0, 0.0, 0.0]  # loss, alignment, samples of this epoch
+        self.rate = schedule(
+            config.train.schedule, config.train.epochs, self.batches, config.train.lr
+        )
 
     def build(self, precision: Precision) -> torch.nn.Module:
-        return SCMRL(self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.bits)
+        return SCMRL(
+            self.config.model, self.feed.shapes, len(self.feed.classes), precision, self.feed.bits
+        )
 
     @property
     def folded(self) -> bool:
@@ -116,14 +127,21 @@ class Training(lightning.LightningModule):
         """End a run that cannot be mended by going on."""
         train = self.config.train
         knobs = [f"train.lr ({train.lr:g})"]
-        knobs += [f"train.{name} ({getattr(train, name):g})" for name in ("alignment", "auxiliary", "clip")
-                  if getattr(train, name)]
-        raise ScmrlError(f"training diverged: {what} is not finite in epoch {self.current_epoch + 1}, "
-                         f"step {self.batch + 1} of {self.batches}",
-                         fix=f"lower {' or '.join(knobs)}; {self.keeper.good()}")
+        knobs += [
+            f"train.{name} ({getattr(train, name):g})"
+            for name in ("alignment", "auxiliary", "clip")
+            if getattr(train, name)
+        ]
+        raise ScmrlError(
+            f"training diverged: {what} is not finite in epoch {self.current_epoch + 1}, "
+            f"step {self.batch + 1} of {self.batches}",
+            fix=f"lower {' or '.join(knobs)}; {self.keeper.good()}",
+        )
 
     def figures(self) -> dict[str, float]:
-        """Of the epoch that ends: loss, alignment, validation accuracy, firing rates on validation."""
+        """Of the epoch that ends: loss, alignment, validation accuracy, firing rates on
+        validation.
+        """
         sums = processes.total(self.sums)
         found = {"loss": sums[0] / sums[2], "alignment": sums[1] / sums[2]}
         if self.accuracy is not None:
@@ -133,9 +151,17 @@ class Training(lightning.LightningModule):
     def training_step(self, batch, _index):
         inputs, labels, digits = batch
         out, settings = self.model(inputs), self.config.train
-        aligned = self.config.task == "name" and not self.folded        # elsewhere the modalities differ in class
-        loss, part = objective(out.logits, out.complement, labels, label_smoothing=settings.label_smoothing,
-                               weight=settings.alignment if aligned else 0.0, temperature=settings.temperature)
+        aligned = (
+            self.config.task == "name" and not self.folded
+        )  # elsewhere the modalities differ in class
+        loss, part = objective(
+            out.logits,
+            out.complement,
+            labels,
+            label_smoothing=settings.label_smoothing,
+            weight=settings.alignment if aligned else 0.0,
+            temperature=settings.temperature,
+        )
         if settings.auxiliary:
             loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
         self.observe(loss.detach(), part.detach(), len(labels))
@@ -157,7 +183,9 @@ class Training(lightning.LightningModule):
         self.accuracy = self._hits / self._count
 
     def measure(self) -> dict:
-        """Accuracy and firing rates of the integer model on the whole test set and on validation."""
+        """Accuracy and firing rates of the integer model on the whole test set and on
+        validation.
+        """
         model = self.model.cpu().eval()
         model.fold_norms()
         result = {}
@@ -168,11 +196,16 @@ class Training(lightning.LightningModule):
                     out = model(inputs)
                     hits.append((out.membrane[-1].argmax(1) == labels).numpy())
                     for population, spikes in out.spikes.items():
-                        rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(labels)
+                        rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(
+                            labels
+                        )
             if hits:
                 result |= accuracy_of(name, np.concatenate(hits))
                 if name == "test":
-                    result["rates"] = {population: total / len(batches.labels) for population, total in rates.items()}
+                    result["rates"] = {
+                        population: total / len(batches.labels)
+                        for population, total in rates.items()
+                    }
         result["test_sha256"] = fingerprint(self.feed.test.encoded, self.feed.test.labels)
         result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
         return result
@@ -182,12 +215,25 @@ class Training(lightning.LightningModule):
         held(graph_of(self.model, self.feed.classes), chip)
 
     def frozen(self, metrics: dict) -> Bundle:
-        """The integer model with test samples spread evenly over the set, so that every class is there."""
+        """The integer model with test samples spread evenly over the set, so that every class is
+        there.
+        """
         test, config = self.feed.test, self.config
-        rows = np.unique(np.linspace(0, len(test.labels) - 1, min(config.train.held_out, len(test.labels))).astype(int))
-        return freeze(self.model, {m: x[rows] for m, x in test.encoded.items()}, test.labels[rows], self.feed.classes,
-                      frontend=self.feed.frontend.to_dict(), metrics=metrics, training=to_dict(config),
-                      profile=config.profile)
+        rows = np.unique(
+            np.linspace(
+                0, len(test.labels) - 1, min(config.train.held_out, len(test.labels))
+            ).astype(int)
+        )
+        return freeze(
+            self.model,
+            {m: x[rows] for m, x in test.encoded.items()},
+            test.labels[rows],
+            self.feed.classes,
+            frontend=self.feed.frontend.to_dict(),
+            metrics=metrics,
+            training=to_dict(config),
+            profile=config.profile,
+        )
 
     def deliver(self, run: Path, metrics: dict, chip: profile.Profile, held: Held) -> str | None:
         """Write what the run is for, RUN/bundle, and say its hash."""
@@ -200,8 +246,14 @@ class Training(lightning.LightningModule):
         settings = self.config.train
         decayed = [p for p in self.parameters() if p.dim() > 1]
         plain = [p for p in self.parameters() if p.dim() <= 1]
-        return torch.optim.AdamW([{"params": decayed, "weight_decay": settings.weight_decay},
-                                       {"params": plain, "weight_decay": 0.0}], lr=settings.lr, fused=True)
+        return torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=settings.lr,
+            fused=True,
+        )
 
 
 def schedule(kind: str, epochs: int, batches: int, lr: float) -> Callable[[int, int], float]:
@@ -214,49 +266,64 @@ def schedule(kind: str, epochs: int, batches: int, lr: float) -> Callable[[int, 
 
 
 def by_step(steps: int) -> Callable[[int], float]:
-    """Share of the learning rate at a step: a linear warm-up over `WARM_UP` of the steps, then cosine down to 1 %."""
+    """Share of the learning rate at a step: a linear warm-up over `WARM_UP` of the steps, then
+    cosine down to 1 %.
+    """
     rise = max(1, round(WARM_UP * steps))
 
     def rate(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
         return max(0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))), 0.01)
+
     return rate
 
 
 def by_epoch(epochs: int, lr: float) -> Callable[[int], float]:
-    """Share of the learning rate in an epoch, as published (He et al. 2025): 5 epochs linearly up from 1e-6, then
-    cosine over all epochs, the first five counted, down to 1e-5."""
+    """Share of the learning rate in an epoch, as published (He et al. 2025): 5 epochs linearly up
+    from 1e-6, then cosine over all epochs, the first five counted, down to 1e-5.
+    """
     start, floor, rise = 1e-6 / lr, 1e-5 / lr, 5
 
     def rate(epoch: int) -> float:
         if epoch < rise:
             return start + (1 - start) * epoch / rise
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
     return rate
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run produced: figures of the frozen, integer model and the hash of its bundle (None: a float
-    model, which has none)."""
+    """What a training run produced: figures of the frozen, integer model and the hash of its bundle
+    (None: a float model, which has none).
+    """
 
     run: Path
     metrics: dict
     bundle: str | None
 
 
-def train(config: Config, run: Path, *, data_dir: str | None = None, resume: bool = False, force: bool = False,
-          held: Held = limits.require, tell: Callable[[str], None] = lambda line: None) -> Outcome | None:
-    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a published, float
-    model: measure to RUN/metrics.json). `tell` gets lines of progress.
+def train(
+    config: Config,
+    run: Path,
+    *,
+    data_dir: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+    held: Held = limits.require,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Outcome | None:
+    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a
+    published, float model: measure to RUN/metrics.json). `tell` gets lines of progress.
 
-    One of several processes (`scmrl.train.processes`) trains its part of each batch; only the first one measures and
-    writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with RUN/checkpoints/last.ckpt complete;
-    `resume` goes on from there (from the start, where there is none yet) and gives the very model that an
-    uninterrupted run gives. `data_dir` is remembered in config.toml, and wins over what it says. `force` replaces a
-    run that is there (`run_directory`). `held` refuses a graph that the chip does not hold: the limits of its neurons
-    and synapses, or a placement on its cores too. Raises UsageError where another process trains in `run`.
+    One of several processes (`scmrl.train.processes`) trains its part of each batch; only the first
+    one measures and writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with
+    RUN/checkpoints/last.ckpt complete; `resume` goes on from there (from the start, where there is
+    none yet) and gives the very model that an uninterrupted run gives. `data_dir` is remembered in
+    config.toml, and wins over what it says. `force` replaces a run that is there (`run_directory`).
+    `held` refuses a graph that the chip does not hold: the limits of its neurons and synapses, or a
+    placement on its cores too. Raises UsageError where another process trains in `run`.
     """
     if data_dir is not None:
         config = replace(config, data_dir=os.path.abspath(data_dir))
@@ -267,7 +334,9 @@ def train(config: Config, run: Path, *, data_dir: str | None = None, resume: boo
         return _train(config, run, resume, held, tell)
 
 
-def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None]) -> Outcome | None:
+def _train(
+    config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None]
+) -> Outcome | None:
     first = processes.rank() == 0
     chip = profile.load(config.profile)
     size.require(config)
@@ -299,8 +368,11 @@ def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[
     metrics["last_test_accuracy"] = metrics["test_accuracy"]
     if keeper.choose(module):
         metrics |= module.measure()
-    metrics |= {"train_seconds": round(watch.seconds, 1), "parameters": module.model.parameters_total,
-                "samples_per_s": round(watch.samples_per_s, 1)}
+    metrics |= {
+        "train_seconds": round(watch.seconds, 1),
+        "parameters": module.model.parameters_total,
+        "samples_per_s": round(watch.samples_per_s, 1),
+    }
     made = module.deliver(run, metrics, chip, held)
     run_directory.forget_replaced(run)
     return Outcome(run, metrics, made)
@@ -308,12 +380,25 @@ def _train(config: Config, run: Path, resume: bool, held: Held, tell: Callable[[
 
 def _check_batch(config: Config, feed: Feed) -> None:
     if len(feed.train_pairs) < config.train.batch:
-        raise DataError("fewer training pairs than one batch", limit=config.train.batch, value=len(feed.train_pairs))
+        raise DataError(
+            "fewer training pairs than one batch",
+            limit=config.train.batch,
+            value=len(feed.train_pairs),
+        )
     if config.train.batch % processes.world():
-        raise UsageError("processes take equal parts of a batch", where="train.batch", value=config.train.batch,
-                         limit=f"a multiple of {processes.world()}")
+        raise UsageError(
+            "processes take equal parts of a batch",
+            where="train.batch",
+            value=config.train.batch,
+            limit=f"a multiple of {processes.world()}",
+        )
     if config.train.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UsageError("no GPU that torch can use", where="train.accelerator", value="gpu", fix="leave it at cpu")
+        raise UsageError(
+            "no GPU that torch can use",
+            where="train.accelerator",
+            value="gpu",
+            fix="leave it at cpu",
+        )
 
 
 def _fit(trainer: lightning.Trainer, module: Training) -> None:
@@ -333,6 +418,7 @@ def _kind(config: Config) -> type[Training]:
     if config.model.attention not in FLOAT:
         return Training
     from .published.training import FloatTraining
+
     return FloatTraining
 
 
@@ -341,15 +427,27 @@ def _trainer(config: Config, run: Path, keeper: Keep, watch: Watch) -> lightning
     warnings.filterwarnings("ignore", module="lightning")
     settings = config.train
     return lightning.Trainer(
-        max_epochs=settings.epochs, accelerator=settings.accelerator, callbacks=[keeper, watch],
-        **processes.trainer_options(settings.accelerator), enable_checkpointing=False,
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        callbacks=[keeper, watch],
+        **processes.trainer_options(settings.accelerator),
+        enable_checkpointing=False,
         logger=TensorBoardLogger(run / "logs", name="", version=""),
-        reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0, enable_progress_bar=False,
-        enable_model_summary=False, log_every_n_steps=1, limit_val_batches=1.0 if settings.validation else 0,
-        gradient_clip_val=settings.clip or None, use_distributed_sampler=False)
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        limit_val_batches=1.0 if settings.validation else 0,
+        gradient_clip_val=settings.clip or None,
+        use_distributed_sampler=False,
+    )
 
 
 def accuracy_of(name: str, correct: np.ndarray) -> dict:
     """Metrics of one split from bool [S]."""
-    return {f"{name}_accuracy": float(correct.mean()), f"{name}_correct": int(correct.sum()),
-            f"{name}_samples": len(correct)}
+    return {
+        f"{name}_accuracy": float(correct.mean()),
+        f"{name}_correct": int(correct.sum()),
+        f"{name}_samples": len(correct),
+    }

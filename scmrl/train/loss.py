@@ -9,10 +9,11 @@
     P(i) = {j: y_j = y_i}
     t_m = firing rate of the tokens of modality m, over steps and tokens                        [B, C]
 
-He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2 pairs, so the loss and
-its gradient shrink with the number of classes and vanish where z is silent or constant. Here every row weighs the same
-(supervised contrastive form, Khosla et al. 2020, arXiv 2004.11362, L_out). Firing rates are never negative: without the
-centring all rows point the same way, all logits are near 1 / temperature, and the loss first moves the common mode.
+He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2
+pairs, so the loss and its gradient shrink with the number of classes and vanish where z is silent
+or constant. Here every row weighs the same (supervised contrastive form, Khosla et al. 2020, arXiv
+2004.11362, L_out). Firing rates are never negative: without the centring all rows point the same
+way, all logits are near 1 / temperature, and the loss first moves the common mode.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from .processes import whole_batch
 
 
 def rate_features(complement: Tensor) -> Tensor:
-    """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; rows of silent samples stay finite."""
+    """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; rows of silent samples stay
+    finite.
+    """
     rates = whole_batch(complement.flatten(3).mean((0, 3)))
     return F.normalize(rates - rates.mean(0, keepdim=True), dim=1, eps=1e-3)
 
 
 def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:
-    """Semantic alignment loss of {modality: z [T, B, C, ...]} for labels [B]; zero with fewer than two modalities."""
+    """Semantic alignment loss of {modality: z [T, B, C, ...]} for labels [B]; zero with fewer than
+    two modalities.
+    """
     features = {m: rate_features(z) for m, z in complement.items()}
     labels = whole_batch(labels)
     same = (labels[:, None] == labels[None]).float()
@@ -44,8 +49,15 @@ def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float)
     return torch.stack(losses).mean() if losses else labels.new_zeros((), dtype=torch.float32)
 
 
-def objective(logits: Tensor, complement: dict[str, Tensor], labels: Tensor, *, label_smoothing: float,
-              weight: float, temperature: float) -> tuple[Tensor, Tensor]:
+def objective(
+    logits: Tensor,
+    complement: dict[str, Tensor],
+    labels: Tensor,
+    *,
+    label_smoothing: float,
+    weight: float,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
     """(total loss, alignment part) for a batch."""
     task = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     if weight == 0 or len(complement) < 2:
@@ -55,16 +67,22 @@ def objective(logits: Tensor, complement: dict[str, Tensor], labels: Tensor, *, 
 
 
 class Naming(nn.Module):
-    """Names the digit of each modality from its tokens alone, while training a task that relates the digits: without it
-    the embeddings find nothing to relate. Not part of the model, not deployed."""
+    """Names the digit of each modality from its tokens alone, while training a task that relates
+    the digits: without it the embeddings find nothing to relate. Not part of the model, not
+    deployed.
+    """
 
-    GAIN = 4.0                              # rates are small
+    GAIN = 4.0  # rates are small
 
     def __init__(self, width: int, classes: int, modalities: tuple[str, ...]):
         super().__init__()
         self.heads = nn.ModuleDict({m: nn.Linear(width, classes) for m in modalities})
 
     def forward(self, rates: dict[str, Tensor], digits: Tensor) -> Tensor:
-        """Sum of the cross-entropies for rates {modality: [B, C]} and digits [B, M] in the same order."""
-        return sum(F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i])
-                   for i, (m, head) in enumerate(self.heads.items()))
+        """Sum of the cross-entropies for rates {modality: [B, C]} and digits [B, M] in the same
+        order.
+        """
+        return sum(
+            F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i])
+            for i, (m, head) in enumerate(self.heads.items())
+        )

@@ -1,8 +1,10 @@
-"""Training in several processes, as `torchrun` starts them: the same run as in one, with a part of each batch each.
+"""Training in several processes, as `torchrun` starts them: the same run as in one, with a part of
+each batch each.
 
-A batch is cut in equal parts in order; batch norm takes its moments, and alignment its pairs, over the whole batch, and
-gradients are averaged: so a step is that of one process up to rounding. (On GPUs batch norm takes the moments of each
-part.) The first process alone measures, writes and speaks.
+A batch is cut in equal parts in order; batch norm takes its moments, and alignment its pairs, over
+the whole batch, and gradients are averaged: so a step is that of one process up to rounding. (On
+GPUs batch norm takes the moments of each part.) The first process alone measures, writes and
+speaks.
 
     torchrun --nproc-per-node 2 -m scmrl train --dataset av-mnist --hard --out runs/two
 """
@@ -33,7 +35,7 @@ def sum_over(totals: np.ndarray) -> int:
     if not _running():
         return 1
     sums = torch.from_numpy(totals)
-    if distributed.get_backend() == "nccl":         # which adds up on GPUs alone
+    if distributed.get_backend() == "nccl":  # which adds up on GPUs alone
         there = sums.cuda()
         distributed.all_reduce(there)
         sums.copy_(there)
@@ -78,6 +80,9 @@ def trainer_options(accelerator: str) -> dict:
     if world() == 1:
         return {"devices": 1}
     from lightning.pytorch.strategies import DDPStrategy
+
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
-    strategy = DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else "nccl", broadcast_buffers=False)
+    strategy = DDPStrategy(
+        process_group_backend="gloo" if accelerator == "cpu" else "nccl", broadcast_buffers=False
+    )
     return {"devices": local, "num_nodes": world() // local, "strategy": strategy}

@@ -1,9 +1,11 @@
-"""Rows of channels, the layout of the fused neurons: memory holds [T, B, positions, C], channels side by side.
+"""Rows of channels, the layout of the fused neurons: memory holds [T, B, positions, C], channels
+side by side.
 
-Pooling, convolution and batch norm then work on whole vectors of channels, and a map shared by all positions is one
-matrix product. Tensors keep their logical shape [T, B, C, ...]; `of` gives the rows (a view, where memory already is
-in that order) and `back` the tensor. Kernels walk over blocks of whole rows, with what belongs to a channel repeated
-to the length of a block (`tile`), and sum in `CHUNKS` parts whatever the number of threads: the same numbers with any.
+Pooling, convolution and batch norm then work on whole vectors of channels, and a map shared by all
+positions is one matrix product. Tensors keep their logical shape [T, B, C, ...]; `of` gives the
+rows (a view, where memory already is in that order) and `back` the tensor. Kernels walk over blocks
+of whole rows, with what belongs to a channel repeated to the length of a block (`tile`), and sum in
+`CHUNKS` parts whatever the number of threads: the same numbers with any.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from torch import Tensor
 
 from . import processes
 
-EPSILON, MOMENTUM = 1e-5, 0.1           # of every batch norm
+EPSILON, MOMENTUM = 1e-5, 0.1  # of every batch norm
 CHUNKS = 8
-BLOCK = 512                             # numbers in a block, about: what a kernel holds of it stays in the first cache
+BLOCK = 512  # numbers in a block, about: what a kernel holds of it stays in the first cache
 
 
 def fused(x: Tensor) -> bool:
@@ -44,7 +46,7 @@ def tile(values):
     repeats = max(1, BLOCK // len(values))
     out = np.empty(repeats * len(values), values.dtype)
     for i in range(repeats):
-        out[i * len(values):(i + 1) * len(values)] = values
+        out[i * len(values) : (i + 1) * len(values)] = values
     return out
 
 
@@ -52,19 +54,22 @@ def tile(values):
 def _bits_as_float(typing, bits):
     def generate(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
+
     return types.float32(types.int32), generate
 
 
 @numba.njit(inline="always")
 def exp_of_minus(x):
-    """exp(-x) in float32 for x >= 0, to 1e-7 of its value, in operations that run sixteen at a time.
+    """exp(-x) in float32 for x >= 0, to 1e-7 of its value, in operations that run sixteen at a
+    time.
 
-    -x = r - n log 2 with |r| <= log(2) / 2; exp r by its Taylor series, times 2^-n made from its bits.
+    -x = r - n log 2 with |r| <= log(2) / 2; exp r by its Taylor series, times 2^-n made from its
+    bits.
     """
     x = min(x, np.float32(80))
     n = np.int32(x * np.float32(1.4426950408889634) + np.float32(0.5))
     f = np.float32(n)
-    r = (f * np.float32(0.693359375) - x) - f * np.float32(2.12194440e-4)       # log 2 in two parts
+    r = (f * np.float32(0.693359375) - x) - f * np.float32(2.12194440e-4)  # log 2 in two parts
     p = np.float32(1 / 5040)
     p = p * r + np.float32(1 / 720)
     p = p * r + np.float32(1 / 120)
@@ -77,14 +82,14 @@ def exp_of_minus(x):
 
 
 @numba.njit(parallel=True, cache=True)
-def _sums(y, length):                               # y [n] -> sums of y and y^2 by chunk and place in a block
+def _sums(y, length):  # y [n] -> sums of y and y^2 by chunk and place in a block
     n = len(y)
     blocks = (n + length - 1) // length
     sums = np.zeros((2, CHUNKS, length), np.float64)
     for chunk in numba.prange(CHUNKS):
         total, square = sums[0, chunk], sums[1, chunk]
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
-            part = y[block * length:min(block * length + length, n)]
+            part = y[block * length : min(block * length + length, n)]
             for i in range(len(part)):
                 x = np.float64(part[i])
                 total[i] += x
@@ -93,7 +98,7 @@ def _sums(y, length):                               # y [n] -> sums of y and y^2
 
 
 @numba.njit(cache=True)
-def by_channel(sums, channels):                     # [2, chunks, block] -> float64 [2, C]
+def by_channel(sums, channels):  # [2, chunks, block] -> float64 [2, C]
     totals = np.zeros((2, channels))
     for which in range(2):
         for chunk in range(sums.shape[1]):
@@ -102,21 +107,36 @@ def by_channel(sums, channels):                     # [2, chunks, block] -> floa
     return totals
 
 
-def observe(y: np.ndarray, gamma, beta, running_mean, running_variance, count: int) -> tuple[np.ndarray, ...]:
-    """Batch norm of rows y [n] by their own moments, as float32 [C]: scale, shift, mean, 1 / sqrt(variance + epsilon).
+def observe(
+    y: np.ndarray, gamma, beta, running_mean, running_variance, count: int
+) -> tuple[np.ndarray, ...]:
+    """Batch norm of rows y [n] by their own moments, as float32 [C]: scale, shift, mean, 1 /
+    sqrt(variance + epsilon).
 
     The running moments follow in place, the variance unbiased for `count` values of each channel.
     """
     totals = by_channel(_sums(y, len(gamma) * max(1, BLOCK // len(gamma))), len(gamma))
     parts = processes.sum_over(totals)
-    return _observed(totals, parts * len(y) // len(gamma), gamma, beta, running_mean, running_variance, parts * count)
+    return _observed(
+        totals,
+        parts * len(y) // len(gamma),
+        gamma,
+        beta,
+        running_mean,
+        running_variance,
+        parts * count,
+    )
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _observed(totals, n, gamma, beta, running_mean, running_variance, count):
     channels = len(gamma)
-    scale, shift, middle, inverse = (np.empty(channels, np.float32), np.empty(channels, np.float32),
-                                     np.empty(channels, np.float32), np.empty(channels, np.float32))
+    scale, shift, middle, inverse = (
+        np.empty(channels, np.float32),
+        np.empty(channels, np.float32),
+        np.empty(channels, np.float32),
+        np.empty(channels, np.float32),
+    )
     for c in range(channels):
         mean = totals[0, c] / n
         variance = max(totals[1, c] / n - mean * mean, 0.0)
@@ -140,11 +160,15 @@ def _norm_back(grad, y, gain, mean, level, slope):
             g[i] = gain[i] * (g[i] - level[i] - (given[i] - mean[i]) * slope[i])
 
 
-def norm_back(grad: np.ndarray, y: np.ndarray, sums, scale, mean, inverse, fine: int) -> tuple[np.ndarray, np.ndarray]:
-    """Turns grad [n], dL/da of a = fine I, I = scale (y - mean) + beta, into dL/dy in place; returns dL/dgamma and
-    dL/dbeta float32 [C]. sums: those of grad and of grad (y - mean), by chunk and place in a block.
+def norm_back(
+    grad: np.ndarray, y: np.ndarray, sums, scale, mean, inverse, fine: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turns grad [n], dL/da of a = fine I, I = scale (y - mean) + beta, into dL/dy in place;
+    returns dL/dgamma and dL/dbeta float32 [C]. sums: those of grad and of grad (y - mean), by chunk
+    and place in a block.
 
-    dL/dy = fine scale (grad - sum grad / n - (y - mean) inverse^2 sum grad (y - mean) / n)         n rows of y
+    dL/dy = fine scale (grad - sum grad / n - (y - mean) inverse^2 sum grad (y - mean) / n)
+    n rows of y
     """
     own = by_channel(sums, len(scale))
     totals = own.copy()

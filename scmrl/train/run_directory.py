@@ -6,12 +6,13 @@
 
 The rule of `--force`: what scmrl wrote of the old run moves to `replaced/`, where it can be used as
 before; it is removed once the new run is finished, and not earlier. A crash in between leaves both.
-A run that was never finished is not kept: a finished one in `replaced/` outlives any number of them.
-Other files stay where they are; exports and reports of the old model are told by its hash.
+A run that was never finished is not kept: a finished one in `replaced/` outlives any number of
+them. Other files stay where they are; exports and reports of the old model are told by its hash.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -21,32 +22,46 @@ from ..files import whole_file
 from .config import Config, to_toml
 
 CONFIG, REPLACED = "config.toml", "replaced"
-RESULTS = ("bundle", "metrics.json")                # what a finished run has, one or the other
-PARTS = (*RESULTS, "checkpoints", "logs", CONFIG)   # config.toml last: it is what makes a run
-OWN = ("*.ckpt", "metrics.csv", "hparams.yaml", "events.out.tfevents.*", targets.MANIFEST,
-       *targets.BUNDLE_FILES)
+RESULTS = ("bundle", "metrics.json")  # what a finished run has, one or the other
+PARTS = (*RESULTS, "checkpoints", "logs", CONFIG)  # config.toml last: it is what makes a run
+OWN = (
+    "*.ckpt",
+    "metrics.csv",
+    "hparams.yaml",
+    "events.out.tfevents.*",
+    targets.MANIFEST,
+    *targets.BUNDLE_FILES,
+)
 
 
 def prepare(run: Path, *, resume: bool, force: bool) -> None:
-    """Make `run` ready to be trained in, by its owner; raises UsageError where that would lose something."""
+    """Make `run` ready to be trained in, by its owner; raises UsageError where that would lose
+    something.
+    """
     there = run / CONFIG
     if resume:
         if not there.is_file():
-            raise UsageError("nothing to resume", where=run, limit=CONFIG, fix="train without --resume")
+            raise UsageError(
+                "nothing to resume", where=run, limit=CONFIG, fix="train without --resume"
+            )
     elif there.exists() and not force:
-        raise UsageError("a run is there already", where=run,
-                         fix="give --resume, --force or another --out")
+        raise UsageError(
+            "a run is there already", where=run, fix="give --resume, --force or another --out"
+        )
     elif there.exists():
         replace(run)
     elif others := [name for name in targets.listed(run) if name != REPLACED]:
-        raise UsageError("not empty, and no run of scmrl", where=run, value=others[0],
-                         fix="give another --out")
+        raise UsageError(
+            "not empty, and no run of scmrl", where=run, value=others[0], fix="give another --out"
+        )
     for folder in (run, run / "checkpoints", run / "logs"):
         storage.clear(folder)
 
 
 def replace(run: Path) -> None:
-    """Move a finished run to RUN/replaced, remove an unfinished one; both leave the files of others."""
+    """Move a finished run to RUN/replaced, remove an unfinished one; both leave the files of
+    others.
+    """
     finished = any((run / name).exists() for name in RESULTS)
     old = run / REPLACED
     if not finished:
@@ -70,7 +85,7 @@ def forget_replaced(run: Path) -> None:
         _remove(path)
     try:
         old.rmdir()
-    except OSError:                     # somebody put a file there: it stays
+    except OSError:  # somebody put a file there: it stays
         pass
 
 
@@ -87,10 +102,8 @@ def _remove(path: Path) -> None:
     for inner in list(path.iterdir()):
         if inner.is_file() and any(inner.match(pattern) for pattern in OWN):
             inner.unlink()
-    try:
+    with contextlib.suppress(OSError):
         path.rmdir()
-    except OSError:
-        pass
 
 
 def write_config(run: Path, config: Config) -> None:

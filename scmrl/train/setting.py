@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError, nearest
 
-HINTS = {"cuda": "gpu"}                 # what people write for a choice
+HINTS = {"cuda": "gpu"}  # what people write for a choice
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ class Setting:
 
     def allows(self, value: float) -> bool:
         """Whether a number is finite and in the range."""
-        return (isinstance(value, int) or math.isfinite(value)) \
-            and (self.low is None or value >= self.low) \
-            and (self.high is None or value <= self.high) \
+        return (
+            (isinstance(value, int) or math.isfinite(value))
+            and (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
+        )
 
 
 def setting(default: object, meaning: str, **bounds) -> object:
@@ -60,12 +62,20 @@ def checked(name: str, value: object, field: dataclasses.Field) -> object:
     value, wanted = _typed(name, value, field.default), of(field)
     if wanted.choices and value not in wanted.choices:
         word = HINTS.get(str(value).split(":")[0])
-        fix = f"write {name}={word}" if word in wanted.choices else nearest(str(value), wanted.choices)
+        fix = (
+            f"write {name}={word}"
+            if word in wanted.choices
+            else nearest(str(value), wanted.choices)
+        )
         raise UsageError("unknown choice", where=name, value=value, fix=fix)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not wanted.allows(value):
         finite = isinstance(value, int) or math.isfinite(value)
-        raise UsageError("out of range" if finite else "not a finite number", where=name,
-                         limit=wanted.range or "a finite number", value=shown(value))
+        raise UsageError(
+            "out of range" if finite else "not a finite number",
+            where=name,
+            limit=wanted.range or "a finite number",
+            value=shown(value),
+        )
     return value
 
 
@@ -74,22 +84,39 @@ def _typed(name: str, value: object, default: object) -> object:
     if wanted is tuple:
         if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
             return tuple(value)
-        words = [word.strip(" []'\"") for word in value.split(",")] if isinstance(value, str) else ["audio"]
+        words = (
+            [word.strip(" []'\"") for word in value.split(",")]
+            if isinstance(value, str)
+            else ["audio"]
+        )
         written = ", ".join(f'"{word}"' for word in words)
-        raise UsageError("expected a list of words", where=name, value=shown(value),
-                         fix=f"write {name}=[{written}], in a shell '{name}=[{written}]'")
+        raise UsageError(
+            "expected a list of words",
+            where=name,
+            value=shown(value),
+            fix=f"write {name}=[{written}], in a shell '{name}=[{written}]'",
+        )
     if wanted is float and type(value) is int:
         try:
             return float(value)
         except OverflowError:
             raise UsageError("not a finite number", where=name, value=shown(value)) from None
     if type(value) is not wanted:
-        raise UsageError("wrong type", where=name, limit=WORDS[wanted],
-                         value=f"{type(value).__name__} {shown(value)}")
+        raise UsageError(
+            "wrong type",
+            where=name,
+            limit=WORDS[wanted],
+            value=f"{type(value).__name__} {shown(value)}",
+        )
     return value
 
 
-WORDS = {int: "int, a whole number", float: "float, a number", bool: "bool, true or false", str: "str, a word"}
+WORDS = {
+    int: "int, a whole number",
+    float: "float, a number",
+    bool: "bool, true or false",
+    str: "str, a word",
+}
 
 
 def shown(value: object) -> str:

@@ -16,8 +16,8 @@ from ..errors import UsageError
 from .config import FLOAT, Config
 from .model import SCMRL
 
-FLOAT_BYTES, COPIES = 4, 4              # weights, gradients, two moments
-TOKENS, POPULATIONS = 4, 6              # q, k, v, z, the hidden layer and what follows it
+FLOAT_BYTES, COPIES = 4, 4  # weights, gradients, two moments
+TOKENS, POPULATIONS = 4, 6  # q, k, v, z, the hidden layer and what follows it
 SIDE = 32
 
 
@@ -27,6 +27,7 @@ def parameters(config: Config) -> int:
     with torch.device("meta"):
         if config.model.attention in FLOAT:
             from .published.model import AudioVisualSpikformer
+
             return AudioVisualSpikformer(config.model, shapes, 10, aligned=True).parameters_total
         return SCMRL(config.model, shapes, 10).parameters_total
 
@@ -35,7 +36,14 @@ def at_least(config: Config) -> tuple[int, int]:
     """(parameters, bytes)."""
     model = config.model
     weights = parameters(config)
-    spikes = model.steps * config.train.batch * len(model.modalities) * model.width * TOKENS * POPULATIONS
+    spikes = (
+        model.steps
+        * config.train.batch
+        * len(model.modalities)
+        * model.width
+        * TOKENS
+        * POPULATIONS
+    )
     return weights, FLOAT_BYTES * (COPIES * weights + spikes)
 
 
@@ -53,9 +61,11 @@ def require(config: Config) -> None:
     there = memory()
     if there and needed > there:
         model = config.model
-        raise UsageError("training this would need more memory than there is",
-                         where=f"model.width={model.width}, model.steps={model.steps}, "
-                               f"train.batch={config.train.batch}",
-                         limit=f"{there / 1e9:.1f} GB",
-                         value=f"{weights / 1e6:.1f} million parameters, at least {needed / 1e9:.1f} GB",
-                         fix="lower one of them")
+        raise UsageError(
+            "training this would need more memory than there is",
+            where=f"model.width={model.width}, model.steps={model.steps}, "
+            f"train.batch={config.train.batch}",
+            limit=f"{there / 1e9:.1f} GB",
+            value=f"{weights / 1e6:.1f} million parameters, at least {needed / 1e9:.1f} GB",
+            fix="lower one of them",
+        )

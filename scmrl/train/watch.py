@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from ..progress import clock
 from .config import FLOAT
 
-DEAD_RATE = 1e-3                        # spikes per neuron and step below which a population counts as dead
+DEAD_RATE = 1e-3  # spikes per neuron and step below which a population counts as dead
 FIRST_S, LONGEST_S = 1.0, 60.0
 
 
@@ -30,7 +30,7 @@ class Watch(Callback):
         self.live = sys.stderr.isatty() if live is None else live
         self.bar = self.task = None
         self.warned: set[str] = set()
-        self.before = 0.0               # seconds of the runs that this one goes on from
+        self.before = 0.0  # seconds of the runs that this one goes on from
         self.training_s = self.resting_since = 0.0
         self.samples = 0
         self.next_s, self.told = FIRST_S, 0.0
@@ -56,12 +56,19 @@ class Watch(Callback):
         self.samples += module.config.train.batch
         done = f"epoch {trainer.current_epoch + 1}/{module.config.train.epochs}"
         if self.bar is not None:
-            self.bar.update(self.task, description=done, completed=module.batch, total=module.batches,
-                            rate=f"{self.samples_per_s:.0f} samples/s",
-                            left=f"{clock(self._left(trainer, module))} left")
+            self.bar.update(
+                self.task,
+                description=done,
+                completed=module.batch,
+                total=module.batches,
+                rate=f"{self.samples_per_s:.0f} samples/s",
+                left=f"{clock(self._left(trainer, module))} left",
+            )
         elif not self.live and time.monotonic() - self.told >= self.next_s:
-            self.tell(f"{done}  step {module.batch}/{module.batches}  {self.samples_per_s:.0f} samples/s"
-                      f"  {clock(self._left(trainer, module))} left")
+            self.tell(
+                f"{done}  step {module.batch}/{module.batches}  {self.samples_per_s:.0f} samples/s"
+                f"  {clock(self._left(trainer, module))} left"
+            )
             self.told, self.next_s = time.monotonic(), min(4 * self.next_s, LONGEST_S)
 
     def _left(self, trainer, module) -> float:
@@ -72,17 +79,24 @@ class Watch(Callback):
 
     def on_train_epoch_end(self, trainer, module):
         settings, figures = module.config, module.figures()
-        self.tell(f"epoch {trainer.current_epoch + 1}/{settings.train.epochs}  loss {figures['loss']:.3f}"
-                  + (f"  validation {100 * figures['validation_accuracy']:.1f} %"
-                     if "validation_accuracy" in figures else "")
-                  + ("  integers" if module.folded and settings.model.attention not in FLOAT else "")
-                  + f"  {self.samples_per_s:.0f} samples/s  {clock(self._left(trainer, module))} left")
+        self.tell(
+            f"epoch {trainer.current_epoch + 1}/{settings.train.epochs}  loss {figures['loss']:.3f}"
+            + (
+                f"  validation {100 * figures['validation_accuracy']:.1f} %"
+                if "validation_accuracy" in figures
+                else ""
+            )
+            + ("  integers" if module.folded and settings.model.attention not in FLOAT else "")
+            + f"  {self.samples_per_s:.0f} samples/s  {clock(self._left(trainer, module))} left"
+        )
         self.told = time.monotonic()
         dead = {name for name, rate in module.rates.items() if rate < DEAD_RATE}
         if module.folded and dead - self.warned:
             self.warned |= dead
-            self.tell(f"warning: {len(dead)} dead population(s), below {DEAD_RATE:g} spikes per neuron "
-                      "and step: " + ", ".join(sorted(dead)))
+            self.tell(
+                f"warning: {len(dead)} dead population(s), below {DEAD_RATE:g} spikes per neuron "
+                "and step: " + ", ".join(sorted(dead))
+            )
 
     def on_train_end(self, trainer, module):
         self.close()
@@ -93,9 +107,16 @@ class Watch(Callback):
     def _open(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(20),
-                            TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[rate]}"),
-                            TextColumn("{task.fields[left]}"), console=Console(stderr=True), transient=True)
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self.task = self.bar.add_task("training", total=None, rate="", left="")
         self.bar.start()
 
@@ -110,6 +131,8 @@ def what_trains(module, threads: int) -> str:
     config, feed, train = module.config, module.feed, module.config.train
     size = module.model.parameters_total
     device = train.accelerator if train.accelerator == "gpu" else f"cpu, {threads} thread(s)"
-    return (f"training on {config.dataset}: {len(feed.train_pairs)} samples, "
-            f"{len(feed.validation.labels)} for validation, {len(feed.test.labels)} for test; "
-            f"{device}; {size} parameters; {train.epochs} epochs of {module.batches} steps")
+    return (
+        f"training on {config.dataset}: {len(feed.train_pairs)} samples, "
+        f"{len(feed.validation.labels)} for validation, {len(feed.test.labels)} for test; "
+        f"{device}; {size} parameters; {train.epochs} epochs of {module.batches} steps"
+    )

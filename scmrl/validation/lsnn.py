@@ -1,5 +1,5 @@
-"""The sequential-MNIST LSNN that Intel published for Loihi 1, as a graph: counts to hold against a chip's
-run.
+"""The sequential-MNIST LSNN that Intel published for Loihi 1, as a graph: counts to hold against a
+chip's run.
 
     host -> relay -> regular, adaptive -> output;   regular <-> adaptive;   adaptive -> aux, which it adds
 
@@ -7,10 +7,10 @@ run.
     v_adaptive[t] = trunc(v[t-1] * (4096 - 204) / 4096) + a[t] * 64 + v_aux[t]            aux first, then main
     v_aux[t]      = trunc(v[t-1] * (4096 - 5) / 4096) - 384 s_adaptive[t-1]
 
-Weights are -254..255, the 9 bits of separate excitatory and inhibitory sets: wider than the 8 bits of one
-mixed set in the profile. Weights: intel-nrc-ecosystem/models @ 3dc53bf, `nxsdk_modules_ncl/lsnn` (BSD-3),
-stored (source, destination). On the 200 images of its benchmark notebook the graph makes the chip's own 11
-mistakes, in their order.
+Weights are -254..255, the 9 bits of separate excitatory and inhibitory sets: wider than the 8 bits
+of one mixed set in the profile. Weights: intel-nrc-ecosystem/models @ 3dc53bf,
+`nxsdk_modules_ncl/lsnn` (BSD-3), stored (source, destination). On the 200 images of its benchmark
+notebook the graph makes the chip's own 11 mistakes, in their order.
 """
 
 from __future__ import annotations
@@ -34,33 +34,49 @@ from ..reading import read_bytes
 
 PORTS, PIXELS, CUE, STEPS, LEVELS = 80, 784, 56, 840, 40
 REGULAR, NEURONS, CLASSES = 140, 240, 10
-BYTES = 64 << 20                        # of one matrix
-LEAK = 204                              # 4096 / 20 steps
-ADAPTATION_LEAK = 5                     # 4096 / 700 steps
+BYTES = 64 << 20  # of one matrix
+LEAK = 204  # 4096 / 20 steps
+ADAPTATION_LEAK = 5  # 4096 / 700 steps
 THRESHOLD, ADAPTIVE_THRESHOLD, NEVER = 127, 508, 10000
-ADAPTIVE_EXPONENT = 2                   # weights four times as large, as the threshold is
-ADAPTATION = -6                         # -96 << -4: -384 membrane units a spike
+ADAPTIVE_EXPONENT = 2  # weights four times as large, as the threshold is
+ADAPTATION = -6  # -96 << -4: -384 membrane units a spike
 RELAY_WEIGHT, RELAY_THRESHOLD = 200, 100
-OUTPUT_THRESHOLD = 131071               # meant never to be reached
-PROBE = "potential"                     # the host's read of the output compartments: no compartment itself
+OUTPUT_THRESHOLD = 131071  # meant never to be reached
+PROBE = "potential"  # the host's read of the output compartments: no compartment itself
 
-MD5 = {"w_in": "414154592a5854e3abaca68e41075bf1", "w_rec": "b4757583d584224d4bfc9211202e5223",
-       "w_out": "e9153acf9d65b04b479f3a3a3efc697d"}
+MD5 = {
+    "w_in": "414154592a5854e3abaca68e41075bf1",
+    "w_rec": "b4757583d584224d4bfc9211202e5223",
+    "w_out": "e9153acf9d65b04b479f3a3a3efc697d",
+}
 SHAPES = {"w_in": (PORTS, NEURONS), "w_rec": (NEURONS, NEURONS), "w_out": (NEURONS, CLASSES)}
 
-# What the chip answered (benchmark notebook, np.random.seed(0), 200 of the test images): its mistakes in
-# order.
+# What the chip answered (benchmark notebook, np.random.seed(0), 200 of the test images): its
+# mistakes in order.
 SEED, IMAGES = 0, 200
 CHIP_CORRECT = 189
-CHIP_MISTAKES = ((1, 7), (3, 5), (8, 5), (0, 8), (9, 3), (8, 0), (7, 9), (3, 2), (4, 8), (4, 0), (2, 3))
+CHIP_MISTAKES = (
+    (1, 7),
+    (3, 5),
+    (8, 5),
+    (0, 8),
+    (9, 3),
+    (8, 0),
+    (7, 9),
+    (3, 2),
+    (4, 8),
+    (4, 0),
+    (2, 3),
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the network: `mistakes` are (target, answer) in order; counts are means over the images.
+    """A run of the network: `mistakes` are (target, answer) in order; counts are means over the
+    images.
 
-    `receiving`: compartment-steps in which a spike arrives; `nonzero`: with input or a state that is not
-    zero. The `_recurrent` figures leave the relay out, which the chip held on a second core.
+    `receiving`: compartment-steps in which a spike arrives; `nonzero`: with input or a state that
+    is not zero. The `_recurrent` figures leave the relay out, which the chip held on a second core.
     """
 
     images: int
@@ -92,13 +108,21 @@ class Run:
 
 
 def weights(data_dir: Path) -> dict[str, np.ndarray]:
-    """The three matrices, int64 (source, destination). Raises `DataError` for missing or other files."""
+    """The three matrices, int64 (source, destination). Raises `DataError` for missing or other
+    files.
+    """
     found = {}
     for name, md5 in MD5.items():
         file = Path(data_dir) / "lsnn" / f"{name}.npy"
         if not file.is_file():
-            raise DataError("no such file", where=file, fix="fetch it from intel-nrc-ecosystem/models, "
-                            "nxsdk_modules_ncl/lsnn/apps/seqmnist/weights/v25_94per")
+            raise DataError(
+                "no such file",
+                where=file,
+                fix=(
+                    "fetch it from intel-nrc-ecosystem/models, "
+                    "nxsdk_modules_ncl/lsnn/apps/seqmnist/weights/v25_94per"
+                ),
+            )
         data = read_bytes(file, BYTES, error=DataError)
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
             raise DataError("not the published weights", where=file, limit=f"md5 {md5}")
@@ -119,15 +143,22 @@ def network(w_in: np.ndarray, w_rec: np.ndarray, w_out: np.ndarray) -> Graph:
         Population("aux", (NEURONS - REGULAR,), vth=NEVER, dv=ADAPTATION_LEAK),
         Population("adaptive", (NEURONS - REGULAR,), vth=ADAPTIVE_THRESHOLD, adds="aux", **memory),
         Population("output", (CLASSES,), vth=OUTPUT_THRESHOLD, **memory),
-        Population(PROBE, (CLASSES,), "readout", memoryless=True, adds="output"))
+        Population(PROBE, (CLASSES,), "readout", memoryless=True, adds="output"),
+    )
     parts = {"regular": slice(0, REGULAR), "adaptive": slice(REGULAR, NEURONS)}
     exponent = {"regular": 0, "adaptive": ADAPTIVE_EXPONENT}
-    synapses = [OneToOne("host", "relay", RELAY_WEIGHT, delay=1),
-                OneToOne("adaptive", "aux", ADAPTATION, delay=1)]
+    synapses = [
+        OneToOne("host", "relay", RELAY_WEIGHT, delay=1),
+        OneToOne("adaptive", "aux", ADAPTATION, delay=1),
+    ]
     for target, columns in parts.items():
-        synapses.append(Dense("relay", target, w_in[:, columns].T, exponent=exponent[target], delay=1))
-        synapses += [Dense(source, target, w_rec[rows, columns].T, exponent=exponent[target], delay=1)
-                     for source, rows in parts.items()]
+        synapses.append(
+            Dense("relay", target, w_in[:, columns].T, exponent=exponent[target], delay=1)
+        )
+        synapses += [
+            Dense(source, target, w_rec[rows, columns].T, exponent=exponent[target], delay=1)
+            for source, rows in parts.items()
+        ]
     synapses += [Dense(source, "output", w_out[rows].T, delay=1) for source, rows in parts.items()]
     return Graph(populations, tuple(synapses), STEPS, tuple(map(str, range(CLASSES)))).check()
 
@@ -135,17 +166,18 @@ def network(w_in: np.ndarray, w_rec: np.ndarray, w_out: np.ndarray) -> Graph:
 def encode(images: np.ndarray) -> np.ndarray:
     """Images uint8 [S, 28, 28] -> spikes uint8 [S, 840, 80] of the host's ports.
 
-    Port 2k fires where a level k lies in (pixel i, pixel i+1], port 2k+1 where it lies in (pixel i+1, pixel
-    i], for k = 1..38; port 78 while pixel i is 255; port 79 is the cue of the last 56 steps.
+    Port 2k fires where a level k lies in (pixel i, pixel i+1], port 2k+1 where it lies in (pixel
+    i+1, pixel i], for k = 1..38; port 78 while pixel i is 255; port 79 is the cue of the last 56
+    steps.
     """
     pixels = images.reshape(len(images), PIXELS).astype(np.int64)
-    level = np.floor(np.linspace(0, 255, LEVELS)).astype(np.int64)[1:LEVELS - 1]
+    level = np.floor(np.linspace(0, 255, LEVELS)).astype(np.int64)[1 : LEVELS - 1]
     now, after = pixels[:, :-1, None], pixels[:, 1:, None]
     spikes = np.zeros((len(images), STEPS, PORTS), np.uint8)
-    spikes[:, :PIXELS - 1, 2:PORTS - 2:2] = (now < level) & (level <= after)
-    spikes[:, :PIXELS - 1, 3:PORTS - 1:2] = (now >= level) & (level > after)
-    spikes[:, :PIXELS - 1, PORTS - 2] = pixels[:, :-1] == 255
-    spikes[:, STEPS - CUE:, PORTS - 1] = 1
+    spikes[:, : PIXELS - 1, 2 : PORTS - 2 : 2] = (now < level) & (level <= after)
+    spikes[:, : PIXELS - 1, 3 : PORTS - 1 : 2] = (now >= level) & (level > after)
+    spikes[:, : PIXELS - 1, PORTS - 2] = pixels[:, :-1] == 255
+    spikes[:, STEPS - CUE :, PORTS - 1] = 1
     return spikes
 
 
@@ -157,14 +189,17 @@ def benchmark(data_dir: Path) -> tuple[np.ndarray, np.ndarray]:
     return images[chosen], labels[chosen]
 
 
-def run(data_dir: Path, *, images: int = IMAGES, chunk: int = 50,
-        progress: Progress | None = None) -> Run:
-    """The first `images` of the published run on the simulator. Raises `DataError` where data are missing."""
+def run(
+    data_dir: Path, *, images: int = IMAGES, chunk: int = 50, progress: Progress | None = None
+) -> Run:
+    """The first `images` of the published run on the simulator. Raises `DataError` where data are
+    missing.
+    """
     graph, (pictures, labels) = network(**weights(data_dir)), benchmark(data_dir)
     started, tally, answers = time.perf_counter(), _Tally(graph), []
     with Simulator(graph) as simulator:
         for start in range(0, images, chunk):
-            inputs = {"host": encode(pictures[start:min(start + chunk, images)])}
+            inputs = {"host": encode(pictures[start : min(start + chunk, images)])}
             activity = simulator.run(inputs)
             answers.append(predictions(graph, activity))
             tally.add(inputs, activity)
@@ -172,15 +207,21 @@ def run(data_dir: Path, *, images: int = IMAGES, chunk: int = 50,
                 progress(min(start + chunk, images), images)
     found, labels = np.concatenate(answers), labels[:images]
     wrong = np.flatnonzero(found != labels)
-    return Run(images, int((found == labels).sum()), tuple((int(labels[i]), int(found[i])) for i in wrong),
-               **tally.means(images), seconds=time.perf_counter() - started)
+    return Run(
+        images,
+        int((found == labels).sum()),
+        tuple((int(labels[i]), int(found[i])) for i in wrong),
+        **tally.means(images),
+        seconds=time.perf_counter() - started,
+    )
 
 
 class _Tally:
-    """Sums over images of what a chip does: a synaptic operation belongs to the step in which its spike is
-    sent.
+    """Sums over images of what a chip does: a synaptic operation belongs to the step in which its
+    spike is sent.
 
-    (`scmrl.deploy.counts` leaves out what arrives after the last step; the chip does it all the same.)
+    (`scmrl.deploy.counts` leaves out what arrives after the last step; the chip does it all the
+    same.)
     """
 
     def __init__(self, graph: Graph):
@@ -212,9 +253,13 @@ class _Tally:
             return sum(n for name, n in table.items() if name != "relay") / images
 
         updates = {p.name: p.neurons * self.graph.steps for p in self.compartments}
-        return {"spikes": each(self.spikes), "synops": each(self.synops), "updates": sum(updates.values()),
-                "receiving": sum(self.receiving.values()) / images,
-                "nonzero": sum(self.nonzero.values()) / images,
-                "updates_recurrent": sum(updates.values()) - updates["relay"],
-                "receiving_recurrent": recurrent(self.receiving),
-                "nonzero_recurrent": recurrent(self.nonzero)}
+        return {
+            "spikes": each(self.spikes),
+            "synops": each(self.synops),
+            "updates": sum(updates.values()),
+            "receiving": sum(self.receiving.values()) / images,
+            "nonzero": sum(self.nonzero.values()) / images,
+            "updates_recurrent": sum(updates.values()) - updates["relay"],
+            "receiving_recurrent": recurrent(self.receiving),
+            "nonzero_recurrent": recurrent(self.nonzero),
+        }

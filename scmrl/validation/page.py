@@ -88,7 +88,9 @@ def write_page(report: ValidationReport, path: Path) -> list[Path]:
     picture = picture_of(path)
     draw(report, picture)
     with whole_file(path, "table") as temporary:
-        Path(temporary).write_text("\n".join(page(report, path.as_posix(), picture.name)), encoding="utf-8")
+        Path(temporary).write_text(
+            "\n".join(page(report, path.as_posix(), picture.name)), encoding="utf-8"
+        )
     return [path, picture]
 
 
@@ -98,22 +100,49 @@ def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
     yield from (f"- {name}: {text}" for name, text in _stable(report).items())
     yield ""
     yield ENERGY.format(picture=picture)
-    heads = ("case", "coefficients", "kind", "unit", "estimate", "range", "measured", "error %", "inside",
-             "not public")
-    yield from _grid(heads, [(*cells(c), c.missing) for c in report.cases], words=(0, 1, 2, 3, 8, 9))
+    heads = (
+        "case",
+        "coefficients",
+        "kind",
+        "unit",
+        "estimate",
+        "range",
+        "measured",
+        "error %",
+        "inside",
+        "not public",
+    )
+    yield from _grid(
+        heads, [(*cells(c), c.missing) for c in report.cases], words=(0, 1, 2, 3, 8, 9)
+    )
     yield from _ranges(report)
     yield from _lsnn(report)
     yield TIMES
-    yield from _grid(("case", "bound us", "measured us", "range us", "bound holds", "inside",
-                      "work in the bound"),
-                     [(*time_cells(t), t.work) for t in report.step_times], words=(0, 4, 5, 6))
+    yield from _grid(
+        (
+            "case",
+            "bound us",
+            "measured us",
+            "range us",
+            "bound holds",
+            "inside",
+            "work in the bound",
+        ),
+        [(*time_cells(t), t.work) for t in report.step_times],
+        words=(0, 4, 5, 6),
+    )
     yield CORES
-    yield from _grid(("network", "chip", "placed", "published", "furthest off", "within", "note", "source"),
-                     [(*core_cells(c), c.note, c.source) for c in report.cores], words=(0, 1, 4, 5, 6, 7))
+    yield from _grid(
+        ("network", "chip", "placed", "published", "furthest off", "within", "note", "source"),
+        [(*core_cells(c), c.note, c.source) for c in report.cores],
+        words=(0, 1, 4, 5, 6, 7),
+    )
     yield MISSING
     yield from _missing(report)
     yield INPUTS
-    yield from _grid(("case", "figure", "value", "kind", "source"), list(_inputs(report)), words=(0, 1, 3, 4))
+    yield from _grid(
+        ("case", "figure", "value", "kind", "source"), list(_inputs(report)), words=(0, 1, 3, 4)
+    )
 
 
 def _stable(report: ValidationReport) -> dict[str, str]:
@@ -125,20 +154,44 @@ def _stable(report: ValidationReport) -> dict[str, str]:
 def _ranges(report: ValidationReport) -> Iterator[str]:
     errors = [e for c in report.tested("complete") if c.quantity == CORE for e in c.error]
     band = profiles.load(DAVIES).error
-    yield RANGES.format(low=100 * band["core_dynamic_low"].value, high=100 * band["core_dynamic_high"].value,
-                        first=100 * min(errors), last=100 * max(errors))
-    heads = ("measurement", "measured uJ", "range from the other measurements", "inside",
-             "range from the other networks", "inside")
+    yield RANGES.format(
+        low=100 * band["core_dynamic_low"].value,
+        high=100 * band["core_dynamic_high"].value,
+        first=100 * min(errors),
+        last=100 * max(errors),
+    )
+    heads = (
+        "measurement",
+        "measured uJ",
+        "range from the other measurements",
+        "inside",
+        "range from the other networks",
+        "inside",
+    )
     if report.left_out:
-        yield from _grid(heads, [(row.name, number(row.measured), span(row.range), word(row.inside),
-                                  span(row.network_range), word(row.network_inside))
-                                 for row in report.left_out], words=(0, 3, 5))
+        yield from _grid(
+            heads,
+            [
+                (
+                    row.name,
+                    number(row.measured),
+                    span(row.range),
+                    word(row.inside),
+                    span(row.network_range),
+                    word(row.network_inside),
+                )
+                for row in report.left_out
+            ],
+            words=(0, 3, 5),
+        )
     else:
         yield f"Left out here, since it needs the LSNN: {report.lsnn_not_run}.\n"
     outside = [c for c in report.tested() if not c.inside]
-    yield (f"The goal of {100 * GOAL:.0f} % of ranges that contain their measurement is "
-           f"{'met' if report.contained >= GOAL else 'missed'} with {share(report.tested())}"
-           + (f"; outside: {', '.join(c.name for c in outside)}.\n" if outside else ".\n"))
+    yield (
+        f"The goal of {100 * GOAL:.0f} % of ranges that contain their measurement is "
+        f"{'met' if report.contained >= GOAL else 'missed'} with {share(report.tested())}"
+        + (f"; outside: {', '.join(c.name for c in outside)}.\n" if outside else ".\n")
+    )
 
 
 def _lsnn(report: ValidationReport) -> Iterator[str]:
@@ -149,23 +202,43 @@ def _lsnn(report: ValidationReport) -> Iterator[str]:
         return
     pairs = ", ".join(f"{target} as {answer}" for target, answer in run.mistakes)
     verdict = "the chip's own, in its order" if run.as_on_the_chip else "NOT those of the chip"
-    yield (f"{run.correct} of {run.images} images correct; on the chip {CHIP_CORRECT}. "
-           f"The {len(run.mistakes)} mistakes are {verdict}: {pairs}.\n")
-    rows = [("synaptic operations", run.total_synops), ("neuron updates", run.updates),
-            ("compartment-steps that receive a spike", run.receiving),
-            ("compartment-steps with non-zero state or input", run.nonzero),
-            *((f"spikes of {name}", n) for name, n in run.spikes.items()),
-            *((f"synaptic operations {name}", n) for name, n in run.synops.items())]
-    yield from _grid(("per inference", "mean of 200 images"),
-                     [(name, f"{n:,.3f}".rstrip("0").rstrip(".")) for name, n in rows], words=(0,))
-    probe, slope = (next(c.measured for c in report.cases if c.network == "LSNN" and text in c.name)
-                    for text in ("probe", "slope"))
+    yield (
+        f"{run.correct} of {run.images} images correct; on the chip {CHIP_CORRECT}. "
+        f"The {len(run.mistakes)} mistakes are {verdict}: {pairs}.\n"
+    )
+    rows = [
+        ("synaptic operations", run.total_synops),
+        ("neuron updates", run.updates),
+        ("compartment-steps that receive a spike", run.receiving),
+        ("compartment-steps with non-zero state or input", run.nonzero),
+        *((f"spikes of {name}", n) for name, n in run.spikes.items()),
+        *((f"synaptic operations {name}", n) for name, n in run.synops.items()),
+    ]
+    yield from _grid(
+        ("per inference", "mean of 200 images"),
+        [(name, f"{n:,.3f}".rstrip("0").rstrip(".")) for name, n in rows],
+        words=(0,),
+    )
+    probe, slope = (
+        next(c.measured for c in report.cases if c.network == "LSNN" and text in c.name)
+        for text in ("probe", "slope")
+    )
     yield LSNN_ENERGY.format(probe=probe, slope=slope)
-    yield from _grid(("active means", *(f"{name} uJ" for name in report.readings), f"error v {probe}"),
-                     [(text, *(f"{table[text]:.2f}" for table in report.readings.values()),
-                       " / ".join(f"{100 * (table[text] / probe - 1):+.0f} %"
-                                  for table in report.readings.values()))
-                      for text in next(iter(report.readings.values()))], words=(0,))
+    yield from _grid(
+        ("active means", *(f"{name} uJ" for name in report.readings), f"error v {probe}"),
+        [
+            (
+                text,
+                *(f"{table[text]:.2f}" for table in report.readings.values()),
+                " / ".join(
+                    f"{100 * (table[text] / probe - 1):+.0f} %"
+                    for table in report.readings.values()
+                ),
+            )
+            for text in next(iter(report.readings.values()))
+        ],
+        words=(0,),
+    )
 
 
 def _missing(report: ValidationReport) -> Iterator[str]:
@@ -176,8 +249,15 @@ def _missing(report: ValidationReport) -> Iterator[str]:
 def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
     seen = set()
     for c in report.cases:
-        rows = [(f.name, f"{span((f.low, f.high), '{:,.12g}'.format)} {f.unit}".strip(), f.kind, f.source)
-                for f in c.figures]
+        rows = [
+            (
+                f.name,
+                f"{span((f.low, f.high), '{:,.12g}'.format)} {f.unit}".strip(),
+                f.kind,
+                f.source,
+            )
+            for f in c.figures
+        ]
         rows.append((c.quantity, f"{number(c.measured)} {c.unit}", *c.measured_by.split(", ", 1)))
         for row in rows:
             if (c.network, c.chip, *row) not in seen:
@@ -185,7 +265,9 @@ def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
                 yield c.name, *row
 
 
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]) -> Iterator[str]:
+def _grid(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]
+) -> Iterator[str]:
     """A table in Markdown; the columns numbered in `words` are aligned left."""
     yield f"| {' | '.join(heads)} |"
     yield "|" + "|".join("---" if i in words else "---:" for i in range(len(heads))) + "|"

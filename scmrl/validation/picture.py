@@ -11,7 +11,7 @@ from .report import KIND_TEXTS, OWN, ValidationReport, label
 
 GREY, INSIDE, OUTSIDE = "#b3bcc4", "#1f6f8b", "#d1495b"
 MARKS = {"complete": "o", "bounded": "s", "floor": "^"}
-ENDLESS = 30.0                          # times the measurement: how far a range without an end is drawn
+ENDLESS = 30.0  # times the measurement: how far a range without an end is drawn
 
 
 def draw(report: ValidationReport, path: Path) -> None:
@@ -28,8 +28,13 @@ def _draw_plane(axis, shown: Sequence[Case]) -> None:
     for number, c in enumerate(shown, 1):
         if c.unit == "uJ":
             _draw_case(axis, c, c.measured, 1.0)
-            axis.annotate(str(number), (c.measured, _middle(c)), xytext=(4, -8), textcoords="offset points",
-                          fontsize=6)
+            axis.annotate(
+                str(number),
+                (c.measured, _middle(c)),
+                xytext=(4, -8),
+                textcoords="offset points",
+                fontsize=6,
+            )
     axis.set(xscale="log", yscale="log", xlabel="measured, uJ", ylabel="estimate, uJ")
     span = axis.get_xlim()
     axis.plot(span, span, color=GREY, linewidth=1, zorder=0)
@@ -48,7 +53,9 @@ def _draw_rows(axis, shown: Sequence[Case]) -> None:
         _draw_case(axis, c, row, c.measured, flat=True)
     axis.axvline(1, color=GREY, linewidth=1, zorder=0)
     axis.set(xscale="log", ylim=(len(shown) - 0.5, -0.5), xlabel="estimate over measurement")
-    axis.set_yticks(range(len(shown)), [f"{label(c)}  {number}" for number, c in enumerate(shown, 1)])
+    axis.set_yticks(
+        range(len(shown)), [f"{label(c)}  {number}" for number, c in enumerate(shown, 1)]
+    )
     axis.xaxis.set_major_formatter("{x:g}")
     _finish(axis)
 
@@ -71,4 +78,6 @@ def _draw_case(axis, c: Case, at: float, unit: float, *, flat: bool = False) -> 
     if high is None:
         points += (([at], ends[1:], colour, ">" if flat else "^"),)
     for x, y, colour, mark in points:
-        axis.plot(*((y, x) if flat else (x, y)), color=colour, linewidth=1, marker=mark, markersize=4)
+        axis.plot(
+            *((y, x) if flat else (x, y)), color=colour, linewidth=1, marker=mark, markersize=4
+        )

@@ -30,9 +30,16 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
     table = (*(cases.lsnn(run) if run else ()), *cases.published())
     table = tuple(sorted(table, key=lambda case: cases.KINDS.index(case.kind)))
     return ValidationReport(
-        version=__version__, cases=table, not_computable=dict(cases.NOT_COMPUTABLE), lsnn=run,
-        lsnn_not_run="" if run else NO_DATA, readings=cases.lsnn_readings(run) if run else {},
-        left_out=_left_out(table) if run else (), cores=tuple(core_counts()), step_times=step_times(run))
+        version=__version__,
+        cases=table,
+        not_computable=dict(cases.NOT_COMPUTABLE),
+        lsnn=run,
+        lsnn_not_run="" if run else NO_DATA,
+        readings=cases.lsnn_readings(run) if run else {},
+        left_out=_left_out(table) if run else (),
+        cores=tuple(core_counts()),
+        step_times=step_times(run),
+    )
 
 
 def _left_out(table: tuple[cases.Case, ...]) -> tuple[LeftOut, ...]:
@@ -46,5 +53,12 @@ def core_counts() -> Iterator[CoreCount]:
     for case in published_cores():
         placement = place(case.graph, profiles.load(case.profile), **case.options)
         placed = {name: len(placement.of(name)) for name in case.published_cores}
-        yield CoreCount(case.name, case.profile, placed, dict(case.published_cores), case.by_hand, case.note,
-                        case.source)
+        yield CoreCount(
+            case.name,
+            case.profile,
+            placed,
+            dict(case.published_cores),
+            case.by_hand,
+            case.note,
+            case.source,
+        )

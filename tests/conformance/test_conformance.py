@@ -1,4 +1,6 @@
-"""Every backend equals the reference in every bit: spikes of all populations, membranes of the readout."""
+"""Every backend equals the reference in every bit: spikes of all populations, membranes of the
+readout.
+"""
 
 import importlib
 import importlib.util
@@ -15,8 +17,12 @@ from scmrl.deploy.backends import backend_class
 from scmrl.deploy.simulator import Simulator
 from scmrl.errors import GraphError
 
-needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
-needs_lava = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="Lava is not installed")
+needs_numba = pytest.mark.skipif(
+    importlib.util.find_spec("numba") is None, reason="numba is not installed"
+)
+needs_lava = pytest.mark.skipif(
+    importlib.util.find_spec("lava") is None, reason="Lava is not installed"
+)
 
 # To add a backend: its name, how it is opened on a graph, and what it needs.
 BACKENDS = {
@@ -27,8 +33,12 @@ BACKENDS = {
     "lava-inprocess": lambda graph: backend_class("lava-inprocess")(graph),
     "lava": lambda graph: backend_class("lava")(graph, deadline_s=60),
 }
-NEEDS = {"simulator-numba": needs_numba, "simulator-threads": needs_numba, "lava-inprocess": needs_lava,
-         "lava": needs_lava}
+NEEDS = {
+    "simulator-numba": needs_numba,
+    "simulator-threads": needs_numba,
+    "lava-inprocess": needs_lava,
+    "lava": needs_lava,
+}
 
 
 def parameters(*names: str) -> list:
@@ -65,7 +75,9 @@ def test_equals_the_reference(name, backend):
 @given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
 def test_random_graphs_in_the_simulator(backend, seed, recurrent):
     graph, inputs = random_graph(seed, recurrent)
-    assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs))
+    assert_equal_in_every_bit(
+        graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs)
+    )
 
 
 @pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba"))
@@ -74,19 +86,29 @@ def test_random_graphs_in_the_simulator(backend, seed, recurrent):
 def test_random_graphs_of_joined_compartments(backend, seed, recurrent):
     graph, inputs = random_graph(seed, recurrent, joined=True)
     assert any(p.adds for p in graph.populations)
-    assert_equal_in_every_bit(graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs))
+    assert_equal_in_every_bit(
+        graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(JOINED))
-@pytest.mark.parametrize(("module", "lower", "needs"), [
-    ("scmrl.lava_lowering", "lower", "numpy"), ("scmrl.netx_lowering", "lower", "numpy"),
-    ("scmrl.nir_lowering", "lower", "numpy"), ("scmrl.onnx_graph", "step_model", "onnx"),
-    ("scmrl.onnx_graph", "sequence_model", "onnx")])
+@pytest.mark.parametrize(
+    ("module", "lower", "needs"),
+    [
+        ("scmrl.lava_lowering", "lower", "numpy"),
+        ("scmrl.netx_lowering", "lower", "numpy"),
+        ("scmrl.nir_lowering", "lower", "numpy"),
+        ("scmrl.onnx_graph", "step_model", "onnx"),
+        ("scmrl.onnx_graph", "sequence_model", "onnx"),
+    ],
+)
 def test_exports_refuse_joined_compartments_by_name(name, module, lower, needs):
     pytest.importorskip(needs)
     graph, _ = GRAPHS[name]()
     joined = [p.name for p in graph.populations if p.adds]
-    with pytest.raises(GraphError, match=f"^{joined[0]}: .*no form for joined compartments.*simulator"):
+    with pytest.raises(
+        GraphError, match=f"^{joined[0]}: .*no form for joined compartments.*simulator"
+    ):
         getattr(importlib.import_module(module), lower)(graph)
 
 
@@ -95,11 +117,14 @@ def test_exports_refuse_joined_compartments_by_name(name, module, lower, needs):
 @given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
 def test_random_graphs_in_lava(seed, recurrent):
     graph, inputs = random_graph(seed, recurrent)
-    assert_equal_in_every_bit(graph, reference.run(graph, inputs),
-                              BACKENDS["lava-inprocess"](graph).run(inputs))
+    assert_equal_in_every_bit(
+        graph, reference.run(graph, inputs), BACKENDS["lava-inprocess"](graph).run(inputs)
+    )
 
 
-@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba", "lava-inprocess"))
+@pytest.mark.parametrize(
+    "backend", parameters("simulator-numpy", "simulator-numba", "lava-inprocess")
+)
 def test_a_model_as_trained(backend):
     """Two modalities, four stages, attention, readout: smaller images, the full depth."""
     graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()

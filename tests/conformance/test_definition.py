@@ -1,4 +1,6 @@
-"""The reference itself, against values worked out by hand: the definition that all backends are held to."""
+"""The reference itself, against values worked out by hand: the definition that all backends are
+held to.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from scmrl import reference
 from scmrl.errors import DataError
 from scmrl.graph import Broadcast, Dense, OneToOne, Population, SumTokens
 
-UNIT = 64                               # membrane units of a synaptic sum of 1
+UNIT = 64  # membrane units of a synaptic sum of 1
 TOP = 2**23 - 1
 
 
@@ -31,7 +33,7 @@ def test_a_spike_needs_more_than_the_threshold():
 
 
 def test_the_membrane_adds_up_and_resets_to_zero():
-    assert spikes(one_neuron(4, vth=10, steps=6)) == [0, 0, 1, 0, 0, 1]         # 4, 8, 12 -> 0, 4, 8, 12
+    assert spikes(one_neuron(4, vth=10, steps=6)) == [0, 0, 1, 0, 0, 1]  # 4, 8, 12 -> 0, 4, 8, 12
 
 
 def test_leak_rounds_toward_zero_on_both_sides():
@@ -45,12 +47,13 @@ def test_leak_rounds_toward_zero_on_both_sides():
 
 def test_a_membrane_of_minus_one_vanishes():
     case = GRAPHS["small_negative_membrane_vanishes"]()
-    assert membrane(case) == [-1] * 5                           # the bias adds -1 to what has decayed to 0
+    assert membrane(case) == [-1] * 5  # the bias adds -1 to what has decayed to 0
 
 
 def test_a_current_keeps_what_its_decay_leaves():
-    case = one_neuron(8, kind="readout", du=2047, dv=4096,
-                      steps=3)             # u halves: 512, 256 + 512, 384 + 512
+    case = one_neuron(
+        8, kind="readout", du=2047, dv=4096, steps=3
+    )  # u halves: 512, 256 + 512, 384 + 512
     assert membrane(case) == [512, 768, 896]
 
 
@@ -58,9 +61,16 @@ def test_a_current_with_du_minus_one_never_decays():
     assert membrane(one_neuron(1, kind="readout", du=-1, dv=4096, steps=4)) == [64, 128, 192, 256]
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("current_wraps_up", (100 << 17) - 2**24), ("current_wraps_down", 2**24 - (100 << 17)),
-    ("current_at_border", TOP), ("current_at_negative_border", TOP), ("current_far_beyond_border", TOP)])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("current_wraps_up", (100 << 17) - 2**24),
+        ("current_wraps_down", 2**24 - (100 << 17)),
+        ("current_at_border", TOP),
+        ("current_at_negative_border", TOP),
+        ("current_far_beyond_border", TOP),
+    ],
+)
 def test_the_current_wraps_once(name, expected):
     case = GRAPHS[name]()
     assert membrane(case)[0] == expected
@@ -70,18 +80,25 @@ def test_the_current_wraps_once(name, expected):
 def test_a_current_at_the_border_crosses_none():
     case = GRAPHS["current_at_border_below_saturation"]()
     assert membrane(case) == [2**23 - 100, (100 << 17) - 2**24 - 100] * 6
-    assert run(case).overflow["y"] == 6                                         # those of the second neuron
+    assert run(case).overflow["y"] == 6  # those of the second neuron
 
 
 def test_the_membrane_saturates():
-    up, down = membrane(GRAPHS["membrane_saturates_up"]()), membrane(GRAPHS["membrane_saturates_down"]())
+    up, down = (
+        membrane(GRAPHS["membrane_saturates_up"]()),
+        membrane(GRAPHS["membrane_saturates_down"]()),
+    )
     assert up[:3] == [120 << 15, 240 << 15, TOP] and up[-1] == TOP
     assert down == [-v for v in up]
 
 
 def test_a_bias_is_in_membrane_units():
-    network = graph(source(1), Population("y", (2,), "readout", bias_mant=np.array([3, -5]), bias_exp=4),
-                    Dense("x", "y", np.array([[1], [1]])), steps=2)
+    network = graph(
+        source(1),
+        Population("y", (2,), "readout", bias_mant=np.array([3, -5]), bias_exp=4),
+        Dense("x", "y", np.array([[1], [1]])),
+        steps=2,
+    )
     assert membrane(constant(network)) == [64 + 48, 64 - 80, 128 + 96, 128 - 160]
 
 
@@ -101,31 +118,46 @@ def train(*rows) -> np.ndarray:
 
 
 def test_and_or_of_two_trains():
-    network = graph(source(1, name="a"), source(1, name="b"), Population("and", (1,), vth=1, memoryless=True),
-                    Population("or", (1,), vth=0, memoryless=True),
-                    *(OneToOne(s, gate, 1) for s in "ab" for gate in ("and", "or")), steps=4)
+    network = graph(
+        source(1, name="a"),
+        source(1, name="b"),
+        Population("and", (1,), vth=1, memoryless=True),
+        Population("or", (1,), vth=0, memoryless=True),
+        *(OneToOne(s, gate, 1) for s in "ab" for gate in ("and", "or")),
+        steps=4,
+    )
     case = network, {"a": train("0011"), "b": train("0101")}
     assert spikes(case, "and") == [0, 0, 0, 1] and spikes(case, "or") == [0, 1, 1, 1]
 
 
 def test_a_mask_fires_from_k_tokens_on():
-    network = graph(source(1, 3), Population("mask", (1,), vth=1, memoryless=True), SumTokens("x", "mask", 1),
-                    steps=4)
+    network = graph(
+        source(1, 3),
+        Population("mask", (1,), vth=1, memoryless=True),
+        SumTokens("x", "mask", 1),
+        steps=4,
+    )
     x = train("0111", "0011", "0001").reshape(1, 4, 1, 3)
     assert spikes((network, {"x": x}), "mask") == [0, 0, 1, 1]
 
 
 def test_a_slow_leak_remembers():
-    network = graph(source(1, 2), Population("mask", (1,), vth=1, dv=1024), SumTokens("x", "mask", 1),
-                    steps=5)
-    x = train("10110", "00000").reshape(1, 5, 1, 2)                 # v/64: 1, 3/4, 9/16 + 1 fires, 1, 3/4
+    network = graph(
+        source(1, 2), Population("mask", (1,), vth=1, dv=1024), SumTokens("x", "mask", 1), steps=5
+    )
+    x = train("10110", "00000").reshape(1, 5, 1, 2)  # v/64: 1, 3/4, 9/16 + 1 fires, 1, 3/4
     assert spikes((network, {"x": x}), "mask") == [0, 0, 1, 0, 0]
 
 
 def test_a_mask_gates_all_tokens_of_its_channel():
-    network = graph(source(2, 2, name="q"), source(2, name="m"),
-                    Population("gate", (2, 2), vth=1, memoryless=True),
-                    OneToOne("q", "gate", 1), Broadcast("m", "gate", 1), steps=1)
+    network = graph(
+        source(2, 2, name="q"),
+        source(2, name="m"),
+        Population("gate", (2, 2), vth=1, memoryless=True),
+        OneToOne("q", "gate", 1),
+        Broadcast("m", "gate", 1),
+        steps=1,
+    )
     case = network, {"q": np.array([[[[1, 0], [1, 1]]]]), "m": np.array([[[1, 0]]])}
     assert spikes(case, "gate") == [1, 0, 0, 0]
 
@@ -135,46 +167,79 @@ def test_a_window_is_max_pool():
     x = GRAPHS["pool_of_odd_size"]()[1]["x"]
     padded = np.pad(x, ((0, 0),) * 3 + ((1, 1),) * 2)
     for row, column in np.ndindex(4, 3):
-        assert np.array_equal(activity.spikes["or"][..., row, column],
-                              padded[..., 2 * row:2 * row + 3, 2 * column:2 * column + 3].max((3, 4)))
+        assert np.array_equal(
+            activity.spikes["or"][..., row, column],
+            padded[..., 2 * row : 2 * row + 3, 2 * column : 2 * column + 3].max((3, 4)),
+        )
 
 
 def test_zero_delay_is_the_same_step_and_a_delay_shifts():
-    network = graph(source(1), Population("now", (1,), vth=0), Population("next", (1,), vth=0),
-                    Population("later", (1,), vth=0), OneToOne("x", "now", 1), OneToOne("now", "next", 1),
-                    OneToOne("x", "later", 1, delay=3), steps=6)
+    network = graph(
+        source(1),
+        Population("now", (1,), vth=0),
+        Population("next", (1,), vth=0),
+        Population("later", (1,), vth=0),
+        OneToOne("x", "now", 1),
+        OneToOne("now", "next", 1),
+        OneToOne("x", "later", 1, delay=3),
+        steps=6,
+    )
     case = network, {"x": train("101000")}
     assert spikes(case, "now") == spikes(case, "next") == [1, 0, 1, 0, 0, 0]
     assert spikes(case, "later") == [0, 0, 0, 1, 0, 1]
 
 
 def test_feedback_arrives_one_step_later():
-    network = graph(source(1), Population("y", (1,), vth=0), OneToOne("x", "y", 1),
-                    OneToOne("y", "y", 1, delay=1), steps=5)
+    network = graph(
+        source(1),
+        Population("y", (1,), vth=0),
+        OneToOne("x", "y", 1),
+        OneToOne("y", "y", 1, delay=1),
+        steps=5,
+    )
     assert spikes((network, {"x": train("01000")})) == [0, 1, 1, 1, 1]
 
 
 def test_a_joined_membrane_is_added_in_the_same_step_after_its_reset():
-    """The slow one rises by 2 and resets above 5; the other leaks all of its own and adds what is there."""
-    network = graph(source(1), Population("slow", (1,), vth=5), OneToOne("x", "slow", 2),
-                    Population("z", (1,), "readout", dv=4096, adds="slow"), OneToOne("x", "z", 10), steps=5)
-    assert membrane((network, {"x": train("11111")})) == [12 * UNIT, 14 * UNIT, 10 * UNIT, 12 * UNIT, 14 * UNIT]
+    """The slow one rises by 2 and resets above 5; the other leaks all of its own and adds what is
+    there.
+    """
+    network = graph(
+        source(1),
+        Population("slow", (1,), vth=5),
+        OneToOne("x", "slow", 2),
+        Population("z", (1,), "readout", dv=4096, adds="slow"),
+        OneToOne("x", "z", 10),
+        steps=5,
+    )
+    assert membrane((network, {"x": train("11111")})) == [
+        12 * UNIT,
+        14 * UNIT,
+        10 * UNIT,
+        12 * UNIT,
+        14 * UNIT,
+    ]
 
 
 def test_samples_do_not_meet():
     case = GRAPHS["recurrent_over_two_layers"]()
     together = run(case)
     for i in range(3):
-        alone = run((case[0], {name: x[i:i + 1] for name, x in case[1].items()}))
+        alone = run((case[0], {name: x[i : i + 1] for name, x in case[1].items()}))
         for name, s in alone.spikes.items():
             assert np.array_equal(s[0], together.spikes[name][i])
 
 
-@pytest.mark.parametrize("inputs, match", [
-    ({}, "x: input is missing"), ({"x": np.zeros((1, 2, 3))}, "x: input must be integers"),
-    ({"x": np.zeros((1, 2, 4), int)}, "x: input has the wrong shape"),
-    ({"x": np.full((1, 2, 3), 2)}, "x: .*out of range"),
-    ({"x": np.zeros((1, 2, 3), int), "y": np.zeros((1, 2, 3), int)}, "y: no such input")])
+@pytest.mark.parametrize(
+    "inputs, match",
+    [
+        ({}, "x: input is missing"),
+        ({"x": np.zeros((1, 2, 3))}, "x: input must be integers"),
+        ({"x": np.zeros((1, 2, 4), int)}, "x: input has the wrong shape"),
+        ({"x": np.full((1, 2, 3), 2)}, "x: .*out of range"),
+        ({"x": np.zeros((1, 2, 3), int), "y": np.zeros((1, 2, 3), int)}, "y: no such input"),
+    ],
+)
 def test_wrong_inputs_are_named(inputs, match):
     with pytest.raises(DataError, match=match):
         reference.run(graph(source(3), Population("z", (3,)), OneToOne("x", "z", 1)), inputs)

@@ -1,5 +1,6 @@
-"""A NIR file (HDF5) -> nir graph, read so that no file can do harm. The one file of this room that imports
-nir."""
+"""A NIR file (HDF5) -> nir graph, read so that no file can do harm. The one file of this room that
+imports nir.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ from ...errors import BundleError, MissingDependency
 from ...reading import NUMBERS, read_arrays, regular
 from .hdf5 import NO_LIBRARY, REFUSED
 
-READ_LIMIT_BYTES = 1 << 30              # what one file may unpack to
-READ_SECONDS = 60                       # what reading one file may take
+READ_LIMIT_BYTES = 1 << 30  # what one file may unpack to
+READ_SECONDS = 60  # what reading one file may take
 
 
 def read(path: str | Path, limit: int = READ_LIMIT_BYTES):
     """The `nir.NIRGraph` in the file `path`, which may unpack to at most `limit` bytes.
 
-    A child process opens the file (`hdf5`). Types are not checked here: `import_graph` infers shapes itself,
-    grouped and non-square kernels included. Raises `BundleError` for anything that is not a sound NIR file,
-    `MissingDependency` without nir or h5py.
+    A child process opens the file (`hdf5`). Types are not checked here: `import_graph` infers
+    shapes itself, grouped and non-square kernels included. Raises `BundleError` for anything that
+    is not a sound NIR file, `MissingDependency` without nir or h5py.
     """
     try:
         import nir
@@ -37,9 +38,12 @@ def read(path: str | Path, limit: int = READ_LIMIT_BYTES):
         if table.get("type") != "NIRGraph":
             raise ValueError("the top node is not a NIRGraph")
         return nir.dict2NIRNode(_unchecked(table))
-    except Exception as error:          # nir raises what its constructors happen to meet, asserts among them
-        raise BundleError("not a sound NIR file", where=path,
-                          value=f"{type(error).__name__} {error}"[:200]) from None
+    except (
+        Exception
+    ) as error:  # nir raises what its constructors happen to meet, asserts among them
+        raise BundleError(
+            "not a sound NIR file", where=path, value=f"{type(error).__name__} {error}"[:200]
+        ) from None
 
 
 def _missing(name: str) -> MissingDependency:
@@ -50,24 +54,43 @@ def _arrays(path: Path, limit: int) -> dict[str, np.ndarray]:
     """The arrays in the file by path, from the child."""
     with temporary.directory("nir") as directory:
         out = directory / "arrays.npz"
-        command = [sys.executable, "-m", "scmrl.convert.nir_import.hdf5", str(path), str(limit),
-                   str(READ_SECONDS), str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "scmrl.convert.nir_import.hdf5",
+            str(path),
+            str(limit),
+            str(READ_SECONDS),
+            str(out),
+        ]
         root = str(Path(__file__).resolve().parents[3])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            done = subprocess.run(bound(command), check=False, capture_output=True, text=True, timeout=READ_SECONDS,
-                                  stdin=subprocess.DEVNULL,
-                                  env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
+            done = subprocess.run(
+                bound(command),
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=READ_SECONDS,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            )
         except subprocess.TimeoutExpired:
-            raise BundleError("not a sound NIR file: HDF5 does not come to an end", where=path,
-                              limit=f"{READ_SECONDS} s") from None
+            raise BundleError(
+                "not a sound NIR file: HDF5 does not come to an end",
+                where=path,
+                limit=f"{READ_SECONDS} s",
+            ) from None
         if done.returncode == NO_LIBRARY:
             raise _missing("h5py")
         if done.returncode == REFUSED and done.stderr.strip():
             raise BundleError(done.stderr.strip().splitlines()[-1])
         if done.returncode:
-            raise BundleError("not a sound NIR file: HDF5 gave up on it", where=path,
-                              value=f"exit code {done.returncode}")
+            raise BundleError(
+                "not a sound NIR file: HDF5 gave up on it",
+                where=path,
+                value=f"exit code {done.returncode}",
+            )
         return read_arrays(out, 4 * limit, kinds=NUMBERS + "U")
 
 
@@ -84,12 +107,19 @@ def _table(arrays: dict[str, np.ndarray]) -> dict:
 
 
 def _unchecked(table: dict) -> dict:
-    """Every graph with type_check off; nir infers the output size of a non-square kernel wrongly."""
+    """Every graph with type_check off; nir infers the output size of a non-square kernel
+    wrongly.
+    """
     if table.get("type") != "NIRGraph":
         return table
-    if not isinstance(table.get("nodes"), dict) or not all(isinstance(n,
-                                                                      dict) for n in table["nodes"].values()):
+    if not isinstance(table.get("nodes"), dict) or not all(
+        isinstance(n, dict) for n in table["nodes"].values()
+    ):
         raise ValueError("'nodes' must be a group of nodes")
-    table = {key: value for key, value in table.items() if key in ("type", "nodes", "edges", "metadata")}
-    return table | {"type_check": False, "nodes": {name: _unchecked(node) for name,
-                                                   node in table["nodes"].items()}}
+    table = {
+        key: value for key, value in table.items() if key in ("type", "nodes", "edges", "metadata")
+    }
+    return table | {
+        "type_check": False,
+        "nodes": {name: _unchecked(node) for name, node in table["nodes"].items()},
+    }

@@ -1,10 +1,10 @@
-"""An HDF5 file -> named arrays, in a process of its own: `python -m scmrl.convert.nir_import.hdf5 FILE LIMIT
-SECONDS OUT`.
+"""An HDF5 file -> named arrays, in a process of its own: `python -m scmrl.convert.nir_import.hdf5
+FILE LIMIT SECONDS OUT`.
 
-Corrupt bytes can make the HDF5 library loop, crash or ask for any amount of memory; here that ends a child
-with little time and memory. Followed are hard links to groups and plain datasets alone, each group once; what
-a dataset unpacks to is counted before it is read. Anything else in the file is refused. The one file of this
-room that imports h5py.
+Corrupt bytes can make the HDF5 library loop, crash or ask for any amount of memory; here that ends
+a child with little time and memory. Followed are hard links to groups and plain datasets alone,
+each group once; what a dataset unpacks to is counted before it is read. Anything else in the file
+is refused. The one file of this room that imports h5py.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 
 from ...errors import BundleError, ScmrlError
 
-REFUSED, NO_LIBRARY = 4, 6              # exit codes, as everywhere in scmrl
+REFUSED, NO_LIBRARY = 4, 6  # exit codes, as everywhere in scmrl
 ROOT = "node"
-MAX_DEPTH = 64                          # groups within groups
+MAX_DEPTH = 64  # groups within groups
 MAX_OBJECTS = 100_000
-MAX_NAME = 1024                         # characters of a string among others
+MAX_NAME = 1024  # characters of a string among others
 # deflate, shuffle, fletcher32, lzf: what HDF5 and h5py bring themselves
 PLAIN_FILTERS = {1, 2, 3, 32000}
-STRING_COST = 64                        # bytes that one string costs beyond its characters
-OWN_MEMORY = 1 << 30                    # what Python, numpy and HDF5 take before the first byte is read
+STRING_COST = 64  # bytes that one string costs beyond its characters
+OWN_MEMORY = 1 << 30  # what Python, numpy and HDF5 take before the first byte is read
 
 
 class _Walk:
@@ -73,7 +73,9 @@ class _Walk:
     def spend(self, size: int, name: str) -> None:
         self.left -= size
         if self.left < 0:
-            raise self.refuse("file unpacks to too much", f"{name}: {size} bytes", f"{self.limit} bytes")
+            raise self.refuse(
+                "file unpacks to too much", f"{name}: {size} bytes", f"{self.limit} bytes"
+            )
 
     def dataset(self, data):
         """A plain dataset: numbers, or strings of variable or fixed length."""
@@ -88,7 +90,9 @@ class _Walk:
             count *= int(n)
         text = self.h5py.check_string_dtype(data.dtype)
         if text is None and data.dtype.kind not in "fiub":
-            raise self.refuse("dataset has a type that NIR does not use", f"{data.name}: {data.dtype}")
+            raise self.refuse(
+                "dataset has a type that NIR does not use", f"{data.name}: {data.dtype}"
+            )
         self.spend(count * (STRING_COST if text else 1) * max(1, data.dtype.itemsize), data.name)
         if data.chunks is not None and text is None:
             size = data.dtype.itemsize
@@ -109,7 +113,9 @@ class _Walk:
         for index in np.ndindex(data.shape):
             words[index] = self.decode(data[index], data.name)
             if len(words[index]) > MAX_NAME:
-                raise self.refuse("string is too long", f"{data.name}: {len(words[index])}", MAX_NAME)
+                raise self.refuse(
+                    "string is too long", f"{data.name}: {len(words[index])}", MAX_NAME
+                )
         return words.astype(str)
 
     def decode(self, word, name: str) -> str:
@@ -123,14 +129,16 @@ def _confine(limit: int, seconds: int) -> None:
         import resource
     except ImportError:
         return
-    memory = 4 * limit + OWN_MEMORY                     # packed, unpacked and on the way out
+    memory = 4 * limit + OWN_MEMORY  # packed, unpacked and on the way out
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main(path: str, limit: str, seconds: str, out: str) -> int:
-    """Write the arrays of FILE to OUT (npz). One line on standard error and an exit code where that fails."""
+    """Write the arrays of FILE to OUT (npz). One line on standard error and an exit code where that
+    fails.
+    """
     try:
         import h5py
     except ImportError:
@@ -142,7 +150,7 @@ def main(path: str, limit: str, seconds: str, out: str) -> int:
         np.savez(out, **{f"/{name}": array for name, array in arrays.items()})
     except ScmrlError as error:
         print(error, file=sys.stderr)
-    except Exception as error:          # h5py raises a dozen kinds on corrupt files
+    except Exception as error:  # h5py raises a dozen kinds on corrupt files
         text = f"{type(error).__name__} {error}"[:200]
         print(BundleError("not a sound NIR file", where=path, value=text), file=sys.stderr)
     else:

@@ -1,8 +1,8 @@
 """A NIR graph as neurons and linear maps, in floats, and its interpreter. numpy only.
 
-NIR's equations are continuous; frameworks disagree on their discrete form (`Convention`). All of them, for
-every kind of neuron, are cases of one recurrence per neuron, with g, b, alpha and beta from the node's
-parameters and dt:
+NIR's equations are continuous; frameworks disagree on their discrete form (`Convention`). All of
+them, for every kind of neuron, are cases of one recurrence per neuron, with g, b, alpha and beta
+from the node's parameters and dt:
 
     u[t] = alpha u[t-1] + g I[t]                     I[t] = sum over maps  M s_source[t - delay]  + constants
     v[t] = beta  v[t-1] + u[t] + b
@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import DataError, UsageError, nearest
 from .maps import Map, Shape
 
-MAX_VALUES = 1 << 28                    # of one run: 2 GB of floats
+MAX_VALUES = 1 << 28  # of one run: 2 GB of floats
 RESETS = ("zero", "subtract")
 
 
@@ -28,9 +28,10 @@ RESETS = ("zero", "subtract")
 class Convention:
     """How a framework makes steps of NIR's equations.
 
-    `resistance`: r of LI, LIF and IF counts (else it is 1, and an IF adds its input as it is). `v_reset`: the
-    reset potential counts (else 0). `inclusive`: fires at the threshold, not only above. `exponential`: decay
-    exp(-dt / tau) and the input added whole (else forward Euler: 1 - dt / tau, input times r dt / tau).
+    `resistance`: r of LI, LIF and IF counts (else it is 1, and an IF adds its input as it is).
+    `v_reset`: the reset potential counts (else 0). `inclusive`: fires at the threshold, not only
+    above. `exponential`: decay exp(-dt / tau) and the input added whole (else forward Euler: 1 - dt
+    / tau, input times r dt / tau).
     """
 
     name: str
@@ -41,15 +42,26 @@ class Convention:
     reset: str = "zero"
 
 
-# As these frameworks' importers run a NIR file: norse 1.1.0, snntorch 1.0.0, spikingjelly 2.0, sinabs 3.1.3.
-# Not as they do: snntorch makes an IF leaky, sinabs fires several times in one step; here neither happens.
-CONVENTIONS = {c.name: c for c in (
-    Convention("nir"),
-    Convention("norse", resistance=False, v_reset=False),
-    Convention("snntorch", v_reset=False),
-    Convention("spikingjelly", inclusive=True),
-    Convention("sinabs", resistance=False, v_reset=False, inclusive=True, exponential=True,
-               reset="subtract"))}
+# As these frameworks' importers run a NIR file: norse 1.1.0, snntorch 1.0.0, spikingjelly 2.0,
+# sinabs 3.1.3. Not as they do: snntorch makes an IF leaky, sinabs fires several times in one step;
+# here neither happens.
+CONVENTIONS = {
+    c.name: c
+    for c in (
+        Convention("nir"),
+        Convention("norse", resistance=False, v_reset=False),
+        Convention("snntorch", v_reset=False),
+        Convention("spikingjelly", inclusive=True),
+        Convention(
+            "sinabs",
+            resistance=False,
+            v_reset=False,
+            inclusive=True,
+            exponential=True,
+            reset="subtract",
+        ),
+    )
+}
 
 
 def convention_of(name: str | Convention, reset: str | None = None) -> Convention:
@@ -95,7 +107,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Network:
-    """Neurons in an order in which undelayed routes go forward, the routes, and the constants in I."""
+    """Neurons in an order in which undelayed routes go forward, the routes, and the constants
+    in I.
+    """
 
     neurons: tuple[Neurons, ...]
     routes: tuple[Route, ...]
@@ -118,8 +132,9 @@ class Network:
 
 @dataclass(frozen=True)
 class FloatRun:
-    """Values [S, T, *shape] of every node's neurons (v of an integrator), and the largest |u| and |v|
-    [*shape]."""
+    """Values [S, T, *shape] of every node's neurons (v of an integrator), and the largest |u| and
+    |v| [*shape].
+    """
 
     values: dict[str, np.ndarray]
     peaks: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -135,8 +150,12 @@ def run(network: Network, inputs: dict[str, np.ndarray]) -> FloatRun:
     samples, steps = next(iter(inputs.values())).shape[:2]
     size = samples * steps * sum(int(np.prod(n.shape)) for n in network.neurons)
     if size > MAX_VALUES:
-        raise DataError("samples do not fit in memory", limit=f"{MAX_VALUES} values", value=size,
-                        fix="give fewer calibration samples or steps")
+        raise DataError(
+            "samples do not fit in memory",
+            limit=f"{MAX_VALUES} values",
+            value=size,
+            fix="give fewer calibration samples or steps",
+        )
     values = {n.name: np.zeros((samples, steps, *n.shape)) for n in network.neurons}
     state = {n.name: np.zeros((2, samples, *n.shape)) for n in network.neurons}
     peaks = {n.name: (np.zeros(n.shape), np.zeros(n.shape)) for n in network.neurons}

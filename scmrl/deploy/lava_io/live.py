@@ -1,4 +1,6 @@
-"""A source whose values are given while it runs. Beside the recorders: Lava's compiler executes both."""
+"""A source whose values are given while it runs. Beside the recorders: Lava's compiler executes
+both.
+"""
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag

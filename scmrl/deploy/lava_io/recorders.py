@@ -1,7 +1,8 @@
-"""Recorders that write into memory shared with the parent: reading a Lava variable costs 10-45 us an element.
+"""Recorders that write into memory shared with the parent: reading a Lava variable costs 10-45 us
+an element.
 
-Alone in this package: for every process, Lava's compiler executes each file beside the one that defines its
-class.
+Alone in this package: for every process, Lava's compiler executes each file beside the one that
+defines its class.
 """
 
 import numpy as np

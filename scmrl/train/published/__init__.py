@@ -1,4 +1,5 @@
-"""S-CMRL as published, in float, and the baselines of its paper: for training and comparison, not for a spiking chip.
+"""S-CMRL as published, in float, and the baselines of its paper: for training and comparison, not
+for a spiking chip.
 
 The recipe of the paper is a set of settings (the learning rate is 5e-3 batch / 1024):
 
@@ -18,5 +19,6 @@ The recipe of the paper is a set of settings (the learning rate is 5e-3 batch / 
     swap_partners = false
     shift = 0
 
-The paper reports the epoch that is best on the test set; here validation chooses it, and the last one is given too.
+The paper reports the epoch that is best on the test set; here validation chooses it, and the last
+one is given too.
 """

@@ -1,11 +1,15 @@
-"""Synaptic operations of the published model, counted while it runs: non-zero inputs times their fan-out.
+"""Synaptic operations of the published model, counted while it runs: non-zero inputs times their
+fan-out.
 
-    convolution       sum over non-zero inputs of the kernel positions that read it, times output channels
+    convolution       sum over non-zero inputs of the kernel positions that read it, times output
+                      channels
     map over tokens   non-zero inputs times output channels
-    attention         A = q k^T as published: sum_d (spikes of q) (spikes of k); then non-zero A times spikes of v
+    attention         A = q k^T as published: sum_d (spikes of q) (spikes of k); then non-zero A
+                      times spikes of v
 
-An input in {0, 1} makes accumulations (AC), any other multiplications (MAC), as in NeuroBench and syops-counter. The
-products of the two rates in M and batch norm, which is folded away, are not counted.
+An input in {0, 1} makes accumulations (AC), any other multiplications (MAC), as in NeuroBench and
+syops-counter. The products of the two rates in M and batch norm, which is folded away, are not
+counted.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from .model import Complementary
 
 
 class Counter:
-    """Counts what `model` computes inside the `with` block: `ac`, `mac`, `spikes`, over all samples; and how much each
-    layer fires: `rates`, spikes per neuron and step."""
+    """Counts what `model` computes inside the `with` block: `ac`, `mac`, `spikes`, over all
+    samples; and how much each layer fires: `rates`, spikes per neuron and step.
+    """
 
     def __init__(self, model: nn.Module):
         self.ac = self.mac = self.spikes = 0.0
@@ -31,10 +36,14 @@ class Counter:
         self.hooks = []
         for name, module in model.named_modules():
             if isinstance(module, Layer):
-                self.hooks += [module.register_forward_hook(self._layer),
-                               module.register_forward_hook(partial(self._output, name))]
+                self.hooks += [
+                    module.register_forward_hook(self._layer),
+                    module.register_forward_hook(partial(self._output, name)),
+                ]
             elif isinstance(module, Complementary):
-                self.hooks.append(module.register_forward_hook(partial(self._output, f"{name}.complement")))
+                self.hooks.append(
+                    module.register_forward_hook(partial(self._output, f"{name}.complement"))
+                )
             elif isinstance(module, nn.Linear):
                 self.hooks.append(module.register_forward_hook(self._linear))
             elif isinstance(module, Attention):
@@ -52,8 +61,12 @@ class Counter:
 
     def per_inference(self, samples: int) -> dict[str, float]:
         """Means over the samples that were run."""
-        return {"ac_per_inference": self.ac / samples, "mac_per_inference": self.mac / samples,
-                "synops_per_inference": (self.ac + self.mac) / samples, "spikes_per_inference": self.spikes / samples}
+        return {
+            "ac_per_inference": self.ac / samples,
+            "mac_per_inference": self.mac / samples,
+            "synops_per_inference": (self.ac + self.mac) / samples,
+            "spikes_per_inference": self.spikes / samples,
+        }
 
     def add(self, operations: float, source: Tensor) -> None:
         if bool(((source == 0) | (source == 1)).all()):
@@ -67,18 +80,22 @@ class Counter:
         channels = layer.synapses.out_channels
         if isinstance(layer.synapses, nn.Conv2d):
             kernel = layer.synapses.kernel_size[0]
-            reads = F.conv2d(active.sum(1, keepdim=True), torch.ones(1, 1, kernel, kernel), padding=kernel // 2)
+            reads = F.conv2d(
+                active.sum(1, keepdim=True), torch.ones(1, 1, kernel, kernel), padding=kernel // 2
+            )
             operations = float(reads.sum(dtype=torch.float64)) * channels
         else:
             operations = float(active.sum(dtype=torch.float64)) * channels
-        repeated = self.steps if len(x) == 1 else 1                     # a static frame is read at every step
+        repeated = self.steps if len(x) == 1 else 1  # a static frame is read at every step
         self.add(operations * repeated, x)
 
     def _output(self, name: str, module: nn.Module, _inputs, out: Tensor) -> None:
         total, places = self.fired.get(name, (0.0, 0))
         fired = float(out.sum(dtype=torch.float64))
         self.fired[name] = total + fired, places + out.numel()
-        if isinstance(module, Layer) or module.transform is not None:       # elsewhere z is a rate or counted already
+        if (
+            isinstance(module, Layer) or module.transform is not None
+        ):  # elsewhere z is a rate or counted already
             self.spikes += fired
 
     @property
@@ -89,7 +106,9 @@ class Counter:
         self.add(float((inputs[0] != 0).sum()) * layer.out_features, inputs[0])
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, scores: Tensor | None = None) -> None:
-        """q, k, v spikes [..., n, d]; scores in {0, 1}, where they are not the counts q k^T themselves."""
+        """q, k, v spikes [..., n, d]; scores in {0, 1}, where they are not the counts q k^T
+        themselves.
+        """
         self.ac += float((q.sum(-2) * k.sum(-2)).sum(dtype=torch.float64))
         active = (q @ k.transpose(-1, -2) != 0).float() if scores is None else scores
         operations = float((active.sum(-2) * v.sum(-1)).sum(dtype=torch.float64))

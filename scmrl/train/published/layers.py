@@ -1,4 +1,5 @@
-"""Blocks of the published model: a spiking layer, patch embedding, attention over tokens or steps, MLP.
+"""Blocks of the published model: a spiking layer, patch embedding, attention over tokens or steps,
+MLP.
 
 Tensors are [T, B, C, H, W] in the embedding and [T, B, C, N] after it.
 """
@@ -14,7 +15,7 @@ from ..pooling import pool
 from .lif import lif, norm_lif
 
 HEADS = 16
-GAIN = 0.25                             # of attention, whatever the size of a head
+GAIN = 0.25  # of attention, whatever the size of a head
 STAGES = {"deep": (8, 4, 2, 1), "shallow": (2, 1)}
 
 
@@ -36,7 +37,9 @@ class Layer(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Stages of Conv3x3, BN, LIF, max-pool 3x3 stride 2; then x + LIF(BN(Conv3x3 x)), in {0, 1, 2}: [T, B, C, N]."""
+    """Stages of Conv3x3, BN, LIF, max-pool 3x3 stride 2; then x + LIF(BN(Conv3x3 x)), in {0, 1, 2}:
+    [T, B, C, N].
+    """
 
     def __init__(self, channels_in: int, width: int, form: str):
         super().__init__()
@@ -57,7 +60,8 @@ def tokens_of(shape: tuple[int, ...], form: str) -> int:
 
 
 class Attention(nn.Module):
-    """LIF(BN(W LIF(1/4 (q k^T) v))) over tokens (each step by itself) or over steps (each token by itself).
+    """LIF(BN(W LIF(1/4 (q k^T) v))) over tokens (each step by itself) or over steps (each token by
+    itself).
 
     query [T, B, C, N] of one modality, source [T, B, C, N] of the other (or the same).
     """
@@ -67,22 +71,28 @@ class Attention(nn.Module):
         self.over = over
         self.query, self.key, self.value = (Layer(width, width) for _ in range(3))
         self.project = Layer(width, width)
-        self.counter = None             # `cost.Counter`, while it counts
+        self.counter = None  # `cost.Counter`, while it counts
 
     def _heads(self, x: Tensor) -> Tensor:
         """[T, B, C, N] -> [..., attended axis, d]."""
-        split = x.unflatten(2, (HEADS, -1))                              # T B h d N
-        return split.permute(0, 1, 2, 4, 3) if self.over == "space" else split.permute(1, 4, 2, 0, 3)
+        split = x.unflatten(2, (HEADS, -1))  # T B h d N
+        return (
+            split.permute(0, 1, 2, 4, 3) if self.over == "space" else split.permute(1, 4, 2, 0, 3)
+        )
 
     def _joined(self, heads: Tensor) -> Tensor:
         """The inverse of `_heads`, as rows [T, B * N, C]."""
-        split = heads.permute(0, 1, 3, 2, 4) if self.over == "space" else heads.permute(3, 0, 1, 2, 4)
+        split = (
+            heads.permute(0, 1, 3, 2, 4) if self.over == "space" else heads.permute(3, 0, 1, 2, 4)
+        )
         return split.flatten(3).flatten(1, 2)
 
     def forward(self, own: Tensor, source: Tensor) -> Tensor:
         steps = len(own)
-        q, k, v = (self._heads(layer(x, steps))
-                   for layer, x in ((self.query, own), (self.key, source), (self.value, source)))
+        q, k, v = (
+            self._heads(layer(x, steps))
+            for layer, x in ((self.query, own), (self.key, source), (self.value, source))
+        )
         spikes = lif(self._joined(GAIN * self.weighted(q, k, v)), steps)
         if self.counter is not None:
             self.counter.spikes += float(spikes.sum(dtype=torch.float64))
@@ -96,7 +106,9 @@ class Attention(nn.Module):
 
 
 def product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q k^T v of [..., N, d]. Without a softmax both orders are the same counts: the shorter one is taken."""
+    """q k^T v of [..., N, d]. Without a softmax both orders are the same counts: the shorter one is
+    taken.
+    """
     tokens, size = q.shape[-2:]
     return q @ (k.transpose(-1, -2) @ v) if tokens >= size else (q @ k.transpose(-1, -2)) @ v
 
@@ -106,7 +118,10 @@ class MLP(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.hidden, self.out = Layer(width, 4 * width, bias=True), Layer(4 * width, width, bias=True)
+        self.hidden, self.out = (
+            Layer(width, 4 * width, bias=True),
+            Layer(4 * width, width, bias=True),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.out(self.hidden(x, len(x)), len(x))

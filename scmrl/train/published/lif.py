@@ -4,11 +4,12 @@
     v[t] = (v[t-1] + I[t]) / 2;    s[t] = v[t] >= 1;    v[t] = 0 where s[t]                  tau = 2, threshold 1
     ds[t]/dI[t] = 1/2 g(v[t] - 1),   g(x) = 4 sigma(4 x) (1 - sigma(4 x));     ds[t]/dI[t'] = 0 for t' /= t
 
-He et al. 2025 (arXiv 2502.12488) detach the membrane of the step before, so credit is local in time, and the threshold
-is 1 in every layer: a threshold of 0.5 that the published code asks for in its attention reaches no neuron.
+He et al. 2025 (arXiv 2502.12488) detach the membrane of the step before, so credit is local in
+time, and the threshold is 1 in every layer: a threshold of 0.5 that the published code asks for in
+its attention reaches no neuron.
 
-The kernels work on rows of channels (`scmrl.train.rows`) and keep no membrane for the backward pass: it is a few
-additions to compute again, and memory is what the plain loop waits for.
+The kernels work on rows of channels (`scmrl.train.rows`) and keep no membrane for the backward
+pass: it is a few additions to compute again, and memory is what the plain loop waits for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ALPHA = 4.0
 
 
 @numba.njit(parallel=True, cache=True)
-def _scan(y, scale, shift, steps):                  # y [T or 1, n], scale and shift [C] -> spikes [steps, n]
+def _scan(y, scale, shift, steps):  # y [T or 1, n], scale and shift [C] -> spikes [steps, n]
     scale, shift = rows.tile(scale), rows.tile(shift)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
@@ -45,15 +46,24 @@ def _scan(y, scale, shift, steps):                  # y [T or 1, n], scale and s
     return spikes
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")        # a division that may raise is not vectorised
+@numba.njit(
+    parallel=True, cache=True, error_model="numpy"
+)  # a division that may raise is not vectorised
 def _scan_back(grad, y, scale, shift, mean, steps):
-    """dL/dI summed over the steps that share a y [T or 1, n], and its sums and those of dL/dI (y - mean), by chunk and
-    place in a block."""
+    """dL/dI summed over the steps that share a y [T or 1, n], and its sums and those of dL/dI (y -
+    mean), by chunk and place in a block.
+    """
     scale, shift, mean = rows.tile(scale), rows.tile(shift), rows.tile(mean)
     n, length, once = y.shape[1], len(scale), y.shape[0] == 1 and steps > 1
     out = np.empty_like(y)
     sums = np.zeros((2, rows.CHUNKS, length), np.float64)
-    half, one, two, four, zero = np.float32(0.5), np.float32(1), np.float32(2), np.float32(4), np.float32(0)
+    half, one, two, four, zero = (
+        np.float32(0.5),
+        np.float32(1),
+        np.float32(2),
+        np.float32(4),
+        np.float32(0),
+    )
     blocks = (n + length - 1) // length
     for chunk in numba.prange(rows.CHUNKS):
         v, g = np.empty(length, np.float32), np.empty(length, np.float32)
@@ -92,7 +102,7 @@ class _Spikes(torch.autograd.Function):
         return torch.from_numpy(out), None
 
 
-_SAME = np.ones(1, np.float32), np.zeros(1, np.float32)         # scale and shift of what is not normalised
+_SAME = np.ones(1, np.float32), np.zeros(1, np.float32)  # scale and shift of what is not normalised
 
 
 class _NormSpikes(torch.autograd.Function):
@@ -102,16 +112,28 @@ class _NormSpikes(torch.autograd.Function):
     def forward(ctx, y, gamma, beta, running_mean, running_variance, steps):
         ctx.flat, ctx.shape, ctx.steps = y.detach().reshape(len(y), -1).numpy(), y.shape, steps
         channels = (x.detach().numpy() for x in (gamma, beta, running_mean, running_variance))
-        scale, shift, mean, ctx.inverse = rows.observe(ctx.flat.reshape(-1), *channels, steps * y.shape[1])
+        scale, shift, mean, ctx.inverse = rows.observe(
+            ctx.flat.reshape(-1), *channels, steps * y.shape[1]
+        )
         ctx.channels = scale, shift, mean
         return torch.from_numpy(_scan(ctx.flat, scale, shift, steps)).view(steps, *y.shape[1:])
 
     @staticmethod
     def backward(ctx, grad):
-        out, sums = _scan_back(grad.contiguous().view(ctx.steps, -1).numpy(), ctx.flat, *ctx.channels, ctx.steps)
+        out, sums = _scan_back(
+            grad.contiguous().view(ctx.steps, -1).numpy(), ctx.flat, *ctx.channels, ctx.steps
+        )
         scale, _, mean = ctx.channels
-        gradients = rows.norm_back(out.reshape(-1), ctx.flat.reshape(-1), sums, scale, mean, ctx.inverse, 1)
-        return (torch.from_numpy(out).view(ctx.shape), *map(torch.from_numpy, gradients), None, None, None)
+        gradients = rows.norm_back(
+            out.reshape(-1), ctx.flat.reshape(-1), sums, scale, mean, ctx.inverse, 1
+        )
+        return (
+            torch.from_numpy(out).view(ctx.shape),
+            *map(torch.from_numpy, gradients),
+            None,
+            None,
+            None,
+        )
 
 
 def lif_loop(current: Tensor, steps: int) -> Tensor:
@@ -139,9 +161,12 @@ class _Step(torch.autograd.Function):
 
 
 def lif(current: Tensor, steps: int) -> Tensor:
-    """Spikes {0, 1} [steps, ...] for currents [T or 1, ...]; one step stands for a constant current."""
+    """Spikes {0, 1} [steps, ...] for currents [T or 1, ...]; one step stands for a constant
+    current.
+    """
     if current.is_cuda and current.dtype == torch.float32 and find_spec("triton"):
         from .lif_triton import Spikes
+
         return Spikes.apply(current, steps)
     if not rows.fused(current):
         return lif_loop(current, steps)
@@ -149,9 +174,21 @@ def lif(current: Tensor, steps: int) -> Tensor:
 
 
 def norm_lif(y: Tensor, norm: nn.Module, steps: int) -> Tensor:
-    """Spikes [steps, M, C] of rows y [T or 1, M, C] after the batch norm `norm`, whose running moments follow."""
+    """Spikes [steps, M, C] of rows y [T or 1, M, C] after the batch norm `norm`, whose running
+    moments follow.
+    """
     if norm.training and rows.fused(y):
-        return _NormSpikes.apply(y, norm.weight, norm.bias, norm.running_mean, norm.running_var, steps)
-    normal = F.batch_norm(y.flatten(0, 1), norm.running_mean, norm.running_var, norm.weight, norm.bias,
-                          norm.training, rows.MOMENTUM, rows.EPSILON)
+        return _NormSpikes.apply(
+            y, norm.weight, norm.bias, norm.running_mean, norm.running_var, steps
+        )
+    normal = F.batch_norm(
+        y.flatten(0, 1),
+        norm.running_mean,
+        norm.running_var,
+        norm.weight,
+        norm.bias,
+        norm.training,
+        rows.MOMENTUM,
+        rows.EPSILON,
+    )
     return lif(normal.view(y.shape), steps)

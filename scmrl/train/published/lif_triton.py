@@ -1,4 +1,6 @@
-"""The float LIF neuron on a GPU: all steps in one Triton kernel, forward and backward, as `lif` has it on a CPU."""
+"""The float LIF neuron on a GPU: all steps in one Triton kernel, forward and backward, as `lif` has
+it on a CPU.
+"""
 
 from __future__ import annotations
 
@@ -55,5 +57,7 @@ class Spikes(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         (current,) = ctx.saved_tensors
         out = torch.empty_like(current)
-        _backward[(triton.cdiv(ctx.sizes[0], BLOCK),)](grad.contiguous(), current, out, *ctx.sizes, block=BLOCK)
+        _backward[(triton.cdiv(ctx.sizes[0], BLOCK),)](
+            grad.contiguous(), current, out, *ctx.sizes, block=BLOCK
+        )
         return out, None

@@ -1,10 +1,13 @@
-"""AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488) as published, with the baselines in its shell.
+"""AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488) as published, with the
+baselines in its shell.
 
     x_a, x_v = embedding(audio), embedding(visual)
-    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M + b) with
+    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M
+             + b) with
              alignment, else z = M;   x' = x + alpha z.     ccssa-spatial: M = S;  ccssa-temporal: M = R
     late-float: x' = x      weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
-    cmci:    x' = MLP(LIF(W1 x + W2 y)); the audio branch classifies, plain features of both classify beside it
+    cmci:    x' = MLP(LIF(W1 x + W2 y)); the audio branch classifies, plain features of both
+             classify beside it
     logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b
     one modality: x' = x + attention(x, x)                                    Spikformer's self-attention
 """
@@ -33,11 +36,13 @@ class FloatForward:
     logits: Tensor
     complement: dict[str, Tensor]
     auxiliary: tuple[Tensor, ...] = ()
-    token_rates: dict[str, Tensor] = field(default_factory=dict)        # mean of the tokens, [B, C]
+    token_rates: dict[str, Tensor] = field(default_factory=dict)  # mean of the tokens, [B, C]
 
 
 class Complementary(nn.Module):
-    """z of one modality: spatio-temporal, spatial or temporal attention, and LIF(W M + b) with alignment."""
+    """z of one modality: spatio-temporal, spatial or temporal attention, and LIF(W M + b) with
+    alignment.
+    """
 
     def __init__(self, width: int, kind: str, aligned: bool):
         super().__init__()
@@ -72,14 +77,17 @@ class Weighting(nn.Module):
 
 
 class PositionedAttention(Attention):
-    """Spatial attention of SCA's visual side: a random relative-position matrix, drawn anew each time, is added to the
-    scores, which then pass through a LIF."""
+    """Spatial attention of SCA's visual side: a random relative-position matrix, drawn anew each
+    time, is added to the scores, which then pass through a LIF.
+    """
 
     def weighted(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         tokens = q.shape[-2]
         table = torch.randn(2 * tokens - 1, device=q.device)
         place = torch.arange(tokens, device=q.device)
-        scores = lif(q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1], len(q))
+        scores = lif(
+            q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1], len(q)
+        )
         if self.counter is not None:
             self.counter.attention(q, k, v, scores)
         return scores @ v
@@ -101,7 +109,11 @@ class CMCI(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.own, self.other, self.mlp = nn.Linear(width, width), nn.Linear(width, width), MLP(width)
+        self.own, self.other, self.mlp = (
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+            MLP(width),
+        )
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         mixed = self.own(rows.of(x)) + self.other(rows.of(y))
@@ -111,28 +123,51 @@ class CMCI(nn.Module):
 class AudioVisualSpikformer(nn.Module):
     """shapes {modality: (C, H, W)}; forward({modality: [T or 1, B, C, H, W]}) -> FloatForward."""
 
-    def __init__(self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int, aligned: bool):
+    def __init__(
+        self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int, aligned: bool
+    ):
         super().__init__()
         self.config, self.modalities, width = config, tuple(shapes), config.width
         if width % HEADS:
-            raise UsageError("the published attention has 16 heads", where="model.width", limit="a multiple of 16",
-                             value=width)
+            raise UsageError(
+                "the published attention has 16 heads",
+                where="model.width",
+                limit="a multiple of 16",
+                value=width,
+            )
         if len(shapes) > 2:
-            raise UsageError("the published model takes one or two modalities", where="model.modalities",
-                             value=", ".join(shapes), fix="--set model.attention=binary takes any number")
+            raise UsageError(
+                "the published model takes one or two modalities",
+                where="model.modalities",
+                value=", ".join(shapes),
+                fix="--set model.attention=binary takes any number",
+            )
         tokens = {m: tokens_of(shape, config.embedding) for m, shape in shapes.items()}
-        if len(set(tokens.values())) > 1 and config.attention not in ("late-float", "weight-attention"):
-            raise UsageError("the published attention needs equally many tokens of both", where="model.attention",
-                             value=", ".join(f"{m} {n}" for m, n in tokens.items()),
-                             fix="--set model.attention=binary takes any numbers")
-        self.embedding = nn.ModuleDict({m: PatchEmbedding(shapes[m][0], width, config.embedding) for m in shapes})
+        if len(set(tokens.values())) > 1 and config.attention not in (
+            "late-float",
+            "weight-attention",
+        ):
+            raise UsageError(
+                "the published attention needs equally many tokens of both",
+                where="model.attention",
+                value=", ".join(f"{m} {n}" for m, n in tokens.items()),
+                fix="--set model.attention=binary takes any numbers",
+            )
+        self.embedding = nn.ModuleDict(
+            {m: PatchEmbedding(shapes[m][0], width, config.embedding) for m in shapes}
+        )
         self.mlp = nn.ModuleDict({m: MLP(width) for m in shapes})
         if len(shapes) == 1:
             self.blocks = nn.ModuleDict({m: Attention(width, "space") for m in shapes})
         else:
-            makers = {"weight-attention": lambda m: Weighting(width), "cmci": lambda m: CMCI(width),
-                      "sca": lambda m: SCA(width, m == self.modalities[1]),
-                      **{kind: lambda m, kind=kind: Complementary(width, kind, aligned) for kind in CCSSA}}
+            makers = {
+                "weight-attention": lambda m: Weighting(width),
+                "cmci": lambda m: CMCI(width),
+                "sca": lambda m: SCA(width, m == self.modalities[1]),
+                **{
+                    kind: lambda m, kind=kind: Complementary(width, kind, aligned) for kind in CCSSA
+                },
+            }
             make = makers.get(config.attention)
             self.blocks = nn.ModuleDict({m: make(m) for m in shapes} if make else {})
             if config.attention == "cmci":
@@ -146,7 +181,7 @@ class AudioVisualSpikformer(nn.Module):
         x = {m: self.embedding[m](inputs[m], steps) for m in self.modalities}
         rates = {m: tokens.mean((0, 3)) for m, tokens in x.items()}
         if len(x) == 1:
-            (m, tokens), = x.items()
+            ((m, tokens),) = x.items()
             tokens = tokens + self.blocks[m](tokens, tokens)
             return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {}, token_rates=rates)
         other = dict(zip(self.modalities, reversed(self.modalities)))
@@ -162,11 +197,17 @@ class AudioVisualSpikformer(nn.Module):
             x = {m: x[m] + alpha * complement[m] for m in x}
         elif self.blocks:
             x = {m: block(x[m], x[other[m]]) for m, block in self.blocks.items()}
-        return FloatForward(self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement, token_rates=rates)
+        return FloatForward(
+            self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement, token_rates=rates
+        )
 
     def _head(self, index: int, features: dict[str, Tensor]) -> Tensor:
         pooled = [f.mean(3) for f in features.values()]
-        joined = torch.cat(pooled, 2) if self.config.fusion == "concat" and len(pooled) > 1 else sum(pooled)
+        joined = (
+            torch.cat(pooled, 2)
+            if self.config.fusion == "concat" and len(pooled) > 1
+            else sum(pooled)
+        )
         return self.heads[index](joined.mean(0))
 
     @property

@@ -1,7 +1,8 @@
-"""Training the published model and its baselines: cross-entropy plus alignment as published, epochs by validation.
+"""Training the published model and its baselines: cross-entropy plus alignment as published, epochs
+by validation.
 
-A run leaves RUN/metrics.json in place of a bundle: products of rates and attention over future steps are not for a
-chip.
+A run leaves RUN/metrics.json in place of a bundle: products of rates and attention over future
+steps are not for a chip.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ class FloatTraining(Training):
 
     def build(self, precision: Precision) -> torch.nn.Module:
         config = self.config
-        return AudioVisualSpikformer(config.model, self.feed.shapes, len(self.feed.classes),
-                                     aligned=config.train.alignment > 0)
+        return AudioVisualSpikformer(
+            config.model,
+            self.feed.shapes,
+            len(self.feed.classes),
+            aligned=config.train.alignment > 0,
+        )
 
     @property
     def folded(self) -> bool:
@@ -42,8 +47,10 @@ class FloatTraining(Training):
         inputs, labels, digits = batch
         settings = self.config.train
         out = self.model(inputs)
-        loss = sum(F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-                   for logits in (out.logits, *out.auxiliary))
+        loss = sum(
+            F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            for logits in (out.logits, *out.auxiliary)
+        )
         part = loss.new_zeros(())
         if settings.auxiliary:
             loss = loss + settings.auxiliary * self.naming(out.token_rates, digits)
@@ -59,8 +66,10 @@ class FloatTraining(Training):
         self._count += len(labels)
 
     def measure(self) -> dict:
-        """Accuracy on test and validation; on the test set operations, spikes and firing rates, and the accuracy with
-        the residual cut off (alpha = 0), which tells what cross-modal attention contributes."""
+        """Accuracy on test and validation; on the test set operations, spikes and firing rates, and
+        the accuracy with the residual cut off (alpha = 0), which tells what cross-modal attention
+        contributes.
+        """
         model, result = self.model.cpu().eval(), {}
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
             hits = []
@@ -71,11 +80,16 @@ class FloatTraining(Training):
                 result |= accuracy_of(name, np.concatenate(hits))
                 if name == "test":
                     result |= counter.per_inference(len(batches.labels)) | {"rates": counter.rates}
-        result["dead"] = sorted(layer for layer, rate in result["rates"].items() if rate < DEAD_RATE)
+        result["dead"] = sorted(
+            layer for layer, rate in result["rates"].items() if rate < DEAD_RATE
+        )
         if self.config.model.attention in CCSSA and len(model.modalities) > 1:
             model.config = replace(self.config.model, alpha=0.0)
             with torch.no_grad():
-                hits = [(model(inputs).logits.argmax(1) == labels).float() for inputs, labels, _ in self.feed.test]
+                hits = [
+                    (model(inputs).logits.argmax(1) == labels).float()
+                    for inputs, labels, _ in self.feed.test
+                ]
             model.config = self.config.model
             result["test_accuracy_alpha_0"] = float(torch.cat(hits).mean())
         return result

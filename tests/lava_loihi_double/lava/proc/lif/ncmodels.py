@@ -26,6 +26,6 @@ class NcL2ModelLifReset(PyLifResetModelBitAcc, AbstractNcProcessModel):
             if int(value) != value or not 0 <= value <= high:
                 raise ValueError(f"{name} = {value} does not fit the chip")
         spikes = super().spiking_activation()
-        if os.environ.get("DOUBLE_FAULT") and spikes.size > 1:        # not those of the probe
+        if os.environ.get("DOUBLE_FAULT") and spikes.size > 1:  # not those of the probe
             spikes = ~spikes
         return spikes
