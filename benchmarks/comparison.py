@@ -23,10 +23,10 @@ import numpy as np
 from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
-from scmrl.bundle import load
+from scmrl.core.bundle import load
 from scmrl.deploy.jobs import energy, evaluate
-from scmrl.files import whole_file
 from scmrl.hw_profiles import profile
+from scmrl.system.storage import whole_file
 
 PUBLISHED = (
     "model.embedding=deep",

@@ -39,10 +39,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scmrl import bundle, cli, reference
-from scmrl.bundle import Bundle
-from scmrl.errors import ScmrlError
-from scmrl.graph import (
+from scmrl import cli
+from scmrl.core import bundle, reference
+from scmrl.core.bundle import Bundle
+from scmrl.core.graph import (
     Broadcast,
     Conv2d,
     Dense,
@@ -53,7 +53,8 @@ from scmrl.graph import (
     SumTokens,
     Window,
 )
-from scmrl.reading import read_arrays, sha256
+from scmrl.system.errors import ScmrlError
+from scmrl.system.reading import read_arrays, sha256
 
 HANG_S = 20
 EVERY = 2000
@@ -418,7 +419,7 @@ def of_table(whole: dict, read: Callable[[Path], object], name: str = "x.json") 
 
 
 def of_report(random: np.random.Generator, place: Path) -> object:
-    from scmrl.page.comparison import compare
+    from scmrl.deploy.reports.page.comparison import compare
 
     report = {
         "command": "energy",
@@ -449,7 +450,7 @@ def of_input(random: np.random.Generator, place: Path) -> object:
 def of_nir(random: np.random.Generator, place: Path) -> object:
     import nir
 
-    from scmrl.convert.nir_import import run_import
+    from scmrl.convert.nir.importer import run_import
 
     path = place / "x.nir"
     if not (place / "whole.nir").exists():
@@ -487,11 +488,11 @@ def change_hdf5(random: np.random.Generator, whole: Path, path: Path) -> None:
 
 def readers() -> dict[str, tuple[float, Reader]]:
     """Name: (share of the inputs, reader)."""
-    from scmrl.data.aedat import read_aedat
-    from scmrl.data.events import read_bs2
-    from scmrl.data.idx import read_idx
-    from scmrl.data.picture import grey
-    from scmrl.data.sound import read_sound
+    from scmrl.data.formats.aedat import read_aedat
+    from scmrl.data.formats.events import read_bs2
+    from scmrl.data.formats.idx import read_idx
+    from scmrl.data.formats.picture import grey
+    from scmrl.data.formats.sound import read_sound
     from scmrl.hw_profiles import profile
     from scmrl.sweep.study import Sweep
     from scmrl.train import config

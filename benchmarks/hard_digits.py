@@ -20,10 +20,10 @@ import numpy as np
 from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
-from scmrl.bundle import load
-from scmrl.deploy.backends import open_backend
+from scmrl.core.bundle import load
 from scmrl.deploy.jobs import dataset_samples, evaluate
-from scmrl.files import whole_file
+from scmrl.deploy.registry import open_backend
+from scmrl.system.storage import whole_file
 
 MODELS = {
     "audio only": ['model.modalities=["audio"]', "model.attention=none"],

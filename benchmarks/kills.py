@@ -39,7 +39,7 @@ from pathlib import Path
 import numpy as np
 from written import add_force, may_write
 
-from scmrl.files import whole_file
+from scmrl.system.storage import whole_file
 
 try:
     import tomllib

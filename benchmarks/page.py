@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scmrl import bundle, reference
+from scmrl.core import bundle, reference
+from scmrl.core.graph import Dense, Graph, Population
 from scmrl.deploy import jobs
-from scmrl.graph import Dense, Graph, Population
 
 FLAGS = (
     "--headless",

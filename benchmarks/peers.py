@@ -24,15 +24,15 @@ import numpy as np
 from written import add_force, may_write
 
 from scmrl import __version__
-from scmrl.bundle import Bundle, load
-from scmrl.convert.nir import export
-from scmrl.convert.nir_effect import same_class
-from scmrl.deploy.backends import open_backend
-from scmrl.deploy.comparison import compare
+from scmrl.convert.nir.effect import same_class
+from scmrl.convert.nir.export import export
+from scmrl.core.bundle import Bundle, load
+from scmrl.core.comparison import compare
+from scmrl.core.graph import Graph
+from scmrl.deploy.backends.peers import Norse, SnnTorch, SpikingJelly
 from scmrl.deploy.jobs import dataset_samples
-from scmrl.deploy.peers import Norse, SnnTorch, SpikingJelly
-from scmrl.files import whole_file
-from scmrl.graph import Graph
+from scmrl.deploy.registry import open_backend
+from scmrl.system.storage import whole_file
 
 PEERS = (Norse, SnnTorch, SpikingJelly)
 CLASSES, SPIKES = 0.995, 0.999  # what is promised

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from written import add_force, may_write, write_figures
 
-from scmrl.activity import Activity
-from scmrl.graph import Conv2d, Dense, Graph, Pointwise, Population, Window
+from scmrl.core.activity import Activity
+from scmrl.core.graph import Conv2d, Dense, Graph, Pointwise, Population, Window
 
 RATE, STEPS = 0.05, 4
 PROFILES = {"loihi1": "loihi1"}  # network -> profile; the others on Loihi 2
@@ -125,11 +125,11 @@ def _made_up(graph: Graph) -> tuple[dict[str, np.ndarray], Activity]:
 
 def measure(name: str, synapses: float) -> dict:
     """Seconds of each stage of one network, and the peak memory of the process."""
-    from scmrl.deploy.counts import count
-    from scmrl.deploy.energy import estimate
-    from scmrl.deploy.placement import place
-    from scmrl.deploy.traffic import fired, traffic
-    from scmrl.deploy.updates import count_updates
+    from scmrl.deploy.counts.counts import count
+    from scmrl.deploy.counts.updates import count_updates
+    from scmrl.deploy.energy.energy import estimate
+    from scmrl.deploy.placement.placement import place
+    from scmrl.deploy.placement.traffic import fired, traffic
     from scmrl.hw_profiles import profile
 
     graph, seconds = NETWORKS[name](synapses), {}

@@ -25,18 +25,18 @@ import torch
 from written import add_force, may_write, write_figures
 
 from scmrl import __version__
-from scmrl.deploy.backends import open_backend
-from scmrl.deploy.comparison import compare
-from scmrl.graph import Graph
-from scmrl.train import attention as attention_module
+from scmrl.core.comparison import compare
+from scmrl.core.graph import Graph
+from scmrl.deploy.registry import open_backend
+from scmrl.network import attention as attention_module
+from scmrl.network.layers import SpikingLayer
+from scmrl.network.model import SCMRL
+from scmrl.network.rows import EPSILON
 from scmrl.train import config as config_module
-from scmrl.train import threads
 from scmrl.train.feed import Feed, steps_first
 from scmrl.train.freeze import freeze
-from scmrl.train.layers import SpikingLayer
 from scmrl.train.loss import objective
-from scmrl.train.model import SCMRL
-from scmrl.train.rows import EPSILON
+from scmrl.train.run import threads
 
 NETWORKS = {"demo": {"model.embedding": "strided"}, "shallow": {"model.embedding": "shallow"}}
 BATCH = 32

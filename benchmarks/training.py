@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from written import add_force, may_write, write_figures
 
-from scmrl.train import threads
-from scmrl.train.config import ModelConfig
+from scmrl.network.model import SCMRL
+from scmrl.network.settings import ModelConfig
 from scmrl.train.loss import objective
-from scmrl.train.model import SCMRL
 from scmrl.train.published.alignment import alignment
 from scmrl.train.published.layers import GAIN, HEADS
 from scmrl.train.published.model import AudioVisualSpikformer
+from scmrl.train.run import threads
 
 SHAPES = {"audio": (1, 32, 32), "visual": (1, 32, 32)}
 BATCH, CLASSES, STEPS, WIDTH = 32, 10, 4, 64

@@ -1,4 +1,4 @@
-"""What a benchmark writes is held to the rule of every command: `scmrl.targets`."""
+"""What a benchmark writes is held to the rule of every command: `scmrl.system.targets`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from scmrl import __version__, targets
-from scmrl.errors import ScmrlError
-from scmrl.files import write_json
+from scmrl import __version__
+from scmrl.system import targets
+from scmrl.system.errors import ScmrlError
+from scmrl.system.storage import write_json
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ imported.
 
 import sys
 
-from . import interrupts
+from .system import interrupts
 
 
 def main() -> None:

@@ -14,8 +14,12 @@ from typing import TextIO
 
 import click
 
-from . import __version__, interrupts, progress
-from .errors import (
+from . import __version__
+from .core.report import progress
+from .core.report.progress import Progress
+from .options import COUNT, SEED, Positive, Source, listed
+from .system import interrupts
+from .system.errors import (
     BackendError,
     BundleError,
     DataError,
@@ -26,8 +30,6 @@ from .errors import (
     one_line,
     quoted,
 )
-from .options import COUNT, SEED, Positive, Source, listed
-from .progress import Progress
 
 PIPE_CLOSED = 141  # as every tool of Unix that SIGPIPE ends
 
@@ -97,7 +99,7 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx, args):
-        from .errors import nearest
+        from .system.errors import nearest
 
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             raise UsageError("no such command", value=args[0], fix=nearest(args[0], self.commands))
@@ -139,7 +141,7 @@ class Target(click.Path):
     """A file or directory to write: refused, before any work, where it would replace what it may
     not.
 
-    `kind`: see `scmrl.targets`. `asks`: something of scmrl's own is replaced with --force alone.
+    `kind`: see `scmrl.system.targets`. `asks`: something of scmrl's own is replaced with --force alone.
     """
 
     def __init__(self, kind: str, *, asks: bool = True):
@@ -157,7 +159,7 @@ class Target(click.Path):
 
 def may_write(path: Path, kind: str, *, asks: bool = True) -> None:
     """Refuse a target that may not be written; say what is not scmrl's and stays there."""
-    from . import targets
+    from .system import targets
 
     targets.check(path, kind, force=forced() or not asks)
     if kind in targets.REPLACED_WHOLE and (kept := targets.strangers(path)):
@@ -174,9 +176,9 @@ def forced() -> bool:
 
 
 def _model(_context: click.Context, _argument: click.Parameter, path: Path) -> Path:
-    from .bundle import is_stale, locate, source_of
-    from .errors import BundleError
-    from .targets import kind_of
+    from .core.bundle import is_stale, locate, source_of
+    from .system.errors import BundleError
+    from .system.targets import kind_of
 
     with contextlib.suppress(BundleError):  # the command itself says what is wrong
         if is_stale(path):
@@ -366,8 +368,8 @@ def train(
     chosen = config_module.read(
         settings_file if resume else config, {**overrides, **config_module.assignments(settings)}
     )
-    from .deploy import fit
-    from .train.loop import train as run_training  # seconds: after what can be refused at once
+    from .deploy.placement import fit
+    from .train.run.loop import train as run_training  # seconds: after what can be refused at once
 
     try:
         outcome = run_training(
@@ -390,11 +392,11 @@ def train(
         return
     metrics = outcome.metrics
     if page:
-        from .page.document import write
-        from .page.pages import training
+        from .deploy.reports.page.document import write
+        from .deploy.reports.page.pages import training
 
         write(page, training(out, metrics))
-    from .train.report import TrainReport
+    from .train.run.report import TrainReport
 
     report = TrainReport(str(out), metrics, outcome.bundle)
     steps = (
@@ -525,7 +527,7 @@ def sweep(
 
 def tell_stale(run: Path) -> None:
     """Say which exports and reports in a run are of the model that was there before."""
-    from .bundle import stale
+    from .core.bundle import stale
 
     for path in stale(run):
         tell(f"warning: {path} is of the model that was here before: make it anew, or remove it")
@@ -537,7 +539,7 @@ def config_(json_):
     """List every setting of training: meaning, default, range; --set KEY=VALUE and a TOML file
     change them.
     """
-    from .settings_report import ConfigReport
+    from .train.run.settings import ConfigReport
 
     render(ConfigReport.of_defaults(), json_)
 
@@ -545,7 +547,7 @@ def config_(json_):
 def require_train() -> None:
     import importlib.util
 
-    from .errors import MissingDependency
+    from .system.errors import MissingDependency
 
     for name in ("torch", "lightning", "norse", "numba"):
         if importlib.util.find_spec(name) is None:
@@ -622,11 +624,11 @@ def export(model, target, out, samples, no_verify, json_):
     With several targets, one that cannot hold the network is a row with the reason. Exit code 1
     where an exported model differs, or a target that was asked for by name was refused.
     """
-    from .bundle import locate
     from .convert import TARGETS, exporter
-    from .exchange import RUNS_ON, place
-    from .exchange import export as write
-    from .targets import apart
+    from .core.bundle import locate
+    from .deploy.exchange import RUNS_ON, place
+    from .deploy.exchange import export as write
+    from .system.targets import apart
 
     named = listed(target, "--target")
     targets = list(TARGETS) if "all" in named else named
@@ -702,7 +704,7 @@ def import_(
     file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, layers, json_
 ):
     """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
-    from .convert.nir_import import run_import
+    from .convert.nir.importer import run_import
 
     bundle, report = run_import(
         file,
@@ -838,11 +840,12 @@ def refuse(where: str, options: dict[str, object]) -> None:
 
 def stream(model, backend, asked, json_, **how):
     """`deploy --stream`: what is there step by step, then the summary."""
-    from .bundle import load
-    from .deploy import stream_run, stream_view
-    from .deploy.stream_feed import Asked
+    from .core.bundle import load
+    from .deploy.stream import run as stream_run
+    from .deploy.stream import view
+    from .deploy.stream.feed import Asked
 
-    with stream_view.view(load(model).graph.class_names, json_) as show:
+    with view.view(load(model).graph.class_names, json_) as show:
         report = stream_run.stream(model, Asked(**asked), backend=backend, show=show, **how)
     if json_:
         click.echo(json.dumps(report.to_json()))
@@ -1026,8 +1029,8 @@ def validate(data_dir, write, json_):
     """Recompute published measurements of chips: energy, time and cores, estimate against
     measurement.
     """
-    from .validation import page as pages
-    from .validation.study import validate as recompute
+    from .deploy.validation import page as pages
+    from .deploy.validation.study import validate as recompute
 
     if write:
         may_write(pages.picture_of(write), "picture")
@@ -1064,11 +1067,11 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
     """Accuracy under noise, without a modality, and with faults of the chip: bit flips, dead
     neurons, lost spikes.
     """
-    from .bundle import load
+    from .core.bundle import load
     from .data.remembered import data_dir_of
-    from .robustness import noise, study
-    from .robustness.report import RobustnessReport
-    from .robustness.report import picture as draw
+    from .deploy.robustness import noise, study
+    from .deploy.robustness.report import RobustnessReport
+    from .deploy.robustness.report import picture as draw
 
     bundle = load(model)
     data_dir = data_dir or data_dir_of(model, None, bundle.training.get("dataset"))
@@ -1096,8 +1099,8 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
 @as_json
 def compare(first, second, page, json_):
     """Set two saved JSON reports of one command side by side: what changed, and by how much."""
-    from .page.comparison import compare as compare_reports
-    from .page.document import write
+    from .deploy.reports.page.comparison import compare as compare_reports
+    from .deploy.reports.page.document import write
 
     report = compare_reports(first, second)
     if page:
@@ -1126,7 +1129,7 @@ def profiles(name, template, json_):
         write(template)
         tell(f"wrote {template}; fill it in, then: scmrl profiles {quoted(template)}")
         return
-    from .deploy.report import ProfilesReport
+    from .deploy.reports.report import ProfilesReport
     from .hw_profiles import profile
 
     shown = [profile.load(n) for n in ([name] if name is not None else profile.names())]
@@ -1149,7 +1152,7 @@ def data_check(name, data_dir, picture, json_):
     are.
     """
     from .data.check import check
-    from .errors import DataError
+    from .system.errors import DataError
 
     report = check(name, data_dir, picture)
     render(report, json_)
@@ -1163,8 +1166,8 @@ def data_check(name, data_dir, picture, json_):
 @as_json
 def doctor(json_):
     """Say what is installed, what is missing, what that would enable, and how to install it."""
-    from .deploy.report import DoctorReport
-    from .doctor import examine, leftovers, room
+    from .deploy.reports.report import DoctorReport
+    from .system.doctor import examine, leftovers, room
 
     removed = leftovers()
     render(DoctorReport(tuple(examine()), room(), removed), json_)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import targets
-from .bundle import load
 from .convert import exporter
-from .deploy import fit, jobs
-from .deploy.energy_report import EnergyReport
-from .deploy.report import DeployReport, EvaluateReport, VerifyReport
-from .errors import MismatchError, UsageError
-from .files import write_json
-from .report import Report, figure
+from .core.bundle import load
+from .core.report.report import Report, figure
+from .deploy import jobs
+from .deploy.placement import fit
+from .deploy.reports.energy import EnergyReport
+from .deploy.reports.report import DeployReport, EvaluateReport, VerifyReport
+from .system import targets
+from .system.errors import MismatchError, UsageError
+from .system.storage import write_json
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
 PROFILES = ("loihi1", "loihi2")
@@ -86,7 +87,7 @@ def run_demo(
     `show` is given each report as it is there.
     """
     from .train import config
-    from .train.loop import train
+    from .train.run.loop import train
 
     started, shown = time.monotonic(), show or (lambda _: None)
     settings = config.read(None, RECIPE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .errors import ScmrlError, UsageError
+from .system.errors import ScmrlError, UsageError
 
 LARGEST_SEED = 2**32 - 1
 
@@ -36,7 +36,7 @@ class Source(click.Path):
     def convert(
         self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path:
-        from .reading import refuse_special
+        from .system.reading import refuse_special
 
         path = super().convert(value, param, ctx)
         refuse_special(path, error=self.error)

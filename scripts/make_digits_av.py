@@ -168,7 +168,7 @@ def synthesiser() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(__file__).resolve().parents[1] / "scmrl" / "data" / "assets"
+    default = Path(__file__).resolve().parents[1] / "scmrl" / "data" / "sets" / "assets"
     parser.add_argument("folder", nargs="?", type=Path, default=default)
     folder = parser.parse_args().folder
     lines = []

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from scmrl import cli, reference
-from scmrl.bundle import Bundle
-from scmrl.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
-from scmrl.samples import HELD_OUT, TRUE, Origin
+from scmrl import cli
+from scmrl.core import reference
+from scmrl.core.bundle import Bundle
+from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Population, Window
+from scmrl.core.samples import HELD_OUT, TRUE, Origin
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")

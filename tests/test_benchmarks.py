@@ -7,15 +7,13 @@ import runpy
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import BENCHMARKS, TESTS
 
 pytest.importorskip("torch", reason="benchmarks need torch")
 pytest.importorskip("lightning", reason="benchmarks need lightning")
 pytest.importorskip("norse", reason="benchmarks need norse")
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
@@ -46,9 +44,7 @@ def test_each_has_a_test():
         "runs",
         "written",
     }  # what several share
-    text = "".join(
-        path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")
-    )
+    text = "".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     assert (
         names
         and {name for name in names if f"{name}.py" not in text and f"import {name}" not in text}

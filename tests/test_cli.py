@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scmrl import bundle
 from scmrl.convert import TARGETS
-from scmrl.errors import UsageError
+from scmrl.core import bundle
+from scmrl.system.errors import UsageError
 
 NEEDS = {"backend", "samples", "accuracy", "bit_exact", "populations"}
 POPULATION = {

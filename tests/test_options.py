@@ -8,15 +8,22 @@ import os
 
 import numpy as np
 import pytest
+from hosts import HEAVY, blocked
 from test_cli import fails
-from test_rooms import HEAVY, blocked
 
-from scmrl import bundle, cli
-from scmrl.activity import predictions
+from scmrl import cli
 from scmrl.convert import TARGETS
+from scmrl.core import bundle
+from scmrl.core.activity import predictions
 from scmrl.deploy import jobs
-from scmrl.errors import BackendError, GraphError, MismatchError, MissingDependency, UsageError
 from scmrl.options import listed
+from scmrl.system.errors import (
+    BackendError,
+    GraphError,
+    MismatchError,
+    MissingDependency,
+    UsageError,
+)
 
 
 @pytest.mark.parametrize("words, holds", [((), "demo"), (("data",), "check")])
@@ -252,7 +259,7 @@ def test_export_takes_a_list(scmrl, model, monkeypatch):
 
 def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch):
     pytest.importorskip("onnxruntime")
-    from scmrl import exchange
+    from scmrl.deploy import exchange
 
     real = exchange.exporter
 
@@ -326,7 +333,7 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(
     model, small_bundle, monkeypatch
 ):
     pytest.importorskip("onnxruntime")
-    from scmrl import exchange
+    from scmrl.deploy import exchange
 
     real = jobs.run
 

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from ..bundle import Bundle
-from ..errors import UsageError, nearest
+from ..core.bundle import Bundle
+from ..system.errors import UsageError, nearest
 
 TARGETS = {
-    "lava": "scmrl.convert.lava:export",
-    "netx": "scmrl.convert.netx:export",
-    "nir": "scmrl.convert.nir:export",
-    "onnx": "scmrl.convert.onnx:export",
+    "lava": "scmrl.convert.lava.export:export",
+    "netx": "scmrl.convert.netx.export:export",
+    "nir": "scmrl.convert.nir.export:export",
+    "onnx": "scmrl.convert.onnx.export:export",
 }
 
 

@@ -11,24 +11,24 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import UsageError, nearest
-from .corruption import CLEAN, HARD, Corruption
-from .frontend import FrontEnd
-from .pairs import Pairs
+from ..system.errors import UsageError, nearest
+from .features.corruption import CLEAN, HARD, Corruption
+from .features.frontend import FrontEnd
+from .features.pairs import Pairs
 
 __all__ = ["CLEAN", "DATASETS", "HARD", "Corruption", "FrontEnd", "Pairs", "load"]
 
 # Name -> "module:function" of load(split, data_dir, seed, steps), imported when asked for.
 DATASETS = {
-    "digits-av": "scmrl.data.digits_av:load",
-    "av-mnist": "scmrl.data.av_mnist:load",
-    "nmnist-fsdd": "scmrl.data.nmnist_fsdd:load",
-    "triple-digits": "scmrl.data.triple_digits:load",
-    "crema-d": "scmrl.data.crema_d:load",
-    "crema-d-speakers": "scmrl.data.crema_d:load_by_speaker",
-    "urbansound8k-av": "scmrl.data.urbansound8k_av:load",
-    "mnistdvs-ntidigits": "scmrl.data.mnistdvs_ntidigits:load",
-    "ave": "scmrl.data.ave:load",
+    "digits-av": "scmrl.data.sets.digits_av:load",
+    "av-mnist": "scmrl.data.sets.av_mnist:load",
+    "nmnist-fsdd": "scmrl.data.sets.nmnist_fsdd:load",
+    "triple-digits": "scmrl.data.sets.triple_digits:load",
+    "crema-d": "scmrl.data.sets.crema_d:load",
+    "crema-d-speakers": "scmrl.data.sets.crema_d:load_by_speaker",
+    "urbansound8k-av": "scmrl.data.sets.urbansound8k_av:load",
+    "mnistdvs-ntidigits": "scmrl.data.sets.mnistdvs_ntidigits:load",
+    "ave": "scmrl.data.sets.ave:load",
 }
 
 STEPS_MOST = 4096

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, MissingDependency
-from ..files import write_figure
-from ..report import Report, figure, table
-from ..targets import check_ending
+from ..core.report.report import Report, figure, table
+from ..system.errors import DataError, MissingDependency
+from ..system.storage import write_figure
+from ..system.targets import check_ending
 from . import load
-from .pairs import SPLITS, Pairs
+from .features.pairs import SPLITS, Pairs
 
 COLUMNS = 6  # samples in the picture
 

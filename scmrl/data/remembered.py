@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import DataError, ScmrlError, quoted
-from ..reading import read_toml
+from ..system.errors import DataError, ScmrlError, quoted
+from ..system.reading import read_toml
 
 
 def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> str | None:

@@ -11,27 +11,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ..activity import Activity, check_inputs, check_labels, predictions
-from ..bundle import Bundle, load, locate
-from ..data import FrontEnd, tasks
+from ..core.activity import Activity, check_inputs, check_labels, predictions
+from ..core.bundle import Bundle, load, locate
+from ..core.comparison import compare
+from ..core.graph import Graph
+from ..core.samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
+from ..data import FrontEnd
 from ..data import load as load_pairs
-from ..data.corruption import corruption
+from ..data.features import tasks
+from ..data.features.corruption import corruption
 from ..data.remembered import data_dir_of
-from ..errors import BackendError, DataError, GraphError, MissingDependency, UsageError
-from ..graph import Graph
 from ..hw_profiles import profile as profiles
-from ..reading import read_arrays
-from ..samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
-from . import energy as energy_model
-from . import traffic as traffic_model
-from .backends import Progress, backend_class, open_backend
-from .comparison import compare
-from .counts import PopulationCount, count
-from .energy_report import EnergyReport, energy_report
-from .fit import capacity, fit
-from .placement import require_cores
-from .placement_report import PlacementReport, placement_report
-from .report import (
+from ..system.errors import BackendError, DataError, GraphError, MissingDependency, UsageError
+from ..system.reading import read_arrays
+from .backends.backend import Progress
+from .counts.counts import PopulationCount, count
+from .counts.updates import count_updates
+from .energy import energy as energy_model
+from .placement import traffic as traffic_model
+from .placement.fit import capacity, fit
+from .placement.placement import require_cores
+from .registry import backend_class, open_backend
+from .reports.energy import EnergyReport, energy_report
+from .reports.placement import PlacementReport, placement_report
+from .reports.report import (
     DeployReport,
     EvaluateReport,
     Refusal,
@@ -41,7 +44,6 @@ from .report import (
     evaluate_report,
     verify_report,
 )
-from .updates import count_updates
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
 CHUNK = 256  # samples that the whole-set evaluation holds at once
@@ -126,7 +128,7 @@ def run(
 ) -> Activity:
     """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`.
 
-    `board`: the settings of `scmrl.deploy.loihi.Board`, for the backend "loihi" alone.
+    `board`: the settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi" alone.
     """
     kind = backend_class(backend)
     if board:
@@ -134,7 +136,7 @@ def run(
             raise UsageError(
                 "board settings are for the backend 'loihi'", where="--backend", value=backend
             )
-        from .loihi import Board
+        from .backends.loihi.loihi import Board
 
         opened = kind(graph, deadline_s=deadline_s, board=Board(**board))
     elif hasattr(kind, "from_export") and kind.exported(locate(model)):
@@ -211,7 +213,7 @@ def _paged(
     """
     report = replace(report, bundle=bundle.hash)
     if page is not None:
-        from ..page.pages import Evidence, save
+        from .reports.page.pages import Evidence, save
 
         save(
             page,
@@ -249,7 +251,7 @@ def _draw(
     picture: Path | None,
 ) -> None:
     if picture is not None:
-        from .picture import report_picture
+        from .reports.picture import report_picture
 
         report_picture(graph, chosen.inputs, activity, 0, counts, estimates, picture)
 
@@ -409,7 +411,7 @@ def place(
         better = traffic_model.improve(*naive)
         optimised = (better, traffic_model.rerouted(better, naive[1]))
     if picture is not None:
-        from .core_map import core_map
+        from .reports.core_map import core_map
 
         best = optimised or naive
         core_map(graph, best[0], picture, traffic=best[1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from ..graph import Conv2d, Dense, Graph, Population, Synapse, Window
+from ..core.graph import Conv2d, Dense, Graph, Population, Synapse, Window
 
 Offences = Iterator[tuple[str, object]]
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import GraphError
-from ..fixed_point import STATE_BITS
-from ..graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from ..core.fixed_point import STATE_BITS
+from ..core.graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from ..system.errors import GraphError
 from . import layer_limits
 from .profile import Profile, Quantity
 

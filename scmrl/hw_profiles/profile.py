@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UsageError, nearest
-from ..reading import read_toml
+from ..system.errors import UsageError, nearest
+from ..system.reading import read_toml
 
 FOLDER = Path(__file__).parent
 KINDS = ("measured", "published", "vendor", "derived", "assumed")

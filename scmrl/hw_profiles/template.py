@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from ..files import whole_file
-from ..targets import check
+from ..system.storage import whole_file
+from ..system.targets import check
 from .limits import RULES
 from .profile import BOUNDS, CHOICES, FLAGS, KINDS, LARGEST, TABLES, UNITS
 

@@ -13,7 +13,7 @@ import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
 
-from ..lock import Owner, runs
+from ..system.lock import Owner, runs
 from .database import Record
 
 BEAT_S, GRACE_S = 20.0, 120.0

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import BackendError, DataError, MissingDependency, ScmrlError, UsageError
+from ..system.errors import BackendError, DataError, MissingDependency, ScmrlError, UsageError
 from .sampling import Past, Settings
 from .space import Axis
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import MissingDependency
-from ..files import write_figure
+from ..system.errors import MissingDependency
+from ..system.storage import write_figure
 from .space import Axis
 from .worker import Trial
 

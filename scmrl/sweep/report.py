@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import ScmrlError, quoted
-from ..report import Report, figure, first, percent, table
+from ..core.report.report import Report, figure, first, percent, table
+from ..system.errors import ScmrlError, quoted
 from .worker import Trial
 
 SHOWN = 20

@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import lock
-from ..children import bound
-from ..errors import ScmrlError, UsageError
-from ..files import whole_file
-from ..reading import TOML_BYTES, opened, read_text
+from ..system import lock
+from ..system.children import bound
+from ..system.errors import ScmrlError, UsageError
+from ..system.reading import TOML_BYTES, opened, read_text
+from ..system.storage import whole_file
 from .sampling import Settings
 from .space import literal
 
@@ -116,7 +116,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the directory holds the finished run of this trial."""
-        from ..bundle import load
+        from ..core.bundle import load
         from ..train.config import from_dict
 
         if (
@@ -160,7 +160,7 @@ class Run:
 
     def figures(self) -> dict[str, float | None]:
         """Figures of the finished run; raises `ScmrlError` where there is nothing to choose by."""
-        from ..bundle import load
+        from ..core.bundle import load
         from ..deploy import jobs
 
         bundle, chip = load(self.directory), self.sweep.chip

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..system.errors import UsageError
 
 EXAMPLE = "for example model.alpha=0.0..2.0, train.lr=1e-4..1e-2:log or model.steps=2,4,6"
 KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)

@@ -19,9 +19,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import DataError, UsageError
-from ..files import write_json
-from ..reading import read_json
+from ..system.errors import DataError, UsageError
+from ..system.reading import read_json
+from ..system.storage import write_json
 from . import database, space
 
 TRIALS = 20  # wanted where nobody says

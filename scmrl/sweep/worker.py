@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import lock
-from ..errors import BackendError, MissingDependency, ScmrlError
-from ..files import whole_file
-from ..progress import clock
+from ..core.report.progress import clock
+from ..system import lock
+from ..system.errors import BackendError, MissingDependency, ScmrlError
+from ..system.storage import whole_file
 from . import run, sampling, space
 from .claim import BEAT_S, GRACE_S, Claim, Watch
 from .database import Database, Record

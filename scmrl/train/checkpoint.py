@@ -3,7 +3,7 @@
     checkpoints/last.ckpt       all that training needs to go on: weights, moments, where it stands
     checkpoints/best.ckpt       the weights that validation chose so far
 
-Whenever the process or the machine dies, the last whole one is there (`scmrl.storage`). They are
+Whenever the process or the machine dies, the last whole one is there (`scmrl.system.storage`). They are
 read with torch's weights-only loader, and what was read is held to what was written: keys, types,
 shapes, finite numbers.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import BundleError, ScmrlError
-from ..files import whole_file
+from ..system.errors import BundleError, ScmrlError
+from ..system.storage import whole_file
 
 FORMAT = 1
 SLACK_BYTES = 64 << 20

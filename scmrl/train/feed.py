@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import CLEAN, FrontEnd, Pairs, load, tasks
-from ..data.corruption import Corruption, corruption
-from ..data.encoders import cropped
-from ..errors import DataError, UsageError
-from . import processes
+from ..data import CLEAN, FrontEnd, Pairs, load
+from ..data.features import tasks
+from ..data.features.corruption import Corruption, corruption
+from ..data.features.encoders import cropped
+from ..network import processes
+from ..system.errors import DataError, UsageError
 from .config import Config
 
 VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM, SNR_STREAM = (

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..activity import Activity
-from ..bundle import Bundle
-from ..errors import ScmrlError
-from ..graph import (
+from ..core.activity import Activity
+from ..core.bundle import Bundle
+from ..core.graph import (
     Broadcast,
     Conv2d,
     Dense,
@@ -27,12 +26,13 @@ from ..graph import (
     Synapse,
     Window,
 )
-from ..samples import HELD_OUT, TRUE, Origin
-from .attention import BinaryAttention
+from ..core.samples import HELD_OUT, TRUE, Origin
+from ..network.attention import BinaryAttention
+from ..network.layers import Readout, SpikingLayer
+from ..network.model import SCMRL, Forward
+from ..network.pooling import POOL
+from ..system.errors import ScmrlError
 from .feed import steps_first
-from .layers import Readout, SpikingLayer
-from .model import SCMRL, Forward
-from .pooling import POOL
 
 OR_VTH, AND_VTH = 0, 1  # of unit weights: fires above 0 (any), above 1 (both)
 

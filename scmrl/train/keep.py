@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ..errors import quoted
-from ..files import whole_file
+from ..system.errors import quoted
+from ..system.storage import whole_file
 from . import checkpoint
 
 if TYPE_CHECKING:
-    from .loop import Training
+    from .training import Training
     from .watch import Watch
 
 EVERY_S = 300.0  # between two checkpoints within an epoch

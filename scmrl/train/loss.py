@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .processes import whole_batch
+from ..network.processes import whole_batch
 
 
 def rate_features(complement: Tensor) -> Tensor:

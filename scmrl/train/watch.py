@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from lightning.pytorch.callbacks import Callback
 
-from ..progress import clock
-from .config import FLOAT
+from ..core.report.progress import clock
+from ..network.settings import FLOAT
 
 DEAD_RATE = 1e-3  # spikes per neuron and step below which a population counts as dead
 FIRST_S, LONGEST_S = 1.0, 60.0

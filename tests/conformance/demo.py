@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scmrl.graph import (
+from scmrl.core.graph import (
     Broadcast,
     Conv2d,
     Dense,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scmrl.graph import (
+from scmrl.core.graph import (
     Broadcast,
     Conv2d,
     Dense,

@@ -12,10 +12,10 @@ from conformance.graphs import GRAPHS, JOINED, LAVA_REFUSES, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmrl import reference
-from scmrl.deploy.backends import backend_class
-from scmrl.deploy.simulator import Simulator
-from scmrl.errors import GraphError
+from scmrl.core import reference
+from scmrl.deploy.backends.simulator.simulator import Simulator
+from scmrl.deploy.registry import backend_class
+from scmrl.system.errors import GraphError
 
 needs_numba = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="numba is not installed"
@@ -95,11 +95,11 @@ def test_random_graphs_of_joined_compartments(backend, seed, recurrent):
 @pytest.mark.parametrize(
     ("module", "lower", "needs"),
     [
-        ("scmrl.lava_lowering", "lower", "numpy"),
-        ("scmrl.netx_lowering", "lower", "numpy"),
-        ("scmrl.nir_lowering", "lower", "numpy"),
-        ("scmrl.onnx_graph", "step_model", "onnx"),
-        ("scmrl.onnx_graph", "sequence_model", "onnx"),
+        ("scmrl.convert.lava.lowering", "lower", "numpy"),
+        ("scmrl.convert.netx.lowering", "lower", "numpy"),
+        ("scmrl.convert.nir.lowering", "lower", "numpy"),
+        ("scmrl.convert.onnx.model", "step_model", "onnx"),
+        ("scmrl.convert.onnx.model", "sequence_model", "onnx"),
     ],
 )
 def test_exports_refuse_joined_compartments_by_name(name, module, lower, needs):

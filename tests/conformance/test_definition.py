@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conformance.graphs import GRAPHS, constant, graph, one_neuron, source
 
-from scmrl import reference
-from scmrl.errors import DataError
-from scmrl.graph import Broadcast, Dense, OneToOne, Population, SumTokens
+from scmrl.core import reference
+from scmrl.core.graph import Broadcast, Dense, OneToOne, Population, SumTokens
+from scmrl.system.errors import DataError
 
 UNIT = 64  # membrane units of a synaptic sum of 1
 TOP = 2**23 - 1

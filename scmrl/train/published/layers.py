@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import rows
-from ..pooling import pool
+from ...network import rows
+from ...network.pooling import pool
 from .lif import lif, norm_lif
 
 HEADS = 16

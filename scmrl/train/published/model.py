@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError
-from .. import rows
-from ..config import ModelConfig
+from ...network import rows
+from ...network.settings import ModelConfig
+from ...system.errors import UsageError
 from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of
 from .lif import lif
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ...files import write_json
 from ...hw_profiles.precision import Precision
 from ...hw_profiles.profile import Profile
-from ..loop import Held, Training, accuracy_of
+from ...system.storage import write_json
+from ..training import Held, Training, accuracy_of
 from ..watch import DEAD_RATE
 from .alignment import alignment
 from .cost import Counter

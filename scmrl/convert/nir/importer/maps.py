@@ -1,0 +1,233 @@
+"""Linear maps between neurons, and how two of them become one. Floats, numpy only.
+
+    Diagonal   y = scale * x                 elementwise; source and target may differ in shape, not
+               in number
+    Conv       y = cross-correlation         as torch's, dilation written out as zeros
+    Matrix     y = W x                       over the flattened shapes
+
+`compose(second, first)` is exact: two convolutions become one where the padding of the second meets
+padding alone, else a matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ....system.errors import GraphError
+
+Shape = tuple[int, ...]
+MAX_ENTRIES = 1 << 25  # of one matrix or kernel: 256 MB of floats
+
+
+def check_size(entries: int, where: str) -> None:
+    """Refuse a map of more entries than fit in memory."""
+    if entries > MAX_ENTRIES:
+        raise GraphError(
+            "linear map is too large",
+            where=where,
+            limit=f"{MAX_ENTRIES} weights",
+            value=entries,
+            fix="put a neuron between the linear nodes, or use smaller layers",
+        )
+
+
+@dataclass(frozen=True)
+class Map:
+    """From neurons of shape `source` to neurons of shape `target`; `name` for messages."""
+
+    name: str
+    source: Shape
+    target: Shape
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """x float [S, ...] -> float [S, *target]; the axes of x may be the source's in any
+        grouping.
+        """
+        raise NotImplementedError
+
+    def rows_scaled(self, factor: np.ndarray) -> Map:
+        """This map with output i multiplied by factor[i]; factor broadcasts to `target`."""
+        raise NotImplementedError
+
+    def values(self) -> np.ndarray:
+        """The weights as stored, for scales and ranges."""
+        raise NotImplementedError
+
+    def matrix(self) -> np.ndarray:
+        """The same map as an array [targets, sources]."""
+        sources, targets = int(np.prod(self.source)), int(np.prod(self.target))
+        check_size(sources * targets, self.name)
+        return np.ascontiguousarray(self.apply(np.eye(sources)).reshape(sources, targets).T)
+
+    def dense(self) -> Matrix:
+        return Matrix(self.name, self.source, self.target, self.matrix())
+
+
+@dataclass(frozen=True)
+class Diagonal(Map):
+    scale: np.ndarray  # [neurons]
+
+    def apply(self, x):
+        return (x.reshape(len(x), -1) * self.scale).reshape(len(x), *self.target)
+
+    def rows_scaled(self, factor):
+        return replace(self, scale=self.scale * np.broadcast_to(factor, self.target).ravel())
+
+    def values(self):
+        return self.scale
+
+
+@dataclass(frozen=True)
+class Matrix(Map):
+    weight: np.ndarray  # [targets, sources]
+
+    def apply(self, x):
+        return (x.reshape(len(x), -1) @ self.weight.T).reshape(len(x), *self.target)
+
+    def rows_scaled(self, factor):
+        return replace(
+            self, weight=self.weight * np.broadcast_to(factor, self.target).reshape(-1, 1)
+        )
+
+    def values(self):
+        return self.weight
+
+    def matrix(self):
+        return self.weight
+
+
+@dataclass(frozen=True)
+class Conv(Map):
+    """Source (C_in, H, W), target (C_out, H', W'); weight [C_out, C_in / groups, kh, kw]."""
+
+    weight: np.ndarray
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    groups: int = 1
+
+    def apply(self, x):
+        (ph, pw), (sh, sw), (outs, height, width) = self.padding, self.stride, self.target
+        x = np.pad(x.reshape(len(x), *self.source), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        x = x.reshape(len(x), self.groups, -1, *x.shape[2:])
+        weight = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
+        out = np.zeros((len(x), self.groups, outs // self.groups, height, width))
+        for i, j in np.ndindex(*self.weight.shape[2:]):
+            patch = x[..., i : i + sh * height : sh, j : j + sw * width : sw][..., :height, :width]
+            flat = patch.reshape(*patch.shape[:3], -1)
+            out += np.matmul(weight[None, :, :, :, i, j], flat).reshape(out.shape)
+        return out.reshape(len(x), *self.target)
+
+    def rows_scaled(self, factor):
+        factor = np.broadcast_to(factor, self.target).reshape(self.target[0], -1)
+        if np.all(factor == factor[:, :1]):
+            return replace(self, weight=self.weight * factor[:, 0].reshape(-1, 1, 1, 1))
+        return self.dense().rows_scaled(factor.reshape(self.target))
+
+    def values(self):
+        return self.weight
+
+    def ungrouped(self) -> np.ndarray:
+        """The kernel without groups, zeros written out: [C_out, C_in, kh, kw]."""
+        ins, outs = self.weight.shape[1], self.target[0] // self.groups
+        check_size(self.weight.size * self.groups, self.name)
+        full = np.zeros((self.target[0], self.source[0], *self.weight.shape[2:]))
+        for g in range(self.groups):
+            full[g * outs : (g + 1) * outs, g * ins : (g + 1) * ins] = self.weight[
+                g * outs : (g + 1) * outs
+            ]
+        return full
+
+
+def identity(name: str, source: Shape, target: Shape) -> Diagonal:
+    return Diagonal(name, source, target, np.ones(int(np.prod(source))))
+
+
+def conv(
+    name: str, source: Shape, weight: np.ndarray, stride, padding, dilation=(1, 1), groups: int = 1
+) -> Conv:
+    """A convolution on source (C, H, W). `padding` is a pair or 'same' or 'valid'. Raises
+    `GraphError`.
+    """
+    size = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:])]
+    check_size(int(np.prod(weight.shape[:2])) * size[0] * size[1], name)
+    kernel = np.zeros((*weight.shape[:2], *size))
+    kernel[:, :, :: dilation[0], :: dilation[1]] = weight
+    if padding == "same":
+        if tuple(stride) != (1, 1):
+            raise GraphError("padding 'same' needs stride 1", where=name, value=tuple(stride))
+        # torch pads the far side more: a leading zero tap
+        odd = [(k - 1) % 2 for k in size]
+        kernel = np.pad(kernel, ((0, 0), (0, 0), (odd[0], 0), (odd[1], 0)))
+        padding = tuple((k - 1) // 2 for k in kernel.shape[2:])
+    elif padding == "valid":
+        padding = (0, 0)
+    if source[0] != kernel.shape[1] * groups or kernel.shape[0] % groups:
+        raise GraphError(
+            "convolution does not fit its input", where=name, limit=source, value=weight.shape
+        )
+    if any(k > n + 2 * p for k, n, p in zip(kernel.shape[2:], source[1:], padding)):
+        raise GraphError(
+            "kernel is larger than its padded input", where=name, limit=source, value=tuple(size)
+        )
+    sizes = [
+        (n + 2 * p - k) // s + 1
+        for n, p, k, s in zip(source[1:], padding, kernel.shape[2:], stride)
+    ]
+    return Conv(
+        name, source, (kernel.shape[0], *sizes), kernel, tuple(stride), tuple(padding), groups
+    )
+
+
+def compose(second: Map, first: Map) -> Map:
+    """The one map `second(first(x))`; the shapes between need to agree in number only."""
+    name = f"{first.name}, {second.name}"
+    if isinstance(second, Diagonal):
+        return replace(first.rows_scaled(second.scale.reshape(first.target)), name=name)
+    if isinstance(first, Diagonal):
+        return _columns_scaled(second, first.scale, name)
+    both = isinstance(first, Conv) and isinstance(second, Conv) and first.target == second.source
+    if both and all(_padding_meets_padding(first, second, axis) for axis in (0, 1)):
+        return _one_conv(second, first, name)
+    check_size(int(np.prod(first.source)) * int(np.prod(second.target)), name)
+    return Matrix(name, first.source, second.target, second.matrix() @ first.matrix())
+
+
+def _columns_scaled(second: Map, scale: np.ndarray, name: str) -> Map:
+    if np.all(scale == scale[0]):
+        return replace(second, name=name, weight=second.weight * scale[0])
+    if isinstance(second, Conv):
+        channel = scale.reshape(second.source[0], -1)
+        if np.all(channel == channel[:, :1]):
+            weight = second.ungrouped() * channel[:, 0].reshape(1, -1, 1, 1)
+            return replace(second, name=name, weight=weight, groups=1)
+    return Matrix(name, second.source, second.target, second.matrix() * scale)
+
+
+def _padding_meets_padding(first: Conv, second: Conv, axis: int) -> bool:
+    """Whether what `second` reads as padding would, as a window of `first`, read padding alone."""
+    if second.padding[axis] == 0:
+        return True
+    kernel, stride, pad = first.weight.shape[2 + axis], first.stride[axis], first.padding[axis]
+    before = kernel - 1 - stride - pad  # last row that position -1 reads
+    after = first.target[1 + axis] * stride - pad  # first row that position H' reads
+    return before < 0 and after >= first.source[1 + axis]
+
+
+def _one_conv(second: Conv, first: Conv, name: str) -> Conv:
+    """K[o, c, i, j] = sum_m,a,b W2[o, m, a, b] W1[m, c, i - a s, j - b s];  stride s1 s2, padding
+    p1 + p2 s1.
+    """
+    one, two = first.ungrouped(), second.ungrouped()
+    (sh, sw), (kh, kw) = first.stride, one.shape[2:]
+    size = (kh + (two.shape[2] - 1) * sh, kw + (two.shape[3] - 1) * sw)
+    check_size(two.shape[0] * one.shape[1] * size[0] * size[1], name)
+    kernel = np.zeros((two.shape[0], one.shape[1], *size))
+    for a, b in np.ndindex(*two.shape[2:]):
+        kernel[:, :, a * sh : a * sh + kh, b * sw : b * sw + kw] += np.tensordot(
+            two[:, :, a, b], one, 1
+        )
+    stride = tuple(p * q for p, q in zip(first.stride, second.stride))
+    padding = tuple(p + q * s for p, q, s in zip(first.padding, second.padding, first.stride))
+    return Conv(name, first.source, second.target, kernel, stride, padding)

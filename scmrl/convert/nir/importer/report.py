@@ -1,0 +1,161 @@
+"""What an import changed: every scale and decay, and how far the integers agree with the float
+network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ....core.report.report import Report, dead_warning, figure, percent, table
+from ....core.samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
+
+
+@dataclass(frozen=True)
+class PopulationChange:
+    """One population. Decays are the factors kept per step. `agreement`: part of neuron-steps with
+    equal spikes.
+
+    `recall` is the share of the float network's spikes that the integer network has, `precision`
+    the share of its spikes that the float network has: at low rates values agree whatever the
+    spikes do. `weight_error` is the rms of the weights' rounding over the rms of the weights.
+    Agreements and rates are None for a readout, which does not fire; `overflow` counts neuron-steps
+    at a 24-bit border.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    scale: float
+    vth: int
+    alpha_float: float
+    alpha: float
+    beta_float: float
+    beta: float
+    weight_error: float
+    agreement: float | None
+    rate_float: float | None
+    rate: float | None
+    overflow: int
+    recall: float | None = None
+    precision: float | None = None
+
+
+@dataclass(frozen=True)
+class ImportReport(Report):
+    """The whole import; agreements are measured on `samples` samples, which are random spikes
+    unless `calibrated`.
+    """
+
+    command = "import"
+    dt: float
+    steps: int
+    convention: str
+    reset: str
+    calibrated: bool
+    samples: int
+    class_agreement: float
+    spike_recall: float | None  # share of the float network's spikes that recur
+    spike_precision: float | None  # share of the integer network's that the float network has
+    correct_float: int | None
+    correct_integer: int | None
+    populations: tuple[PopulationChange, ...]
+    inputs: tuple[dict, ...]
+    notes: tuple[str, ...]
+    bundle: str = ""  # the hash of what was written
+
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """Populations that never fire, neither in floats nor in integers."""
+        return tuple(p.name for p in self.populations if p.rate == p.rate_float == 0)
+
+    def to_json(self) -> dict:
+        return super().to_json() | {"dead": self.dead, "origin": asdict(self.origin)}
+
+    @property
+    def origin(self) -> Origin:
+        """Of the samples and labels that the bundle holds."""
+        return Origin(
+            CALIBRATION if self.calibrated else MADE_UP,
+            NETWORK if self.correct_float is None else TRUE,
+        )
+
+    def headline(self) -> dict[str, str]:
+        fired = [p for p in self.populations if p.rate is not None]
+        lines = dead_warning(self.dead, len(fired))
+        data = f"{self.samples} " + (
+            "calibration samples"
+            if self.calibrated
+            else "made-up samples (random spikes), no calibration"
+        )
+        if not fired or len(self.dead) < len(fired):
+            lines["classes"] = (
+                f"integer and float network agree on {percent(self.class_agreement)} of {data}"
+            )
+            lines["spikes"] = (
+                f"{percent(self.spike_recall)} of the float network's recur, "
+                f"{percent(self.spike_precision)} of the integers' are its"
+            )
+        else:
+            lines["samples"] = data
+        if self.correct_float is not None:
+            lines["labels"] = (
+                f"float network right on {self.correct_float}, integer network on "
+                f"{self.correct_integer} of {self.samples}"
+            )
+        if changed := [p for p in fired if p.recall is not None]:
+            worst = min(changed, key=lambda p: p.recall)
+            lines["worst"] = (
+                f"{worst.name}: {percent(worst.recall)} of spikes recur, rate"
+                f" {percent(worst.rate_float)} -> {percent(worst.rate)}"
+            )
+        if self.populations:
+            rounded = max(self.populations, key=lambda p: p.weight_error)
+            lines["weights"] = (
+                f"rounding up to {percent(rounded.weight_error)} of their size, in {rounded.name}"
+            )
+        reset = "to zero" if self.reset == "zero" else "by subtraction"
+        how = f"dt {self.dt:g} s, {self.steps} steps, convention {self.convention}, reset {reset}"
+        return lines | {"read as": how}
+
+    def details(self) -> Iterator[object]:
+        yield from (
+            f"input {i['name']}: {i['bits']} bits, one step {i['step']:g}, zero at {i['zero']}"
+            for i in self.inputs
+        )
+        yield from (f"note: {note}" for note in self.notes)
+
+    def layers(self) -> Iterator[object]:
+        yield table(
+            (
+                "population",
+                "kind",
+                "shape",
+                "scale",
+                "vth",
+                "alpha",
+                "beta",
+                "weight\nerror",
+                "values\nequal",
+                "spikes\nrecur",
+                "rate\nfloat",
+                "rate\nint",
+                "overflow",
+            ),
+            [self._row(p) for p in self.populations],
+            words=("population", "kind"),
+        )
+
+    @staticmethod
+    def _row(p: PopulationChange) -> tuple[str, ...]:
+        return (
+            p.name,
+            p.kind,
+            "x".join(map(str, p.shape)),
+            f"{p.scale:.5g}",
+            figure(p.vth),
+            f"{p.alpha_float:.5f}\n-> {p.alpha:.5f}",
+            f"{p.beta_float:.5f}\n-> {p.beta:.5f}",
+            *map(percent, (p.weight_error, p.agreement, p.recall, p.rate_float, p.rate)),
+            figure(p.overflow),
+        )

@@ -1,0 +1,167 @@
+"""What a backend hands back: the spikes of every population and the membrane of the readout. numpy
+only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..system.errors import DataError, ScmrlError
+from ..system.reading import check_bound
+from .graph import Graph
+
+RUN_VALUES = 1 << 30  # samples x steps x neurons of one run: a byte each
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Spikes uint8 [S, T, *shape] of every firing population, membranes int64 [S, T, *shape] of the
+    readout.
+
+    `overflow` counts, per population, the neuron-steps in which a 24-bit border was reached (None:
+    not observed). `seconds` is the run itself, `startup_s` what it took to get there.
+    """
+
+    spikes: dict[str, np.ndarray]
+    membrane: dict[str, np.ndarray]
+    backend: str
+    version: str
+    overflow: dict[str, int] | None = None
+    seconds: float = 0.0
+    startup_s: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    def values(self, name: str) -> np.ndarray:
+        """Spikes, or the membrane of a readout: what has to agree between backends."""
+        return self.membrane[name] if name in self.membrane else self.spikes[name]
+
+
+def predictions(graph: Graph, activity: Activity) -> np.ndarray:
+    """Class of each sample int64 [S]: the readout neuron with the highest membrane at the last
+    step, first wins.
+    """
+    if graph.readout is None:
+        raise DataError("the graph has no readout, so samples have no class")
+    final = activity.membrane[graph.readout.name][:, -1]
+    return final.reshape(len(final), -1).argmax(1)
+
+
+def check_inputs(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs by population name, each integer [S, T, *shape] within the population's bits, S >= 1
+    equal for all.
+
+    Returns them in the graph's order. Raises `DataError` naming the input, the limit and the value.
+    """
+    wanted = graph.of_kind("input")
+    for name in inputs:
+        if name not in {p.name for p in wanted}:
+            raise DataError(
+                "no such input",
+                where=name,
+                fix=f"the network takes: {', '.join(p.name for p in wanted)}",
+            )
+    checked, counts = {}, {}
+    for p in wanted:
+        if p.name not in inputs:
+            raise DataError(
+                "input is missing", where=p.name, fix=f"give an array [S, T, {p.shape}]"
+            )
+        x = np.asarray(inputs[p.name])
+        if x.dtype.kind not in "iub":
+            raise DataError("input must be integers", where=p.name, value=x.dtype)
+        if (
+            x.ndim != len(p.shape) + 2
+            or x.shape[2:] != tuple(p.shape)
+            or x.shape[0] < 1
+            or x.shape[1] < 1
+        ):
+            raise DataError(
+                "input has the wrong shape",
+                where=p.name,
+                limit=f"[S, T, {', '.join(map(str, p.shape))}]",
+                value=list(x.shape),
+            )
+        top = (1 << p.bits) - 1
+        if x.min() < 0 or x.max() > top:
+            raise DataError(
+                "input value out of range",
+                where=p.name,
+                limit=f"0..{top}",
+                value=f"{int(x.min())}..{int(x.max())}",
+            )
+        checked[p.name], counts[p.name] = x, x.shape[:2]
+    if len(set(counts.values())) > 1:
+        raise DataError(
+            "inputs differ in samples or steps", value={k: list(v) for k, v in counts.items()}
+        )
+    values = math.prod(next(iter(counts.values()))) * sum(p.neurons for p in graph.populations)
+    check_bound(
+        "too much to run at once; give fewer samples (--samples)",
+        values,
+        RUN_VALUES,
+        where="inputs",
+        error=DataError,
+        unit="samples x steps x neurons",
+    )
+    return checked
+
+
+def check_labels(
+    graph: Graph,
+    labels: np.ndarray,
+    samples: int,
+    *,
+    where: object,
+    error: type[ScmrlError] = DataError,
+) -> np.ndarray:
+    """Labels int64 [S] of `samples` samples, each one of the readout's neurons. Raises `error`."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != samples:
+        raise error(
+            "labels must be integers, one for each sample",
+            where=where,
+            limit=f"[{samples}]",
+            value=f"{labels.dtype} {list(labels.shape)}",
+        )
+    if graph.readout is not None and samples:
+        low, high, top = int(labels.min()), int(labels.max()), graph.readout.neurons - 1
+        if low < 0 or high > top:
+            raise error(
+                "labels are not classes of this network",
+                where=where,
+                limit=f"0..{top}",
+                value=f"{low}..{high}",
+            )
+    return labels.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """How many spikes were expected, came, and came where they were expected. At low rates nearly
+    all values are equal whatever the spikes do: these say what the spikes do.
+    """
+
+    expected: int = 0
+    got: int = 0
+    both: int = 0
+
+    def __add__(self, other: Spikes) -> Spikes:
+        return Spikes(self.expected + other.expected, self.got + other.got, self.both + other.both)
+
+    @staticmethod
+    def of(expected: np.ndarray, got: np.ndarray) -> Spikes:
+        """Of two equally shaped arrays of spikes."""
+        one, other = expected != 0, got != 0
+        return Spikes(int(one.sum()), int(other.sum()), int((one & other).sum()))
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the expected spikes that came; None where none was expected."""
+        return self.both / self.expected if self.expected else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the spikes that were expected; None where none came."""
+        return self.both / self.got if self.got else None

@@ -1,0 +1,118 @@
+"""Encoders of the published datasets: a recording as a spectrogram, a picture as RGB; both 128x128.
+
+    spectrogram   log(|STFT(x)| + 1e-7), x at 22.05 kHz clamped to [-1, 1]: n_fft 512, hop 353, Hann
+                  window,
+                  centred with zeros around, linear frequency; bilinear to 128x128          float32 [1, 128, 128]
+    rgb           shorter side to 256, the middle 128x128                                   uint8
+                  [3, 128, 128]
+    rgb, training a part of 8 to 100 % of that, 3:4 to 4:3, resized to 128x128; half of them mirrored
+
+After He et al. 2025, arXiv 2502.12488, whose training crop is cut from the whole picture. The
+ImageNet mean and std of the published code are a linear map of each channel that the first layer's
+weights undo; what enters the integer network is the pixel itself, quantised (`FrontEnd`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ...core.report.progress import each
+from ...system.errors import DataError
+from ..formats.library import library
+from ..formats.picture import read_picture
+from ..formats.sound import read_sound, resample
+
+RATE = 22_050  # Hz
+N_FFT, HOP = 512, 353  # samples
+LOG_FLOOR = 1e-7
+SIDE = 128  # pixels
+RESIZED = 256  # pixels of the shorter side before the middle is cut out
+CROP_AREA = (0.08, 1.0)
+CROP_RATIO = (3 / 4, 4 / 3)
+
+
+def spectrogram(path: Path) -> np.ndarray:
+    """float32 [1, 128, 128] of the recording at `path`. Raises DataError for one that is missing or
+    damaged.
+    """
+    librosa = library("librosa", "librosa", enables="spectrograms")
+    sound = np.clip(resample(*read_sound(path), RATE), -1, 1)
+    spectrum = librosa.stft(
+        sound, n_fft=N_FFT, hop_length=HOP, window="hann", center=True, pad_mode="constant"
+    )
+    return bilinear(np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR), SIDE).astype(
+        np.float32
+    )[None]
+
+
+def rgb(path: Path) -> np.ndarray:
+    """uint8 [3, 128, 128] of the picture at `path`. Raises DataError for one that is missing or
+    damaged.
+    """
+    Image = library("PIL.Image", "pillow", enables="image files")
+    colour = read_picture(path).convert("RGB")
+    scale = RESIZED / min(colour.size)
+    width, height = (max(RESIZED, int(side * scale)) for side in colour.size)
+    colour = colour.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
+    return np.asarray(colour.crop((left, top, left + SIDE, top + SIDE)), np.uint8).transpose(
+        2, 0, 1
+    )
+
+
+def cropped(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Pictures uint8 [S, 3, H, W], each a random part of itself at full size, half of them
+    mirrored.
+    """
+    Image = library("PIL.Image", "pillow", enables="image files")
+    out = np.empty_like(pictures)
+    height, width = pictures.shape[2:]
+    for i, picture in enumerate(pictures):
+        area = height * width * random.uniform(*CROP_AREA)
+        ratio = np.exp(random.uniform(*np.log(CROP_RATIO)))
+        w, h = (
+            min(width, max(1.0, np.sqrt(area * ratio))),
+            min(height, max(1.0, np.sqrt(area / ratio))),
+        )
+        left, top = random.uniform(0, width - w), random.uniform(0, height - h)
+        part = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+        part = part.resize(
+            (width, height), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
+        )
+        out[i] = np.asarray(part, np.uint8).transpose(2, 0, 1)
+        if random.random() < 0.5:
+            out[i] = out[i, :, :, ::-1]
+    return out
+
+
+def bilinear(x: np.ndarray, side: int) -> np.ndarray:
+    """x [H, W] at [side, side]: pixel centres, no smoothing, edges repeated."""
+    for axis in (0, 1):
+        size = x.shape[axis]
+        place = np.clip((np.arange(side) + 0.5) * size / side - 0.5, 0, size - 1)
+        below = np.floor(place).astype(int)
+        above = np.minimum(below + 1, size - 1)
+        part = (place - below)[:, None] if axis == 0 else place - below
+        x = x.take(below, axis) * (1 - part) + x.take(above, axis) * part
+    return x
+
+
+def encode_all(
+    encode: Callable[[Path], np.ndarray], paths: list[Path], faults: list[str]
+) -> np.ndarray:
+    """What `encode` makes of every file [S, ...], in one array; damaged files go to `faults`."""
+    out, made = None, 0
+    for path in each(paths, f"reading {paths[0].suffix[1:] if paths else ''} files"):
+        try:
+            frame = encode(path)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if out is None:
+            out = np.empty((len(paths), *frame.shape), frame.dtype)
+        out[made] = frame
+        made += 1
+    return np.empty((0, 1, SIDE, SIDE), np.uint8) if out is None else out[:made]

@@ -1,0 +1,85 @@
+"""What is asked of a pair of digits: to name the one both show, or to relate two that are drawn
+independently.
+
+    name             the digit                           10 classes, both modalities show it
+    correspondence   do they agree?                      2 classes, half of the pairs do
+    sum              first + second                      19 classes
+
+The first modality keeps its sample, all others take that of a partner row. A sum of two modalities'
+evidence cannot answer the last two: they need what one shows in the light of the other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.graph import Graph
+from ...system.errors import DataError, UsageError, nearest
+from .pairs import Pairs
+
+TASKS = ("name", "correspondence", "sum")
+
+
+def check(task: str) -> None:
+    if task not in TASKS:
+        raise UsageError("unknown task", where="task", value=task, fix=nearest(task, TASKS))
+
+
+def class_names(task: str, digits: int) -> tuple[str, ...]:
+    if task == "correspondence":
+        return ("differ", "agree")
+    return tuple(str(k) for k in range(2 * digits - 1 if task == "sum" else digits))
+
+
+def check_classes(task: str, pairs: Pairs, graph: Graph) -> None:
+    """DataError where a task on `pairs` has other classes than the readout of `graph`; UsageError
+    for no task.
+    """
+    check(task)
+    classes = len(class_names(task, pairs.classes))
+    neurons = graph.readout.neurons if graph.readout else 0
+    if classes != neurons:
+        raise DataError(
+            "the dataset has other classes than the model",
+            where=pairs.name,
+            limit=f"{neurons} classes",
+            value=classes,
+            fix="give the dataset that the model was made for",
+        )
+
+
+def relate(
+    task: str, digit: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(partner row of each sample, label of each sample), int64 [S], for digits [S] of the
+    samples.
+    """
+    rows = np.arange(len(digit))
+    if task == "name":
+        return rows, digit
+    if task == "sum":
+        partner = random.permutation(rows)
+        return partner, digit + digit[partner]
+    agree = random.random(len(digit)) < 0.5
+    partner = np.array(
+        [random.choice(rows[(digit == d) == same]) for d, same in zip(digit, agree)], np.int64
+    )
+    return partner, agree.astype(np.int64)
+
+
+def pose(
+    task: str, encoded: dict[str, np.ndarray], digit: np.ndarray, random: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task on samples that show
+    `digit` [S].
+    """
+    partner, labels = relate(task, digit, random)
+    first = next(iter(encoded))
+    if task != "name":
+        encoded = {m: x if m == first else x[partner] for m, x in encoded.items()}
+    return encoded, labels, np.stack([digit if m == first else digit[partner] for m in encoded], 1)
+
+
+def fixed() -> np.random.Generator:
+    """What draws the partners of validation and test: the same in every run."""
+    return np.random.default_rng(5)

@@ -1,0 +1,81 @@
+"""The N-MNIST half of a dataset: event-camera recordings of a split, by digit.
+
+data_dir/nmnist/{id}.bs2, train1K.txt, test100.txt              columns: sample, class
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...core.report.progress import each
+from ...system.errors import DataError
+from ...system.reading import LIST_BYTES, read_text
+from .events import frames, read_bs2
+
+INDEX = {"train": "train1K.txt", "test": "test100.txt"}
+DURATION_US = 300_000
+TEST_LEAST = 5  # test recordings of a digit
+
+
+def recordings(
+    data_dir: Path, split: str, steps: int, faults: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Event counts uint8 [N, steps, 2, 32, 32] and digits int64 [N] of the recordings that are
+    there.
+
+    A damaged file goes to `faults`. The published set comes in parts: recordings that the index
+    lists and the folder lacks are left out. A digit with fewer than five test recordings takes the
+    last of its training ones, which training then does without.
+    """
+    folder = Path(data_dir) / "nmnist"
+    there = {
+        name: [row for row in _index(folder / file, faults) if (folder / f"{row[0]}.bs2").exists()]
+        for name, file in INDEX.items()
+    }
+    if not there[split] and not faults:
+        faults.append(f"{folder}: no recording of {INDEX[split]} is there")
+    there = _completed(there["train"], there["test"])
+    made, kept = [], []
+    for number, digit in each(there[split], f"reading {split} recordings"):
+        path = folder / f"{number}.bs2"
+        try:
+            made.append(frames(read_bs2(path), steps, duration_us=DURATION_US, bits=8))
+            kept.append(digit)
+        except DataError as error:
+            faults.append(str(error))
+    return np.array(made, np.uint8), np.array(kept, np.int64)
+
+
+def _completed(
+    train: list[tuple[int, int]], test: list[tuple[int, int]]
+) -> dict[str, list[tuple[int, int]]]:
+    """Both splits, every digit with at least `TEST_LEAST` test recordings if there are that many to
+    spare.
+    """
+    moved = []
+    for digit in range(10):
+        short = TEST_LEAST - sum(d == digit for _, d in test)
+        spare = [row for row in train if row[1] == digit]
+        if 0 < short < len(spare):
+            moved += spare[-short:]
+    return {"train": [row for row in train if row not in moved], "test": [*test, *moved]}
+
+
+def _index(path: Path, faults: list[str]) -> list[tuple[int, int]]:
+    try:
+        lines = read_text(path, LIST_BYTES, error=DataError).splitlines()
+    except DataError as error:
+        faults.append(str(error))
+        return []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) != 2 or not all(word.isdecimal() for word in words) or int(words[1]) > 9:
+            faults.append(f"{path}: line {number} is not 'sample class'")
+            return rows
+        rows.append((int(words[0]), int(words[1])))
+    return rows

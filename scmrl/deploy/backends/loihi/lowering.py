@@ -1,0 +1,165 @@
+"""Graph -> what a Loihi 2 chip holds: one LIF process a population, one value a parameter. numpy
+only.
+
+`scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of its own, which only
+Lava's simulator takes. A chip's process has one threshold, one pair of 12-bit decays and one bias
+exponent, and its state clears every `interval` steps, a power of two. So:
+
+    window     the power of two >= T; a sample's inputs are followed by zeros, its outputs cut to T
+    memory     none: dv = 4095 where the membrane stays below 4096 (then v * 1 / 4096 = 0), else
+               interval 1
+    readout    the highest threshold, 131071: it cannot fire below a membrane of 131071 << 6
+
+The last is the one inexact spot: a membrane above it, within 63 of saturation, would fire on a
+chip. Sources: the parameter widths that lava-nc documents for its LIF; the power of two as users of
+the chip report it (NeuroBench's Loihi 2 speech commands and a port of GeNN's, both public).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....convert.lava.lowering import lower as lower_for_lava
+from ....convert.lava.network import FULL_LEAK, NEVER, LavaNetwork, Neurons
+from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from ....core.graph import Graph, Population
+from ....hw_profiles import profile as profiles
+from ....system.errors import GraphError
+from ...placement import fit
+
+PROFILE = "loihi2"
+HIGHEST_THRESHOLD = (1 << 17) - 1
+HIGHEST_EXPONENT = 7  # of weights; the field holds -8..7
+LOWEST_MEMORY = DECAY_ONE - 1  # dv = 4095: v * 1 / 4096
+FORGOTTEN = DECAY_ONE - 1  # and |v| up to here leaves nothing
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One LIFReset process: `count` neurons of equal parameters, but for a bias mantissa each, int
+    [count].
+
+    State clears where (hardware step - `phase`) % `interval` == 0.
+    """
+
+    name: str
+    count: int
+    vth: int
+    du: int
+    dv: int
+    bias_mant: np.ndarray
+    bias_exp: int
+    interval: int
+    phase: int
+
+
+@dataclass(frozen=True)
+class LoihiNetwork:
+    """Cells, and the schedule and synapses (`network`) of samples that take `network.steps` = a
+    window.
+    """
+
+    network: LavaNetwork
+    cells: tuple[Cells, ...]
+    notes: tuple[str, ...]
+
+
+def window(steps: int) -> int:
+    """The power of two from `steps` on: how often a chip can clear its state."""
+    return 1 << (steps - 1).bit_length()
+
+
+def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
+    """The graph for samples of `steps` steps (default: the graph's own) on Loihi 2.
+
+    Raises `GraphError`, naming the population or synapse, where a limit of the chip is broken:
+    `scmrl profiles loihi2` lists them.
+    """
+    fit.require(graph, profiles.load(PROFILE))
+    network = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
+    for w in network.weights:
+        if w.exponent - 1 > HIGHEST_EXPONENT:  # built as twice the mantissa, half the scale
+            raise GraphError(
+                "weight is beyond the chip's exponent",
+                where=w.name,
+                limit=HIGHEST_EXPONENT,
+                value=w.exponent - 1,
+                fix="use smaller weights and thresholds",
+            )
+    homes = {place.process: graph[place.population] for place in network.places}
+    cells = tuple(_cells(n, homes.get(n.name), graph, network.steps) for n in network.neurons)
+    return LoihiNetwork(network, cells, _notes(graph, network, cells))
+
+
+def _cells(n: Neurons, population: Population | None, graph: Graph, interval: int) -> Cells:
+    """The neurons of one process, which hold one population or (None) pass its spikes on."""
+    vth, du, dv, exponent = (_one(n, name) for name in ("vth", "du", "dv", "bias_exp"))
+    if dv == FULL_LEAK:
+        dv = LOWEST_MEMORY
+        if population is not None and not _forgets(population, graph):
+            interval = 1
+    return Cells(
+        n.name,
+        n.count,
+        HIGHEST_THRESHOLD if vth == NEVER else vth,
+        du,
+        dv,
+        n.bias_mant,
+        exponent,
+        interval,
+        n.phase % interval,
+    )
+
+
+def _one(n: Neurons, name: str) -> int:
+    values = np.unique(getattr(n, name))
+    if len(values) != 1:
+        raise GraphError(
+            f"neurons of one process differ in {name}",
+            where=n.name,
+            limit="one value",
+            value=len(values),
+        )
+    return int(values[0])
+
+
+def _forgets(p: Population, graph: Graph) -> bool:
+    """Whether the membrane that a step leaves is below 4096 in size, so that dv = 4095 clears it.
+
+    From above: more than vth << 6 fires and resets. From below: the most negative sum.
+    """
+    highest = p.vth << CURRENT_SHIFT
+    lowest = (lowest_activation(graph, p.name) << CURRENT_SHIFT) + int(p.bias.min())
+    return p.fires and highest <= FORGOTTEN and lowest >= -FORGOTTEN
+
+
+def lowest_activation(graph: Graph, name: str) -> int:
+    """Lower bound of a in population `name`: every source of negative weight active at its largest
+    value.
+    """
+    target = graph[name]
+    bound = np.zeros(target.neurons)  # exact up to 2^53
+    for synapse in graph.incoming(name):
+        source = graph[synapse.source]
+        largest = (1 << source.bits) - 1 if source.kind == "input" else 1
+        negative = synapse.per_target(source.shape, target.shape, lambda w: np.minimum(w, 0))
+        bound += negative.astype(float) * (largest << int(synapse.exponent))
+    return int(bound.min(initial=0))
+
+
+def _notes(graph: Graph, network: LavaNetwork, cells: tuple[Cells, ...]) -> tuple[str, ...]:
+    notes = [
+        f"layout for the chip: {len(cells)} LIF processes, {network.nonzeros} synapses, "
+        f"{network.relays} relay neurons"
+    ]
+    if network.steps != graph.steps:
+        notes.append(
+            f"state clears every {network.steps} steps, a power of two; the model's samples take "
+            f"{graph.steps}"
+        )
+    reset = [c.name.rsplit("@", 1)[0] for c in cells if c.interval == 1]
+    if reset:
+        notes.append(f"cleared before every step: {', '.join(reset)}")
+    return tuple(notes)

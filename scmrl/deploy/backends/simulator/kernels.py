@@ -1,0 +1,244 @@
+"""Layers compiled by numba: event-driven synapses, LIF in one pass. Imported only where numba is
+installed.
+
+    for every active source neuron j and each of its segments:
+        a[target : target + length] += x_j * weight[start : start + length]
+    then lif_step (scmrl.core.fixed_point), in int32 where the layer's bounds prove that all states fit
+
+Spikes are rare, so this touches a few per cent of what a matrix product would. Values are kept
+channels last, [S, T, positions, C]: the weights into all channels of a position then lie side by
+side, and add as vectors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from ....core.fixed_point import CURRENT_SHIFT, STATE_LIMIT, STATE_MAX
+from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from .layer import PreparedLayer
+
+THREADED = True  # the kernels run without Python's lock
+
+
+def pack(x: np.ndarray) -> np.ndarray:
+    """Values [S, T, C, *positions] -> [S, T, neurons], channels last."""
+    number = np.uint8 if x.dtype.itemsize == 1 else np.int32
+    return np.ascontiguousarray(np.moveaxis(x, 2, -1), number).reshape(*x.shape[:2], -1)
+
+
+def unpack(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Inverse of `pack`, as a view: nothing is copied."""
+    return np.moveaxis(values.reshape(*values.shape[:2], *shape[1:], shape[0]), -1, 2)
+
+
+def _places(shape: tuple[int, ...]) -> np.ndarray:
+    """Where each neuron of the graph's order is, channels last: int64 [neurons]."""
+    last = np.arange(np.prod(shape)).reshape(*shape[1:], shape[0])
+    return np.moveaxis(last, -1, 0).ravel()
+
+
+class Segments(NamedTuple):
+    """Those of source neuron j are first[j] : first[j + 1]; each adds `length` weights from
+    `start`.
+    """
+
+    first: np.ndarray  # int64 [sources + 1]
+    target: np.ndarray  # int32 [segments]
+    start: np.ndarray  # int32 [segments]
+    length: np.ndarray  # int32 [segments]
+    weight: np.ndarray  # int32 or int64, exponent applied; shared by segments where it can be
+
+
+def segments(
+    synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...], number: type
+) -> Segments:
+    """The segments of a synapse; weights that all positions share are stored once."""
+    j, place, start, length, weight = PIECES.get(type(synapse), _pieces)(synapse, source, target)
+    order = np.lexsort((place, j))
+    j, place, start, length = (array[order] for array in (j, place, start, length))
+    joins = (
+        (j[1:] == j[:-1])
+        & (place[1:] == (place + length)[:-1])
+        & (start[1:] == (start + length)[:-1])
+    )
+    heads = np.flatnonzero(np.concatenate([[True], ~joins])[: len(j)])
+    length = np.add.reduceat(length, heads) if len(heads) else length
+    first = np.searchsorted(j[heads], np.arange(np.prod(source) + 1))
+    return Segments(
+        first,
+        *(array.astype(np.int32) for array in (place[heads], start[heads], length)),
+        (weight << synapse.exponent).astype(number),
+    )
+
+
+def _pieces(synapse, source, target):
+    """Any synapse, weight by weight, from its coordinates."""
+    rows, columns, weight = synapse.coordinates(source, target)
+    j, place = _places(source)[columns], _places(target)[rows]
+    order = np.lexsort((place, j))
+    return j[order], place[order], np.arange(len(j)), np.ones(len(j), np.int64), weight[order]
+
+
+def _dense_pieces(synapse, source, target):
+    """One piece a source: its whole column."""
+    weight = np.empty(synapse.weight.shape[::-1], np.int64)
+    weight[np.ix_(_places(source), _places(target))] = synapse.weight.T
+    j = np.arange(len(weight))
+    return (
+        j,
+        np.zeros_like(j),
+        j * weight.shape[1],
+        np.full_like(j, weight.shape[1]),
+        weight.ravel(),
+    )
+
+
+def _pointwise_pieces(synapse, source, target):
+    """One piece a source: the column of its channel, to its position."""
+    position, channel = (axis.ravel() for axis in np.indices((int(np.prod(source[1:])), source[0])))
+    j = np.arange(len(position))
+    length = np.full_like(j, target[0])
+    return j, position * target[0], channel * target[0], length, _integers(synapse).T.ravel()
+
+
+def _conv_pieces(synapse, source, target):
+    """One piece a source and kernel position; mirrored in x, so that the pieces of a kernel row
+    join.
+    """
+    outs, ins, kh, kw = (target[0] // synapse.groups, *synapse.weight.shape[1:])
+    grouped = _integers(synapse).reshape(synapse.groups, outs, ins, kh, kw)
+    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)  # [groups, ins, kh, kw mirrored, outs]
+    c, y, x, i, k = (axis.ravel() for axis in np.indices((*source, kh, kw)))
+    row, row_left = np.divmod(y + synapse.padding[0] - i, synapse.stride[0])
+    column, column_left = np.divmod(x + synapse.padding[1] - (kw - 1 - k), synapse.stride[1])
+    inside = (
+        (row_left == 0)
+        & (column_left == 0)
+        & (row >= 0)
+        & (row < target[1])
+        & (column >= 0)
+        & (column < target[2])
+    )
+    c, y, x, i, k, row, column = (array[inside] for array in (c, y, x, i, k, row, column))
+    return (
+        (y * source[2] + x) * source[0] + c,
+        (row * target[2] + column) * target[0] + (c // ins) * outs,
+        ((c * kh + i) * kw + k) * outs,
+        np.full_like(c, outs),
+        weight.ravel(),
+    )
+
+
+def _integers(synapse: Synapse) -> np.ndarray:
+    return np.asarray(synapse.weight, np.int64)
+
+
+PIECES = {Dense: _dense_pieces, Pointwise: _pointwise_pieces, Conv2d: _conv_pieces}
+
+
+class Layer(PreparedLayer):
+    def __init__(self, graph: Graph, population: Population):
+        super().__init__(graph, population)
+        self.number = np.int32 if self.fits_24_bits else np.int64
+        self.tables = [
+            segments(synapse, self.sources[synapse.source].shape, population.shape, self.number)
+            for synapse in self.synapses
+        ]
+        self.bias = np.moveaxis(self.bias, 0, -1).ravel().astype(self.number)
+
+    def bytes_per_step(self):
+        return 8 * self.population.neurons
+
+    def state(self, samples):
+        shape = (samples, self.population.neurons)
+        return np.zeros(shape, self.number), np.zeros(shape, self.number)
+
+    def advance(self, values, states, first, last, held):
+        p, out = self.population, values[self.population.name]
+        computed = first + 1 if held else last
+        a = np.zeros((len(out), computed - first, p.neurons), self.number)
+        for synapse, table in zip(self.synapses, self.tables):
+            add_events(a, values[synapse.source], *table, first, computed, synapse.delay)
+        return lif(
+            a,
+            *states[p.name],
+            self.offset(states, self.number),
+            out,
+            first,
+            last,
+            self.keep_u,
+            self.keep_v,
+            p.vth << CURRENT_SHIFT,
+            p.memoryless,
+            p.fires,
+        )
+
+
+def compiled(function):
+    """numba's compiler, with its cache on disk where there is a place for it. Runs without Python's
+    lock.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no directory to cache in: compiled anew in every process
+        return numba.njit(nogil=True)(function)
+
+
+@compiled
+def add_events(a, values, first_of, target, start, length, weight, first, last, delay):
+    """Add the sums of one synapse for steps first..last-1 to a [S, steps, targets]."""
+    samples, _, sources = values.shape
+    for s in range(samples):
+        for t in range(max(first, delay), last):
+            x = values[s, t - delay]
+            row = a[s, t - first]
+            for j in range(sources):
+                value = np.int32(x[j])
+                if value == 0:
+                    continue
+                for k in range(first_of[j], first_of[j + 1]):
+                    # Unsigned: no index can count from the end, and so the loop runs in vectors.
+                    to, come = np.uint32(target[k]), np.uint32(start[k])
+                    for i in range(np.uint32(length[k])):
+                        row[to + i] += weight[come + i] * value
+
+
+@numba.extending.register_jitable
+def decay(x, keep, word):
+    """x * keep / 4096 toward zero, in two halves, neither of which leaves the width of x."""
+    size = word(abs(x))
+    kept = word(word(size >> 12) * keep + (word(word(size & 4095) * keep) >> 12))
+    return kept if x >= 0 else word(-kept)
+
+
+@compiled
+def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
+    """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v
+    to out.
+
+    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow,
+    and wide ones are slower.
+    """
+    word = u.dtype.type
+    keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))
+    overflow = 0
+    for s in range(len(out)):
+        current, membrane, offset = u[s], v[s], bias[min(s, len(bias) - 1)]
+        for t in range(first, last):
+            row, spikes = a[s, min(t - first, a.shape[1] - 1)], out[s, t]
+            for i in range(len(row)):
+                u_free = word(decay(current[i], keep_u, word) + word(row[i] << CURRENT_SHIFT))
+                u_new = word(u_free - 2 * STATE_LIMIT) if u_free > STATE_LIMIT else u_free
+                u_new = word(u_new + 2 * STATE_LIMIT) if u_new <= -STATE_LIMIT else u_new
+                v_free = word(decay(membrane[i], keep_v, word) + u_new + offset[i])
+                v_new = word(min(max(v_free, word(-STATE_MAX)), word(STATE_MAX)))
+                overflow += (u_new != u_free) | (v_new != v_free)
+                fired = fires and v_new > threshold
+                spikes[i] = fired if fires else v_new
+                current[i] = u_new
+                membrane[i] = word(0) if fired else v_new
+    return overflow

@@ -1,0 +1,84 @@
+"""A population with its incoming synapses, prepared for the simulator; bounds tell which sums are
+exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....core.graph import Graph, Population, Synapse
+
+EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
+BIAS_FITS = 1 << 29  # and then |v| + |u| + |bias| < 2^31
+
+
+class PreparedLayer:
+    """What a layer needs to know, whichever way it computes. `advance` is the way."""
+
+    def __init__(self, graph: Graph, population: Population):
+        self.population = population
+        self.synapses = graph.incoming(population.name)
+        self.sources = {synapse.source: graph[synapse.source] for synapse in self.synapses}
+        self.bias = population.bias
+        self.keep_u, self.keep_v = 4096 - (population.du + 1), 4096 - population.dv
+        self.worst = sum(self.largest_sum(synapse) for synapse in self.synapses)
+        self.fits_24_bits = (
+            self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS
+        )
+
+    def largest_sum(self, synapse: Synapse) -> int:
+        """Upper bound of |a| that one synapse can cause: all sources of a target at their largest
+        value.
+        """
+        source = self.sources[synapse.source]
+        value = (1 << source.bits) - 1 if source.kind == "input" else 1
+        return _largest_row(synapse, source.shape, self.population.shape) * (
+            value << synapse.exponent
+        )
+
+    def can_hold(self, static: set[str]) -> bool:
+        """Whether a[t] is the same at every step because every source is a static input."""
+        return all(s.source in static and s.delay == 0 for s in self.synapses)
+
+    def offset(self, states: dict[str, tuple[np.ndarray, ...]], number: type) -> np.ndarray:
+        """What a step adds to v beside u: the bias, and the membrane of a joined population. [1 or
+        S, neurons].
+        """
+        bias = self.bias.reshape(1, -1)
+        return (
+            bias + states[self.population.adds][1].astype(number) if self.population.adds else bias
+        )
+
+    def bytes_per_step(self) -> int:
+        """Scratch memory of one sample and step."""
+        raise NotImplementedError
+
+    def state(self, samples: int) -> tuple[np.ndarray, ...]:
+        """u and v at the start of a sample."""
+        raise NotImplementedError
+
+    def advance(
+        self,
+        values: dict[str, np.ndarray],
+        states: dict[str, tuple[np.ndarray, ...]],
+        first: int,
+        last: int,
+        held: bool,
+    ) -> int:
+        """Compute steps first..last-1 of `values[population]` [S, T, neurons]; returns the overflow
+        count.
+
+        `states`: of every population, advanced in place; where this one adds another's membrane,
+        that one stands at the same step, so these are single steps. `held`: a[first] stands for
+        every one of these steps.
+        """
+        raise NotImplementedError
+
+
+def _largest_row(synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]) -> int:
+    """Largest sum of |weights| into one target neuron, or an upper bound of it."""
+    weight = np.abs(np.asarray(synapse.weight, np.int64))
+    if weight.ndim > 1:  # first axis: target or its channel; borders make sums only smaller
+        return int(weight.reshape(len(weight), -1).sum(1).max())
+    rows, _, weights = synapse.coordinates(source, target)
+    return int(np.bincount(rows, np.abs(weights), minlength=1).max())

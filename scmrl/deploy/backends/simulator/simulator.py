@@ -1,0 +1,172 @@
+"""The simulator: a graph in batches, fast, equal to `scmrl.core.reference` in every bit. Needs numpy
+alone.
+
+Layers in order, time inside a layer: a population computes all steps of its sources at once. Where
+delayed synapses close a cycle, the same layers are advanced one step at a time instead. Samples go
+in chunks that fit the cache, so that what a run needs beyond its `Activity` does not grow with the
+number of samples.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import numpy as np
+
+from .... import __version__
+from ....core.activity import Activity, check_inputs
+from ....core.graph import Graph, Population
+from ....system.errors import MissingDependency, UsageError
+from ..backend import Backend, Deadline, Progress
+
+SCRATCH_BYTES = 16 << 20  # of one chunk, about what stays in a cache
+
+
+class Simulator(Backend):
+    """`compiled`: with numba's kernels (True), without (False), or as numba is there (None).
+
+    `threads` run chunks of samples side by side in the compiled kernels (None: OMP_NUM_THREADS,
+    else the cores that this process may use). Raises `MissingDependency` where compiled kernels are
+    asked for and numba does not import.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        deadline_s: float | None = None,
+        compiled: bool | None = None,
+        threads: int | None = None,
+    ):
+        super().__init__(graph, deadline_s=deadline_s)
+        if threads is not None and threads < 1:
+            raise UsageError(
+                "the simulator needs a thread", where="threads", limit=">= 1", value=threads
+            )
+        started = time.perf_counter()
+        layers, self.version = layer_module(compiled)
+        self._pack, self._unpack = layers.pack, layers.unpack
+        self._threads = (threads or _threads()) if layers.THREADED else 1
+        order = _order_of_all(graph)
+        self._stepwise = order is None or any(p.adds for p in graph.populations)
+        self._layers = [layers.Layer(graph, p) for p in order or graph.order() if p.kind != "input"]
+        self._startup_s = time.perf_counter() - started
+
+    def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
+        inputs = check_inputs(self.graph, inputs)
+        samples, steps = next(iter(inputs.values())).shape[:2]
+        started, deadline = time.perf_counter(), Deadline(self.deadline_s, "simulator")
+        values = {
+            p.name: np.empty((samples, steps, p.neurons), np.uint8 if p.fires else np.int64)
+            for p in self.graph.populations
+            if p.kind != "input"
+        }
+        overflow = dict.fromkeys(values, 0)
+        done = 0
+        for chunk, counted in self._chunks(inputs, values, samples, steps, deadline):
+            overflow = {name: overflow[name] + counted[name] for name in overflow}
+            done += chunk.stop - chunk.start
+            if progress:
+                progress(done, samples)
+        return Activity(
+            spikes={
+                p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("lif")
+            },
+            membrane={
+                p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("readout")
+            },
+            backend="simulator",
+            version=self.version,
+            overflow=overflow,
+            seconds=time.perf_counter() - started,
+            startup_s=self._startup_s,
+        )
+
+    def _chunks(self, inputs, values, samples, steps, deadline):
+        """Fill `values` chunk by chunk; yields each finished chunk with its overflow counts."""
+        size, block = self._sizes(samples, steps)
+        chunks = [slice(i, min(i + size, samples)) for i in range(0, samples, size)]
+
+        def fill(chunk: slice) -> tuple[slice, dict[str, int]]:
+            return chunk, self._fill(
+                {name: x[chunk] for name, x in inputs.items()},
+                {name: v[chunk] for name, v in values.items()},
+                steps,
+                block,
+                deadline,
+            )
+
+        if self._threads == 1 or len(chunks) == 1:
+            yield from map(fill, chunks)
+            return
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            for future in as_completed([pool.submit(fill, chunk) for chunk in chunks]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _sizes(self, samples: int, steps: int) -> tuple[int, int]:
+        """Samples in a chunk and steps in a block, so that the scratch memory of a layer stays
+        small.
+        """
+        per_step = max((layer.bytes_per_step() for layer in self._layers), default=1)
+        block = 1 if self._stepwise else min(steps, max(1, SCRATCH_BYTES // per_step))
+        size = max(1, SCRATCH_BYTES // (per_step * block))
+        return min(size, -(-samples // self._threads)), block
+
+    def _fill(self, inputs, values, steps, block, deadline) -> dict[str, int]:
+        """All steps of one chunk, block by block; returns overflow counts by population."""
+        static = {name for name, x in inputs.items() if (x[:, 1:] == x[:, :-1]).all()}
+        values = values | {name: self._pack(x) for name, x in inputs.items()}
+        samples = len(next(iter(values.values())))
+        states = {layer.population.name: layer.state(samples) for layer in self._layers}
+        overflow = dict.fromkeys((layer.population.name for layer in self._layers), 0)
+        for first in range(0, steps, block):
+            last = min(first + block, steps)
+            for layer in self._layers:
+                deadline.check()
+                count = layer.advance(values, states, first, last, layer.can_hold(static))
+                overflow[layer.population.name] += count
+        return overflow
+
+
+def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
+    """Populations so that every synapse, delayed or not, and every join goes forward; None where
+    they form a cycle.
+    """
+    waiting = {p.name: len(graph.incoming(p.name)) + bool(p.adds) for p in graph.populations}
+    ready = [name for name, count in waiting.items() if count == 0]
+    for name in ready:
+        for target in (
+            *(synapse.target for synapse in graph.outgoing(name)),
+            *graph.joined_to(name),
+        ):
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
+    return tuple(graph[name] for name in ready) if len(ready) == len(waiting) else None
+
+
+def layer_module(compiled: bool | None) -> tuple[object, str]:
+    """The module whose layers to use, and the version that an `Activity` reports."""
+    if compiled is not False:
+        try:
+            kernels = importlib.import_module(".kernels", __package__)
+            return kernels, f"{__version__}, numba {kernels.numba.__version__}"
+        except ImportError:  # not installed, or refuses the numpy that is
+            if compiled:
+                raise MissingDependency(
+                    "numba", enables="the simulator's compiled kernels"
+                ) from None
+    return importlib.import_module(".matmul", __package__), f"{__version__}, numpy {np.__version__}"
+
+
+def _threads() -> int:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,157 @@
+"""Export to one target or all, and verify: the exported model runs on its target and is compared
+with the original.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..convert import exporter
+from ..core.activity import predictions
+from ..core.bundle import Bundle, load
+from ..core.comparison import compare
+from ..core.samples import NETWORK
+from ..system.errors import GraphError, MissingDependency
+from . import jobs
+from .registry import backend_class
+from .reports.report import ExportReport, ExportRow
+
+RUNS_ON = {
+    "lava": "lava-inprocess",
+    "nir": "norse",
+    "onnx": "onnx",
+    "netx": "netx",
+}  # what verifies a target
+
+
+def export(
+    model: Path,
+    targets: Sequence[str],
+    out: Path | None,
+    *,
+    verify: bool = True,
+    samples: int | None = None,
+) -> ExportReport:
+    """Write `model` for each target, to `out` (one target) or MODEL/TARGET, and run each export on
+    held-out samples.
+
+    With several targets one that cannot hold the network is reported as refused; with one, its
+    error is raised.
+    """
+    bundle = load(model)
+    rows = []
+    for target in targets:
+        path = place(model, target, targets, out)
+        try:
+            rows.append(_export(bundle, target, path, verify, samples))
+        except (GraphError, MissingDependency) as error:
+            if len(targets) == 1:
+                raise
+            rows.append(
+                ExportRow(
+                    target,
+                    str(path),
+                    False,
+                    0.0,
+                    0,
+                    None,
+                    None,
+                    0,
+                    *(None,) * 5,
+                    False,
+                    *(None,) * 5,
+                    (),
+                    str(error),
+                    {},
+                )
+            )
+    return ExportReport(
+        str(model), bundle.origin, tuple(rows), len(bundle.graph.of_kind("lif")), bundle.hash
+    )
+
+
+def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:
+    """Where an export for `target`, one of `targets`, is written."""
+    if out is not None and len(targets) == 1:
+        return out
+    return (out or Path(model)) / target
+
+
+def _export(
+    bundle: Bundle, target: str, path: Path, verify: bool, samples: int | None
+) -> ExportRow:
+    started = time.perf_counter()
+    summary = exporter(target)(bundle, path)
+    seconds = time.perf_counter() - started
+    size = sum(file.stat().st_size for file in (path / target).rglob("*") if file.is_file())
+    backend, why = RUNS_ON[target], ""
+    verified = {
+        "backend": None,
+        "version": None,
+        "samples": 0,
+        "exported_vs_labels": None,
+        "original_vs_labels": None,
+        "exported_vs_float": None,
+        "original_vs_float": None,
+        "exported_vs_original": None,
+        "bit_exact": None,
+        "spike_agreement": None,
+        "spike_recall": None,
+        "spike_precision": None,
+        "equals_training": None,
+        "dead": (),
+    }
+    exact = False
+    if verify:
+        try:
+            exact = backend_class(backend).exact
+            verified = _verify(bundle, path, backend, samples)
+        except MissingDependency as error:
+            why = f"not verified: {error}"
+    else:
+        why = "not verified: --no-verify"
+    return ExportRow(
+        target, str(path), True, seconds, size, exact=exact, why=why, summary=summary, **verified
+    )
+
+
+def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> dict:
+    """The three rows by class, and the spikes: the exported model against labels, against the
+    original.
+    """
+    chosen = jobs.choose(bundle, samples, None)
+    original = jobs.run(path, bundle.graph, "reference", chosen.inputs)
+    exported = jobs.run(path, bundle.graph, backend, chosen.inputs)
+    comparison = compare(bundle.graph, original, exported)
+    named = bundle.graph.readout is not None
+    classes = [
+        predictions(bundle.graph, activity) if named else None for activity in (original, exported)
+    ]
+
+    against = "float" if chosen.origin.labels == NETWORK else "labels"
+
+    def agree(a, b) -> float | None:
+        return None if a is None or b is None else float(np.mean(a == b))
+
+    return {
+        "backend": exported.backend,
+        "version": exported.version,
+        "samples": len(chosen.labels),
+        **{
+            f"{who}_vs_{whose}": agree(found, chosen.labels if whose == against else None)
+            for who, found in (("exported", classes[1]), ("original", classes[0]))
+            for whose in ("labels", "float")
+        },
+        "exported_vs_original": agree(classes[1], classes[0]),
+        "bit_exact": comparison.bit_exact,
+        "spike_agreement": 1 - comparison.mismatches / max(comparison.compared, 1),
+        "spike_recall": comparison.spikes.recall,
+        "spike_precision": comparison.spikes.precision,
+        "equals_training": chosen.trained
+        and compare(bundle.graph, chosen.trained, original).bit_exact,
+        "dead": tuple(name for name, spikes in original.spikes.items() if not spikes.any()),
+    }

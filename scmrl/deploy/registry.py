@@ -1,0 +1,41 @@
+"""Backends by name: "module:attribute", loaded on use."""
+
+from __future__ import annotations
+
+import importlib
+
+from ..core.graph import Graph
+from ..system.errors import UsageError, nearest
+from .backends.backend import Backend
+
+BACKENDS = {
+    "reference": "scmrl.deploy.backends.backend:Reference",
+    "simulator": "scmrl.deploy.backends.simulator.simulator:Simulator",
+    "lava": "scmrl.deploy.backends.lava.lava:LavaRuntime",
+    "lava-inprocess": "scmrl.deploy.backends.lava.lava:LavaInProcess",
+    "loihi-sim": "scmrl.deploy.backends.loihi.loihi:LoihiSim",
+    "loihi": "scmrl.deploy.backends.loihi.loihi:Loihi",
+    "netx": "scmrl.deploy.backends.netx.netx:Netx",
+    "onnx": "scmrl.deploy.backends.onnx:OnnxRuntime",
+    "onnx-step": "scmrl.deploy.backends.onnx:OnnxRuntimeStep",
+    "norse": "scmrl.deploy.backends.peers:Norse",
+    "snntorch": "scmrl.deploy.backends.peers:SnnTorch",
+    "spikingjelly": "scmrl.deploy.backends.peers:SpikingJelly",
+}
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of a backend by its name; raises `UsageError` for an unknown one, naming the
+    nearest.
+    """
+    if name not in BACKENDS:
+        raise UsageError("no such backend", where=name, fix=nearest(name, BACKENDS))
+    module, attribute = BACKENDS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def open_backend(name: str, graph: Graph, *, deadline_s: float | None = None) -> Backend:
+    """Open a backend on a graph. Raises `UsageError` (unknown name), `MissingDependency`,
+    `GraphError`.
+    """
+    return backend_class(name)(graph, deadline_s=deadline_s)

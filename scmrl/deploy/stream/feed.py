@@ -1,0 +1,377 @@
+"""What a stream is fed with: recordings, images, events and arrays from files, or a microphone and
+a camera.
+
+Sound is cut into windows of one second that begin `hop` seconds apart; each is one sample of the
+model, given over its T steps as in training: as one frame at all of them, or as spikes. Events come
+in windows of 0.3 s, binned into T steps. Arrays enter as they are, a step at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+
+from ...core.bundle import Bundle
+from ...core.graph import Graph, Population
+from ...data.features import cochlea
+from ...data.features.frontend import FrontEnd
+from ...data.features.pairs import SAMPLE_RATE, WINDOW, unit_window
+from ...data.formats.aedat import read_aedat
+from ...data.formats.events import frames, read_bs2
+from ...data.formats.library import library
+from ...data.formats.nmnist import DURATION_US
+from ...data.formats.picture import grey, square
+from ...data.formats.sound import read_sound, resample
+from ...data.sets import mnistdvs_ntidigits as mnistdvs
+from ...system.errors import DataError, MissingDependency, UsageError
+from ...system.reading import read_arrays
+from .stream import Values
+
+POLARITIES = 2
+SIDE = 32  # pixels of a frame of N-MNIST's events
+HOPS_S = (0.001, 3600.0)  # between windows
+CAMERAS = 64
+SENSES = {"sound": ("wav", "microphone"), "images": ("image", "camera"), "events": ("events",)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to feed a stream with, as on the command line. `hop` in seconds; `camera` is its
+    number.
+    """
+
+    wav: Path | None = None
+    image: Path | None = None
+    events: Path | None = None
+    arrays: Path | None = None
+    microphone: bool = False
+    camera: int | None = None
+    hop: float = 1.0
+
+    @property
+    def senses(self) -> list[str]:
+        """The ways that were asked for."""
+        ways = [way for of in SENSES.values() for way in of]
+        return [way for way in ways if getattr(self, way) not in (None, False)]
+
+    @property
+    def what(self) -> list[str]:
+        """They in words: files by their names."""
+        return [getattr(getattr(self, way), "name", way) for way in self.senses]
+
+
+@dataclass
+class Feed:
+    """Input frames {name: integer [*shape]} step by step; `step_s`: recorded seconds in one, or
+    None.
+
+    `waited_s` is what was spent waiting for a microphone or camera so far.
+    """
+
+    frames: Iterator[Values]
+    what: str
+    step_s: float | None = None
+    waits: list[float] = field(default_factory=list)
+
+    @property
+    def waited_s(self) -> float:
+        return sum(self.waits)
+
+
+def open_feed(bundle: Bundle, asked: Asked) -> Feed:
+    """The feed for a model. Raises `UsageError` for what does not go together, `DataError` for bad
+    files.
+    """
+    if asked.arrays and asked.senses:
+        raise UsageError(
+            "a stream has one source",
+            where="--stream",
+            value=", ".join(("input", *asked.senses)),
+            fix="give --input, or sound, images and events",
+        )
+    return from_arrays(bundle.graph, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
+
+
+def from_arrays(graph: Graph, path: Path) -> Feed:
+    """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after
+    another.
+    """
+    arrays = read_arrays(path, error=DataError)
+    arrays.pop("y", None)
+    inputs = graph.of_kind("input")
+    if set(arrays) == {"x"} and len(inputs) == 1:
+        arrays = {inputs[0].name: arrays["x"]}
+    for name in arrays:
+        if name not in {p.name for p in inputs}:
+            raise DataError(
+                "no such input",
+                where=f"{path}: {name}",
+                fix=f"the network takes: {', '.join(p.name for p in inputs)}",
+            )
+    series = {}
+    for p in inputs:
+        if p.name not in arrays:
+            raise DataError(
+                "input is missing",
+                where=f"{path}: {p.name}",
+                fix=f"give an array [T, {', '.join(map(str, p.shape))}]",
+            )
+        x = arrays[p.name]
+        if x.shape[-len(p.shape) :] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
+            raise DataError(
+                "input has the wrong shape",
+                where=f"{path}: {p.name}",
+                limit=f"[T, {', '.join(map(str, p.shape))}]",
+                value=list(x.shape),
+            )
+        if not x.size:
+            raise DataError("input is empty", where=f"{path}: {p.name}", value=list(x.shape))
+        series[p.name] = x.reshape(-1, *p.shape)
+    lengths = {name: len(x) for name, x in series.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError("inputs differ in steps", where=path, value=lengths)
+    given = (
+        {name: x[t] for name, x in series.items()} for t in range(next(iter(lengths.values())))
+    )
+    return Feed(given, f"arrays of {Path(path).name}")
+
+
+def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
+    """Sound, images and events for the inputs that take them."""
+    if not HOPS_S[0] <= asked.hop <= HOPS_S[1]:
+        raise UsageError(
+            "windows begin some time apart",
+            where="--hop",
+            value=asked.hop,
+            limit=f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s",
+        )
+    if asked.camera is not None and not 0 <= asked.camera < CAMERAS:
+        raise UsageError(
+            "no such camera", where="--camera", limit=f"0 to {CAMERAS - 1}", value=asked.camera
+        )
+    inputs = bundle.graph.of_kind("input")
+    wanted = {sense_of(p): p for p in inputs}
+    if None in wanted or len(wanted) < len(inputs):
+        raise UsageError(
+            "the model takes other than one sound, one image and one recording of events",
+            where="--stream",
+            value=", ".join(p.name for p in inputs),
+            fix="give --input NPZ",
+        )
+    for sense, ways in SENSES.items():
+        used = [way for way in ways if way in asked.senses]
+        options = " or ".join(f"--{way}" for way in ways)
+        if len(used) > 1:
+            raise UsageError(
+                f"two sources of {sense}", value=", ".join(used), fix=f"give {options}"
+            )
+        if bool(used) != (sense in wanted):
+            takes, give = ("takes", "give") if sense in wanted else ("does not take", "leave out")
+            raise UsageError(
+                f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}"
+            )
+    steps = bundle.graph.steps
+    feed = Feed(iter(()), " and ".join(asked.what), _step_s(asked, wanted, steps))
+    still = "images" in wanted and len(wanted) == 1 and asked.camera is None
+    open_parts = {
+        "images": _images,
+        "events": _events,
+        "sound": _sounds,
+    }  # sound last: its libraries load long
+    opened = {
+        sense: part(asked, wanted[sense], bundle, feed.waits)
+        for sense, part in open_parts.items()
+        if sense in wanted
+    }
+    parts = {p.name: opened[sense] for sense, p in wanted.items()}
+    feed.frames = islice(_shown(parts, steps), steps if still else None)  # one image is shown once
+    return feed
+
+
+def _step_s(asked: Asked, wanted: dict[str | None, Population], steps: int) -> float | None:
+    """Recorded seconds in a step; None where it is a part of each recording's own duration
+    (MNIST-DVS).
+    """
+    if {"sound", "images"} & wanted.keys():
+        return asked.hop / steps
+    return None if wanted["events"].shape[-1] == mnistdvs.SIDE else DURATION_US * 1e-6 / steps
+
+
+def sense_of(p: Population) -> str | None:
+    """What an input takes: sound, images, events; None where it takes neither.
+
+    Sound comes as a graded frame of the front-end or, where the input is of one bit, as spikes of
+    the cochlea; what has two channels comes from an event camera; an image is one graded frame.
+    """
+    if p.name == "audio":
+        return "sound"
+    if len(p.shape) == 3 and p.shape[0] == POLARITIES:
+        return "events"
+    return "images" if p.name == "visual" else None
+
+
+def _sounds(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
+    """Each window as [C, H, W] for all steps, or as spikes [T, C, H, W]."""
+    recorded = (
+        wav_windows(asked.wav, asked.hop) if asked.wav else None
+    )  # refused before libraries load
+    if p.bits == 1:
+
+        def encode(sound: np.ndarray) -> np.ndarray:
+            return cochlea.spikes(sound, bundle.graph.steps)
+    else:
+        encode = FrontEnd.from_dict(bundle.frontend).encode_audio
+    if (
+        encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape
+    ):  # and libraries load before time counts
+        raise _other_frames(p)
+    sounds = recorded or microphone(asked.hop, waits)
+    return (encode(sound[None])[0] for sound in sounds)
+
+
+def _images(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
+    """Images [C, H, W] of a camera; one from a file stays."""
+    front_end = FrontEnd.from_dict(bundle.frontend)
+    if p.shape != (1, front_end.side, front_end.side):
+        raise _other_frames(p)
+    if asked.camera is not None:
+        return (
+            front_end.encode_visual(image[None])[0]
+            for image in camera(asked.camera, front_end.image_side, waits)
+        )
+    return repeat(front_end.encode_visual(grey(asked.image, front_end.image_side)[None])[0])
+
+
+def _events(
+    asked: Asked, p: Population, bundle: Bundle, waits: list[float]
+) -> Iterator[np.ndarray]:
+    """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
+    steps = bundle.graph.steps
+    if p.shape[1:] == (mnistdvs.SIDE, mnistdvs.SIDE) and p.bits == 1:
+        windows = iter([mnistdvs.camera_frames(read_aedat(asked.events), steps)])
+    elif p.shape[1:] == (SIDE, SIDE):
+        windows = event_windows(asked.events, steps, bits=p.bits)
+    else:
+        raise _other_frames(p)
+    return windows if not asked.wav and not asked.microphone else _kept(windows)
+
+
+def _kept(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The windows, and the last of them without end."""
+    for window in windows:
+        yield window
+    while True:
+        yield window
+
+
+def _other_frames(p: Population) -> UsageError:
+    return UsageError(
+        "the model takes other frames than a stream makes",
+        where=p.name,
+        value=f"{list(p.shape)} of {p.bits} bits",
+        fix="give --input NPZ",
+    )
+
+
+def event_windows(path: Path, steps: int, *, bits: int = 1) -> Iterator[np.ndarray]:
+    """Frames of events uint8 [steps, 2, 32, 32] of each 0.3 s of a recording in N-MNIST's format,
+    from its first event.
+
+    What is left over at the end, if less than a window, belongs to the last step, as in training.
+    """
+    events = read_bs2(Path(path))
+    windows = max(1, int(events["t"][-1]) // DURATION_US)
+    starts = np.searchsorted(events["t"], np.arange(windows) * DURATION_US)
+
+    def window(i: int) -> np.ndarray:
+        part = events[starts[i] : starts[i + 1] if i + 1 < windows else None].copy()
+        part["t"] -= i * DURATION_US
+        return frames(part, steps, duration_us=DURATION_US, side=SIDE, bits=bits)
+
+    return map(window, range(windows))
+
+
+def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Values]:
+    """Each window's T steps: of frames over time one a step, a still frame at all of them."""
+    for window in zip(*parts.values()):
+        for t in range(steps):
+            yield {name: x[t] if x.ndim == 4 else x for name, x in zip(parts, window)}
+
+
+def wav_windows(path: Path, hop: float) -> Iterator[np.ndarray]:
+    """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there
+    is.
+    """
+    samples = resample(*read_sound(path), SAMPLE_RATE)
+    stride = max(1, round(hop * SAMPLE_RATE))
+    starts = range(0, max(len(samples) - WINDOW, 0) + 1, stride)
+    return (level(samples[start : start + WINDOW]) for start in starts)
+
+
+def level(samples: np.ndarray) -> np.ndarray:
+    """A window at unit RMS; silence stays silent."""
+    if not np.any(samples):
+        return np.zeros(WINDOW, np.float32)
+    return unit_window(samples)
+
+
+def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
+    """The last second of the default microphone, every `hop` seconds, without end. Needs
+    sounddevice.
+    """
+    try:
+        sound = library("sounddevice", "sounddevice", enables="a live microphone")
+    except OSError as error:  # the package is there, the library behind it is not
+        raise MissingDependency(
+            "PortAudio",
+            enables="a live microphone",
+            install=f"your system's package of it ({error})",
+        ) from None
+    except MissingDependency:
+        raise MissingDependency("sounddevice", enables="a live microphone") from None
+    stride = max(1, round(hop * SAMPLE_RATE))
+
+    def windows() -> Iterator[np.ndarray]:
+        heard = np.zeros(WINDOW, np.float32)
+        try:
+            with sound.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32") as stream:
+                while True:
+                    started = time.monotonic()
+                    block = stream.read(stride)[0][:, 0]
+                    waits.append(time.monotonic() - started)
+                    heard = np.concatenate([heard, block])[-WINDOW:]
+                    yield level(heard)
+        except sound.PortAudioError as error:
+            raise DataError(f"no microphone: {error}", where="--microphone") from None
+
+    return windows()
+
+
+def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
+    """Grey images float32 [side, side] in [0, 1] of a camera, without end. Needs OpenCV."""
+    cv2 = library("cv2", "opencv-python", enables="a live camera")
+    Image = library("PIL.Image", "pillow", enables="a live camera")
+    device = cv2.VideoCapture(number)
+
+    def images() -> Iterator[np.ndarray]:
+        try:
+            while True:
+                started = time.monotonic()
+                there, picture = device.read()
+                waits.append(time.monotonic() - started)
+                if not there:
+                    raise DataError("the camera gives no picture", where="--camera", value=number)
+                yield square(Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), side)
+        finally:
+            device.release()
+
+    return images()

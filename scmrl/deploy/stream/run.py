@@ -1,0 +1,340 @@
+"""A model on a stream: spikes, operations and leading class at every step, a decision at each
+window's end.
+
+Lava runs beside the simulator, which is what it is held to, step by step and bit by bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...core.activity import Activity
+from ...core.bundle import load
+from ...core.graph import Graph
+from ...core.report.report import Report, figure
+from ...hw_profiles import profile as profiles
+from ...system.errors import DataError, UsageError, nearest
+from ..counts.counts import count
+from .feed import Asked, Feed, open_feed
+from .stream import Meter, Stream, Tally, Values
+
+DECISIONS = 1000  # that a report holds
+BACKENDS = ("simulator", "lava-inprocess", "lava")
+PROFILES = ("loihi1", "loihi2")
+ENERGY = (
+    "core dynamic energy: estimate, counted operations times coefficients of `scmrl profiles NAME`,"
+    " without the way of messages over a chip"
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step: number `step` of window `window`. Spikes, operations and energy since the window
+    began.
+
+    `leading` has the highest membrane, by `margin` membrane units; None without a readout. `ends`:
+    the window ends here, and `leading` is the decision.
+    """
+
+    window: int
+    step: int
+    time_s: float | None
+    spikes: int
+    synops: int
+    core_dynamic_uj: dict[str, float]
+    leading: str | None
+    margin: int | None
+    ends: bool
+    mismatches: int | None
+    membrane: tuple[int, ...] = ()
+
+    def to_json(self) -> dict:
+        """One line of JSON: a step, or the decision that ends a window."""
+        return (
+            {"type": "decision" if self.ends else "step"}
+            | asdict(self)
+            | {"energy_kind": "estimate"}
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a window was taken for, and its counts."""
+
+    window: int
+    time_s: float | None
+    leading: str | None
+    margin: int | None
+    spikes: int
+    synops: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamReport(Report):
+    """The whole stream. `real_time_factor`: recorded seconds per second of work (above 1: it keeps
+    up).
+    """
+
+    command = "stream"
+    model: str
+    source: str
+    backend: str
+    version: str
+    steps: int
+    windows: int
+    window_steps: int
+    carried: bool  # state was kept from window to window
+    lag: int  # steps from an input to the last of its spikes
+    spikes: int
+    synops: int
+    core_dynamic_uj: dict[str, float]
+    energy_kind: str = "estimate"
+    compared_with: str | None
+    mismatches: int | None
+    seconds: float
+    startup_s: float
+    recorded_s: float | None
+    real_time_factor: float | None
+    steps_per_s: float | None
+    interrupted: bool
+    bundle: str = ""  # the hash of what ran
+    decisions: tuple[Decision, ...] = ()  # the last ones
+
+    def to_json(self) -> dict:
+        return {"type": "summary"} | super().to_json()
+
+    def headline(self) -> dict[str, str]:
+        lines = {}
+        if self.compared_with:
+            lines["result"] = (
+                f"bit-exact with the {self.compared_with} at every step"
+                if not self.mismatches
+                else f"{self.mismatches} values DIFFER from the {self.compared_with}"
+            )
+        ended = ", interrupted" if self.interrupted else ""
+        lines["stream"] = f"{self.windows} windows, {self.steps} steps of {self.source}{ended}"
+        lines["backend"] = f"{self.backend} {self.version}, results {self.lag} steps late"
+        speed = (
+            ""
+            if self.real_time_factor is None
+            else f", {figure(self.real_time_factor)} times real time"
+        )
+        rate = "" if self.steps_per_s is None else f", {figure(self.steps_per_s)} steps/s"
+        lines["time"] = (
+            f"{figure(self.seconds)} s{rate}{speed}; {figure(self.startup_s)} s to start"
+        )
+        lines["operations"] = (
+            f"{figure(self.spikes)} spikes, {figure(self.synops)} synaptic operations"
+        )
+        energy = ", ".join(
+            f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()
+        )
+        return lines | {"energy": f"{energy} (estimate)"}
+
+    def details(self) -> Iterator[object]:
+        yield ENERGY
+
+
+def open_stream(backend: str, graph: Graph, window: int | None):
+    """What steps the graph: the simulator's `Stream`, or a `LavaStream`."""
+    if backend not in BACKENDS:
+        raise UsageError(
+            "no streaming on this backend",
+            where="--backend",
+            value=backend,
+            fix=nearest(backend, BACKENDS),
+        )
+    if backend == "simulator":
+        return Stream(graph, window=window)
+    from .lava import LavaStream
+
+    return LavaStream(graph, window=window, own_processes=backend == "lava")
+
+
+def stream(
+    model: Path,
+    asked: Asked,
+    *,
+    backend: str = "simulator",
+    carry: bool = False,
+    show: Callable[[Moment], None] | None = None,
+    compared: bool = True,
+    picture: Path | None = None,
+    page: Path | None = None,
+) -> StreamReport:
+    """Run a frozen model on what was asked for, `show` each moment, and report the whole.
+
+    `carry` keeps the state from window to window. Ctrl-C ends the stream, not the report. `picture`
+    and `page` are files to write, with the spikes of the last whole window.
+    """
+    begun = time.monotonic()
+    bundle = load(model)
+    graph = bundle.graph
+    feed = open_feed(bundle, asked)
+    window = None if carry else graph.steps
+    engine = open_stream(backend, graph, window)
+    twin = Stream(graph, window=window) if compared and backend != "simulator" else None
+    run = Run(
+        graph, feed, Meter(graph, [profiles.load(name) for name in PROFILES], window=window), twin
+    )
+    started = time.monotonic()
+    interrupted = False
+    moments = run.moments(engine)
+    try:
+        for moment in moments:
+            if show:
+                show(moment)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        moments.close()
+    seconds = time.monotonic() - started - feed.waited_s
+    recorded = None if feed.step_s is None else feed.step_s * run.total.steps
+    report = StreamReport(
+        model=str(model),
+        bundle=bundle.hash,
+        source=feed.what,
+        backend=engine.backend,
+        version=engine.version,
+        steps=run.total.steps,
+        windows=run.total.steps // graph.steps,
+        window_steps=graph.steps,
+        carried=carry,
+        lag=engine.lag,
+        spikes=run.total.spikes,
+        synops=run.total.synops,
+        core_dynamic_uj=run.total.core_dynamic_uj,
+        compared_with=twin and twin.backend,
+        mismatches=run.mismatches,
+        seconds=seconds,
+        startup_s=started - begun,
+        recorded_s=recorded,
+        real_time_factor=recorded / seconds if recorded else None,
+        steps_per_s=run.total.steps / seconds if run.total.steps else None,
+        interrupted=interrupted,
+        decisions=tuple(run.decisions),
+    )
+    _draw(report, run, picture, page)
+    return report
+
+
+def _draw(report: StreamReport, run: Run, picture: Path | None, page: Path | None) -> None:
+    """The picture and the page, with the spikes of the last whole window."""
+    if picture is None and page is None:
+        return
+    evidence = _window(run, report)
+    if page is not None:
+        from ..reports.page.pages import Evidence, save
+
+        save(page, report, evidence and Evidence(run.graph, *evidence))
+    if picture is not None:
+        if evidence is None:
+            raise DataError("no window was finished, so there is none to draw", where=report.source)
+        from ..reports.picture import report_picture
+
+        report_picture(run.graph, *evidence, 0, count(run.graph, *evidence), (), picture)
+
+
+def _window(run: Run, report: StreamReport) -> tuple[dict[str, np.ndarray], Activity] | None:
+    """Inputs [1, T, ...] and activity of the last whole window, if there is one."""
+    if not run.last:
+        return None
+    given, found = (
+        {name: np.stack([step[name] for step in steps])[None] for name in steps[0]}
+        for steps in zip(*run.last)
+    )
+    readout = {p.name for p in run.graph.of_kind("readout")}
+    return given, Activity(
+        {name: x for name, x in found.items() if name not in readout},
+        {name: x for name, x in found.items() if name in readout},
+        report.backend,
+        report.version,
+    )
+
+
+class Run:
+    """What has happened on a stream so far; `last` is its last whole window, frames and values of
+    each step.
+    """
+
+    def __init__(self, graph: Graph, feed: Feed, meter: Meter, twin: Stream | None):
+        self.graph, self.feed, self.meter, self.twin = graph, feed, meter, twin
+        self.total = meter.nothing
+        self.mismatches = None if twin is None else 0
+        self.last: list[tuple[Values, Values]] = []
+        self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
+        self._given: deque[Values] = deque()
+
+    def moments(self, engine) -> Iterator[Moment]:
+        """A moment for every step that the engine has finished."""
+        since, window = self.meter.nothing, []
+        for values in engine.run(self._remembered()):
+            step = self.total.steps % self.graph.steps
+            since = self.meter.nothing if step == 0 else since
+            inputs = self._given.popleft()
+            tally = self.meter.step(inputs, values)
+            self.total, since = self.total + tally, since + tally
+            self._compare(inputs, values)
+            window.append((inputs, values))
+            moment = self._moment(step, since, values)
+            if moment.ends:
+                self.last, window = window, []
+                self.decisions.append(
+                    Decision(
+                        moment.window,
+                        moment.time_s,
+                        moment.leading,
+                        moment.margin,
+                        moment.spikes,
+                        moment.synops,
+                    )
+                )
+            yield moment
+
+    def _remembered(self) -> Iterator[Values]:
+        """The frames, kept until their values are there."""
+        for frame in self.feed.frames:
+            self._given.append(frame)
+            yield frame
+
+    def _compare(self, inputs: Values, values: Values) -> None:
+        if self.twin is not None:
+            expected = self.twin.step(inputs)
+            self.mismatches += sum(
+                int(np.count_nonzero(expected[name] != values[name])) for name in expected
+            )
+
+    def _moment(self, step: int, since: Tally, values: Values) -> Moment:
+        readout = self.graph.readout
+        membrane = () if readout is None else tuple(values[readout.name].ravel().tolist())
+        leading, margin = _leading(self.graph, membrane)
+        recorded = None if self.feed.step_s is None else self.feed.step_s * self.total.steps
+        return Moment(
+            (self.total.steps - 1) // self.graph.steps,
+            step,
+            recorded,
+            since.spikes,
+            since.synops,
+            since.core_dynamic_uj,
+            leading,
+            margin,
+            step == self.graph.steps - 1,
+            self.mismatches,
+            membrane,
+        )
+
+
+def _leading(graph: Graph, membrane: tuple[int, ...]) -> tuple[str | None, int | None]:
+    """The class with the highest membrane, the first of equals, and how far it is ahead."""
+    if not membrane:
+        return None, None
+    first = int(np.argmax(membrane))
+    others = [v for i, v in enumerate(membrane) if i != first]
+    name = graph.class_names[first]
+    return name, membrane[first] - max(others) if others else None

@@ -1,0 +1,275 @@
+"""docs/validation.md: the findings as a page of tables, written by `scmrl validate --write`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ...hw_profiles import profile as profiles
+from ...system.storage import whole_file
+from ...system.targets import check_ending
+from .cases import CORE, DAVIES
+from .core_counts import NOT_PUBLIC
+from .lsnn import CHIP_CORRECT
+from .picture import draw
+from .report import GOAL, ValidationReport, cells, core_cells, number, share, span, time_cells, word
+
+HEAD = """\
+# Estimates against published measurements
+
+What the energy, latency and core counts of this package rest on: every published measurement whose inputs
+are public, or can be bounded, recomputed. No coefficient was tuned to a case, and no case is left out;
+those that cannot be computed are listed with what is missing. Written by `scmrl validate --write {path}` of
+scmrl {version}.
+"""
+ENERGY = """\
+## Energy and power
+
+*complete*: every count is public, and the range is the one that scmrl prints for such an estimate.
+*bounded*: a count is not public but lies between two limits, and the range is what they give. *floor*: only
+part of the work is public, and the range goes from the energy of that part upwards. *fitted*: the
+measurement is among the sources of the coefficient: agreement shows that it was read right, and no more; in
+brackets, and never counted.
+
+The estimate of a *complete* case spans what its last column says is not public. Where two coefficient sets
+exist for a chip, both are shown: `loihi1` (Davies et al. 2018, the default) and `loihi1-sanafe` (Boyle et
+al. 2025).
+
+![Estimate against measurement]({picture})
+"""
+RANGES = """\
+### What the ranges are worth
+
+The range of core dynamic energies on Loihi 1 and 2, {low:+.0f}..{high:+.0f} %, was read off the k-NN,
+PilotNet and LSNN cases, so it contains them by construction; their errors span {first:+.0f}..{last:+.0f} %,
+and it is no wider. A floor can fail in one direction only, and a bounded range is as wide as its count:
+weak evidence, both. Without the construction: each measurement in turn against the range which the errors
+of the other measurements, or of the other networks, would have given.
+"""
+LSNN_HEAD = """\
+## The sMNIST LSNN, run here
+
+Intel's published sequential-MNIST network for Loihi 1: 80 relays, 140 regular and 100 adaptive neurons (two
+compartments each, the second added to the first in the same step), 10 outputs, recurrent, 840 steps. Built
+as a graph (`scmrl/deploy/validation/lsnn.py`) and run on the simulator. Its weights are -254..255, the 9 bits of
+separate excitatory and inhibitory sets: one bit wider than the profile's mixed 8.
+"""
+LSNN_ENERGY = """\
+Energy of both cores in uJ by what "active" means, which Davies et al. do not say. Two published
+measurements of this one network disagree by 1.6: {probe} uJ (NxSDK's split of shared rails, method not
+published) and {slope} uJ (slope over copies, without the relay core; it may hold static power, 29 to 55
+uJ).
+"""
+TIMES = """\
+## Time of a step
+
+The work of the busiest core is a lower bound: barrier, synaptic operations, updates, all at the fast end.
+The range that scmrl prints adds the profile's floor of a step, which covers how much the host takes part;
+in brackets where the measurement is among the floor's sources.
+"""
+CORES = """\
+## Cores
+
+Placement (`scmrl place`) against published core counts; within: every layer within one core or 5 %. In
+brackets: laid out by the authors by hand, no test of a rule.
+"""
+MISSING = "## What cannot be computed\n"
+INPUTS = "## Published inputs\n"
+
+
+def picture_of(page: Path) -> Path:
+    """The picture that lies beside a page."""
+    return page.with_suffix(".svg")
+
+
+def write_page(report: ValidationReport, path: Path) -> list[Path]:
+    """Write the page and, with the ending .svg, its picture; returns both paths."""
+    check_ending(path, "table")
+    picture = picture_of(path)
+    draw(report, picture)
+    with whole_file(path, "table") as temporary:
+        Path(temporary).write_text(
+            "\n".join(page(report, path.as_posix(), picture.name)), encoding="utf-8"
+        )
+    return [path, picture]
+
+
+def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
+    """The lines of the page."""
+    yield HEAD.format(path=path, version=report.version)
+    yield from (f"- {name}: {text}" for name, text in _stable(report).items())
+    yield ""
+    yield ENERGY.format(picture=picture)
+    heads = (
+        "case",
+        "coefficients",
+        "kind",
+        "unit",
+        "estimate",
+        "range",
+        "measured",
+        "error %",
+        "inside",
+        "not public",
+    )
+    yield from _grid(
+        heads, [(*cells(c), c.missing) for c in report.cases], words=(0, 1, 2, 3, 8, 9)
+    )
+    yield from _ranges(report)
+    yield from _lsnn(report)
+    yield TIMES
+    yield from _grid(
+        (
+            "case",
+            "bound us",
+            "measured us",
+            "range us",
+            "bound holds",
+            "inside",
+            "work in the bound",
+        ),
+        [(*time_cells(t), t.work) for t in report.step_times],
+        words=(0, 4, 5, 6),
+    )
+    yield CORES
+    yield from _grid(
+        ("network", "chip", "placed", "published", "furthest off", "within", "note", "source"),
+        [(*core_cells(c), c.note, c.source) for c in report.cores],
+        words=(0, 1, 4, 5, 6, 7),
+    )
+    yield MISSING
+    yield from _missing(report)
+    yield INPUTS
+    yield from _grid(
+        ("case", "figure", "value", "kind", "source"), list(_inputs(report)), words=(0, 1, 3, 4)
+    )
+
+
+def _stable(report: ValidationReport) -> dict[str, str]:
+    """The summary without what differs from run to run."""
+    lines = report.summary()
+    return lines | {"LSNN": lines["LSNN"].rsplit(";", 1)[0]} if report.lsnn else lines
+
+
+def _ranges(report: ValidationReport) -> Iterator[str]:
+    errors = [e for c in report.tested("complete") if c.quantity == CORE for e in c.error]
+    band = profiles.load(DAVIES).error
+    yield RANGES.format(
+        low=100 * band["core_dynamic_low"].value,
+        high=100 * band["core_dynamic_high"].value,
+        first=100 * min(errors),
+        last=100 * max(errors),
+    )
+    heads = (
+        "measurement",
+        "measured uJ",
+        "range from the other measurements",
+        "inside",
+        "range from the other networks",
+        "inside",
+    )
+    if report.left_out:
+        yield from _grid(
+            heads,
+            [
+                (
+                    row.name,
+                    number(row.measured),
+                    span(row.range),
+                    word(row.inside),
+                    span(row.network_range),
+                    word(row.network_inside),
+                )
+                for row in report.left_out
+            ],
+            words=(0, 3, 5),
+        )
+    else:
+        yield f"Left out here, since it needs the LSNN: {report.lsnn_not_run}.\n"
+    outside = [c for c in report.tested() if not c.inside]
+    yield (
+        f"The goal of {100 * GOAL:.0f} % of ranges that contain their measurement is "
+        f"{'met' if report.contained >= GOAL else 'missed'} with {share(report.tested())}"
+        + (f"; outside: {', '.join(c.name for c in outside)}.\n" if outside else ".\n")
+    )
+
+
+def _lsnn(report: ValidationReport) -> Iterator[str]:
+    yield LSNN_HEAD
+    run = report.lsnn
+    if run is None:
+        yield f"**{report.lsnn_not_run.capitalize()}.**\n"
+        return
+    pairs = ", ".join(f"{target} as {answer}" for target, answer in run.mistakes)
+    verdict = "the chip's own, in its order" if run.as_on_the_chip else "NOT those of the chip"
+    yield (
+        f"{run.correct} of {run.images} images correct; on the chip {CHIP_CORRECT}. "
+        f"The {len(run.mistakes)} mistakes are {verdict}: {pairs}.\n"
+    )
+    rows = [
+        ("synaptic operations", run.total_synops),
+        ("neuron updates", run.updates),
+        ("compartment-steps that receive a spike", run.receiving),
+        ("compartment-steps with non-zero state or input", run.nonzero),
+        *((f"spikes of {name}", n) for name, n in run.spikes.items()),
+        *((f"synaptic operations {name}", n) for name, n in run.synops.items()),
+    ]
+    yield from _grid(
+        ("per inference", "mean of 200 images"),
+        [(name, f"{n:,.3f}".rstrip("0").rstrip(".")) for name, n in rows],
+        words=(0,),
+    )
+    probe, slope = (
+        next(c.measured for c in report.cases if c.network == "LSNN" and text in c.name)
+        for text in ("probe", "slope")
+    )
+    yield LSNN_ENERGY.format(probe=probe, slope=slope)
+    yield from _grid(
+        ("active means", *(f"{name} uJ" for name in report.readings), f"error v {probe}"),
+        [
+            (
+                text,
+                *(f"{table[text]:.2f}" for table in report.readings.values()),
+                " / ".join(
+                    f"{100 * (table[text] / probe - 1):+.0f} %"
+                    for table in report.readings.values()
+                ),
+            )
+            for text in next(iter(report.readings.values()))
+        ],
+        words=(0,),
+    )
+
+
+def _missing(report: ValidationReport) -> Iterator[str]:
+    yield from _grid(("case", "not public"), list(report.not_computable.items()), words=(0, 1))
+    yield from _grid(("core count", "not public"), list(NOT_PUBLIC.items()), words=(0, 1))
+
+
+def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
+    seen = set()
+    for c in report.cases:
+        rows = [
+            (
+                f.name,
+                f"{span((f.low, f.high), '{:,.12g}'.format)} {f.unit}".strip(),
+                f.kind,
+                f.source,
+            )
+            for f in c.figures
+        ]
+        rows.append((c.quantity, f"{number(c.measured)} {c.unit}", *c.measured_by.split(", ", 1)))
+        for row in rows:
+            if (c.network, c.chip, *row) not in seen:
+                seen.add((c.network, c.chip, *row))
+                yield c.name, *row
+
+
+def _grid(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]
+) -> Iterator[str]:
+    """A table in Markdown; the columns numbered in `words` are aligned left."""
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "|".join("---" if i in words else "---:" for i in range(len(heads))) + "|"
+    yield from (f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+    yield ""

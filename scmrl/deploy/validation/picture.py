@@ -1,0 +1,83 @@
+"""A picture of the validation: estimates against measurements, with their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..reports.picture import drawing
+from .cases import Case
+from .report import KIND_TEXTS, OWN, ValidationReport, label
+
+GREY, INSIDE, OUTSIDE = "#b3bcc4", "#1f6f8b", "#d1495b"
+MARKS = {"complete": "o", "bounded": "s", "floor": "^"}
+ENDLESS = 30.0  # times the measurement: how far a range without an end is drawn
+
+
+def draw(report: ValidationReport, path: Path) -> None:
+    """Left: energies in uJ, estimate against measurement. Right: every case over its measurement.
+    Logarithmic; bars are the ranges, arrows those without an upper end."""
+    shown = [c for c in report.cases if c.kind != "fitted" and c.profile in OWN]
+    with drawing(path, (10.5, 0.22 * len(shown) + 1.2)) as sheet:
+        plane, rows = sheet.subplots(1, 2, width_ratios=(1, 1.1))
+        _draw_plane(plane, shown)
+        _draw_rows(rows, shown)
+
+
+def _draw_plane(axis, shown: Sequence[Case]) -> None:
+    for number, c in enumerate(shown, 1):
+        if c.unit == "uJ":
+            _draw_case(axis, c, c.measured, 1.0)
+            axis.annotate(
+                str(number),
+                (c.measured, _middle(c)),
+                xytext=(4, -8),
+                textcoords="offset points",
+                fontsize=6,
+            )
+    axis.set(xscale="log", yscale="log", xlabel="measured, uJ", ylabel="estimate, uJ")
+    span = axis.get_xlim()
+    axis.plot(span, span, color=GREY, linewidth=1, zorder=0)
+    for kind, mark in MARKS.items():
+        axis.plot([], [], mark, color=INSIDE, markersize=4, label=KIND_TEXTS[kind])
+    axis.plot([], [], "o", color=OUTSIDE, markersize=4, label="measurement outside the range")
+    axis.legend(frameon=False, loc="upper left")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_ticks([1, 100, 10_000, 1_000_000])
+        side.set_major_formatter("{x:,.0f}")
+    _finish(axis)
+
+
+def _draw_rows(axis, shown: Sequence[Case]) -> None:
+    for row, c in enumerate(shown):
+        _draw_case(axis, c, row, c.measured, flat=True)
+    axis.axvline(1, color=GREY, linewidth=1, zorder=0)
+    axis.set(xscale="log", ylim=(len(shown) - 0.5, -0.5), xlabel="estimate over measurement")
+    axis.set_yticks(
+        range(len(shown)), [f"{label(c)}  {number}" for number, c in enumerate(shown, 1)]
+    )
+    axis.xaxis.set_major_formatter("{x:g}")
+    _finish(axis)
+
+
+def _finish(axis) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _middle(c: Case) -> float:
+    low, high = c.estimate
+    return low if high is None else (low * high) ** 0.5
+
+
+def _draw_case(axis, c: Case, at: float, unit: float, *, flat: bool = False) -> None:
+    """Estimate and range of a case in multiples of `unit`, at a position of the other axis."""
+    colour = OUTSIDE if c.inside is False else INSIDE
+    low, high = c.range if c.inside is not None else c.estimate
+    ends = [low / unit, (high or max(low, c.measured) * (ENDLESS if flat else 3)) / unit]
+    points = (([at, at], ends, colour, None), ([at], [_middle(c) / unit], colour, MARKS[c.kind]))
+    if high is None:
+        points += (([at], ends[1:], colour, ">" if flat else "^"),)
+    for x, y, colour, mark in points:
+        axis.plot(
+            *((y, x) if flat else (x, y)), color=colour, linewidth=1, marker=mark, markersize=4
+        )

@@ -1,0 +1,263 @@
+"""What the validation found: for the terminal and as JSON, and the words and numbers that its page
+shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from ...core.report.report import Report, figure, table
+from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
+from .lsnn import Run
+from .step_time import StepTime
+
+HEADLINE = ("ranges", "time of a step", "cores", "LSNN")
+GOAL = 0.8  # share of ranges that are to contain their measurement
+OWN = (
+    DAVIES,
+    LOIHI_2,
+    "truenorth",
+    "odin",
+)  # coefficients that a user gets without asking for others
+KIND_TEXTS = {
+    "complete": "all counts public",
+    "bounded": "a count bounded",
+    "floor": "a floor alone",
+    "fitted": "source of the coefficient",
+}
+
+
+@dataclass(frozen=True)
+class CoreCount:
+    """Cores by population, placed and published; `by_hand`: laid out by the authors, no test of a
+    rule.
+    """
+
+    name: str
+    profile: str
+    placed: dict[str, int]
+    published: dict[str, int]
+    by_hand: bool
+    note: str
+    source: str
+
+    @property
+    def worst(self) -> str:
+        """The population whose count is furthest off."""
+        return max(self.placed, key=lambda name: abs(self.placed[name] - self.published[name]))
+
+    @property
+    def within(self) -> bool:
+        """Every population within one core or 5 %."""
+        return all(
+            abs(self.placed[name] - n) <= max(1, 0.05 * n) for name, n in self.published.items()
+        )
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Range of a measurement from the errors of the other measurements, and of the other networks,
+    alone.
+    """
+
+    name: str
+    measured: float
+    range: tuple[float, float]
+    inside: bool
+    network_range: tuple[float, float]
+    network_inside: bool
+
+
+@dataclass(frozen=True)
+class ValidationReport(Report):
+    """Every published case with its estimate. `lsnn` is None where its data were absent."""
+
+    command = "validate"
+    version: str
+    cases: tuple[Case, ...]
+    not_computable: dict[str, str]
+    lsnn: Run | None
+    lsnn_not_run: str
+    readings: dict[str, dict[str, float]]
+    left_out: tuple[LeftOut, ...]
+    cores: tuple[CoreCount, ...]
+    step_times: tuple[StepTime, ...]
+
+    def tested(self, kind: str | None = None, *, default: bool = True) -> list[Case]:
+        """Cases that are evidence, of one kind, with the default coefficients or the alternative
+        ones.
+        """
+        return [
+            c
+            for c in self.cases
+            if c.counts and kind in (None, c.kind) and (c.profile in (DAVIES, LOIHI_2)) == default
+        ]
+
+    @property
+    def contained(self) -> float:
+        """Share of tested cases whose range contains the measurement."""
+        tested = self.tested()
+        return sum(c.inside for c in tested) / len(tested)
+
+    def to_json(self) -> dict:
+        table = [
+            asdict(c) | {"error": c.error, "inside": c.inside, "counts": c.counts}
+            for c in self.cases
+        ]
+        times = [asdict(t) | {"holds": t.holds, "inside": t.inside} for t in self.step_times]
+        cores = [asdict(c) | {"within": c.within} for c in self.cores]
+        run = self.lsnn and asdict(self.lsnn) | {"as_on_the_chip": self.lsnn.as_on_the_chip}
+        return super().to_json() | {
+            "cases": table,
+            "step_times": times,
+            "cores": cores,
+            "lsnn": run,
+            "contained": self.contained,
+        }
+
+    def summary(self) -> dict[str, str]:
+        """The findings in one line each."""
+        tested = self.tested()
+        lines = {
+            "ranges": (
+                f"{share(tested)} published measurements lie in the range that scmrl gives, "
+                f"{100 * self.contained:.0f} %"
+            )
+        }
+        lines |= {KIND_TEXTS[kind]: share(self.tested(kind)) for kind in KINDS[:3]}
+        lines["other coefficients"] = f"{share(self.tested(default=False))} (SANA-FE)"
+        if self.left_out:
+            inside = sum(row.inside for row in self.left_out)
+            lines["left out in turn"] = (
+                f"{inside} of {len(self.left_out)} core dynamic measurements lie in "
+                "the range that the others alone would give"
+            )
+        free = [t for t in self.step_times if not t.fitted]
+        holding = sum(t.holds for t in self.step_times)
+        lines["time of a step"] = (
+            f"{holding} of {len(self.step_times)} lower bounds hold; "
+            f"{sum(t.inside for t in free)} of {len(free)} lie in the range"
+        )
+        rules = [c for c in self.cores if not c.by_hand]
+        within = sum(c.within for c in rules)
+        lines["cores"] = f"{within} of {len(rules)} networks within one core or 5 % in every layer"
+        lines["LSNN"] = self.lsnn_not_run or _chip(self.lsnn)
+        return lines
+
+    def headline(self) -> dict[str, str]:
+        return {name: text for name, text in self.summary().items() if name in HEADLINE}
+
+    def details(self) -> Iterator[object]:
+        yield {name: text for name, text in self.summary().items() if name not in HEADLINE}
+        for kind, text in KIND_TEXTS.items():
+            yield table(
+                (text, "estimate", "range", "measured", "error %", "inside"),
+                [_short(c) for c in self.cases if c.kind == kind],
+                words=(text,),
+            )
+        yield table(
+            ("time of a step, us", "bound", "measured", "range", "bound holds", "inside"),
+            [time_cells(t) for t in self.step_times],
+            words=("time of a step, us",),
+        )
+        yield table(
+            ("cores", "chip", "placed", "published", "furthest off", "within"),
+            [core_cells(c) for c in self.cores],
+            words=("cores",),
+        )
+
+
+# ---- cells ---------------------------------------------------------------------------------------
+
+
+def share(cases: Sequence[Case]) -> str:
+    """In how many of them the range contains the measurement."""
+    return f"{sum(bool(c.inside) for c in cases)} of {len(cases)}"
+
+
+def _chip(run: Run) -> str:
+    same = "the chip's own answers" if run.as_on_the_chip else "NOT the chip's answers"
+    return (
+        f"{run.correct} of {run.images} images correct, {len(run.mistakes)} mistakes, image for"
+        f" image {same}; {run.seconds:.0f} s"
+    )
+
+
+def word(answer: bool | None) -> str:
+    return {None: "no range", True: "yes", False: "no"}[answer]
+
+
+def number(x: float | None) -> str:
+    """Four significant digits, whole numbers from 10,000 on."""
+    return "-" if x is None else f"{x:,.0f}" if abs(x) >= 10_000 else figure(float(f"{x:.4g}"))
+
+
+def span(ends: tuple[float | None, float | None], show=number) -> str:
+    low, high = ends
+    if low is None:
+        return "-"
+    if high is None:
+        return f"from {show(low)}"
+    return show(low) if show(low) == show(high) else f"{show(low)}..{show(high)}"
+
+
+def _percent(error: float) -> str:
+    """Signed, without minus zero."""
+    return f"{round(100 * error, 1) + 0.0:+.1f}" if abs(error) < 0.1 else f"{100 * error:+.0f}"
+
+
+def _counted(answer: bool | None, counts: bool) -> str:
+    """In brackets where the answer is no evidence."""
+    return word(answer) if counts else f"({word(answer)})"
+
+
+def label(c: Case) -> str:
+    """Name of a case, with its quantity where that is not the core dynamic energy."""
+    return c.name if c.quantity == CORE or c.quantity in c.name else f"{c.name}: {c.quantity}"
+
+
+def cells(c: Case) -> tuple[str, ...]:
+    """A case as the page shows it."""
+    return (
+        label(c),
+        c.profile,
+        c.kind,
+        c.unit,
+        span(c.estimate),
+        span(c.range),
+        number(c.measured),
+        span(c.error, _percent),
+        _counted(c.inside, c.counts),
+    )
+
+
+def _short(c: Case) -> tuple[str, ...]:
+    """A case as the terminal shows it."""
+    name, profile, _, unit, estimate, ends, measured, error, inside = cells(c)
+    if profile not in OWN:
+        name += f" ({profile.rsplit('-', 1)[-1]})"
+    return name, estimate, ends, f"{measured} {unit}", error, inside
+
+
+def time_cells(t: StepTime) -> tuple[str, ...]:
+    return (
+        t.name,
+        number(t.bound_us),
+        number(t.measured_us),
+        span(t.printed_us),
+        word(t.holds),
+        _counted(t.inside, not t.fitted),
+    )
+
+
+def core_cells(c: CoreCount) -> tuple[str, ...]:
+    off = c.placed[c.worst] - c.published[c.worst]
+    return (
+        c.name,
+        c.profile,
+        str(sum(c.placed.values())),
+        str(sum(c.published.values())),
+        f"{c.worst} {off:+d}" if off else "none",
+        _counted(c.within, not c.by_hand),
+    )

@@ -1,0 +1,117 @@
+"""A run directory: what belongs to a run, and what becomes of an old one.
+
+    config.toml     the settings as they were used, with the folder of the recordings
+    checkpoints/    last.ckpt, best.ckpt           logs/       metrics.csv, TensorBoard events
+    bundle/         the frozen model (metrics.json where it is a float model), at the very end
+
+The rule of `--force`: what scmrl wrote of the old run moves to `replaced/`, where it can be used as
+before; it is removed once the new run is finished, and not earlier. A crash in between leaves both.
+A run that was never finished is not kept: a finished one in `replaced/` outlives any number of
+them. Other files stay where they are; exports and reports of the old model are told by its hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from ...system import storage, targets
+from ...system.errors import UsageError, quoted
+from ...system.storage import whole_file
+from ..config import Config, to_toml
+
+CONFIG, REPLACED = "config.toml", "replaced"
+RESULTS = ("bundle", "metrics.json")  # what a finished run has, one or the other
+PARTS = (*RESULTS, "checkpoints", "logs", CONFIG)  # config.toml last: it is what makes a run
+OWN = (
+    "*.ckpt",
+    "metrics.csv",
+    "hparams.yaml",
+    "events.out.tfevents.*",
+    targets.MANIFEST,
+    *targets.BUNDLE_FILES,
+)
+
+
+def prepare(run: Path, *, resume: bool, force: bool) -> None:
+    """Make `run` ready to be trained in, by its owner; raises UsageError where that would lose
+    something.
+    """
+    there = run / CONFIG
+    if resume:
+        if not there.is_file():
+            raise UsageError(
+                "nothing to resume", where=run, limit=CONFIG, fix="train without --resume"
+            )
+    elif there.exists() and not force:
+        raise UsageError(
+            "a run is there already", where=run, fix="give --resume, --force or another --out"
+        )
+    elif there.exists():
+        replace(run)
+    elif others := [name for name in targets.listed(run) if name != REPLACED]:
+        raise UsageError(
+            "not empty, and no run of scmrl", where=run, value=others[0], fix="give another --out"
+        )
+    for folder in (run, run / "checkpoints", run / "logs"):
+        storage.clear(folder)
+
+
+def replace(run: Path) -> None:
+    """Move a finished run to RUN/replaced, remove an unfinished one; both leave the files of
+    others.
+    """
+    finished = any((run / name).exists() for name in RESULTS)
+    old = run / REPLACED
+    if not finished:
+        for path in parts(run):
+            _remove(path)
+        return
+    if old.exists():
+        for path in parts(old):
+            _remove(path)
+    old.mkdir(exist_ok=True)
+    for path in parts(run):
+        os.replace(path, old / path.name)
+
+
+def forget_replaced(run: Path) -> None:
+    """The new run is finished: the old one goes."""
+    old = run / REPLACED
+    if not old.is_dir():
+        return
+    for path in parts(old):
+        _remove(path)
+    try:
+        old.rmdir()
+    except OSError:  # somebody put a file there: it stays
+        pass
+
+
+def parts(run: Path) -> list[Path]:
+    """What scmrl's training wrote in a run directory, config.toml last."""
+    return [run / name for name in PARTS if os.path.lexists(run / name)]
+
+
+def _remove(path: Path) -> None:
+    """Remove a part of a run; files of others in it, and the folders that hold them, stay."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    for inner in list(path.iterdir()):
+        if inner.is_file() and any(inner.match(pattern) for pattern in OWN):
+            inner.unlink()
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+def write_config(run: Path, config: Config) -> None:
+    with whole_file(run / CONFIG) as temporary:
+        temporary.write_text(to_toml(config), encoding="utf-8")
+
+
+def replaced_hint(run: Path) -> str:
+    """What to say when a run that replaces another one did not come to its end."""
+    old = run / REPLACED
+    return f"; the run that was there before is in {quoted(old)}" if old.is_dir() else ""

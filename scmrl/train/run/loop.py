@@ -1,0 +1,184 @@
+"""Training a model: Lightning runs the epochs, this file says what one epoch is.
+
+A run directory holds config.toml, checkpoints/ (`keep`), logs/ (metrics.csv and TensorBoard events:
+loss, accuracy, alignment, firing rate of every population) and, at the end, bundle/. Validation
+runs the chip's integers from the first epoch on; only epochs with the norm folded can be chosen.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from ...hw_profiles import limits, profile
+from ...hw_profiles.precision import Precision
+from ...network import processes
+from ...network.settings import FLOAT
+from ...system import lock
+from ...system.errors import DataError, UsageError
+from ...system.interrupts import TERMINATED
+from ..config import Config
+from ..feed import Feed
+from ..keep import Keep
+from ..training import Held, Training
+from ..watch import Watch, what_trains
+from . import directory, memory, size, threads
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run produced: figures of the frozen, integer model and the hash of its bundle
+    (None: a float model, which has none).
+    """
+
+    run: Path
+    metrics: dict
+    bundle: str | None
+
+
+def train(
+    config: Config,
+    run: Path,
+    *,
+    data_dir: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+    held: Held = limits.require,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Outcome | None:
+    """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a
+    published, float model: measure to RUN/metrics.json). `tell` gets lines of progress.
+
+    One of several processes (`scmrl.network.processes`) trains its part of each batch; only the first
+    one measures and writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with
+    RUN/checkpoints/last.ckpt complete; `resume` goes on from there (from the start, where there is
+    none yet) and gives the very model that an uninterrupted run gives. `data_dir` is remembered in
+    config.toml, and wins over what it says. `force` replaces a run that is there (`run_directory`).
+    `held` refuses a graph that the chip does not hold: the limits of its neurons and synapses, or a
+    placement on its cores too. Raises UsageError where another process trains in `run`.
+    """
+    if data_dir is not None:
+        config = replace(config, data_dir=os.path.abspath(data_dir))
+    if processes.rank() != 0:
+        return _train(config, run, resume, held, lambda line: None)
+    with lock.hold(run, "training"):
+        directory.prepare(run, resume=resume, force=force)
+        return _train(config, run, resume, held, tell)
+
+
+def _train(
+    config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None]
+) -> Outcome | None:
+    first = processes.rank() == 0
+    chip = profile.load(config.profile)
+    size.require(config)
+    tell(f"reading {config.dataset}" + (f" from {config.data_dir}" if config.data_dir else ""))
+    feed = Feed(config, config.data_dir or None)
+    _check_batch(config, feed)
+    lightning.seed_everything(config.train.seed, verbose=False)
+    threads.use(torch.get_num_threads())
+    memory.keep()
+    module = _kind(config)(config, feed, Precision.of(chip))
+    module.check(chip, held)
+    keeper, watch = Keep(run, writes=first), Watch(tell, live=None if first else False)
+    module.keeper, keeper.watch = keeper, watch
+    if resume and os.path.lexists(keeper.last):
+        keeper.resume(module)
+        threads.use(keeper.state.threads)
+        watch.before = keeper.state.seconds
+    elif resume:
+        tell("no epoch was finished yet: from the start")
+    if first:
+        directory.write_config(run, config)
+        tell(what_trains(module, torch.get_num_threads()))
+    if not keeper.finished(module):
+        _fit(_trainer(config, run, keeper, watch), module)
+    if not first:
+        return None
+    keeper.write_history()
+    metrics = module.measure()
+    metrics["last_test_accuracy"] = metrics["test_accuracy"]
+    if keeper.choose(module):
+        metrics |= module.measure()
+    metrics |= {
+        "train_seconds": round(watch.seconds, 1),
+        "parameters": module.model.parameters_total,
+        "samples_per_s": round(watch.samples_per_s, 1),
+    }
+    made = module.deliver(run, metrics, chip, held)
+    directory.forget_replaced(run)
+    return Outcome(run, metrics, made)
+
+
+def _check_batch(config: Config, feed: Feed) -> None:
+    if len(feed.train_pairs) < config.train.batch:
+        raise DataError(
+            "fewer training pairs than one batch",
+            limit=config.train.batch,
+            value=len(feed.train_pairs),
+        )
+    if config.train.batch % processes.world():
+        raise UsageError(
+            "processes take equal parts of a batch",
+            where="train.batch",
+            value=config.train.batch,
+            limit=f"a multiple of {processes.world()}",
+        )
+    if config.train.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UsageError(
+            "no GPU that torch can use",
+            where="train.accelerator",
+            value="gpu",
+            fix="leave it at cpu",
+        )
+
+
+def _fit(trainer: lightning.Trainer, module: Training) -> None:
+    """Run the epochs. Lightning turns Ctrl-C into an exit, or into a quiet end."""
+    try:
+        trainer.fit(module)
+    except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            raise
+        raise KeyboardInterrupt from None
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _kind(config: Config) -> type[Training]:
+    """What trains the configured model: integers for a chip, or the published model in float."""
+    if config.model.attention not in FLOAT:
+        return Training
+    from ..published.training import FloatTraining
+
+    return FloatTraining
+
+
+def _trainer(config: Config, run: Path, keeper: Keep, watch: Watch) -> lightning.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    settings = config.train
+    return lightning.Trainer(
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        callbacks=[keeper, watch],
+        **processes.trainer_options(settings.accelerator),
+        enable_checkpointing=False,
+        logger=TensorBoardLogger(run / "logs", name="", version=""),
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        limit_val_batches=1.0 if settings.validation else 0,
+        gradient_clip_val=settings.clip or None,
+        use_distributed_sampler=False,
+    )

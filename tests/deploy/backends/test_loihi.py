@@ -1,0 +1,391 @@
+"""The chip's layout equals the definition in every bit; the way to a board is clear; a board is
+held to it.
+
+A board and lava-loihi cannot be had here: `lava_loihi_double` stands in for them, and says what it
+is.
+"""
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.demo import demo_graph, demo_inputs
+from conformance.graphs import GRAPHS, JOINED, LAVA_REFUSES, case, random_graph, source, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import ROOT
+
+from scmrl.core import reference
+from scmrl.core.graph import Dense, OneToOne, Population
+from scmrl.system.errors import GraphError, UsageError
+
+pytest.importorskip("lava", reason="lava-nc is not installed")
+
+from scmrl.deploy.backends.lava import compat
+from scmrl.deploy.backends.lava.processes import source_values
+from scmrl.deploy.backends.lava.session import ProcessSession
+from scmrl.deploy.backends.loihi.loihi import GENERATIONS, Board, LoihiSim, padded
+from scmrl.deploy.backends.loihi.lowering import lower, lowest_activation, window
+from scmrl.deploy.backends.loihi.measurement import measurement
+from scmrl.deploy.backends.loihi.process_models import Direct, Latency, _wrapped, probe
+
+DOUBLE = Path(__file__).parent / "lava_loihi_double"
+BEYOND_THE_CHIP = {  # and the limit that says so
+    "current_wraps_up": "exponent",
+    "current_wraps_down": "exponent",
+    "current_at_border": "exponent",
+    "current_at_border_below_saturation": "exponent",
+    "current_at_negative_border": "exponent",
+    "current_far_beyond_border": "exponent",
+    "current_wraps_by_memory": "exponent",
+    "membrane_saturates_up": "exponent",
+    "membrane_saturates_down": "exponent",
+    "membrane_saturates_and_fires": "exponent",
+    "current_never_decays": "decays",
+    "membrane_fully_leaks": "decays",
+    **dict.fromkeys(LAVA_REFUSES - JOINED, "loop is too fast"),
+    **dict.fromkeys(JOINED, "joined"),
+    "joined_chain": "exponent",
+}
+
+
+def assert_exact(graph, inputs):
+    expected = reference.run(graph, inputs)
+    with LoihiSim(graph) as backend:
+        got = backend.run(inputs)
+    for p in graph.order():
+        if p.kind != "input":
+            assert got.values(p.name).dtype == expected.values(p.name).dtype
+            np.testing.assert_array_equal(
+                got.values(p.name), expected.values(p.name), err_msg=p.name
+            )
+    return got
+
+
+# ---- the layout ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_equals_the_reference_or_names_the_chips_limit(name):
+    graph, inputs = GRAPHS[name]()
+    if name in BEYOND_THE_CHIP:
+        with pytest.raises(GraphError, match=BEYOND_THE_CHIP[name]):
+            LoihiSim(graph)
+        return
+    assert_exact(graph, inputs)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
+def test_random_graphs_are_exact_or_refused(seed, recurrent):
+    graph, inputs = random_graph(seed, recurrent)
+    try:
+        lower(graph)
+    except GraphError:
+        return
+    assert_exact(graph, inputs)
+
+
+def test_a_model_as_trained_fits_and_is_exact():
+    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
+    got = assert_exact(graph, demo_inputs(graph, 3))
+    assert "LIF processes" in got.notes[0]
+
+
+def test_every_process_has_what_a_chip_holds():
+    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
+    loihi = lower(graph)
+    fired = {p.name for p in graph.of_kind("lif")}
+    assert {c.name.split("@")[0] for c in loihi.cells} == fired | {"readout"}
+    for c in loihi.cells:
+        assert 0 <= c.vth <= 131071 and 0 <= c.du <= 4095 and 0 <= c.dv <= 4095, c.name
+        assert c.interval & (c.interval - 1) == 0 and 0 <= c.bias_exp <= 7
+        assert np.abs(c.bias_mant).max(initial=0) <= 4096
+    assert all(-8 <= w.exponent - 1 <= 7 for w in loihi.network.weights)
+    # pooling, AND and masks forget by dv = 4095 alone: they never hold 64 or more
+    assert all(c.interval == loihi.network.steps for c in loihi.cells)
+
+
+def test_what_holds_more_than_a_step_forgets_is_cleared_before_each_step():
+    graph, inputs = case(
+        source(6),
+        Population("big", (5,), vth=20, memoryless=True),
+        Population("small", (6,), vth=1, memoryless=True),
+        Dense("x", "big", weights(5, 6)),
+        OneToOne("x", "small", 1),
+    )
+    loihi = lower(graph)
+    assert {c.name: c.interval for c in loihi.cells} == {"big@0": 1, "small@0": 8}
+    assert "cleared before every step: big" in assert_exact(graph, inputs).notes
+    assert lowest_activation(graph, "small") == 0 and lowest_activation(graph, "big") < -64
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (9, 16)])
+def test_the_window_is_a_power_of_two(steps, expected):
+    assert window(steps) == expected
+
+
+def test_other_numbers_of_steps_than_trained():
+    graph, _ = GRAPHS["skips_of_several_depths"]()
+    random = np.random.default_rng(0)
+    for steps in (1, 3, 8, 11):
+        inputs = {
+            p.name: random.integers(0, 2, (2, steps, *p.shape)) for p in graph.of_kind("input")
+        }
+        assert_exact(graph, inputs)
+
+
+def test_a_weight_beyond_the_exponent_is_named():
+    graph, _ = case(
+        source(3),
+        Population("y", (2,), vth=30),
+        Dense("x", "y", weights(2, 3) | 64, exponent=7),
+        Dense("x", "y", weights(2, 3) | 64, exponent=7),
+    )
+    with pytest.raises(GraphError, match="source->y.*beyond the chip's exponent"):
+        lower(graph)
+
+
+def test_inputs_that_start_again_are_those_of_the_samples_in_turn():
+    graph, inputs = GRAPHS["skips_of_several_depths"]()
+    network = lower(graph).network
+    inputs = padded(inputs, network.steps)
+    period = 3 * network.steps
+    once = _wrapped(source_values(network, inputs), period)
+    thrice = source_values(network, {name: np.concatenate([x] * 3) for name, x in inputs.items()})
+    np.testing.assert_array_equal(once, thrice[:, period : 2 * period])
+
+
+# ---- open Lava's interfaces ----------------------------------------------------------------------
+
+
+def test_lava_has_what_the_board_path_calls():
+    compat.load()
+    from lava.magma.core.run_configs import Loihi2HwCfg
+    from lava.utils import loihi, slurm
+
+    assert {"callback_fxs", "exception_proc_model_map"} <= inspect.signature(
+        Loihi2HwCfg
+    ).parameters.keys()
+    assert {"partition", "board", "loihi_gen"} <= inspect.signature(
+        loihi.use_slurm_host
+    ).parameters.keys()
+    assert {"host_address", "loihi_gen"} <= inspect.signature(
+        loihi.use_ethernet_host
+    ).parameters.keys()
+    assert set(GENERATIONS) <= set(loihi.ChipGeneration.__members__)
+    assert callable(slurm.enable)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says at import that there is none
+        from lava.utils.profiler import Profiler
+    assert list(inspect.signature(Profiler.init).parameters) == ["run_cfg"]
+
+
+def test_the_probe_finds_no_latency_where_there_are_no_adapters():
+    import time
+
+    compat.load()
+    with compat.nothing_left():
+        found = probe(Direct(), lambda processes: ProcessSession(processes, time.monotonic() + 60))
+    assert found == Latency(0, 0, 0) and found.total == 0
+
+
+# ---- the way to a board --------------------------------------------------------------------------
+
+
+def scmrl(model, *arguments, double=None, **environment):
+    path = [str(ROOT), *([str(double)] if double else [])]
+    theirs = ("BOARD", "PARTITION", "NXSDKHOST")
+    env = {name: value for name, value in os.environ.items() if name not in theirs}
+    env |= {"PYTHONPATH": os.pathsep.join(path), **environment}
+    if double:
+        env["PATH"] = os.pathsep.join([str(double / "bin"), env["PATH"]])
+    command = [
+        sys.executable,
+        "-m",
+        "scmrl",
+        "deploy",
+        str(model),
+        "--backend",
+        "loihi",
+        *arguments,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("error", "Traceback"))]
+    return done, lines
+
+
+def test_without_lava_loihi_one_line_says_how_to_get_there(model):
+    if any((Path(p) / "lava/utils/loihi2_profiler.py").exists() for p in sys.path):
+        pytest.skip("lava-loihi is installed")
+    done, lines = scmrl(model)
+    assert done.returncode == 6 and len(done.stderr.strip().splitlines()) == 1
+    for word in (
+        "lava-loihi",
+        "inrc_interest@intel.com",
+        "--partition",
+        "--board",
+        "--host",
+        "loihi-sim",
+    ):
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"), [({"generation": "N3B9"}, "N3B3"), ({"host": "a", "board": "b"}, "SLURM")]
+)
+def test_settings_that_make_no_sense(settings, word):
+    with pytest.raises(UsageError, match=word):
+        Board(**settings)
+
+
+def test_board_settings_are_for_the_board(scmrl, model):
+    code, _, error = scmrl("deploy", model, "--board", "x")
+    assert code == 2 and "loihi" in error
+
+
+# ---- with the double -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A model whose processes are few, so that the double is quick: two layers, a skip, a bias, a
+    readout.
+    """
+    import dataclasses
+
+    from scmrl.core.bundle import Bundle
+
+    graph, inputs = case(
+        source(6, bits=4),
+        Population("a", (5,), vth=300, dv=700, bias_mant=40, bias_exp=2),
+        Population("b", (4,), vth=50, memoryless=True),
+        Population("z", (3,), "readout", dv=100),
+        Dense("x", "a", weights(5, 6)),
+        Dense("a", "b", weights(4, 5)),
+        Dense("b", "z", weights(3, 4)),
+        Dense("a", "z", weights(3, 5)),
+        steps=3,
+    )
+    trained = dataclasses.replace(reference.run(graph, inputs), backend="training")
+    Bundle(
+        graph, {name: x.astype(np.uint8) for name, x in inputs.items()}, np.zeros(3, int), trained
+    ).save(tmp_path / "small" / "bundle")
+    return tmp_path / "small"
+
+
+def test_a_board_that_agrees_is_bit_exact(small):
+    done, _ = scmrl(small, "--partition", "oheogulch", "--json", double=DOUBLE)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (
+        report["bit_exact"] is True and report["backend"] == "loihi" and report["measured"] is None
+    )
+    assert any(
+        "partition oheogulch" in note and "2 steps in, 1 out" in note for note in report["notes"]
+    )
+
+
+def test_a_board_that_differs_is_a_mismatch(small):
+    done, lines = scmrl(
+        small, "--board", "ncl-ext-og-01", "--json", double=DOUBLE, DOUBLE_FAULT="1"
+    )
+    assert done.returncode == 1 and "loihi differs from the reference" in lines[0]
+    assert json.loads(done.stdout)["mismatches"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--board", "ncl-ext-og-02"), "no such board is up"),
+        (("--partition", "nahuku"), "ncl-ext-og-01 (oheogulch)"),
+        (("--host", "192.0.2.1"), "no board there"),
+    ],
+)
+def test_a_board_that_is_not_there(small, arguments, words):
+    done, lines = scmrl(small, *arguments, double=DOUBLE)
+    assert done.returncode == 7 and words in lines[0] and len(lines) == 1
+
+
+def test_a_chip_without_a_model_of_a_process_is_not_simulated_instead(small, tmp_path):
+    """Lava would quietly take its CPU model: then nothing was run on a chip."""
+    broken = tmp_path / "double"
+    shutil.copytree(DOUBLE, broken)
+    shutil.rmtree(broken / "lava" / "proc" / "dense")
+    done, lines = scmrl(small, double=broken)
+    assert done.returncode == 7 and "run it on the host" in lines[0] and "PyDense" in lines[0]
+
+
+MEASURE = """
+    import sys, json
+    import scmrl.deploy.backends.loihi.loihi as loihi
+    loihi.MEASURED_STEPS = 24
+    from scmrl.cli import main
+    main(["deploy", sys.argv[1], "--backend", "loihi", *sys.argv[2:]])
+    """
+
+
+def measured(model, *arguments, **environment):
+    import textwrap
+
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(DOUBLE.parent.parent), str(DOUBLE)]),
+        "PATH": os.pathsep.join([str(DOUBLE / "bin"), os.environ["PATH"]]),
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURE), str(model), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=env,
+    )
+
+
+def test_what_the_profiler_measures_stands_beside_the_estimate(small):
+    done = measured(small, "--profile-energy", "--profile-activity", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    found, estimate = report["measured"], next(iter(report["profiles"].values()))
+    assert found["kind"] == "measured" and estimate["kind"] == "estimate"
+    assert set(found) & set(estimate) >= {
+        "us_per_step",
+        "core_dynamic_uj",
+        "core_static_uj",
+        "total_uj",
+        "latency_us",
+    }
+    # The double: 0.5 W, 0.2 static, 20 us a step; a sample of 3 steps takes a window of 4, at depth
+    # 3.
+    assert found["us_per_step"] == pytest.approx(20) and found["latency_us"] == pytest.approx(
+        20 * (3 + 3)
+    )
+    assert found["total_uj"] == pytest.approx(0.5 * 20 * 4)
+    assert found["core_static_uj"] == pytest.approx(0.2 * 20 * 4)
+    assert found["core_dynamic_uj"] == pytest.approx(0.3 * 20 * 4)
+    # 10,000 operations and 40,000 updates in 24 steps, 6 windows; two of three cores hold memory.
+    assert found["synops"] == pytest.approx(10_000 / 6) and found["updates"] == pytest.approx(
+        40_000 / 6
+    )
+    assert found["cores"] == 2 and found["measured_steps"] == 24
+
+
+def test_a_board_without_power_measurement_says_so(small):
+    done = measured(small, "--profile-energy", DOUBLE_WITHOUT_POWER="1")
+    assert done.returncode == 7 and "delivered no number" in done.stderr
+
+
+def test_measured_values_that_are_unknown_stay_unknown():
+    network = lower(GRAPHS["single_neuron"]()[0]).network
+    found = measurement(
+        {"us_per_step": 10.0}, steps=12, network=network, measured_steps=32, board="b", versions="v"
+    )
+    assert found.total_uj is None and found.power_w is None and found.synops is None
+    assert found.latency_us == 130.0 and found.to_json()["kind"] == "measured"

@@ -1,0 +1,344 @@
+"""HTML reports: complete without script, safe against hostile names, quiet and without requests in
+a real browser.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmrl.core import bundle
+from scmrl.core.graph import Dense, Graph, Population
+from scmrl.deploy import jobs
+from scmrl.deploy.reports.page import figures, pages
+from scmrl.deploy.reports.page.comparison import compare
+from scmrl.deploy.reports.page.document import table
+from scmrl.system.errors import DataError, UsageError
+
+BROWSER = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+)
+HOSTILE = '<script>alert("x")</script>&\'é'
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and that what is opened is closed."""
+
+    VOID = {"meta", "link", "input", "rect", "path", "line", "polyline", "br"}
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.seen, self.open = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def wide_graph(populations: int, steps: int = 6) -> tuple[Graph, dict[str, np.ndarray]]:
+    """A chain with that many populations."""
+    random = np.random.default_rng(1)
+    parts = [Population("audio", (1, 6, 6), "input")]
+    parts += [Population(f"audio.layer{i}", (30,), vth=30, dv=400) for i in range(populations - 2)]
+    parts.append(Population("readout", (3,), "readout"))
+    synapses = tuple(
+        Dense(a.name, b.name, random.integers(-20, 60, (b.neurons, a.neurons)).astype(np.int16))
+        for a, b in zip(parts, parts[1:])
+    )
+    graph = Graph(tuple(parts), synapses, steps, ("a", "b", "c")).check()
+    return graph, {"audio": (random.random((4, steps, 1, 6, 6)) < 0.4).astype(np.uint8)}
+
+
+@pytest.fixture(params=["deploy", "energy", "place", "verify"])
+def page_of(request, model, tmp_path):
+    path = tmp_path / f"{request.param}.html"
+    call = {
+        "deploy": lambda: jobs.deploy(model, "simulator", page=path),
+        "energy": lambda: jobs.energy(model, ["loihi2"], page=path),
+        "place": lambda: jobs.place(model, "loihi2", page=path),
+        "verify": lambda: jobs.verify(model, ["simulator"], page=path),
+    }[request.param]
+    return call(), path
+
+
+def test_page_is_well_formed_and_fetches_nothing(page_of):
+    _, path = page_of
+    text = path.read_text()
+    tags = Tags(text)
+    assert not tags.open and tags.seen[0][0] == "html"
+    for tag, attributes in tags.seen:
+        assert (
+            tag not in ("img", "iframe", "object")
+            and "src" not in attributes
+            and "onload" not in attributes
+        )
+        assert attributes.get("href", "data:,") == "data:,"
+    assert not re.search(r"https?://", re.sub(r"<dd>.*?</dd>|<td.*?</td>|<li>.*?</li>", "", text))
+    levels = [int(tag[1]) for tag, _ in tags.seen if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:]))
+    assert all(attributes.get("aria-label") for tag, attributes in tags.seen if tag == "svg")
+
+
+def test_numbers_on_the_page_are_the_reports(page_of):
+    report, path = page_of
+    text, r = path.read_text(), report.to_json()
+    if "totals" in r:
+        assert f"<dd>{pages.number(r['totals']['synops_per_inference'])}</dd>" in text
+    for estimate in (r.get("profiles") or {}).values():
+        if estimate["core_dynamic_uj"] is not None:
+            assert pages.number(estimate["core_dynamic_uj"]) in text
+        assert all(
+            quantity["source"][:40].replace("&", "&amp;") in text.replace("&#x27;", "'")
+            for quantity in estimate["coefficients"].values()
+        )
+    if "map" in r:
+        assert text.count("<title>core ") == 2 * len(r["map"])
+
+
+def test_hostile_names_stay_text(model, tmp_path):
+    loaded = bundle.load(model)
+    old = loaded.graph.of_kind("lif")[0].name
+    new = HOSTILE
+    populations = tuple(
+        dataclasses.replace(p, name=new) if p.name == old else p for p in loaded.graph.populations
+    )
+    synapses = tuple(
+        dataclasses.replace(
+            s,
+            source=new if s.source == old else s.source,
+            target=new if s.target == old else s.target,
+        )
+        for s in loaded.graph.synapses
+    )
+    graph = dataclasses.replace(loaded.graph, populations=populations, synapses=synapses)
+    dataclasses.replace(loaded, graph=graph, trained=None).save(tmp_path / "hostile")
+    jobs.deploy(tmp_path / "hostile", "simulator", page=tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    assert (
+        "<script>alert" not in text
+        and "&lt;script&gt;alert" in text
+        and text.count("<script>") == 1
+    )
+    Tags(text)
+
+
+def test_page_needs_the_ending_of_one(model, tmp_path):
+    with pytest.raises(UsageError, match="page.pdf.*html"):
+        jobs.deploy(model, "simulator", page=tmp_path / "page.pdf")
+    assert not (tmp_path / "page.pdf").exists()
+
+
+def test_chip_without_a_mesh_and_a_network_that_does_not_fit_have_pages(model, tmp_path):
+    jobs.place(model, "odin", page=tmp_path / "odin.html")
+    assert "Placement" in (tmp_path / "odin.html").read_text()
+    report = jobs.place(model, "loihi2", chips=1, page=tmp_path / "one.html")
+    assert (
+        report.fits and 'aria-label="cores by utilisation"' in (tmp_path / "one.html").read_text()
+    )
+    big = Graph(
+        (Population("x", (40_000,), "input"), Population("out", (2,), "readout")),
+        (Dense("x", "out", np.ones((2, 40_000), np.int16)),),
+        1,
+        ("a", "b"),
+    ).check()
+    bundle.Bundle(big, {"x": np.ones((1, 1, 40_000), np.uint8)}, np.zeros(1, np.int64)).save(
+        tmp_path / "big"
+    )
+    report = jobs.place(tmp_path / "big", "loihi1", page=tmp_path / "big.html")
+    text = (tmp_path / "big.html").read_text()
+    assert not report.fits and "What does not fit" in text and "40,000" in text
+    Tags(text)
+
+
+def test_raster_marks_what_fired():
+    spikes = np.zeros((5, 10), np.uint8)
+    assert "<path" not in figures.raster(spikes, "none")
+    spikes[2, 3] = 1
+    drawn = figures.raster(spikes, "one")
+    assert drawn.count("M") == 1 and "M96.0 18.0" in drawn
+
+
+def test_confusion_matrix_holds_every_count():
+    matrix = np.array([[7, 2], [0, 11]])
+    drawn = figures.confusion(matrix, ("cat", "dog"))
+    assert (
+        "cat answered as dog: 2" in drawn
+        and "dog answered as dog: 11" in drawn
+        and ">0</text>" not in drawn
+    )
+
+
+def test_table_hides_nothing_and_escapes():
+    drawn = table(("a", "b"), [("<x>", None), ("y", 2)], footer=("sum", 2))
+    assert (
+        "&lt;x&gt;" in drawn
+        and "<td>-</td>" in drawn
+        and "<tfoot>" in drawn
+        and table(("a",), []) == ""
+    )
+
+
+# Comparison.
+
+
+def test_compare_puts_what_changed_most_first(model, tmp_path):
+    report = jobs.energy(model, ["loihi2"]).to_json()
+    other = json.loads(json.dumps(report))
+    other["totals"]["synops_per_inference"] *= 2
+    other["populations"][1]["spikes_per_inference"] += 1e-3
+    other["populations"][2]["synops_per_inference"] = (
+        10 * report["populations"][2]["synops_per_inference"] + 1
+    )
+    for name, table_ in (("a", report), ("b", other)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(table_))
+    result = compare(tmp_path / "a.json", tmp_path / "b.json")
+    head = {row["name"]: row for row in result.head}
+    assert head["totals.synops_per_inference"]["ratio"] == 2
+    assert (
+        "synops" in result.changes[0]["name"] and len(result.changes) == 2 and not result.only_first
+    )
+    same = compare(tmp_path / "a.json", tmp_path / "a.json")
+    assert not same.changes and same.equal > 50
+    page = result.page()
+    Tags(page)
+    assert (
+        "totals.synops_per_inference, first (% of the larger): 50 %" in page
+        and "larger): 100 %" in same.page()
+    )
+
+
+def test_compare_refuses_what_does_not_go_together(model, tmp_path):
+    (tmp_path / "e.json").write_text(json.dumps(jobs.energy(model, ["loihi2"]).to_json()))
+    (tmp_path / "v.json").write_text(json.dumps(jobs.verify(model, ["simulator"]).to_json()))
+    (tmp_path / "x.json").write_text("[1]")
+    for second, said in (
+        ("v.json", "different commands.*energy, verify"),
+        ("x.json", "x.json"),
+        ("none.json", "none.json"),
+    ):
+        with pytest.raises(DataError, match=said):
+            compare(tmp_path / "e.json", tmp_path / second)
+
+
+# A real browser.
+
+
+def browse(path: Path, tmp_path: Path, script: str, width: int) -> tuple[str, str, set[str]]:
+    """(DOM, standard error, requests over the network but the browser's own) of a copy of the page
+    with one more script.
+    """
+    copy, log = tmp_path / "copy.html", tmp_path / "net.json"
+    copy.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [
+            BROWSER,
+            *FLAGS,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},900",
+            f"--log-net-log={log}",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            copy.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    urls = {
+        (event.get("params") or {}).get("url", "")
+        for event in json.loads(log.read_text())["events"]
+    }
+    own = re.compile(r"[a-z]+://([a-z0-9-]+\.)*(google|googleapis|gstatic)\.com/")
+    return (
+        done.stdout,
+        done.stderr,
+        {url for url in urls if url.startswith(("http", "ws")) and not own.match(url)},
+    )
+
+
+MEASURE = (
+    "addEventListener('load',()=>{document.title=JSON.stringify({wide:document.documentElement.scrollWidth,view:innerWidth,figures:document.querySelectorAll('figure"
+    " svg').length,headings:document.querySelectorAll('h2').length})});"
+)
+
+
+@needs_browser
+def test_browser_tells_of_a_page_that_fetches_or_fails(tmp_path):
+    """The test below can fail: an image, and an error in a script, are seen."""
+    (tmp_path / "bad.html").write_text(
+        "<html><head><title>x</title></head><body><script>nothing()</script>"
+        "<img src=http://127.0.0.1:9/x.png><p style='width:2000px'>x</p></body></html>"
+    )
+    dom, errors, requests = browse(tmp_path / "bad.html", tmp_path, MEASURE, 900)
+    assert (
+        requests == {"http://127.0.0.1:9/x.png"}
+        and "CONSOLE" in errors
+        and '"wide":2' in dom.replace("&quot;", '"')
+    )
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1200, 500])
+def test_browser_shows_200_populations_without_an_error_or_a_request(tmp_path, width):
+    graph, inputs = wide_graph(200)
+    from scmrl.core import reference
+
+    activity = reference.run(graph, inputs)
+    model = tmp_path / "model"
+    bundle.Bundle(graph, inputs, np.array([0, 1, 2, 0]), activity).save(model)
+    jobs.deploy(model, "simulator", page=tmp_path / "page.html")
+    dom, errors, requests = browse(tmp_path / "page.html", tmp_path, MEASURE, width)
+    seen = json.loads(re.search(r"<title>(.*?)</title>", dom)[1].replace("&quot;", '"'))
+    assert "CONSOLE" not in errors, [line for line in errors.splitlines() if "CONSOLE" in line][:3]
+    assert not requests and "google" not in (tmp_path / "page.html").read_text()
+    assert seen["figures"] >= 200 and seen["headings"] >= 6 and seen["wide"] <= seen["view"]
+
+
+@needs_browser
+def test_filter_hides_the_other_populations(model, tmp_path):
+    jobs.deploy(model, "simulator", page=tmp_path / "page.html")
+    name = bundle.load(model).graph.populations[1].name
+    script = (
+        f"const box=document.querySelector('input[type=search]');box.value={json.dumps(name)};"
+        "box.dispatchEvent(new"
+        " Event('input'));document.title=[...document.querySelectorAll('figure[data-name]')]"
+        ".filter(f=>!f.hidden).map(f=>f.dataset.name).join('|');"
+    )
+    dom, _, _ = browse(tmp_path / "page.html", tmp_path, script, 900)
+    assert all(name in shown for shown in re.search(r"<title>(.*?)</title>", dom)[1].split("|"))
