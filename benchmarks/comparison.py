@@ -24,7 +24,8 @@ from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
 from scmrl.core.bundle import load
-from scmrl.deploy.jobs import energy, evaluate
+from scmrl.deploy.evaluation import evaluate
+from scmrl.deploy.jobs import energy
 from scmrl.hw_profiles import profile
 from scmrl.system.storage import whole_file
 

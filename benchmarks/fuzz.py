@@ -438,19 +438,19 @@ def of_report(random: np.random.Generator, place: Path) -> object:
 
 
 def of_input(random: np.random.Generator, place: Path) -> object:
-    from scmrl.deploy import jobs
+    from scmrl.deploy import samples
 
     path = place / "x.npz"
     np.savez(path, **change_arrays(random, sound_bundle().inputs | {"y": np.array([0, 1, 2])}))
     if not random.integers(3):
         path.write_bytes(change_bytes(random, path.read_bytes()))
-    return jobs.choose(sound_bundle(), None, path)
+    return samples.choose(sound_bundle(), None, path)
 
 
 def of_nir(random: np.random.Generator, place: Path) -> object:
     import nir
 
-    from scmrl.convert.nir.importer import run_import
+    from scmrl.convert.nir.importer import import_nir
 
     path = place / "x.nir"
     if not (place / "whole.nir").exists():
@@ -466,7 +466,7 @@ def of_nir(random: np.random.Generator, place: Path) -> object:
         path.write_bytes(change_bytes(random, (place / "whole.nir").read_bytes()))
     else:
         change_hdf5(random, place / "whole.nir", path)
-    return run_import(path, steps=4)
+    return import_nir(path, steps=4)
 
 
 def change_hdf5(random: np.random.Generator, whole: Path, path: Path) -> None:

@@ -21,7 +21,7 @@ from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
 from written import add_force, may_write
 
 from scmrl.core.bundle import load
-from scmrl.deploy.jobs import dataset_samples, evaluate
+from scmrl.deploy.evaluation import dataset_samples, evaluate
 from scmrl.deploy.registry import open_backend
 from scmrl.system.storage import whole_file
 

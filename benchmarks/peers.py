@@ -30,7 +30,7 @@ from scmrl.core.bundle import Bundle, load
 from scmrl.core.comparison import compare
 from scmrl.core.graph import Graph
 from scmrl.deploy.backends.peers import Norse, SnnTorch, SpikingJelly
-from scmrl.deploy.jobs import dataset_samples
+from scmrl.deploy.evaluation import dataset_samples
 from scmrl.deploy.registry import open_backend
 from scmrl.system.storage import whole_file
 

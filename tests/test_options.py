@@ -12,11 +12,11 @@ from hosts import HEAVY, blocked
 from test_cli import fails
 
 from scmrl import cli
+from scmrl.commands.options import listed
 from scmrl.convert import TARGETS
 from scmrl.core import bundle
 from scmrl.core.activity import predictions
-from scmrl.deploy import jobs
-from scmrl.options import listed
+from scmrl.deploy import evaluation, jobs
 from scmrl.system.errors import (
     BackendError,
     GraphError,
@@ -106,7 +106,7 @@ def test_lists_hold_each_word_once_and_at_least_one(scmrl, model):
 
 
 def test_silencing_nothing_names_the_nearest_population(scmrl, model, monkeypatch):
-    monkeypatch.setattr(jobs, "dataset_samples", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(evaluation, "dataset_samples", lambda *_: pytest.fail("work was begun"))
     fails(
         scmrl("evaluate", model, "--silence", "audio.con"),
         2,
@@ -259,9 +259,9 @@ def test_export_takes_a_list(scmrl, model, monkeypatch):
 
 def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch):
     pytest.importorskip("onnxruntime")
-    from scmrl.deploy import exchange
+    from scmrl.deploy import export
 
-    real = exchange.exporter
+    real = export.exporter
 
     def exporter(target):
         def refuse(bundle, path):
@@ -269,7 +269,7 @@ def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch
 
         return refuse if target == "lava" else real(target)
 
-    monkeypatch.setattr(exchange, "exporter", exporter)
+    monkeypatch.setattr(export, "exporter", exporter)
     code, out, err = scmrl("export", model, "--target", "lava,onnx", "--no-verify", "--json")
     rows = {row["target"]: row for row in json.loads(out)["targets"]}
     assert code == 1 and not rows["lava"]["written"] and rows["lava"]["why"] == "it does not fit", (
@@ -278,7 +278,7 @@ def test_export_that_one_target_refuses_is_a_row_and_1(scmrl, model, monkeypatch
     assert rows["onnx"]["written"]
     fails(scmrl("export", model, "--target", "lava", "--no-verify"), 5, "it does not fit")
     everything = {"onnx": TARGETS["onnx"], "lava": TARGETS["lava"]}
-    monkeypatch.setattr("scmrl.convert.TARGETS", everything)
+    monkeypatch.setattr(export, "TARGETS", everything)
     assert scmrl("export", model, "--target", "all", "--no-verify", "--force")[0] == 0
 
 
@@ -333,7 +333,7 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(
     model, small_bundle, monkeypatch
 ):
     pytest.importorskip("onnxruntime")
-    from scmrl.deploy import exchange
+    from scmrl.deploy import export
 
     real = jobs.run
 
@@ -347,7 +347,7 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(
         return dataclasses.replace(activity, membrane=membrane)
 
     monkeypatch.setattr(jobs, "run", run)
-    (row,) = exchange.export(model, ["onnx"], None).targets
+    (row,) = export.export(model, ["onnx"]).targets
     answers = predictions(small_bundle.graph, small_bundle.trained)
     assert row.backend == "onnx" and row.exported_vs_original == 0.0 and row.bit_exact is False
     assert row.original_vs_labels == np.mean(answers == small_bundle.labels)

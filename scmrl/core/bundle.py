@@ -301,8 +301,12 @@ def _stale_report(path: Path, now: str | None) -> bool:
 
 
 def load(path: str | Path) -> Bundle:
-    """Read and verify a bundle: schema, hashes, graph, samples. Raises `BundleError` or
-    `GraphError`.
+    """Read and verify the bundle of a run, an export, or its own directory: schema, hashes, graph,
+    samples. Raises `BundleError` or `GraphError`.
+
+    >>> bundle = scmrl.load("runs/a")
+    >>> bundle.samples == len(bundle.labels)
+    True
     """
     directory = locate(path)
     file = directory / "bundle.json"

@@ -1,9 +1,12 @@
 """Training: torch, norse and lightning live here."""
 
-import os
 
-# Threads that wait for each other (libgomp) give up their core soon: beside another program on the
-# same cores a step takes half the time so, alone it takes the same. Read by libgomp when torch is
-# first imported.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+def require() -> None:
+    """Raise MissingDependency where a library of training is not installed."""
+    import importlib.util
+
+    from ..system.errors import MissingDependency
+
+    for name in ("torch", "lightning", "norse", "numba"):
+        if importlib.util.find_spec(name) is None:
+            raise MissingDependency(name, enables="training")

@@ -25,9 +25,9 @@ class Watch(Callback):
     `seconds` and `samples_per_s` are of training alone, without validation and checkpoints.
     """
 
-    def __init__(self, tell: Callable[[str], None], *, live: bool | None = None):
+    def __init__(self, tell: Callable[[str], None], *, live: bool = False):
         self.tell = tell
-        self.live = sys.stderr.isatty() if live is None else live
+        self.live = live and sys.stderr.isatty()
         self.bar = self.task = None
         self.warned: set[str] = set()
         self.before = 0.0  # seconds of the runs that this one goes on from

@@ -26,7 +26,7 @@ from scmrl.system.errors import BundleError, DataError, GraphError, ScmrlError, 
 nir = pytest.importorskip("nir", reason="nir is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
-from scmrl.convert.nir.importer import CONVENTIONS, import_graph, network, read, run, run_import
+from scmrl.convert.nir.importer import CONVENTIONS, import_graph, import_nir, network, read, run
 from scmrl.convert.nir.importer.maps import compose, conv
 from scmrl.convert.nir.importer.network import convention_of
 
@@ -805,7 +805,7 @@ def test_import_makes_a_bundle_that_every_job_takes(file, tmp_path):
     from scmrl.core.bundle import load
     from scmrl.deploy import jobs
 
-    bundle, report = run_import(file, calibrate=file.with_name("data.npz"))
+    bundle, report = import_nir(file, samples=file.with_name("data.npz"))
     bundle.save(tmp_path / "bundle")
     assert load(tmp_path / "bundle").training["convention"] == "nir"
     assert (
@@ -828,7 +828,7 @@ def test_import_makes_a_bundle_that_every_job_takes(file, tmp_path):
 
 
 def test_import_without_data_says_so(file):
-    bundle, report = run_import(file, steps=5)
+    bundle, report = import_nir(file, steps=5)
     assert bundle.graph.steps == 5 and not report.calibrated and bundle.graph["input"].bits == 1
     assert "random spikes" in shown(report)
     assert bundle.training["labels"] == "classes of the float network"
@@ -850,7 +850,7 @@ def test_import_without_data_says_so(file):
 )
 def test_wrong_arguments(file, arguments, kind, words):
     with pytest.raises(kind, match=words):
-        run_import(file, **arguments)
+        import_nir(file, **arguments)
 
 
 def test_wrong_calibration(file):
@@ -862,7 +862,7 @@ def test_wrong_calibration(file):
     ):
         np.savez(file.with_name("wrong.npz"), **arrays)
         with pytest.raises(DataError):
-            run_import(file, calibrate=file.with_name("wrong.npz"))
+            import_nir(file, samples=file.with_name("wrong.npz"))
 
 
 def mixed(**change):

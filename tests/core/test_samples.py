@@ -19,7 +19,7 @@ from scmrl.core.samples import (
     fingerprint,
     origin_of,
 )
-from scmrl.deploy import jobs
+from scmrl.deploy import evaluation, jobs
 from scmrl.system.errors import BundleError
 from scmrl.system.storage import write_json
 
@@ -175,7 +175,7 @@ def test_fingerprint_changes_with_a_value_a_label_a_shape_and_not_with_the_order
 def evaluated(model, metrics, **options):
     loaded = bundle.load(model)
     dataclasses.replace(loaded, metrics=metrics).save(model / "other")
-    return jobs.evaluate(model / "other", **options)
+    return evaluation.evaluate(model / "other", **options)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def tiny_split(monkeypatch, small_bundle):
     """The dataset of the small model: its own six samples."""
     inputs = {name: np.ascontiguousarray(x[:, 0]) for name, x in small_bundle.inputs.items()}
     monkeypatch.setattr(
-        jobs,
+        evaluation,
         "dataset_samples",
         lambda bundle, dataset, data_dir, split: (
             inputs,
@@ -196,7 +196,7 @@ def tiny_split(monkeypatch, small_bundle):
 
 def test_only_the_very_same_samples_are_held_to_training(model, tiny_split):
     same, other = fingerprint(*tiny_split), fingerprint(tiny_split[0], tiny_split[1][::-1])
-    correct = jobs.evaluate(model).correct
+    correct = evaluation.evaluate(model).correct
     report = evaluated(model, {"test_correct": correct, "test_sha256": same})
     assert report.equals_training is True and report.headline()["training"].startswith(
         "reported exactly"

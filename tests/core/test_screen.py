@@ -16,8 +16,8 @@ import scmrl
 from scmrl.convert.nir.importer.report import ImportReport, PopulationChange
 from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.data.check import DataReport, Modality, Split
-from scmrl.demo import DemoReport
-from scmrl.deploy import exchange, jobs
+from scmrl.deploy import export, jobs
+from scmrl.deploy.demo import DemoReport
 from scmrl.deploy.reports.page.comparison import compare
 from scmrl.deploy.reports.report import evaluate_report
 from scmrl.deploy.robustness.report import RobustnessReport
@@ -52,7 +52,7 @@ def compared(tmp_path):
 
 def exported(model):
     pytest.importorskip("onnxruntime")
-    return exchange.export(model, ["onnx"], None)
+    return export.export(model, ["onnx"])
 
 
 def streamed(model, small_bundle):
@@ -206,7 +206,7 @@ EXAMPLES = {
         None,
     ),
     "place": lambda model, *_: jobs.place(model, "loihi2"),
-    "place, chips": lambda model, *_: jobs.place(model, "loihi1", chips=1, packed=True),
+    "place, chips": lambda model, *_: jobs.place(model, "loihi1", chip_count=1, packed=True),
     "export": lambda model, *_: exported(model),
     "import": lambda *_: imported(),
     "stream": lambda model, tmp_path, small_bundle: streamed(model, small_bundle),

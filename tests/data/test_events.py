@@ -601,7 +601,7 @@ def test_trained_frozen_evaluated_and_deployed_alike(tree, tmp_path, settings):
     pytest.importorskip("torch", reason="training needs torch")
     pytest.importorskip("lava", reason="lava-nc is not installed")
     from scmrl.core import bundle
-    from scmrl.deploy import jobs
+    from scmrl.deploy import evaluation, jobs
     from scmrl.train import config
     from scmrl.train.run import loop
 
@@ -623,7 +623,7 @@ def test_trained_frozen_evaluated_and_deployed_alike(tree, tmp_path, settings):
         np.array_equal(got.values(n), frozen.trained.values(n))
         for n in [*frozen.trained.spikes, "readout"]
     )
-    report = jobs.evaluate(tmp_path / "run", data_dir=str(tree))
+    report = evaluation.evaluate(tmp_path / "run", data_dir=str(tree))
     assert report.correct == metrics["test_correct"] and report.samples == 250
     deployed = jobs.deploy(tmp_path / "run", "lava-inprocess", samples=2)
     assert deployed.bit_exact and deployed.mismatches == 0

@@ -727,7 +727,7 @@ def test_files_sorts_and_skips_hidden(tmp_path):
 def test_trains_and_freezes_end_to_end(name, request, tmp_path):
     pytest.importorskip("lightning", reason="training needs torch and lightning")
     from scmrl.core import bundle, reference
-    from scmrl.deploy import jobs
+    from scmrl.deploy import evaluation
     from scmrl.train import config
     from scmrl.train.run import loop
 
@@ -750,7 +750,7 @@ def test_trains_and_freezes_end_to_end(name, request, tmp_path):
     frozen = bundle.load(tmp_path / "run")
     again = reference.run(frozen.graph, frozen.inputs)
     assert all(np.array_equal(again.spikes[p], s) for p, s in frozen.trained.spikes.items())
-    evaluated = jobs.evaluate(tmp_path / "run", data_dir=str(folder))
+    evaluated = evaluation.evaluate(tmp_path / "run", data_dir=str(folder))
     assert evaluated.accuracy == frozen.metrics["test_accuracy"]
     shapes = {p.name: p.shape for p in frozen.graph.populations if p.kind == "input"}
     assert shapes == (

@@ -166,7 +166,7 @@ def test_page_needs_the_ending_of_one(model, tmp_path):
 def test_chip_without_a_mesh_and_a_network_that_does_not_fit_have_pages(model, tmp_path):
     jobs.place(model, "odin", page=tmp_path / "odin.html")
     assert "Placement" in (tmp_path / "odin.html").read_text()
-    report = jobs.place(model, "loihi2", chips=1, page=tmp_path / "one.html")
+    report = jobs.place(model, "loihi2", chip_count=1, page=tmp_path / "one.html")
     assert (
         report.fits and 'aria-label="cores by utilisation"' in (tmp_path / "one.html").read_text()
     )

@@ -16,7 +16,7 @@ from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
 from scmrl.core.report.report import figure as terminal
 from scmrl.core.samples import HELD_OUT, TRUE, Origin
-from scmrl.deploy import jobs
+from scmrl.deploy import evaluation, jobs
 from scmrl.deploy.reports.page import figures, pages
 from scmrl.deploy.reports.page.document import escape, facts, figure, table
 from scmrl.deploy.reports.report import evaluate_report
@@ -139,10 +139,12 @@ def test_chunks_count_by_their_samples():
 
 def test_evaluate_in_chunks_counts_what_a_whole_run_counts(small_bundle, model, monkeypatch):
     inputs = {name: np.ascontiguousarray(x[:, 0]) for name, x in small_bundle.inputs.items()}
-    monkeypatch.setattr(jobs, "dataset_samples", lambda *_: (inputs, small_bundle.labels, "here"))
-    whole = jobs.evaluate(model)
-    monkeypatch.setattr(jobs, "CHUNK", 4)  # 4 and 2 samples
-    parts = jobs.evaluate(model)
+    monkeypatch.setattr(
+        evaluation, "dataset_samples", lambda *_: (inputs, small_bundle.labels, "here")
+    )
+    whole = evaluation.evaluate(model)
+    monkeypatch.setattr(evaluation, "CHUNK", 4)  # 4 and 2 samples
+    parts = evaluation.evaluate(model)
     assert parts.confusion == whole.confusion and parts.samples == 6
     for one, other in zip(whole.populations, parts.populations, strict=True):
         assert other.spikes_per_inference == pytest.approx(one.spikes_per_inference)

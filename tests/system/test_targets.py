@@ -12,11 +12,12 @@ import click
 import numpy as np
 import pytest
 
-from scmrl import cli, demo
+from scmrl import cli
+from scmrl.commands.options import Target
 from scmrl.convert import TARGETS, exporter
 from scmrl.convert.lava import export as lava_exporter
 from scmrl.core import bundle
-from scmrl.deploy import jobs
+from scmrl.deploy import demo, jobs
 from scmrl.system import targets
 from scmrl.system.errors import MismatchError, UsageError
 from scmrl.system.storage import sha256
@@ -88,7 +89,7 @@ def test_every_option_that_names_a_place_is_known_to_read_or_held_to_the_rule():
     read = {(name, option) for name, options in READ.items() for option in options}
     assert set(found) == read | set(WRITTEN)
     for (name, option), (p, command) in found.items():
-        writes = isinstance(p.type, cli.Target) or (name, option) == ("export", "out")
+        writes = isinstance(p.type, Target) or (name, option) == ("export", "out")
         assert writes == ((name, option) in WRITTEN)
         if writes and name not in KEPT:
             assert any(q.name == "force" for q in command.params), f"{name} has no --force"

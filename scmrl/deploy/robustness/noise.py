@@ -17,7 +17,7 @@ from ...core.bundle import Bundle
 from ...data import Corruption, FrontEnd, load
 from ...data.features import tasks
 from ...system.errors import UsageError
-from ..jobs import over_steps
+from ..evaluation import over_steps
 from .study import Inputs
 
 SNRS = (30.0, 20.0, 10.0, 5.0, 0.0, -5.0, -10.0)

@@ -53,9 +53,11 @@ def train(
     force: bool = False,
     held: Held = limits.require,
     tell: Callable[[str], None] = lambda line: None,
+    live: bool = False,
 ) -> Outcome | None:
     """Train within the limits of the configured chip, choose by validation, freeze to RUN/bundle (a
-    published, float model: measure to RUN/metrics.json). `tell` gets lines of progress.
+    published, float model: measure to RUN/metrics.json). `tell` gets lines of progress; `live`: a
+    line that moves, where standard error is a terminal.
 
     One of several processes (`scmrl.network.processes`) trains its part of each batch; only the first
     one measures and writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with
@@ -68,14 +70,14 @@ def train(
     if data_dir is not None:
         config = replace(config, data_dir=os.path.abspath(data_dir))
     if processes.rank() != 0:
-        return _train(config, run, resume, held, lambda line: None)
+        return _train(config, run, resume, held, lambda line: None, False)
     with lock.hold(run, "training"):
         directory.prepare(run, resume=resume, force=force)
-        return _train(config, run, resume, held, tell)
+        return _train(config, run, resume, held, tell, live)
 
 
 def _train(
-    config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None]
+    config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None], live: bool
 ) -> Outcome | None:
     first = processes.rank() == 0
     chip = profile.load(config.profile)
@@ -88,7 +90,7 @@ def _train(
     memory.keep()
     module = _kind(config)(config, feed, Precision.of(chip))
     module.check(chip, held)
-    keeper, watch = Keep(run, writes=first), Watch(tell, live=None if first else False)
+    keeper, watch = Keep(run, writes=first), Watch(tell, live=live)
     module.keeper, keeper.watch = keeper, watch
     if resume and os.path.lexists(keeper.last):
         keeper.resume(module)

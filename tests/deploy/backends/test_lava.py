@@ -164,7 +164,7 @@ def test_other_steps_than_the_layouts_are_noted():
 
 
 def test_samples_of_a_second_run_of_lava_join_the_first(monkeypatch):
-    monkeypatch.setattr("scmrl.deploy.backends.lava.lava.BATCH_BYTES", 4000)
+    monkeypatch.setattr(lava, "BATCH_BYTES", 4000)
     graph = attention_graph()
     assert_equals_definition(LavaInProcess, graph, inputs(graph, 7))
 

@@ -325,7 +325,7 @@ def test_a_chip_without_a_model_of_a_process_is_not_simulated_instead(small, tmp
 
 MEASURE = """
     import sys, json
-    import scmrl.deploy.backends.loihi.loihi as loihi
+    from scmrl.deploy.backends.loihi import loihi
     loihi.MEASURED_STEPS = 24
     from scmrl.cli import main
     main(["deploy", sys.argv[1], "--backend", "loihi", *sys.argv[2:]])

@@ -15,6 +15,7 @@ from scmrl.core.bundle import Bundle
 from scmrl.core.fixed_point import lif_step
 from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Pointwise, Population, Window
 from scmrl.deploy.backends.simulator.simulator import Simulator
+from scmrl.deploy.counts import updates
 from scmrl.deploy.counts.counts import connections, count
 from scmrl.deploy.counts.updates import Updates, count_updates
 from scmrl.system.errors import DataError
@@ -194,7 +195,7 @@ def test_updates_do_not_depend_on_how_samples_are_chunked(monkeypatch):
     network, inputs = GRAPHS["delay_3_skip"]()
     activity = reference.run(network, inputs)
     together = count_updates(network, inputs, activity)
-    monkeypatch.setattr("scmrl.deploy.counts.updates.CHUNK_BYTES", 1)
+    monkeypatch.setattr(updates, "CHUNK_BYTES", 1)
     assert count_updates(network, inputs, activity) == together
 
 

@@ -5,12 +5,13 @@
     network.run      interprets those, under a framework's convention
     quantise         those -> populations and synapses
 
-`import_graph` joins them and reports what quantisation changed; `run_import` is the command behind
+`import_graph` joins them and reports what quantisation changed; `import_nir` is that of a file, for
 `scmrl import`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ....core.activity import Spikes, check_labels, predictions
 from ....core.bundle import Bundle
 from ....core.graph import Graph
 from ....core.reference import run as run_integers
+from ....system import targets
 from ....system.errors import DataError, UsageError
 from ....system.reading import read_arrays
 from .file import READ_LIMIT_BYTES, read
@@ -34,10 +36,10 @@ __all__ = [
     "ImportReport",
     "Network",
     "import_graph",
+    "import_nir",
     "network",
     "read",
     "run",
-    "run_import",
 ]
 
 DEFAULT_STEPS = 32
@@ -68,26 +70,37 @@ def import_graph(
     return graph, report
 
 
-def run_import(
-    path: str | Path,
+def import_nir(
+    file: str | Path,
     *,
-    calibrate: str | Path | None = None,
+    out: str | Path | None = None,
+    samples: str | Path | Mapping[str, np.ndarray] | None = None,
     steps: int | None = None,
     dt: float | None = None,
     reset: str | None = None,
     convention: str = "nir",
     weight_bits: int = 8,
     input_bits: int = 8,
+    force: bool = False,
     limit: int = READ_LIMIT_BYTES,
 ) -> tuple[Bundle, ImportReport]:
-    """Read a NIR file and import it; the bundle holds the calibration samples (or random spikes)
-    and their labels.
+    """Read a NIR file, turn it into integers, and write the bundle to `out` (None: nowhere); it
+    holds the calibration samples (or random spikes) and their labels.
 
-    `calibrate`: an npz with `x` [S, T, ...] or an array per input, and optionally labels `y` [S];
-    without labels the classes of the float network stand for them, and the bundle says so.
+    `samples`: `x` [S, T, ...] or an array per input, and optionally labels `y` [S], in a dict or an
+    npz file; without labels the classes of the float network stand for them, and the bundle says
+    so. `force` replaces a bundle that is there. The rest as for `import_graph`; raises BundleError
+    for what is no NIR file, UsageError for what may not be written.
+
+    >>> bundle, report = scmrl.import_nir("net.nir", out="runs/imported", samples="data.npz")
+    >>> bundle.graph.steps, report.bundle == bundle.hash
+    (4, True)
     """
-    floats = network(read(path, limit), dt=dt, convention=convention_of(convention, reset))
-    arrays, labels = _calibration(Path(calibrate)) if calibrate is not None else (None, None)
+    if out is not None:
+        targets.check(Path(out), "bundle", force=force)
+    floats = network(read(file, limit), dt=dt, convention=convention_of(convention, reset))
+    arrays, labels = _calibration(samples) if samples is not None else (None, None)
+    place = "samples" if isinstance(samples, Mapping) else samples
     given = _given(floats, arrays)
     if (
         given is not None
@@ -95,15 +108,15 @@ def run_import(
         and labels.shape != (len(next(iter(given.values()))),)
     ):
         raise DataError(
-            "labels must be one for each sample", where=f"{calibrate}: y", value=labels.shape
+            "labels must be one for each sample", where=f"{place}: y", value=labels.shape
         )
     graph, report, (inputs, classes) = _import(
         floats, given, steps, weight_bits, input_bits, labels
     )
     if labels is not None:
-        labels = check_labels(graph, labels, len(classes), where=f"{calibrate}: y")
+        labels = check_labels(graph, labels, len(classes), where=f"{place}: y")
     training = {
-        "imported": str(Path(path).name),
+        "imported": str(Path(file).name),
         "format": "nir",
         "dt": floats.dt,
         "convention": floats.convention.name,
@@ -121,16 +134,22 @@ def run_import(
         training=training,
         origin=report.origin,
     )
+    if out is not None:
+        bundle.save(Path(out))
     return bundle, replace(report, bundle=bundle.hash)
 
 
-def _calibration(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    arrays = read_arrays(path, error=DataError)
+def _calibration(
+    given: str | Path | Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    here = isinstance(given, Mapping)
+    arrays = dict(given) if here else read_arrays(Path(given), error=DataError)
     labels = arrays.pop("y", None)
+    labels = labels if labels is None else np.asarray(labels)
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise DataError(
             "labels must be integers [S]",
-            where=f"{path}: y",
+            where="samples: y" if here else f"{given}: y",
             value=f"{labels.dtype} {labels.shape}",
         )
     return arrays, labels if labels is None else labels.astype(np.int64)

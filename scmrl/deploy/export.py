@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..convert import exporter
+from ..convert import TARGETS, exporter
 from ..core.activity import predictions
-from ..core.bundle import Bundle, load
+from ..core.bundle import Bundle, locate
 from ..core.comparison import compare
 from ..core.samples import NETWORK
-from ..system.errors import GraphError, MissingDependency
+from ..system import targets
+from ..system.errors import GraphError, MissingDependency, UsageError
 from . import jobs
 from .registry import backend_class
 from .reports.report import ExportReport, ExportRow
@@ -29,56 +30,84 @@ RUNS_ON = {
 
 
 def export(
-    model: Path,
-    targets: Sequence[str],
-    out: Path | None,
+    model: jobs.Model,
+    target: str | Sequence[str] = "lava",
+    out: str | Path | None = None,
     *,
     verify: bool = True,
     samples: int | None = None,
+    force: bool = False,
 ) -> ExportReport:
-    """Write `model` for each target, to `out` (one target) or MODEL/TARGET, and run each export on
-    held-out samples.
+    """Write `model` for each `target` (names of `scmrl.convert`, or "all") as `places` says, and
+    run each export on `samples` (None: all) of the model's own.
 
     With several targets one that cannot hold the network is reported as refused; with one, its
-    error is raised.
+    error is raised. Raises as `scmrl.deploy.jobs`, and UsageError for what may not be written:
+    `force` replaces what scmrl wrote there before, never anything else.
+
+    >>> (row,) = scmrl.export("runs/a", target="lava", samples=4, force=True).targets
+    >>> row.path, row.bit_exact
+    ('runs/a/lava', True)
     """
-    bundle = load(model)
+    there = places(model, target, out)
+    for name, path in there.items():
+        targets.check(path, name, force=force)
+    bundle, called = jobs.opened(model)
     rows = []
-    for target in targets:
-        path = place(model, target, targets, out)
+    for name, path in there.items():
         try:
-            rows.append(_export(bundle, target, path, verify, samples))
+            rows.append(_export(bundle, name, path, verify, samples))
         except (GraphError, MissingDependency) as error:
-            if len(targets) == 1:
+            if len(there) == 1:
                 raise
-            rows.append(
-                ExportRow(
-                    target,
-                    str(path),
-                    False,
-                    0.0,
-                    0,
-                    None,
-                    None,
-                    0,
-                    *(None,) * 5,
-                    False,
-                    *(None,) * 5,
-                    (),
-                    str(error),
-                    {},
-                )
-            )
+            rows.append(_refused(name, path, str(error)))
     return ExportReport(
-        str(model), bundle.origin, tuple(rows), len(bundle.graph.of_kind("lif")), bundle.hash
+        called, bundle.origin, tuple(rows), len(bundle.graph.of_kind("lif")), bundle.hash
     )
 
 
-def place(model: Path, target: str, targets: Sequence[str], out: Path | None) -> Path:
-    """Where an export for `target`, one of `targets`, is written."""
-    if out is not None and len(targets) == 1:
-        return out
-    return (out or Path(model)) / target
+def places(
+    model: jobs.Model, target: str | Sequence[str], out: str | Path | None
+) -> dict[str, Path]:
+    """Where each target is written: `out` (one target), OUT/TARGET, or MODEL/TARGET. Raises
+    UsageError for an unknown target, and for a place in the way of the model.
+    """
+    named = jobs.several(target)
+    names = list(TARGETS) if "all" in named else named
+    for name in names:
+        exporter(name)
+    if isinstance(model, Bundle):
+        if out is None:
+            raise UsageError("a bundle in memory has no place of its own", fix="give out")
+        folder = Path(out)
+    else:
+        folder = Path(model if out is None else out)
+    there = {
+        name: folder if out is not None and len(names) == 1 else folder / name for name in names
+    }
+    if not isinstance(model, Bundle):
+        for path in there.values():
+            targets.apart(path, locate(model))
+    return there
+
+
+def _refused(target: str, path: Path, why: str) -> ExportRow:
+    return ExportRow(
+        target,
+        str(path),
+        False,
+        0.0,
+        0,
+        None,
+        None,
+        0,
+        *(None,) * 5,
+        False,
+        *(None,) * 5,
+        (),
+        why,
+        {},
+    )
 
 
 def _export(

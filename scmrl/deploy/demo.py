@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .convert import exporter
-from .core.bundle import load
-from .core.report.report import Report, figure
-from .deploy import jobs
-from .deploy.placement import fit
-from .deploy.reports.energy import EnergyReport
-from .deploy.reports.report import DeployReport, EvaluateReport, VerifyReport
-from .system import targets
-from .system.errors import MismatchError, UsageError
-from .system.storage import write_json
+from ..core.report.report import Report, figure
+from ..system import targets
+from ..system.errors import MismatchError, UsageError
+from ..system.storage import write_json
+from ..train import config, require
+from . import jobs
+from .evaluation import evaluate
+from .export import export
+from .reports.energy import EnergyReport
+from .reports.report import DeployReport, EvaluateReport, VerifyReport
+from .training import train
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
 PROFILES = ("loihi1", "loihi2")
@@ -86,16 +87,14 @@ def run_demo(
 
     `show` is given each report as it is there.
     """
-    from .train import config
-    from .train.run.loop import train
-
+    require()
     started, shown = time.monotonic(), show or (lambda _: None)
-    settings = config.read(None, RECIPE)
-    if samples > settings.train.held_out:
+    held_out = config.read(None, RECIPE).train.held_out
+    if samples > held_out:
         raise UsageError(
             "more samples than the model will hold",
             where="--samples",
-            limit=settings.train.held_out,
+            limit=held_out,
             value=samples,
         )
     _check(out)
@@ -103,12 +102,12 @@ def run_demo(
         "1/6 train: spoken digits (eSpeak NG voices) and handwritten digits, no voice in both train"
         " and test"
     )
-    train(settings, out, force=True, held=fit.require, tell=tell)  # the command has asked
+    train(out=out, settings=RECIPE, force=True, tell=tell, live=True)  # the command has asked
     tell("2/6 evaluate: the whole test set, integer model on the simulator")
-    whole = jobs.evaluate(out, progress=progress("samples"))
+    whole = evaluate(out, progress=progress("samples"))
     shown(whole)
     tell("3/6 export to Lava")
-    exporter("lava")(load(out), out / "lava")
+    export(out, "lava", verify=False, force=True)
     tell(f"4/6 deploy on Lava's multi-process runtime: {samples} held-out samples")
     deployed = jobs.deploy(
         out / "lava",

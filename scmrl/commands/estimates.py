@@ -1,0 +1,166 @@
+"""`scmrl energy`, `scmrl place` and `scmrl validate`: what chips would need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..core.report.progress import Progress
+from ..system.errors import GraphError, MismatchError, quoted
+from .options import (
+    COUNT,
+    Target,
+    as_json,
+    force_option,
+    layers_option,
+    listed,
+    may_write,
+    model_argument,
+    page_option,
+    picture_option,
+    sample_options,
+)
+from .output import render, tell
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--profile",
+    "names",
+    default="loihi1,loihi1-sanafe,loihi2",
+    show_default=True,
+    metavar="A,B",
+    help="Names of `scmrl profiles`, or files; all: every chip.",
+)
+@sample_options
+@picture_option
+@page_option
+@layers_option
+@force_option
+@as_json
+def energy(model, names, samples, file, picture, page, layers, json_):
+    """Estimate energy and latency per inference, per chip and per layer.
+
+    Exit code 5 where none of the chips asked for holds the network; where some do, the others are
+    rows that say so, without a total.
+    """
+    from ..deploy import jobs
+
+    report = jobs.energy(
+        model,
+        listed(names, "--profile"),
+        samples=samples,
+        inputs=file,
+        picture=picture,
+        page=page,
+        progress=Progress("chips"),
+    )
+    render(report, json_, "scmrl profiles loihi2", layers=layers)
+    report.require_a_chip()
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--profile", default="loihi2", show_default=True, metavar="NAME", help="A chip with cores."
+)
+@click.option("--system", metavar="NAME", help="A system it has to fit, such as 'Kapoho Point'.")
+@click.option("--chips", type=COUNT, metavar="N", help="A number of chips it has to fit.")
+@click.option(
+    "--packed", is_flag=True, help="Small populations share cores (the chips can, Lava does not)."
+)
+@click.option(
+    "--inputs",
+    is_flag=True,
+    help="Place the input populations too (default: the host injects them).",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["naive", "optimised"]),
+    default="optimised",
+    show_default=True,
+    help="Cores in the order of the network, or with less traffic.",
+)
+@sample_options
+@picture_option
+@page_option
+@layers_option
+@force_option
+@as_json
+def place(
+    model,
+    profile,
+    system,
+    chips,
+    packed,
+    inputs,
+    order,
+    samples,
+    file,
+    picture,
+    page,
+    layers,
+    json_,
+):
+    """Place a model on cores and chips: what binds, what it would fit, and the traffic between
+    cores.
+    """
+    from ..deploy import jobs
+
+    report = jobs.place(
+        model,
+        profile,
+        system=system,
+        chip_count=chips,
+        packed=packed,
+        place_inputs=inputs,
+        optimised=order == "optimised",
+        samples=samples,
+        inputs=file,
+        picture=picture,
+        page=page,
+    )
+    render(
+        report, json_, f"scmrl energy {quoted(model)} --profile {quoted(profile)}", layers=layers
+    )
+    if not report.fits:
+        raise GraphError(f"does not fit: {report.why()}", fix=report.remedy())
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with lsnn/*.npy and mnist/t10k-*.gz: runs the LSNN too.",
+)
+@click.option(
+    "--write",
+    type=Target("table"),
+    metavar="FILE",
+    help="Write the findings as a page, and its picture beside it (docs/validation.md).",
+)
+@force_option
+@as_json
+def validate(data_dir, write, json_):
+    """Recompute published measurements of chips: energy, time and cores, estimate against
+    measurement.
+    """
+    from ..deploy.validation import page as pages
+    from ..deploy.validation.study import validate as recompute
+
+    if write:
+        may_write(pages.picture_of(write), "picture")
+    report = recompute(data_dir, progress=Progress("LSNN images"))
+    for path in pages.write_page(report, write) if write else ():
+        tell(f"wrote {path}")
+    render(report, json_)
+    if report.lsnn is not None and not report.lsnn.as_on_the_chip:
+        raise MismatchError(
+            "the LSNN's answers are not the chip's",
+            value=f"{report.lsnn.correct} correct",
+            limit="189 correct, the same 11 mistakes",
+            fix="report this",
+        )

@@ -1,0 +1,153 @@
+"""`scmrl export` and `scmrl import`: to and from other frameworks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..system.errors import BundleError, DataError, MismatchError, ScmrlError, quoted
+from .options import (
+    COUNT,
+    Positive,
+    Source,
+    Target,
+    as_json,
+    force_option,
+    forced,
+    layers_option,
+    listed,
+    may_write,
+    model_argument,
+)
+from .output import render
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--target",
+    default="lava",
+    show_default=True,
+    metavar="A,B",
+    help="lava, nir, onnx, netx, or all (that can hold it).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Default: MODEL/TARGET; of several targets: DIR/TARGET.",
+)
+@click.option(
+    "--samples",
+    type=COUNT,
+    metavar="N",
+    help="How many of the model's samples to verify on (default: all).",
+)
+@click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
+@force_option
+@as_json
+def export(model, target, out, samples, no_verify, json_):
+    """Write a frozen model for targets, and verify it there on the model's own samples.
+
+    With several targets, one that cannot hold the network is a row with the reason. Exit code 1
+    where an exported model differs, or a target that was asked for by name was refused.
+    """
+    from ..deploy import export as exports
+
+    named = listed(target, "--target")
+    places = exports.places(model, named, out)
+    for name, path in places.items():
+        may_write(path, name)
+    report = exports.export(
+        model, named, out, verify=not no_verify, samples=samples, force=forced()
+    )
+    written = [row for row in report.targets if row.written]
+    render(
+        report,
+        json_,
+        *(
+            f"scmrl deploy {quoted(row.path)} --backend {exports.RUNS_ON[row.target]}"
+            for row in written
+        ),
+    )
+    wrong = [row.target for row in written if row.exact and row.bit_exact is False]
+    if wrong:
+        raise MismatchError(
+            f"exported to {', '.join(wrong)}, which differs from the original",
+            fix="report this with the bundle",
+        )
+    if any(row.equals_training is False for row in written):
+        raise MismatchError(
+            "the network does not give the spikes that training recorded",
+            where=model,
+            fix="freeze the model again, or report this with the bundle",
+        )
+    refused = [row for row in report.targets if not row.written]
+    if refused and ("all" not in named or not written):
+        raise ScmrlError(
+            "not exported to all targets",
+            where=", ".join(row.target for row in refused),
+            value=refused[0].why,
+        )
+
+
+@click.command("import")
+@click.argument("file", type=Source(BundleError))
+@click.option(
+    "--out", type=Target("bundle"), required=True, metavar="BUNDLE", help="The bundle to write."
+)
+@click.option(
+    "--calibrate",
+    type=Source(DataError),
+    metavar="NPZ",
+    help="Samples that set the scales: x [S, T, ...] or an array per input, optional labels y.",
+)
+@click.option(
+    "--steps", type=COUNT, metavar="T", help="Steps of a sample (default: those of the samples)."
+)
+@click.option(
+    "--dt", type=Positive(), metavar="S", help="Step in seconds (default: from the file)."
+)
+@click.option(
+    "--reset",
+    type=click.Choice(["zero", "subtract"]),
+    help="Reset rule (default: the convention's).",
+)
+@click.option(
+    "--convention",
+    default="nir",
+    show_default=True,
+    metavar="NAME",
+    help="Whose reading of the equations: nir, norse, snntorch, spikingjelly, sinabs.",
+)
+@click.option("--weight-bits", type=click.IntRange(2, 16), default=8, show_default=True)
+@click.option("--input-bits", type=click.IntRange(1, 16), default=8, show_default=True)
+@layers_option
+@force_option
+@as_json
+def import_(
+    file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, layers, json_
+):
+    """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
+    from ..convert.nir.importer import import_nir
+
+    _, report = import_nir(
+        file,
+        out=out,
+        samples=calibrate,
+        steps=steps,
+        dt=dt,
+        reset=reset,
+        convention=convention,
+        weight_bits=weight_bits,
+        input_bits=input_bits,
+        force=forced(),
+    )
+    render(
+        report,
+        json_,
+        f"scmrl verify {quoted(out)} --backends simulator,lava",
+        f"scmrl energy {quoted(out)}",
+        layers=layers,
+    )

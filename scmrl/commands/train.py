@@ -1,0 +1,125 @@
+"""`scmrl train` and `scmrl config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..system.errors import UsageError, quoted
+from .options import (
+    COUNT,
+    SEED,
+    Source,
+    Target,
+    as_json,
+    force_option,
+    forced,
+    given,
+    layers_option,
+    page_option,
+)
+from .output import render, tell
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...",
+)
+@click.option("--data-dir", metavar="DIR", help="Where its recordings lie; the run remembers it.")
+@click.option(
+    "--hard",
+    is_flag=True,
+    default=None,
+    help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).",
+)
+@click.option(
+    "--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory."
+)
+@click.option(
+    "--config", type=Source(UsageError), metavar="TOML", help="Settings; flags come after it."
+)
+@click.option("--epochs", type=COUNT, help="Short for --set train.epochs=N.")
+@click.option("--seed", type=SEED, help="Short for --set train.seed=N.")
+@click.option("--profile", metavar="NAME", help="Chip whose integer limits training keeps to.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting of `scmrl config`, e.g. model.alpha=1.0.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from RUN/checkpoints/last.ckpt with RUN/config.toml."
+)
+@force_option
+@page_option
+@layers_option
+@as_json
+def train(
+    dataset,
+    data_dir,
+    hard,
+    out,
+    config,
+    epochs,
+    seed,
+    profile,
+    settings,
+    resume,
+    page,
+    layers,
+    json_,
+):
+    """Train a model and freeze it to RUN/bundle."""
+    from ..deploy.training import train as run
+    from ..train.config import assignments
+
+    flags = {"train.epochs": epochs, "train.seed": seed}
+    chosen = given(dataset=dataset, hard=hard, profile=profile, **flags) | assignments(settings)
+    try:
+        report = run(
+            out=out,
+            settings=chosen,
+            settings_file=config,
+            data_dir=data_dir,
+            resume=resume,
+            force=forced(),
+            page=page,
+            tell=tell,
+            live=True,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        if (out / "checkpoints" / "last.ckpt").is_file():
+            tell(
+                "nothing is lost up to the last finished epoch; go on with: scmrl train --resume"
+                f" --out {quoted(out)}"
+            )
+        raise
+    if report is None:  # one of several processes, not the first
+        return
+    steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava")
+    if report.bundle:
+        tell_stale(out)
+    render(report, json_, *(steps if report.bundle else ()), layers=layers)
+
+
+def tell_stale(run: Path) -> None:
+    """Say which exports and reports in a run are of the model that was there before."""
+    from ..core.bundle import stale
+
+    for path in stale(run):
+        tell(f"warning: {path} is of the model that was here before: make it anew, or remove it")
+
+
+@click.command("config")
+@as_json
+def config(json_):
+    """List every setting of training: meaning, default, range; --set KEY=VALUE and a TOML file
+    change them.
+    """
+    from ..train.run.settings import ConfigReport
+
+    render(ConfigReport.of_defaults(), json_)
