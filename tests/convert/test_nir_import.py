@@ -845,7 +845,7 @@ def test_import_without_data_says_so(file):
         ({"dt": -1.0}, GraphError, "dt must be"),
         ({"dt": 1.0}, GraphError, "smaller dt"),
         ({"weight_bits": 1}, UsageError, "2 to 16"),
-        ({"calibrate": "no.npz"}, DataError, "no.npz"),
+        ({"samples": "no.npz"}, DataError, "no.npz"),
     ],
 )
 def test_wrong_arguments(file, arguments, kind, words):

@@ -11,9 +11,11 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from places import BENCHMARKS
 
 from scmrl import cli
 from scmrl.commands.options import Target
+from scmrl.commands.train import tell_stale
 from scmrl.convert import TARGETS, exporter
 from scmrl.convert.lava import export as lava_exporter
 from scmrl.core import bundle
@@ -410,7 +412,7 @@ def test_an_export_that_is_not_the_runs_any_more_is_said(model, small_bundle, sc
     assert "warning" not in err and bundle.stale(model) == []
     other(small_bundle).save(model / "bundle")
     assert bundle.stale(model) == [model / "deploy.json", model / "onnx"]
-    cli.tell_stale(model)
+    tell_stale(model)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "deploy.json is of the model that was here before" in said[0]
     for words in (
@@ -542,7 +544,7 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
 
 # ---- benchmarks ----------------------------------------------------------------------------------
 
-BENCHMARKS = {  # the option that writes, its other words, a name to write
+WRITERS = {  # the option that writes, its other words, a name to write
     "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
     "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
     "kills.py": ("--write", [], "t.md"),
@@ -560,13 +562,13 @@ def test_every_benchmark_that_writes_is_known():
         for p in folder.glob("*.py")
         if re.search(r'add_argument\("--(out|write)"', p.read_text())
     }
-    assert writing == set(BENCHMARKS)
+    assert writing == set(WRITERS)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_benchmarks_replace_no_strangers_file(name, tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
-    option, more, written = BENCHMARKS[name]
+    option, more, written = WRITERS[name]
     place, folder = tmp_path / written, BENCHMARKS
     place.write_text("a thesis")
     where = tmp_path if name == "throughput.py" else place
