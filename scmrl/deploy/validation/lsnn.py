@@ -1,10 +1,11 @@
 """The sequential-MNIST LSNN that Intel published for Loihi 1, as a graph: counts to hold against a
 chip's run.
 
-    host -> relay -> regular, adaptive -> output;   regular <-> adaptive;   adaptive -> aux, which it adds
+    host -> relay -> regular, adaptive -> output     regular <-> adaptive
+    adaptive -> aux, which adaptive adds to its own membrane: aux first, then main
 
-    a spike takes one step from population to population                                  delay 1 everywhere
-    v_adaptive[t] = trunc(v[t-1] * (4096 - 204) / 4096) + a[t] * 64 + v_aux[t]            aux first, then main
+    a spike takes one step from population to population: every delay is 1
+    v_adaptive[t] = trunc(v[t-1] * (4096 - 204) / 4096) + a[t] * 64 + v_aux[t]
     v_aux[t]      = trunc(v[t-1] * (4096 - 5) / 4096) - 384 s_adaptive[t-1]
 
 Weights are -254..255, the 9 bits of separate excitatory and inhibitory sets: wider than the 8 bits
@@ -220,8 +221,7 @@ class _Tally:
     """Sums over images of what a chip does: a synaptic operation belongs to the step in which its
     spike is sent.
 
-    (`scmrl.deploy.counts.counts` leaves out what arrives after the last step; the chip does it all the
-    same.)
+    (`deploy.counts` leaves out what arrives after the last step; the chip does it all the same.)
     """
 
     def __init__(self, graph: Graph):

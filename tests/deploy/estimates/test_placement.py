@@ -22,7 +22,7 @@ from scmrl.deploy.validation import core_counts
 from scmrl.hw_profiles import profile
 from scmrl.system.errors import DataError, UsageError
 
-CASES = {case.name: case for case in core_counts.cases()}
+CASES = {case.name: case for case in core_counts.networks()}
 CHIPS = ("loihi1", "loihi2", "truenorth")
 
 
