@@ -34,7 +34,6 @@ import numpy as np
 
 from ...core.graph import Box, Conv2d, Dense, Pointwise, Synapse, Window
 from ...hw_profiles.profile import Profile
-from .boxes import neurons_in
 
 WORD = 64
 LOIHI1_WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 8)  # the widths that a format of Loihi 1 has (nengo-loihi)
@@ -112,7 +111,7 @@ def _loihi1(
         longest = lists.max() * math.prod(phase)  # taps that one source pixel meets
         return Stored(int(lists.sum()), int(longest), "conv")
     fans = counts[counts > 0]
-    dense = np.full(fans.shape, neurons_in(box)) if isinstance(synapse, Dense) else fans
+    dense = np.full(fans.shape, _neurons(box)) if isinstance(synapse, Dense) else fans
     lists, kind = _fewest(memory, dense, fans, width)
     return Stored(int(lists.sum()), int(lists.max()), kind)
 
@@ -154,7 +153,7 @@ def _loihi2(
         return Stored(int(words.sum()), int(words.max()), "conv")
     fans = counts[counts > 0]
     if isinstance(synapse, Dense):
-        fans = np.full(fans.shape, neurons_in(box))
+        fans = np.full(fans.shape, _neurons(box))
     words = _ceil_words(fans * memory.limits["synapse_bits"] + memory.limits["entry_prefix_bits"])
     return Stored(
         int(words.sum()), int(words.max()), "dense" if isinstance(synapse, Dense) else "sparse"
@@ -195,6 +194,10 @@ def _kernel(
     return np.broadcast_to(fans[:, None, None], (len(fans), *synapse.weight.shape[2:])), tuple(
         synapse.stride
     )
+
+
+def _neurons(box: Box) -> int:
+    return math.prod(stop - start for start, stop in box)
 
 
 def _ceil_words(bits: int | np.ndarray) -> int | np.ndarray:

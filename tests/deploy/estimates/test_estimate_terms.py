@@ -97,9 +97,9 @@ def test_a_format_has_its_own_time():
         if synapse.target == "hidden"
     }
     extra = 99 * base.time[f"synop_{form}"].value * 24 / 5
-    assert two.populations[1].work_us_per_step - one.populations[1].work_us_per_step == pytest.approx(
-        1e-3 * extra
-    )
+    assert two.populations[1].work_us_per_step - one.populations[
+        1
+    ].work_us_per_step == pytest.approx(1e-3 * extra)
 
 
 def test_core_and_link_work_at_the_same_time():
@@ -308,4 +308,6 @@ def test_shares_of_the_populations_add_up():
         e = estimated(name, network(), INPUT)
         shares = EnergyReport.shares(e)
         assert sum(shares.values()) == pytest.approx(1)
-        assert shares["hidden"] == pytest.approx(e.populations[1].core_dynamic_uj / e.core_dynamic_uj)
+        assert shares["hidden"] == pytest.approx(
+            e.populations[1].core_dynamic_uj / e.core_dynamic_uj
+        )
