@@ -64,8 +64,6 @@ LONGER: dict[str, str] = {
     "deploy/reports/page/pages.py:_populations": "to be divided",
     "deploy/reports/placement.py": "to be divided",
     "deploy/reports/report.py": "to be divided",
-    "hw_profiles/limits.py": "to be divided",
-    "hw_profiles/profile.py": "to be divided",
     "sweep/database.py": "to be divided",
     "sweep/worker.py": "to be divided",
     "train/feed.py:epoch": "to be divided",
