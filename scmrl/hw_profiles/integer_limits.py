@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.fixed_point import STATE_BITS
+from ..core.fixed_point import STATE_BITS, signed
 from ..core.graph import NO_CURRENT_MEMORY, Graph
 from .layer_limits import Offences, computed_populations
-
-
-def _signed(bits: int) -> tuple[int, int]:
-    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 def _outside(values: object, low: int, high: int) -> int | None:
@@ -34,7 +30,7 @@ def weight_bits(graph: Graph, limit: int) -> Offences:
     Remedy: use smaller mantissas and move a power of two into the synapse's exponent.
     """
     for synapse in graph.synapses:
-        worst = _outside(synapse.weight, *_signed(limit))
+        worst = _outside(synapse.weight, *signed(limit))
         if worst is not None:
             yield synapse.name, worst
 
@@ -139,7 +135,7 @@ def bias_mantissa_bits(graph: Graph, limit: int) -> Offences:
     Remedy: use a smaller mantissa and a larger bias exponent.
     """
     for p in computed_populations(graph):
-        worst = _outside(p.bias_mant, *_signed(limit))
+        worst = _outside(p.bias_mant, *signed(limit))
         if worst is not None:
             yield p.name, worst
 

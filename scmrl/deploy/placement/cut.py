@@ -37,7 +37,7 @@ def cut(demands: Demands, unit: Unit, fewest: int) -> list[Box] | Misfit:
     elif _is_dense(demands, unit):
         boxes = _ratio(demands, unit, fewest)
     else:
-        boxes = _tiles(demands, unit, fewest)
+        boxes = _powers(demands, unit, fewest)
     return demands.misfit(unit) if boxes is None else boxes
 
 
@@ -63,8 +63,8 @@ def _ratio(demands: Demands, unit: Unit, fewest: int) -> list[Box] | None:
         ratio *= 2
 
 
-def _tiles(demands: Demands, unit: Unit, fewest: int) -> list[Box] | None:
-    """Lava's tiles of convolutions and of what lies between them."""
+def _powers(demands: Demands, unit: Unit, fewest: int) -> list[Box] | None:
+    """Lava's boxes of convolutions and of what lies between them."""
     most = demands.memory.limits["conv_tile_neurons"] // len(unit.members)
     for channels in halvings(unit.shape[0]):
         extent = _widest(unit.shape, channels, most)

@@ -163,7 +163,10 @@ def _case(
     both: dict | None = None,
 ) -> Case:
     """The case of a row: `low` and `high` are the work at each end, `both` that of one value."""
-    found = {key: _figure(key, value, source) for key, value in figures.items()}
+    found = {
+        key: _figure(key, source, **(given if isinstance(given, dict) else {"value": given}))
+        for key, given in figures.items()
+    }
     coefficients = profiles.load(profile)
 
     def at(work: dict | None, end: str) -> float | None:
@@ -195,16 +198,17 @@ def _case(
     )
 
 
-def _figure(name: str, given: float | list | dict, source: str) -> Figure:
-    table = given if isinstance(given, dict) else {"value": given}
-    value = table["value"]
-    return Figure(
-        name,
-        tuple(value) if isinstance(value, list) else value,
-        table.get("unit", ""),
-        table.get("kind", "published"),
-        table.get("source", "{source}").format(source=source),
-    )
+def _figure(
+    name: str,
+    case_source: str,
+    *,
+    value: float | list[float],
+    unit: str = "",
+    kind: str = "published",
+    source: str = "{source}",
+) -> Figure:
+    value = (value[0], value[1]) if isinstance(value, list) else value
+    return Figure(name, value, unit, kind, source.format(source=case_source))
 
 
 def _value(profile: Profile, work: dict, figures: dict[str, Figure], end: str, unit: str) -> float:

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.activity import Activity, predictions
+from ...core.fixed_point import DECAY_ONE, THRESHOLD_MAX
 from ...core.graph import Dense, Graph, OneToOne, Population
 from ...data.formats.idx import read_idx
 from ...system.errors import DataError
@@ -42,7 +43,7 @@ THRESHOLD, ADAPTIVE_THRESHOLD, NEVER = 127, 508, 10000
 ADAPTIVE_EXPONENT = 2  # weights four times as large, as the threshold is
 ADAPTATION = -6  # -96 << -4: -384 membrane units a spike
 RELAY_WEIGHT, RELAY_THRESHOLD = 200, 100
-OUTPUT_THRESHOLD = 131071  # meant never to be reached
+OUTPUT_THRESHOLD = THRESHOLD_MAX  # meant never to be reached
 PROBE = "potential"  # the host's read of the output compartments: no compartment itself
 
 MD5 = {
@@ -139,7 +140,7 @@ def network(w_in: np.ndarray, w_rec: np.ndarray, w_out: np.ndarray) -> Graph:
     memory = {"dv": LEAK}
     populations = (
         Population("host", (PORTS,), "input"),
-        Population("relay", (PORTS,), vth=RELAY_THRESHOLD, dv=4096),
+        Population("relay", (PORTS,), vth=RELAY_THRESHOLD, dv=DECAY_ONE),
         Population("regular", (REGULAR,), vth=THRESHOLD, **memory),
         Population("aux", (NEURONS - REGULAR,), vth=NEVER, dv=ADAPTATION_LEAK),
         Population("adaptive", (NEURONS - REGULAR,), vth=ADAPTIVE_THRESHOLD, adds="aux", **memory),
