@@ -217,17 +217,9 @@ def probe(adapters: Direct | Embedded, session: Callable[[LavaProcesses], object
     values[0, PROBE_AT] = 1
     source = RingBuffer(data=values)
     head = adapters.into_chip(source.s_out, 0)
-    once = {"reset_interval": PROBE_STEPS, "reset_offset": 1}
-    echo = LIFReset(name="echo", shape=(1,), vth=0, du=NO_CURRENT_MEMORY, dv=LOWEST_MEMORY, **once)
-    clock = LIFReset(
-        name="clock",
-        shape=(1,),
-        vth=CLOCK_FIRES_AT,
-        du=NO_CURRENT_MEMORY,
-        dv=0,
-        bias_mant=64,
-        **once,
-    )
+    once = {"du": NO_CURRENT_MEMORY, "reset_interval": PROBE_STEPS, "reset_offset": 1}
+    echo = LIFReset(name="echo", shape=(1,), vth=0, dv=LOWEST_MEMORY, **once)
+    clock = LIFReset(name="clock", shape=(1,), vth=CLOCK_FIRES_AT, dv=0, bias_mant=64, **once)
     for neuron, weight in (
         (echo, 2),
         (clock, 0),
