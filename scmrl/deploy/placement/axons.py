@@ -42,8 +42,8 @@ def listeners(
     found: dict[str, list[tuple[Synapse, Box, np.ndarray]]] = {}
     for piece in group:
         for synapse in graph.incoming(piece.population):
-            source, target = graph[synapse.source].shape, graph[piece.population].shape
-            region, counts = synapse.arrivals(source, target, piece.box)
+            shapes = graph[synapse.source].shape, graph[piece.population].shape
+            region, counts = synapse.arrivals(*shapes, piece.box)
             found.setdefault(synapse.source, []).append((synapse, region, counts > 0))
     for source, heard in found.items():
         region, mask = union([(box, part) for _, box, part in heard])
