@@ -16,9 +16,21 @@ import numpy as np
 STATE_BITS = 24
 STATE_LIMIT = 1 << (STATE_BITS - 1)  # 2^23
 STATE_MAX = STATE_LIMIT - 1  # v saturates at +-(2^23 - 1)
-DECAY_ONE = 4096  # decays are 12-bit fractions of one
+DECAY_BITS = 12
+DECAY_ONE = 1 << DECAY_BITS  # decays are fractions of 4096
 CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
 ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
+
+# The chip's registers, as Lava's PyLifModelBitAcc and PySparseModelBitAcc type them (`precision`).
+THRESHOLD_MAX = (1 << 17) - 1  # vth: 17 bits
+BIAS_MANTISSA_BITS = 13  # signed
+WEIGHT_BITS = 8  # of a mantissa, signed
+EXPONENT_MAX = 7  # of weights (-8..7) and biases (0..7)
+
+
+def signed(bits: int) -> tuple[int, int]:
+    """The smallest and the largest signed integer of that many bits."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 def decay(x: np.ndarray, by: np.ndarray | int) -> np.ndarray:

@@ -4,29 +4,27 @@ cores.
 A rule has the name of the limit it reads from the profile; keyword parameters name further limits,
 None where the profile has none. Its docstring is the documentation and the error: the first line is
 what must hold, the text after `Remedy:` what to do where it does not. A rule does not apply to a
-profile without its limit. The rules of chips that run whole layers are in
-`scmrl.hw_profiles.layer_limits`.
+profile without its limit. Here are the rules of counts, fan-in and fan-out; those of the integers
+are in `integer_limits`, those of chips that run whole layers in `layer_limits`.
 
 To add a rule: write a generator of `(where, value)` pairs, list it in `RULES`, and give the limit a
-unit in `profile.UNITS`.
+unit in `quantities.LIMITS`.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.fixed_point import STATE_BITS
-from ..core.graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from ..core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
 from ..system.errors import GraphError
-from . import layer_limits
+from . import integer_limits, layer_limits
+from .layer_limits import Offences, computed_populations
 from .profile import Profile, Quantity
-
-Offences = Iterator[tuple[str, object]]
 
 
 @dataclass(frozen=True)
@@ -43,183 +41,12 @@ class Violation:
     remedy: str
 
 
-def _signed(bits: int) -> tuple[int, int]:
-    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-
-
-def _outside(values: object, low: int, high: int) -> int | None:
-    """The value farthest outside low..high, None where all are inside."""
-    values = np.asarray(values)
-    if values.size == 0:
-        return None
-    smallest, largest = int(values.min()), int(values.max())
-    if smallest >= low and largest <= high:
-        return None
-    return smallest if low - smallest > largest - high else largest
-
-
-def weight_bits(graph: Graph, limit: int) -> Offences:
-    """Every weight mantissa is a signed integer of this many bits.
-
-    Remedy: use smaller mantissas and move a power of two into the synapse's exponent.
-    """
-    for synapse in graph.synapses:
-        worst = _outside(synapse.weight, *_signed(limit))
-        if worst is not None:
-            yield synapse.name, worst
-
-
-def weight_exponent(graph: Graph, limit: int) -> Offences:
-    """The exponent of a synapse's weights is at most this.
-
-    Remedy: scale down all weights and thresholds of the target population.
-    """
-    for synapse in graph.synapses:
-        if synapse.exponent > limit:
-            yield synapse.name, synapse.exponent
-
-
-def mixed_signs(graph: Graph, limit: int) -> Offences:
-    """All weights of a synapse have the same sign.
-
-    Remedy: split the synapse in two, one of the positive and one of the negative weights.
-    """
-    for synapse in graph.synapses:
-        weight = np.asarray(synapse.weight)
-        if not limit and weight.min() < 0 < weight.max():
-            yield synapse.name, f"{weight.min()}..{weight.max()}"
-
-
-def decay_bits(graph: Graph, limit: int) -> Offences:
-    """The decays du and dv are unsigned integers of this many bits.
-
-    Remedy: keep du and dv in 0..4095; for no membrane memory make the population memoryless.
-    """
-    for p in _neurons(graph):
-        for name in ("du", "dv"):
-            if _outside(getattr(p, name), 0, (1 << limit) - 1) is not None:
-                yield f"{p.name}.{name}", getattr(p, name)
-
-
-def any_decay(graph: Graph, limit: int) -> Offences:
-    """A decay is a shift: dv and du + 1 are 0 or a power of two.
-
-    Remedy: round dv and du + 1 to powers of two and train again.
-    """
-    for p in _neurons(graph):
-        for name, decay in (("du", p.du + 1), ("dv", p.dv)):
-            if not limit and not p.memoryless and decay & (decay - 1):
-                yield f"{p.name}.{name}", getattr(p, name)
-
-
-def leak(graph: Graph, limit: int) -> Offences:
-    """The membrane does not leak: dv is 0.
-
-    Remedy: train integrate-and-fire neurons (dv = 0), or choose a chip with leaky ones.
-    """
-    for p in _neurons(graph):
-        if not limit and not p.memoryless and p.dv:
-            yield p.name, p.dv
-
-
-def current_memory(graph: Graph, limit: int) -> Offences:
-    """The synaptic current has no memory: du is 4095.
-
-    Remedy: train with du = 4095, or choose a chip whose neurons have a synaptic current.
-    """
-    for p in _neurons(graph):
-        if not limit and not p.memoryless and p.du != NO_CURRENT_MEMORY:
-            yield p.name, p.du
-
-
-def membrane_memory(graph: Graph, limit: int) -> Offences:
-    """A neuron keeps nothing from one step to the next: it is memoryless.
-
-    Remedy: choose a chip with LIF neurons; this one runs networks without time.
-    """
-    for p in _neurons(graph):
-        if not limit and not p.memoryless:
-            yield p.name, "a membrane"
-
-
-def state_reset(graph: Graph, limit: int) -> Offences:
-    """A neuron is never cleared at every step: no population is memoryless.
-
-    Remedy: choose a chip that runs in steps and clears its states; attention masks and pools need
-    it.
-    """
-    for p in _neurons(graph):
-        if not limit and p.memoryless:
-            yield p.name, "memoryless"
-
-
-def threshold_bits(graph: Graph, limit: int) -> Offences:
-    """The threshold mantissa vth is an unsigned integer of this many bits.
-
-    Remedy: scale down the weights and the threshold of the population.
-    """
-    for p in graph.of_kind("lif"):
-        if _outside(p.vth, 0, (1 << limit) - 1) is not None:
-            yield p.name, p.vth
-
-
-def bias_mantissa_bits(graph: Graph, limit: int) -> Offences:
-    """The bias mantissa is a signed integer of this many bits.
-
-    Remedy: use a smaller mantissa and a larger bias exponent.
-    """
-    for p in _neurons(graph):
-        worst = _outside(p.bias_mant, *_signed(limit))
-        if worst is not None:
-            yield p.name, worst
-
-
-def bias_exponent(graph: Graph, limit: int) -> Offences:
-    """The bias exponent is at most this.
-
-    Remedy: scale down the weights, the bias and the threshold of the population.
-    """
-    for p in _neurons(graph):
-        if p.bias_exp > limit:
-            yield p.name, p.bias_exp
-
-
-def input_bits(graph: Graph, limit: int) -> Offences:
-    """A message carries at most this many bits; a spike is one.
-
-    Remedy: train with narrower inputs (1 bit: spike-coded), or choose a chip with graded spikes.
-    """
-    for p in graph.of_kind("input"):
-        if p.bits > limit:
-            yield p.name, p.bits
-
-
-def delay_steps(graph: Graph, limit: int) -> Offences:
-    """A synapse delays by at most this many steps.
-
-    Remedy: shorten the delay, or pass it through a relay population.
-    """
-    for synapse in graph.synapses:
-        if synapse.delay > limit:
-            yield synapse.name, synapse.delay
-
-
-def state_bits(graph: Graph, limit: int) -> Offences:
-    """Current and membrane fit a state word of this many bits.
-
-    Remedy: choose a chip whose neurons hold 24-bit states.
-    """
-    for p in _neurons(graph):
-        if limit < STATE_BITS:
-            yield p.name, STATE_BITS
-
-
 def neurons_per_chip(graph: Graph, limit: int) -> Offences:
     """All neurons together fit one chip; inputs come from outside and take none.
 
     Remedy: use fewer channels or tokens; the network needs more than one chip.
     """
-    neurons = sum(p.neurons for p in _neurons(graph))
+    neurons = sum(p.neurons for p in computed_populations(graph))
     if neurons > limit:
         yield "all populations", neurons
 
@@ -292,7 +119,7 @@ def synapse_words_per_core(graph: Graph, limit: int) -> Offences:
 
     Remedy: reduce the fan-in: fewer channels or positions in its sources, or a layer between.
     """
-    for p in _neurons(graph):
+    for p in computed_populations(graph):
         words = sum(_own_weights(synapse) for synapse in graph.incoming(p.name))
         if words > limit:
             yield p.name, words
@@ -303,7 +130,7 @@ def synapse_memory_per_core(graph: Graph, limit: int) -> Offences:
 
     Remedy: reduce the fan-in or the width of the weights.
     """
-    for p in _neurons(graph):
+    for p in computed_populations(graph):
         bits = sum(_own_weights(synapse) * _width(synapse) for synapse in graph.incoming(p.name))
         if bits > limit:
             yield p.name, bits
@@ -314,14 +141,10 @@ def axons_in_per_core(graph: Graph, limit: int) -> Offences:
 
     Remedy: reduce the fan-in: fewer channels or positions in its sources, or a layer between.
     """
-    for p in _neurons(graph):
+    for p in computed_populations(graph):
         most = _fan_in(graph, p.name)
         if most > limit:
             yield p.name, most
-
-
-def _neurons(graph: Graph) -> tuple[Population, ...]:
-    return layer_limits.computed_populations(graph)
 
 
 def _too_many(populations: tuple[Population, ...], where: str, limit: int) -> Offences:
@@ -389,21 +212,7 @@ def _connections(source: Population, target: Population, synapses: list[Synapse]
 RULES: dict[str, Callable[..., Offences]] = {
     rule.__name__: rule
     for rule in (
-        weight_bits,
-        weight_exponent,
-        mixed_signs,
-        decay_bits,
-        any_decay,
-        leak,
-        current_memory,
-        membrane_memory,
-        state_reset,
-        threshold_bits,
-        bias_mantissa_bits,
-        bias_exponent,
-        input_bits,
-        delay_steps,
-        state_bits,
+        *integer_limits.RULES,
         inputs,
         hidden_neurons,
         readouts,

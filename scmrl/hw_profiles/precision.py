@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.fixed_point import (
+    BIAS_MANTISSA_BITS,
+    EXPONENT_MAX,
+    THRESHOLD_MAX,
+    WEIGHT_BITS,
+    signed,
+)
 from ..system.errors import UsageError
 from .profile import Profile
 
@@ -18,10 +25,10 @@ class Precision:
     not of the chip.
     """
 
-    weight_max: int = 127
-    vth_max: int = (1 << 17) - 1
-    bias_mant_max: int = (1 << 12) - 1
-    bias_exp_max: int = 7
+    weight_max: int = signed(WEIGHT_BITS)[1]
+    vth_max: int = THRESHOLD_MAX
+    bias_mant_max: int = signed(BIAS_MANTISSA_BITS)[1]
+    bias_exp_max: int = EXPONENT_MAX
     bias_exp_min: int = 0
 
     @classmethod
@@ -34,16 +41,17 @@ class Precision:
         def limit(name: str, default: int) -> int:
             return int(profile.limits[name].value) if name in profile.limits else default
 
-        if limit("weight_bits", 8) < 2:
+        weights = limit("weight_bits", WEIGHT_BITS)
+        if weights < 2:
             raise UsageError(
                 "training needs weights of two bits or more: a sign and a magnitude",
                 where=f"{profile.name}: limits.weight_bits",
                 limit=2,
-                value=limit("weight_bits", 8),
+                value=weights,
             )
         return cls(
-            weight_max=(1 << (limit("weight_bits", 8) - 1)) - 1,
-            vth_max=(1 << limit("threshold_bits", 17)) - 1,
-            bias_mant_max=(1 << (limit("bias_mantissa_bits", 13) - 1)) - 1,
-            bias_exp_max=limit("bias_exponent", 7),
+            weight_max=signed(weights)[1],
+            vth_max=(1 << limit("threshold_bits", THRESHOLD_MAX.bit_length())) - 1,
+            bias_mant_max=signed(limit("bias_mantissa_bits", BIAS_MANTISSA_BITS))[1],
+            bias_exp_max=limit("bias_exponent", EXPONENT_MAX),
         )

@@ -21,12 +21,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..core.fixed_point import DECAY_ONE
 from ..hw_profiles.precision import Precision
 from . import rows
 from .layers import SpikingLayer
 from .neuron import lif
 
-FORGET_ALL = 4096  # dv of a memoryless population
+FORGET_ALL = DECAY_ONE  # dv of a memoryless population
 ALIVE_BETA = 0.5  # batch-norm offset of q, k and v: AND needs partners that fire
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.fixed_point import DECAY_ONE, THRESHOLD_MAX
 from .setting import setting
 
 # Attentions of the published, float model and of the baselines in its shell (train/published): not
@@ -17,7 +18,6 @@ FLOAT = (
     "cmci",
     "late-float",
 )
-VTH_MAX = (1 << 17) - 1  # thresholds have 17 bits
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,15 @@ class ModelConfig:
         0.5, "weight of the complementary feature in the residual", low=0, high=100
     )
     mlp_ratio: int = setting(2, "hidden channels of the MLP over C", low=1, high=1024)
-    dv: int = setting(2048, "membrane leak: v keeps (4096 - dv) / 4096 per step", low=0, high=4095)
-    slow_dv: int = setting(512, "membrane leak of the temporal mask", low=0, high=4095)
+    dv: int = setting(
+        2048, "membrane leak: v keeps (4096 - dv) / 4096 per step", low=0, high=DECAY_ONE - 1
+    )
+    slow_dv: int = setting(512, "membrane leak of the temporal mask", low=0, high=DECAY_ONE - 1)
     spatial_vth: int = setting(
-        0, "spatial mask: more than this many tokens now", low=0, high=VTH_MAX
+        0, "spatial mask: more than this many tokens now", low=0, high=THRESHOLD_MAX
     )
     temporal_vth: int = setting(
-        1, "temporal mask: more than this many tokens, leaking", low=0, high=VTH_MAX
+        1, "temporal mask: more than this many tokens, leaking", low=0, high=THRESHOLD_MAX
     )
     branches: bool = setting(
         True, "false: a chain, where a layer reads only the one before; one modality"

@@ -25,7 +25,8 @@ from scmrl.core.graph import (
 from scmrl.deploy.reports.report import ProfilesReport
 from scmrl.hw_profiles import layer_limits, limits
 from scmrl.hw_profiles.precision import Precision
-from scmrl.hw_profiles.profile import KINDS, TABLES, UNITS, Profile, Quantity, load, names
+from scmrl.hw_profiles.profile import KINDS, Profile, Quantity, load, names
+from scmrl.hw_profiles.quantities import LIMITS, NAMED, SECTIONS
 from scmrl.system.errors import GraphError, ScmrlError, UsageError
 
 SMALL = """
@@ -47,12 +48,12 @@ def test_every_number_has_unit_source_and_kind(name):
     profile = load(name)
     for key, quantity in profile.quantities().items():
         section, field = key.split(".")
-        assert quantity.unit == UNITS[section][field], key
+        assert quantity.unit == SECTIONS[section][field].unit, key
         assert quantity.kind in KINDS and len(quantity.source) > 10, key
         assert quantity.low <= quantity.value <= quantity.high, key
     for key, quantity in profile.published().items():
         section, *_, field = key.split(".")
-        assert quantity.unit == TABLES[section][0][field], key
+        assert quantity.unit == NAMED[section][field].unit, key
         assert quantity.kind in KINDS and len(quantity.source) > 10, key
 
 
@@ -628,7 +629,7 @@ CASES = {
 def only(rule, chip):
     """A profile with the limits that one rule reads and no others: of `chip`, or (name, value)."""
     if isinstance(chip, tuple):
-        unit = UNITS["limits"][chip[0]]
+        unit = LIMITS[chip[0]].unit
         chip = replace(
             LOIHI2, limits={chip[0]: Quantity(chip[1], unit, "made up for this test", "assumed")}
         )
@@ -640,7 +641,7 @@ def test_every_rule_is_documented_and_tested():
     assert set(CASES) == set(limits.RULES)
     for name, rule in limits.RULES.items():
         text, remedy = inspect.getdoc(rule).split("Remedy:")
-        assert text.strip() and remedy.strip() and name in UNITS["limits"]
+        assert text.strip() and remedy.strip() and name in LIMITS
 
 
 def test_every_rule_that_a_chip_gives_is_one_or_placements():
@@ -664,7 +665,7 @@ def test_every_rule_that_a_chip_gives_is_one_or_placements():
         "mesh_columns",
         "mesh_rows",
     }
-    assert set(UNITS["limits"]) == placement | set(limits.RULES)
+    assert set(LIMITS) == placement | set(limits.RULES)
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -1002,10 +1003,10 @@ def test_a_filled_template_is_a_profile_of_every_quantity(scmrl, tmp_path):
     path.write_text(filled(path.read_text(), "1"))
     mine = load(path)
     assert set(mine.quantities()) == {
-        f"{section}.{key}" for section, units in UNITS.items() for key in units
+        f"{section}.{key}" for section, entries in SECTIONS.items() for key in entries
     }
     assert set(mine.published()) == {
-        f"{section}.a name.{key}" for section, (units, _) in TABLES.items() for key in units
+        f"{section}.a name.{key}" for section, entries in NAMED.items() for key in entries
     }
     assert mine.energy_basis == "marginal" and mine.mapping == "loihi1"
     assert scmrl("profiles", path)[0] == 0
@@ -1017,12 +1018,12 @@ def test_the_template_tells_unit_and_meaning_of_every_quantity():
     from scmrl.hw_profiles.template import meaning, text
 
     lines = text("mine.toml").splitlines()
-    for section, units in (*UNITS.items(), *((name, units) for name, (units, _) in TABLES.items())):
-        for key, unit in units.items():
-            words = meaning(section, key)
+    for entries in (*SECTIONS.values(), *NAMED.values()):
+        for key, entry in entries.items():
+            words = meaning(key, entry)
             assert len(words) > 5 and words != key
             assert any(
-                line.startswith(f'# {key} = {{ value = ?, unit = "{unit}"') and words in line
+                line.startswith(f'# {key} = {{ value = ?, unit = "{entry.unit}"') and words in line
                 for line in lines
             )
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.graph import Graph
+from ...core.fixed_point import DECAY_ONE, STATE_MAX, THRESHOLD_MAX, WEIGHT_BITS, signed
+from ...core.graph import NO_CURRENT_MEMORY, Graph
 from ...core.schema import Table, Text
 from ...system.dependencies import install
 from ...system.errors import BundleError, GraphError
@@ -27,17 +28,17 @@ SCHEMA = 1
 LAVA_VERSION = "0.10.0"  # the last release: Lava is archived
 LAVA_INSTALL = install("lava-nc")
 SOURCE = "source"  # the process that replays the inputs
-NEVER = 1 << 17  # a threshold above every 24-bit membrane: NEVER << 6 > 2^23 - 1
-FULL_LEAK = 4096  # dv of a neuron without memory
-MANTISSA = (-128, 127)  # Lava's mixed-sign weights: 2*q in -256..254
+NEVER = THRESHOLD_MAX + 1  # a threshold above every 24-bit membrane: NEVER << 6 > 2^23 - 1
+FULL_LEAK = DECAY_ONE  # dv of a neuron without memory
+MANTISSA = signed(WEIGHT_BITS)  # Lava's mixed-sign weights: 2*q in -256..254
 BELONGS_TO = ("graph.json", "tensors.npz")
 
 HASHES = Table({name: Text() for name in ("network.npz", *BELONGS_TO)})
 
 NEURON_RANGES = {  # what Lava's process models store without loss
-    "vth": (0, (1 << 23) - 1),
-    "du": (-1, 4095),
-    "dv": (0, 4096),
+    "vth": (0, STATE_MAX),
+    "du": (-1, NO_CURRENT_MEMORY),
+    "dv": (0, DECAY_ONE),
     "bias_mant": (-(1 << 15), (1 << 15) - 1),
     "bias_exp": (0, 15),
 }

@@ -23,7 +23,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
+from ...core.fixed_point import (
+    BIAS_MANTISSA_BITS,
+    CURRENT_SHIFT,
+    DECAY_ONE,
+    STATE_LIMIT,
+    signed,
+)
 from ...core.graph import (
     NO_CURRENT_MEMORY,
     Conv2d,
@@ -44,7 +50,7 @@ from ..lava.network import MANTISSA, NEVER
 MODEL = "netx/model.net"  # in an export
 LAVA_DL_VERSION = "0.6.0"  # the last release
 LAVA_DL_INSTALL = install("lava-dl")
-BIAS = (-(1 << 12), (1 << 12) - 1)  # a 13-bit mantissa; its exponent in netx is 6
+BIAS = signed(BIAS_MANTISSA_BITS)  # its exponent in netx is 6
 DELAY_MAX = 62  # netx clips longer ones
 ALMOST_NO_MEMORY = DECAY_ONE - 1  # dv: leaves v / 4096, rounded to zero
 EXPORT_AGAIN = "export the model again"

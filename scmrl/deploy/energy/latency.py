@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...hw_profiles.profile import Profile
-from ..placement.placement import Placement
+from ..placement.cores import Placement
 from ..placement.traffic import Traffic
 from .operations import Operations
 

@@ -17,7 +17,7 @@ from ...core.graph import Graph, Synapse
 from ...hw_profiles.profile import Profile
 from ...system.errors import DataError
 from ..counts.counts import PopulationCount, is_graded
-from ..placement.placement import Placement
+from ..placement.cores import Placement
 from ..placement.traffic import Traffic
 
 PJ_TO_UJ = 1e-6

@@ -16,7 +16,9 @@ from ...hw_profiles import limits
 from ...hw_profiles.limits import Violation
 from ...hw_profiles.profile import Profile
 from ...system.errors import UsageError, nearest
-from .placement import WORDS, DoesNotFit, Misfit, Placement, place, placeable, systems
+from .cores import Placement
+from .demand import WORDS, DoesNotFit, Misfit
+from .placement import place, placeable, systems
 
 NO_CORES = "the profile does not say what a core holds"
 

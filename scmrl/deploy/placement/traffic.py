@@ -21,8 +21,9 @@ import numpy as np
 from ...core.activity import Activity
 from ...core.graph import Graph, slices
 from ...system.errors import DataError
+from .axons import listeners, owners
+from .cores import Placement
 from .mesh import Mesh
-from .placement import Placement, listeners, owners
 
 SWEEPS = 24  # tabu steps for each core of a chip
 TENURE = 3  # of them, for each core, before a core may return to a tile

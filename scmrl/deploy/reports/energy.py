@@ -173,7 +173,7 @@ class EnergyReport(RunReport):
         """Shares of the populations in the core dynamic energy of a chip."""
         return {
             layer.name: layer.core_dynamic_uj / e.core_dynamic_uj
-            for layer in e.layers
+            for layer in e.populations
             if layer.core_dynamic_uj and e.core_dynamic_uj
         }
 
@@ -235,7 +235,7 @@ class EnergyReport(RunReport):
                 figure(r.spikes_per_inference),
                 figure(r.synops_per_inference),
                 figure(r.active_per_inference),
-                *(_layer(e.layers[i]) for e in shown),
+                *(_layer(e.populations[i]) for e in shown),
             )
             for i, r in enumerate(self.populations)
         ]

@@ -249,7 +249,7 @@ def _draw_bars(
         return
     titles: dict[tuple[float, ...], str] = {}  # profiles of the same coefficients share a bar
     for e in energy:
-        layers = {layer.name: layer.core_dynamic_uj for layer in e.layers}
+        layers = {layer.name: layer.core_dynamic_uj for layer in e.populations}
         series = tuple(layers[c.name] for c in counts)
         titles[series] = f"{titles[series]} = {e.title}" if series in titles else e.title
     handles = _bars(

@@ -115,7 +115,7 @@ def _number(population) -> type:
 @dataclass(frozen=True)
 class Tally:
     """What happened since some moment: spikes of neurons, synaptic operations, core dynamic uJ by
-    chip.
+    profile.
     """
 
     steps: int
@@ -128,7 +128,7 @@ class Tally:
             self.steps + other.steps,
             self.spikes + other.spikes,
             self.synops + other.synops,
-            {chip: uj + other.core_dynamic_uj[chip] for chip, uj in self.core_dynamic_uj.items()},
+            {name: uj + other.core_dynamic_uj[name] for name, uj in self.core_dynamic_uj.items()},
         )
 
 

@@ -1,10 +1,11 @@
 """The sequential-MNIST LSNN that Intel published for Loihi 1, as a graph: counts to hold against a
 chip's run.
 
-    host -> relay -> regular, adaptive -> output;   regular <-> adaptive;   adaptive -> aux, which it adds
+    host -> relay -> regular, adaptive -> output     regular <-> adaptive
+    adaptive -> aux, which adaptive adds to its own membrane: aux first, then main
 
-    a spike takes one step from population to population                                  delay 1 everywhere
-    v_adaptive[t] = trunc(v[t-1] * (4096 - 204) / 4096) + a[t] * 64 + v_aux[t]            aux first, then main
+    a spike takes one step from population to population: every delay is 1
+    v_adaptive[t] = trunc(v[t-1] * (4096 - 204) / 4096) + a[t] * 64 + v_aux[t]
     v_aux[t]      = trunc(v[t-1] * (4096 - 5) / 4096) - 384 s_adaptive[t-1]
 
 Weights are -254..255, the 9 bits of separate excitatory and inhibitory sets: wider than the 8 bits
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.activity import Activity, predictions
+from ...core.fixed_point import DECAY_ONE, THRESHOLD_MAX
 from ...core.graph import Dense, Graph, OneToOne, Population
 from ...data.formats.idx import read_idx
 from ...system.errors import DataError
@@ -41,7 +43,7 @@ THRESHOLD, ADAPTIVE_THRESHOLD, NEVER = 127, 508, 10000
 ADAPTIVE_EXPONENT = 2  # weights four times as large, as the threshold is
 ADAPTATION = -6  # -96 << -4: -384 membrane units a spike
 RELAY_WEIGHT, RELAY_THRESHOLD = 200, 100
-OUTPUT_THRESHOLD = 131071  # meant never to be reached
+OUTPUT_THRESHOLD = THRESHOLD_MAX  # meant never to be reached
 PROBE = "potential"  # the host's read of the output compartments: no compartment itself
 
 MD5 = {
@@ -138,7 +140,7 @@ def network(w_in: np.ndarray, w_rec: np.ndarray, w_out: np.ndarray) -> Graph:
     memory = {"dv": LEAK}
     populations = (
         Population("host", (PORTS,), "input"),
-        Population("relay", (PORTS,), vth=RELAY_THRESHOLD, dv=4096),
+        Population("relay", (PORTS,), vth=RELAY_THRESHOLD, dv=DECAY_ONE),
         Population("regular", (REGULAR,), vth=THRESHOLD, **memory),
         Population("aux", (NEURONS - REGULAR,), vth=NEVER, dv=ADAPTATION_LEAK),
         Population("adaptive", (NEURONS - REGULAR,), vth=ADAPTIVE_THRESHOLD, adds="aux", **memory),
@@ -220,8 +222,7 @@ class _Tally:
     """Sums over images of what a chip does: a synaptic operation belongs to the step in which its
     spike is sent.
 
-    (`scmrl.deploy.counts.counts` leaves out what arrives after the last step; the chip does it all the
-    same.)
+    (`deploy.counts` leaves out what arrives after the last step; the chip does it all the same.)
     """
 
     def __init__(self, graph: Graph):

@@ -1,8 +1,8 @@
 """Time of a step: the work of the busiest core as a lower bound, against what was measured.
 
-    bound   = barrier + synaptic operations * t_synop + neuron updates * t_inactive   busiest core,
-            low ends
-    printed = max(bound, floor of a step) at both ends of the floor's range           (scmrl.deploy.energy.energy)
+    bound   = barrier + synaptic operations * t_synop + neuron updates * t_inactive
+              of the busiest core, at the low ends of the times
+    printed = max(bound, floor of a step)              at both ends of the floor's range
 
 What a step takes beyond the bound is the host's part and the mesh's, of which no model is public.
 """
@@ -12,24 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
-from .cases import (
-    BRAILLE,
-    CEOLINI,
-    DAVIES,
-    FRADY,
-    KWS,
-    LOIHI_2,
-    LSNN,
-    NTIDIGITS,
-    NXTF,
-    PILOTNET,
-    QUARTZ,
-    SANAFE_PAPER,
-)
+from .cases import DAVIES
 from .lsnn import STEPS, Run
+from .published import rows, table
 
 NS_TO_US = 1e-3
-CORES_OF_TWO_CHIPS = 256  # of a Kapoho Bay
 
 
 @dataclass(frozen=True)
@@ -60,85 +47,40 @@ def step_times(run: Run | None) -> tuple[StepTime, ...]:
     """All published step times whose busiest core is known, or known to hold at least so many
     neurons.
     """
-    rows = () if run is None else (_lsnn(run),)
-    return (
-        *rows,
-        _row(
-            "PilotNet LIF",
-            152.85,
-            PILOTNET,
-            "150.8 k synaptic operations",
-            synops=150_800,
-            profile=LOIHI_2,
-            fitted=True,
-        ),
-        *(
-            _row(
-                f"Quartz MNIST, {steps} steps",
-                us,
-                QUARTZ,
-                "5,410 neurons on 11 cores",
-                updates=5410 / 11,
-            )
-            for steps, us in ((51, 96.0), (91, 53.9), (171, 28.8), (331, 17.4), (651, 13.3))
-        ),
-        _row("NxTF MNIST", 66.5, NXTF, "4,000 neurons on 14 cores", updates=4000 / 14),
-        _row("NxTF CIFAR-10 MobileNet", 850, NXTF, "the barrier alone"),
-        _row("NTIDIGITS", 17.6, NTIDIGITS, "242 neurons on a core", updates=242),
-        _row("Braille RSNN", 6.64, BRAILLE, "10 neurons on a core", updates=10, fitted=True),
-        _row("k-NN, 77 k patterns", 5.8, FRADY, "the barrier alone", fitted=True),
-        _row("keyword spotting", 338, KWS, "the barrier alone", fitted=True),
-        _row("DVS gesture", 10, SANAFE_PAPER, "17,654 neurons on 128 cores", updates=17_654 / 128),
-        _row(
-            "Ceolini DVS",
-            33.2,
-            CEOLINI,
-            "27,717 neurons on two chips",
-            updates=27_717 / CORES_OF_TWO_CHIPS,
-        ),
-    )
+    return (*(() if run is None else (_lsnn(run),)), *(_step(**row) for row in rows("step")))
 
 
 def _lsnn(run: Run) -> StepTime:
-    synops = (run.total_synops - run.synops["host->relay"]) / STEPS
-    active = run.nonzero_recurrent / STEPS
     time = profiles.load(DAVIES).time
-    extra = active * (time["neuron_active"].low - time["neuron_inactive"].low)
-    return _row(
+    extra = time["neuron_active"].low - time["neuron_inactive"].low
+    return _step(
         "sMNIST LSNN",
         16.65,
-        LSNN,
+        table("sources")["lsnn"],
         "core 0, counted",
-        synops=synops,
-        updates=run.updates_recurrent / STEPS,
-        extra_ns=extra,
+        synops=(run.total_synops - run.synops["host->relay"]) / STEPS,
+        neurons=run.updates_recurrent / STEPS,
+        extra_ns=run.nonzero_recurrent / STEPS * extra,
         fitted=True,
     )
 
 
-def _row(
+def _step(
     name: str,
     measured_us: float,
     source: str,
     work: str,
     *,
     synops: float = 0.0,
-    updates: float = 0.0,
+    neurons: float = 0.0,
+    cores: int = 1,
     extra_ns: float = 0.0,
     profile: str = DAVIES,
     fitted: bool = False,
 ) -> StepTime:
+    """The step of a core with that many synaptic operations and its share of the neurons."""
     time = profiles.load(profile).time
-    work_ns = synops * time["synop"].low + updates * time["neuron_inactive"].low + extra_ns
-    bound = NS_TO_US * (time["barrier"].low + work_ns)
-    floor = time["step_floor"]
-    return StepTime(
-        name,
-        profile,
-        work,
-        bound,
-        measured_us,
-        (max(bound, floor.low), max(bound, floor.high)),
-        fitted,
-        source,
-    )
+    work_ns = synops * time["synop"].low + neurons / cores * time["neuron_inactive"].low + extra_ns
+    bound, floor = NS_TO_US * (time["barrier"].low + work_ns), time["step_floor"]
+    ends = (max(bound, floor.low), max(bound, floor.high))
+    return StepTime(name, profile, work, bound, measured_us, ends, fitted, source)

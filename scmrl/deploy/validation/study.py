@@ -10,7 +10,7 @@ from ...hw_profiles import profile as profiles
 from ..backends.backend import Progress
 from ..placement.placement import place
 from . import cases, lsnn
-from .core_counts import cases as published_cores
+from .core_counts import networks
 from .report import CoreCount, LeftOut, ValidationReport
 from .step_time import step_times
 
@@ -50,7 +50,7 @@ def _left_out(table: tuple[cases.Case, ...]) -> tuple[LeftOut, ...]:
 
 def core_counts() -> Iterator[CoreCount]:
     """Cores of each published network by population: placed here, and published."""
-    for case in published_cores():
+    for case in networks():
         placement = place(case.graph, profiles.load(case.profile), **case.options)
         placed = {name: len(placement.of(name)) for name in case.published_cores}
         yield CoreCount(

@@ -178,18 +178,18 @@ def test_spike_out_axons_and_hops_are_priced_where_they_are_published():
 def test_layers_add_up_to_the_total():
     for name in ("loihi1", "loihi1-sanafe", "loihi2"):
         e = estimated(name, *GRAPHS["skips_of_several_depths"]())
-        assert math.fsum(layer.core_dynamic_uj for layer in e.layers) == pytest.approx(
+        assert math.fsum(layer.core_dynamic_uj for layer in e.populations) == pytest.approx(
             e.core_dynamic_uj
         )
-        assert sum(layer.cores for layer in e.layers) == e.cores
-        assert sum(layer.messages for layer in e.layers) == pytest.approx(e.messages)
-        for layer in e.layers:
+        assert sum(layer.cores for layer in e.populations) == e.cores
+        assert sum(layer.messages for layer in e.populations) == pytest.approx(e.messages)
+        for layer in e.populations:
             assert math.fsum(layer.kinds.values()) == pytest.approx(layer.core_dynamic_uj)
 
 
 def test_what_the_host_injects_costs_the_chip_no_message():
     e = estimated("loihi1")
-    assert e.layers[0].messages == 0 == e.layers[0].core_dynamic_uj
+    assert e.populations[0].messages == 0 == e.populations[0].core_dynamic_uj
     assert any("host injects" in text for text in e.assumptions)
 
 
@@ -267,7 +267,7 @@ def test_the_busiest_core_sets_the_step():
     e = estimated("loihi1", *busy_network())
     # synapses, active updates, and messages of 4096 inputs within the tile
     work = 1e-3 * (20 * 4096 * 3.5 + 20 * 8.4 + 4096 * 2.1)
-    cores = [layer.cores for layer in e.layers]
+    cores = [layer.cores for layer in e.populations]
     assert e.cores == cores[1] + 1 and e.busiest.population == "hidden"
     assert e.busiest.synops_per_step == 20 * 4096 / cores[1]
     assert cores[1] == 1 and e.us_per_step == e.bound_us_per_step == pytest.approx(0.113 + work)

@@ -75,7 +75,7 @@ def test_the_work_of_a_core_by_hand():
     e = estimated("loihi1-sanafe")
     hidden = 24 * first + 12 * 9.7 + 8 * 6.0 + 12 * 30 + 12 * 5.1 + 6 * 16
     readout = 24 * second + 10 * 9.7 + 12 * 16
-    assert [layer.work_us_per_step for layer in e.layers[1:]] == pytest.approx(
+    assert [layer.work_us_per_step for layer in e.populations[1:]] == pytest.approx(
         [1e-3 * hidden / 5, 1e-3 * readout / 5]
     )
     assert e.busiest.work_us_per_step == pytest.approx(1e-3 * hidden / 5)
@@ -97,9 +97,9 @@ def test_a_format_has_its_own_time():
         if synapse.target == "hidden"
     }
     extra = 99 * base.time[f"synop_{form}"].value * 24 / 5
-    assert two.layers[1].work_us_per_step - one.layers[1].work_us_per_step == pytest.approx(
-        1e-3 * extra
-    )
+    assert two.populations[1].work_us_per_step - one.populations[
+        1
+    ].work_us_per_step == pytest.approx(1e-3 * extra)
 
 
 def test_core_and_link_work_at_the_same_time():
@@ -308,4 +308,6 @@ def test_shares_of_the_populations_add_up():
         e = estimated(name, network(), INPUT)
         shares = EnergyReport.shares(e)
         assert sum(shares.values()) == pytest.approx(1)
-        assert shares["hidden"] == pytest.approx(e.layers[1].core_dynamic_uj / e.core_dynamic_uj)
+        assert shares["hidden"] == pytest.approx(
+            e.populations[1].core_dynamic_uj / e.core_dynamic_uj
+        )

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from scmrl.core.bundle import Bundle
 from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Pointwise, Population, slices, whole
+from scmrl.deploy.placement.demand import DoesNotFit
 from scmrl.deploy.placement.fit import Room, capacity, fit
-from scmrl.deploy.placement.placement import DoesNotFit, place, placeable
+from scmrl.deploy.placement.placement import place, placeable
 from scmrl.deploy.placement.synapse_memory import weight_bits
 from scmrl.deploy.placement.traffic import cost, fired, improve, rerouted, traffic
 from scmrl.deploy.reports.placement import placement_report
@@ -22,7 +23,7 @@ from scmrl.deploy.validation import core_counts
 from scmrl.hw_profiles import profile
 from scmrl.system.errors import DataError, UsageError
 
-CASES = {case.name: case for case in core_counts.cases()}
+CASES = {case.name: case for case in core_counts.networks()}
 CHIPS = ("loihi1", "loihi2", "truenorth")
 
 

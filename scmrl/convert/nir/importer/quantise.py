@@ -18,16 +18,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....core.fixed_point import ACTIVATION_LIMIT, CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from ....core.fixed_point import (
+    ACTIVATION_LIMIT,
+    BIAS_MANTISSA_BITS,
+    CURRENT_SHIFT,
+    DECAY_ONE,
+    EXPONENT_MAX,
+    STATE_MAX,
+    THRESHOLD_MAX,
+    WEIGHT_BITS,
+    signed,
+)
 from ....core.graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, OneToOne, Population, Synapse
 from ....system.errors import GraphError, UsageError
 from .maps import Conv, Diagonal, Map
 from .network import FloatRun, Network, Neurons, Route, Shape
 
 MARGIN = 2.0  # headroom of the state range over what was observed
-VTH_MAX = (1 << 17) - 1
-EXPONENT_MAX = 7
-BIAS_MANTISSA_MAX, BIAS_EXPONENT_MAX = (1 << 12) - 1, 15
+BIAS_MANTISSA_MAX, BIAS_EXPONENT_MAX = signed(BIAS_MANTISSA_BITS)[1], 15
 LATTICE_TOLERANCE = 1e-4  # of a step: float32 weights of 7 bits are this near
 COARSEST_VTH = 8  # from here on the scale is lowered so that vth is whole
 TINY = 1e-30
@@ -118,12 +126,12 @@ class _Builder:
         weight_bits: int,
     ):
         self.network, self.inputs, self.observed, self.steps = network, inputs, observed, steps
-        self.top = (1 << (weight_bits - 1)) - 1
+        self.top = signed(weight_bits)[1]
         self.populations: list[Population] = []
         self.synapses: list[Synapse] = []
         self.scaled: list[Scaled] = []
         self.notes: list[str] = []
-        if weight_bits > 8:
+        if weight_bits > WEIGHT_BITS:
             self.notes.append(
                 f"weights of {weight_bits} bits take two synapses each on a chip of 8"
             )
@@ -250,7 +258,7 @@ class _Builder:
             (_bound(m, self._top_value(r)).reshape(n.shape) for r, m in zip(routes, maps)), steady
         )
         limit = min(
-            VTH_MAX / max(threshold, TINY),
+            THRESHOLD_MAX / max(threshold, TINY),
             ACTIVATION_LIMIT / 2 / worst.max(),
             (BIAS_MANTISSA_MAX << EXPONENT_MAX >> CURRENT_SHIFT) / max(float(steady.max()), TINY),
             self._state_limit(n, ratio, float(worst.max()), decays, threshold, largest),

@@ -23,15 +23,13 @@ import numpy as np
 
 from ....convert.lava.lowering import lower as lower_for_lava
 from ....convert.lava.network import FULL_LEAK, NEVER, LavaNetwork, Neurons
-from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, EXPONENT_MAX, THRESHOLD_MAX
 from ....core.graph import Graph, Population
 from ....hw_profiles import profile as profiles
 from ....system.errors import GraphError
 from ...placement import fit
 
 PROFILE = "loihi2"
-HIGHEST_THRESHOLD = (1 << 17) - 1
-HIGHEST_EXPONENT = 7  # of weights; the field holds -8..7
 LOWEST_MEMORY = DECAY_ONE - 1  # dv = 4095: v * 1 / 4096
 FORGOTTEN = DECAY_ONE - 1  # and |v| up to here leaves nothing
 
@@ -80,11 +78,11 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
     fit.require(graph, profiles.load(PROFILE))
     network = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
     for w in network.weights:
-        if w.exponent - 1 > HIGHEST_EXPONENT:  # built as twice the mantissa, half the scale
+        if w.exponent - 1 > EXPONENT_MAX:  # built as twice the mantissa, half the scale
             raise GraphError(
                 "weight is beyond the chip's exponent",
                 where=w.name,
-                limit=HIGHEST_EXPONENT,
+                limit=EXPONENT_MAX,
                 value=w.exponent - 1,
                 fix="use smaller weights and thresholds",
             )
@@ -103,7 +101,7 @@ def _cells(n: Neurons, population: Population | None, graph: Graph, interval: in
     return Cells(
         n.name,
         n.count,
-        HIGHEST_THRESHOLD if vth == NEVER else vth,
+        THRESHOLD_MAX if vth == NEVER else vth,
         du,
         dv,
         n.bias_mant,

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....convert.lava.network import SOURCE, Weights
+from ....core.graph import NO_CURRENT_MEMORY
 from ....system.errors import BackendError
 from ..lava.processes import LavaProcesses, bias_at, shared_zeros, source_values
-from .lowering import Cells, LoihiNetwork
+from .lowering import LOWEST_MEMORY, Cells, LoihiNetwork
 
 DENSE_FROM = 0.5  # share of non-zero weights from which a matrix is stored whole
 PROBE_STEPS, PROBE_AT, CLOCK_FIRES_AT = 64, 16, 9
@@ -216,11 +217,9 @@ def probe(adapters: Direct | Embedded, session: Callable[[LavaProcesses], object
     values[0, PROBE_AT] = 1
     source = RingBuffer(data=values)
     head = adapters.into_chip(source.s_out, 0)
-    once = {"reset_interval": PROBE_STEPS, "reset_offset": 1}
-    echo = LIFReset(name="echo", shape=(1,), vth=0, du=4095, dv=4095, **once)
-    clock = LIFReset(
-        name="clock", shape=(1,), vth=CLOCK_FIRES_AT, du=4095, dv=0, bias_mant=64, **once
-    )
+    once = {"du": NO_CURRENT_MEMORY, "reset_interval": PROBE_STEPS, "reset_offset": 1}
+    echo = LIFReset(name="echo", shape=(1,), vth=0, dv=LOWEST_MEMORY, **once)
+    clock = LIFReset(name="clock", shape=(1,), vth=CLOCK_FIRES_AT, dv=0, bias_mant=64, **once)
     for neuron, weight in (
         (echo, 2),
         (clock, 0),

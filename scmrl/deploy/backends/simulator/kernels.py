@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ....core.fixed_point import CURRENT_SHIFT, STATE_LIMIT, STATE_MAX
+from ....core.fixed_point import CURRENT_SHIFT, DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_MAX
 from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
 from .layer import PreparedLayer
 
@@ -211,7 +211,8 @@ def add_events(a, values, first_of, target, start, length, weight, first, last, 
 def decay(x, keep, word):
     """x * keep / 4096 toward zero, in two halves, neither of which leaves the width of x."""
     size = word(abs(x))
-    kept = word(word(size >> 12) * keep + (word(word(size & 4095) * keep) >> 12))
+    low = word(word(size & (DECAY_ONE - 1)) * keep) >> DECAY_BITS
+    kept = word(word(size >> DECAY_BITS) * keep + low)
     return kept if x >= 0 else word(-kept)
 
 

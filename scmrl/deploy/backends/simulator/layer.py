@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....core.fixed_point import DECAY_ONE
 from ....core.graph import Graph, Population, Synapse
 
 EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
@@ -20,7 +21,7 @@ class PreparedLayer:
         self.synapses = graph.incoming(population.name)
         self.sources = {synapse.source: graph[synapse.source] for synapse in self.synapses}
         self.bias = population.bias
-        self.keep_u, self.keep_v = 4096 - (population.du + 1), 4096 - population.dv
+        self.keep_u, self.keep_v = DECAY_ONE - (population.du + 1), DECAY_ONE - population.dv
         self.worst = sum(self.largest_sum(synapse) for synapse in self.synapses)
         self.fits_24_bits = (
             self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS

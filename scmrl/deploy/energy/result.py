@@ -1,0 +1,127 @@
+"""What an energy estimate holds, and the words for its parts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ...hw_profiles.limits import Violation
+from ...hw_profiles.profile import Quantities
+from .latency import Busiest
+
+US_TO_MS = 1e-3
+WHOLE = "core dynamic"
+KIND_WORDS = {"synapses": "synops", "updates": "updates", "messages": "messages", "hops": "hops"}
+Range = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class PopulationEnergy:
+    """Share of one population per inference; its cores, and the work of its busiest core in a mean
+    step.
+    """
+
+    name: str
+    spikes: float
+    synops: float
+    updates: float
+    active: float
+    messages: float
+    hops: float | None
+    core_dynamic_uj: float | None
+    kinds: dict[str, float] | None  # the parts of it, by `operations.KINDS`
+    cores: int | None
+    work_us_per_step: float | None
+
+
+@dataclass(frozen=True)
+class EnergyEstimate:
+    """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
+
+    `fits`: whether the chip holds the network, None where the profile has no limits; `violations`
+    are the limits that it breaks, `broken` their names, `unplaced` says why it was not placed.
+    `known` says what `core_dynamic_uj` holds: all of it, or the kinds of operation that have a
+    price.
+    """
+
+    profile: str
+    title: str
+    chip: str
+    steps: int  # T
+    depth: int  # steps that the last population runs behind the input
+    cores: int | None
+    chips: int | None
+    system: str | None  # the smallest that has the cores
+    unplaced: str | None
+    fits: bool | None
+    broken: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    barriers: int  # steps of the whole chip: T + depth
+    messages: float
+    hops: float | None
+    busiest: Busiest | None
+    bound_us_per_step: float | None  # without the floor
+    us_per_step: float | None
+    bottleneck: str | None  # what sets the step
+    core_dynamic_uj: float | None
+    core_static_uj: float | None
+    chip_fixed_uj: float | None
+    host_uj: float | None
+    total_uj: float | None
+    known: tuple[str, ...]
+    latency_us: float | None  # of one sample alone
+    interval_us: float | None  # between samples in the pipeline
+    energy_delay_uj_ms: float | None  # total energy * latency
+    samples_per_s: tuple[float, float] | None  # one at a time; one after the other in the pipeline
+    kinds: dict[str, float] | None  # the parts of the core dynamic energy, by `operations.KINDS`
+    ranges: dict[str, Range]  # of the energies and times
+    coefficient_range: Range  # of the core dynamic energy by its coefficients' ranges alone
+    not_published: tuple[str, ...]
+    basis: str
+    assumptions: tuple[str, ...]
+    coefficients: Quantities  # by 'section.name'
+    populations: tuple[PopulationEnergy, ...]
+
+    @property
+    def latency_ms(self) -> float | None:
+        return None if self.latency_us is None else US_TO_MS * self.latency_us
+
+    @property
+    def latency_ms_range(self) -> Range:
+        ends = self.ranges["latency_us"]
+        return ends and (US_TO_MS * ends[0], US_TO_MS * ends[1])
+
+    @property
+    def part(self) -> str:
+        """What `core_dynamic_uj` is: core dynamic, or the kinds of operation that have a price
+        "only".
+        """
+        if self.known == (WHOLE,):
+            return WHOLE
+        return f"{', '.join(self.known)} only" if self.known else ""
+
+    def where(self) -> dict[str, float]:
+        """Shares of the total by part, or, where there is none, of the core dynamic energy by
+        kind.
+        """
+        parts = {KIND_WORDS[kind]: uj for kind, uj in (self.kinds or {}).items()}
+        if self.total_uj:
+            parts = {
+                WHOLE: self.core_dynamic_uj,
+                "static": self.core_static_uj,
+                "fixed": self.chip_fixed_uj,
+                "host": self.host_uj,
+            }
+        whole = sum(uj or 0.0 for uj in parts.values())
+        return {name: uj / whole for name, uj in parts.items() if uj and whole}
+
+    def to_json(self) -> dict:
+        """As JSON; the populations are under `layers`, as they always were."""
+        table = asdict(self)
+        return table | {
+            "layers": table.pop("populations"),
+            "kind": "estimate",
+            "latency_ms": self.latency_ms,
+            "latency_ms_range": self.latency_ms_range,
+            "where": self.where(),
+            "part": self.part,
+        }

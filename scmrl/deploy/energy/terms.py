@@ -1,0 +1,122 @@
+"""The terms of an estimate, each at the low end, the value and the high end of what it rests on.
+
+core dynamic   where the profile has evidence: value / (1 + error) of published cases,
+               else the ranges of its coefficients
+power terms    power (mW) * number of cores or chips * latency (us)
+total          all energies that are known; none where one is not, or the chip does not fit
+"""
+
+from __future__ import annotations
+
+from ...hw_profiles.profile import Profile
+from ..placement.cores import Placement
+from .operations import Operations, priced, unpriced
+from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
+
+NJ_TO_UJ = 1e-3  # mW times us is nJ
+ENDS = ("low", "value", "high")  # of a quantity's range
+POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
+Ends = dict[str, float | None]  # by `ENDS`
+
+
+def terms(
+    profile: Profile,
+    done: Operations,
+    placement: Placement | None,
+    us_per_step: Ends,
+    steps: int,
+    depth: int,
+    *,
+    whole: bool,
+) -> dict[str, Ends]:
+    """The energies and times of an estimate by end; with a total where the parts are the
+    `whole`.
+    """
+    latency, interval = (
+        {end: None if us is None else us * n for end, us in us_per_step.items()}
+        for n in (steps + depth, steps)
+    )
+    energies = {"core_dynamic_uj": _dynamic(profile, done)}
+    energies |= _of_power(profile, placement, latency)
+    total = {end: _together(energies, end) if whole else None for end in ENDS}
+    delay = {
+        end: None if None in (total[end], latency[end]) else US_TO_MS * total[end] * latency[end]
+        for end in ENDS
+    }
+    times = {"latency_us": latency, "interval_us": interval, "energy_delay_uj_ms": delay}
+    return energies | {"total_uj": total} | times
+
+
+def _of_power(profile: Profile, placement: Placement | None, latency: Ends) -> dict[str, Ends]:
+    """Static, fixed and host energy; where energies hold all power (`all_in`) none is added."""
+    power = {} if profile.energy_basis == "all_in" else profile.power
+    cores, chips = (None, None) if placement is None else (len(placement.cores), placement.chips)
+    static = ("core_static", cores) if "core_static" in power else ("chip_static", chips)
+
+    def energy(name: str, number: int | None, end: str) -> float | None:
+        if name not in power or number is None or latency[end] is None:
+            return None
+        return NJ_TO_UJ * getattr(power[name], end) * number * latency[end]
+
+    of = (static, ("chip_fixed", chips), ("host", chips))
+    return {term: {end: energy(*each, end) for end in ENDS} for term, each in zip(POWERS, of)}
+
+
+def _dynamic(profile: Profile, done: Operations) -> Ends:
+    value, error = summed(priced(profile, done)), profile.error
+    if value is None or not error:
+        low, high = coefficient_range(profile, done) or (None, None)
+        return {"low": low, "value": value, "high": high}
+    return {
+        "low": value / (1 + error["core_dynamic_high"].value),
+        "value": value,
+        "high": value / (1 + error["core_dynamic_low"].value),
+    }
+
+
+def _together(energies: dict[str, Ends], end: str) -> float:
+    return sum(
+        part["value"] if part[end] is None else part[end]
+        for part in energies.values()
+        if part["value"] is not None
+    )
+
+
+def coefficient_range(profile: Profile, done: Operations) -> Range:
+    """Core dynamic energy at both ends of the coefficients' ranges; None where they have none."""
+    low, high = (summed(priced(profile, done, end)) for end in ("low", "high"))
+    return None if low == high else (low, high)
+
+
+def span(part: Ends) -> Range:
+    """The range of a term; None where it has none."""
+    return None if part["low"] in (None, part["high"]) else (part["low"], part["high"])
+
+
+def summed(kinds: dict[str, float] | None) -> float | None:
+    return None if kinds is None else sum(kinds.values())
+
+
+def known(profile: Profile, done: Operations) -> tuple[str, ...]:
+    """What the core dynamic energy holds: all of it, or those of its kinds that are priced; () for
+    nothing.
+    """
+    kinds = priced(profile, done)
+    if kinds is None:
+        return ()
+    if not unpriced(profile, done):
+        return (WHOLE,)
+    return tuple(KIND_WORDS[kind] for kind, uj in kinds.items() if uj or kind == "synapses")
+
+
+def not_published(profile: Profile, done: Operations) -> tuple[str, ...]:
+    """Terms of the total for which the profile has no number."""
+    if profile.energy_basis == "all_in":
+        return unpriced(profile, done)
+    static = {"core_static", "chip_static", "chip_fixed"} & profile.power.keys()
+    there = {
+        "static power": static,
+        "host power": "host" in profile.power,
+        "time of a step": {"synop", "step_floor"} & profile.time.keys(),
+    }
+    return (*unpriced(profile, done), *(name for name, is_there in there.items() if not is_there))
