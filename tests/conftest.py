@@ -40,6 +40,7 @@ LONG = (
     "test_processes",
     "test_kills",
     "test_published",
+    "test_lint",
     "test_interrupts",
 )
 
