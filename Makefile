@@ -40,7 +40,7 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench --force
 
 mutants: $(READY) $(MUTANTS)
-	.venv-mutants/bin/python benchmarks/mutants.py --python $(VENV)/bin/python --out runs/mutants
+	.venv-mutants/bin/python benchmarks/mutants.py --python $(VENV)/bin/python
 
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force

@@ -1,6 +1,6 @@
 """Does a test notice? Small changes of the code, drawn by seed, each against the tests of its file.
 
-    python benchmarks/mutants.py --python .venv/bin/python --out runs/mutants
+    python benchmarks/mutants.py --python .venv/bin/python     # the result: runs/mutants
 
 Cosmic Ray says what may be changed and how; it neither draws a sample nor knows which tests stand
 for which file, so both are here. First a place is drawn, uniformly, then one of the changes that it
@@ -34,6 +34,7 @@ from subprocess import DEVNULL
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "runs" / "mutants"
 ESTIMATES = "tests/deploy/estimates"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 # Which tests stand for which file, by stages: the near and quick ones first.
@@ -234,7 +235,6 @@ def judged(mutants: list[Mutant], python: str, out: Path, jobs: int) -> Iterator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="runs the tests")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "mutants")
     parser.add_argument("--count", type=int, default=200, help="changes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
@@ -244,14 +244,14 @@ def main() -> None:
     files = [file for file in fnmatch.filter(files, asked.only) if stages(file)]
     texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in files}
     mutants, rows = drawn(texts, asked.count, asked.seed), []
-    for row in judged(mutants, asked.python, asked.out, asked.jobs):
+    for row in judged(mutants, asked.python, OUT, asked.jobs):
         rows.append(row)
         each = sum(r["seconds"] for r in rows) / len(rows) / asked.jobs / 60
         end = f"{'noticed' if row['noticed_by'] else 'SURVIVED'} in {row['seconds']:.0f} s"
         line = f"{len(rows)}/{len(mutants)}, {each * (len(mutants) - len(rows)):.0f} min left:"
         print(line, f"{row['file']}:{row['line']}", end, file=sys.stderr, flush=True)
     text = table(rows, len(mutants))
-    (asked.out / "mutants.md").write_text(text, encoding="utf-8")
+    (OUT / "mutants.md").write_text(text, encoding="utf-8")
     print(text, end="")
 
 

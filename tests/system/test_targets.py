@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from places import ROOT
 
 from scmrl import cli, demo
 from scmrl.convert import TARGETS, exporter
@@ -133,11 +134,12 @@ def refused(outcome: tuple, *said: str) -> None:
     assert all(word in lines[0] for word in said), err
 
 
-@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
-@pytest.mark.parametrize("row", WRITTEN, ids=" ".join)
+@pytest.mark.parametrize(
+    "row, force",
+    [(row, ()) for row in WRITTEN] + [(row, ("--force",)) for row in WRITTEN if row[0] not in KEPT],
+    ids=lambda words: " ".join(words),
+)
 def test_what_a_stranger_wrote_survives(row, force, words, scmrl, tmp_path):
-    if row[0] in KEPT and force:
-        pytest.skip("has no --force")
     place = tmp_path / "mine" / WRITTEN[row][1]
     if "." in place.name:
         place.parent.mkdir()
@@ -553,7 +555,7 @@ BENCHMARKS = {  # the option that writes, its other words, a name to write
 
 
 def test_every_benchmark_that_writes_is_known():
-    folder = BENCHMARKS
+    folder = ROOT / "benchmarks"
     writing = {
         p.name
         for p in folder.glob("*.py")
@@ -566,7 +568,7 @@ def test_every_benchmark_that_writes_is_known():
 def test_benchmarks_replace_no_strangers_file(name, tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     option, more, written = BENCHMARKS[name]
-    place, folder = tmp_path / written, BENCHMARKS
+    place, folder = tmp_path / written, ROOT / "benchmarks"
     place.write_text("a thesis")
     where = tmp_path if name == "throughput.py" else place
     monkeypatch.setattr(sys, "argv", list(map(str, [name, *more, option, where, "--force"])))
