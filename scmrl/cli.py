@@ -300,7 +300,8 @@ def render(report, json_: bool, *next_commands: str, layers: bool = False) -> No
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...",
+    help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, crema-d-speakers,"
+    " urbansound8k-av, mnistdvs-ntidigits, ave.",
 )
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie; the run remembers it.")
 @click.option(
