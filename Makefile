@@ -1,8 +1,10 @@
 # make demo         set everything up and run the main job on embedded data (a second run reuses the environment)
-# make test         set everything up and pass the tests
+# make test         set everything up and pass the tests, lint among them
+# make lint         ruff (rules and format) and mypy alone
 # make test-newest  the tests with the newest versions of everything that pyproject.toml admits, in .venv-newest
 # make lock         write locks/ anew: the versions that demo and test use; PYTHONS names the Pythons
 # make bench        measure throughput
+# make mutants      200 small changes of the code: does a test notice? Hours; goes on where it was stopped
 # make validation   recompute the published measurements and write docs/validation.md; DATA has MNIST and the LSNN
 PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
@@ -12,9 +14,10 @@ DATA ?= ../shared/data
 # share their fixtures.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
+MUTANTS := .venv-mutants/.ready
 NEWEST := .venv-newest/.ready
 
-.PHONY: demo test test-newest lock bench validation clean
+.PHONY: demo test test-newest lint lock bench mutants validation clean
 
 demo: $(READY)
 	$(VENV)/bin/scmrl demo --out runs/demo --force
@@ -25,11 +28,19 @@ test: $(READY)
 test-newest: $(NEWEST)
 	.venv-newest/bin/python $(PYTEST)
 
+lint: $(READY)
+	$(VENV)/bin/python -m ruff check
+	$(VENV)/bin/python -m ruff format --check
+	$(VENV)/bin/python -m mypy
+
 lock:
 	$(PYTHON) scripts/lock.py $(PYTHONS)
 
 bench: $(READY)
 	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench --force
+
+mutants: $(READY) $(MUTANTS)
+	.venv-mutants/bin/python benchmarks/mutants.py --python $(VENV)/bin/python
 
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force
@@ -43,5 +54,10 @@ $(NEWEST): pyproject.toml scripts/setup.sh
 	sh scripts/setup.sh "$(PYTHON)" .venv-newest newest
 	touch $(NEWEST)
 
+$(MUTANTS): pyproject.toml
+	"$(PYTHON)" -m venv .venv-mutants
+	.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[mutants]"
+	touch $(MUTANTS)
+
 clean:
-	rm -rf $(VENV) .venv-newest runs build *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-mutants runs build *.egg-info

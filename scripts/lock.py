@@ -20,7 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
-ALONE = ("norse", "nirtorch", "lava-nc", "lava-dl", "snntorch", "sinabs", "pbr", "neurobench")
+ALONE = ("norse", "nirtorch", "lava-nc", "lava-dl")
+ALONE += ("snntorch", "sinabs", "pbr", "neurobench", "tonic", "importrosbag")
 SINCE_311 = ("spikingjelly", "loguru")
 BUILDS = re.compile(
     r"torch|triton|nvidia-.*|cuda-.*|scmrl"

@@ -167,3 +167,44 @@ def test_recordings_are_asked_for(name):
         timeout=120,
     )
     assert done.returncode == 2 and "--data-dir is needed" in done.stderr
+
+
+@pytest.fixture
+def mutants(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import mutants as module
+
+    return module
+
+
+def test_mutants(mutants, monkeypatch, tmp_path):
+    """One change is noticed, one is not, one never ends; the second time nothing runs."""
+    (tmp_path / "here" / "scmrl").mkdir(parents=True)
+    (tmp_path / "here" / "test_a.py").write_text(
+        "from scmrl.a import f\n\ndef test(): assert f(1) == 2"
+    )
+    text = "def f(x):\n    # one more\n    return x + 1\n"
+    (tmp_path / "here" / "scmrl" / "a.py").write_text(text)
+    monkeypatch.setattr(mutants, "ROOT", tmp_path / "here")
+    monkeypatch.setattr(mutants, "TESTS", {"scmrl/*": ("test_a.py",)})
+    monkeypatch.setattr(mutants, "SPARE_S", 5)
+    changes = []
+    for line in ("return x - 1", "return 1 + x", "while True: pass"):
+        after = text.replace("return x + 1", line)
+        changes.append(mutants.Mutant("scmrl/a.py", 3, *mutants.differing(text, after), after))
+    first = list(mutants.judged(changes, sys.executable, tmp_path, 1))
+    assert [row["noticed_by"] for row in first] == ["test_a.py", "", "time"]
+    assert first == list(mutants.judged(changes, "no python at all", tmp_path, 1))
+    said = mutants.table(first, 4)
+    assert "| scmrl/a.py:3 | `return x + 1` | `return 1 + x` |" in said and "66.7%" in said
+    assert mutants.meaning(text) == mutants.meaning("def f(x: int) -> int:\n    return x + 1\n")
+    assert mutants.meaning(text) != mutants.meaning(changes[0].text)
+
+
+def test_every_mutant_has_tests(mutants):
+    files = [
+        path.relative_to(mutants.ROOT).as_posix() for path in mutants.ROOT.rglob("scmrl/**/*.py")
+    ]
+    for pattern, stages in mutants.TESTS.items():
+        assert any(mutants.stages(file) == stages for file in files), pattern
+        assert all((mutants.ROOT / path).exists() for stage in stages for path in stage.split())

@@ -9,8 +9,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from places import ROOT
+
+from scmrl import cli
+from scmrl.convert import TARGETS
+from scmrl.data import DATASETS
+from scmrl.deploy.registry import BACKENDS
+from scmrl.hw_profiles.profile import names
+from scmrl.network.settings import FLOAT
 
 PACKAGE = ROOT / "scmrl"
 # A room uses the rooms of the lines above its own; two on one line do not meet.
@@ -136,6 +144,14 @@ def test_no_circle_between_folders():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
 
 
+def test_the_picture_of_the_rooms_is_what_the_imports_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import rooms
+
+    assert set(rooms.PLACES) == set(RANK)
+    assert rooms.PICTURE.read_text(encoding="utf-8") == rooms.picture(), "python scripts/rooms.py"
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_private_name_crosses_a_file(path):
     mine = {alias for module, alias in imported(path) if module.startswith("scmrl")}
@@ -188,3 +204,45 @@ def body(function: ast.FunctionDef) -> int:
 def test_one_file_says_how_a_library_is_installed(path):
     if path.name != "dependencies.py":
         assert "pip install" not in path.read_text(encoding="utf-8")
+
+
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+)
+
+
+def option_help(command: str, option: str) -> str:
+    """The help of an option, words and line breaks as in the code."""
+    params = cli.commands.commands[command].params
+    return next(p.help for p in params if isinstance(p, click.Option) and option in p.opts)
+
+
+@pytest.mark.parametrize(
+    "command, option, registry",
+    [
+        ("deploy", "--backend", BACKENDS),
+        ("verify", "--backends", BACKENDS),
+        ("export", "--target", TARGETS),
+        ("train", "--dataset", DATASETS),
+    ],
+    ids=["deploy", "verify", "export", "train"],
+)
+def test_help_lists_the_registry(command, option, registry):
+    listed = option_help(command, option).split(", or ")[0].split(",")
+    assert sorted(name.split()[0].rstrip(".") for name in listed) == sorted(registry)
+
+
+def test_tables_list_the_registries():
+    for section in re.findall(r"^#+ Backends.*?\n(.*?)(?=^#|\Z)", PAGES, re.MULTILINE | re.DOTALL):
+        for table in re.findall(r"^\|.*?(?=^[^|]|\Z)", section, re.MULTILINE | re.DOTALL):
+            names = re.findall(
+                r"`([^`]+)`", " ".join(re.findall(r"^\|([^|]*)", table, re.MULTILINE))
+            )
+            registry = TARGETS if table.startswith("| target") else BACKENDS
+            assert sorted(set(names) - {"scmrl export"}) == sorted(registry)
+
+
+def test_pages_know_every_published_attention_and_count_the_chips():
+    assert [name for name in FLOAT if not re.search(rf"[`=]{name}[` ]", PAGES)] == []
+    assert set(re.findall(r"lists (\d+) chips", PAGES)) <= {str(len(names()))}

@@ -26,7 +26,8 @@ from .output import render, tell
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, ...",
+    help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, crema-d-speakers,"
+    " urbansound8k-av, mnistdvs-ntidigits, ave.",
 )
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie; the run remembers it.")
 @click.option(
