@@ -41,7 +41,7 @@ pip install --quiet "$torch"
 pip install --quiet $constrained setuptools
 pip install --quiet --no-deps $(with_version norse nirtorch)
 pip install --quiet --no-deps --ignore-requires-python $(with_version lava-nc lava-dl)
-pip install --quiet $constrained --no-build-isolation --editable ".[train,deploy,onnx,sweep,test]"
+pip install --quiet $constrained --no-build-isolation --editable ".[torch,train,deploy,onnx,sweep,test]"
 # Simulators that the NIR exchange is tested with; spikingjelly needs Python 3.11. NeuroBench names torchaudio; its
 # metrics run without.
 pip install --quiet --no-deps $(with_version snntorch sinabs pbr neurobench)

@@ -21,7 +21,7 @@ A spiking network for Lava {version} (Loihi's fixed-point simulation), exported 
 
 Install, on a host with Python 3.10 to 3.13 (torch is not needed):
 
-    {extra:<36}in a checkout of scmrl
+    {extra:<36}what is missing, with scmrl's wheel installed; by hand:
     {install}
 
 Run it on the samples in this directory and compare every spike:
