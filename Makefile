@@ -3,6 +3,7 @@
 # make test-newest  the tests with the newest versions of everything that pyproject.toml admits, in .venv-newest
 # make lock         write locks/ anew: the versions that demo and test use; PYTHONS names the Pythons
 # make bench        measure throughput
+# make docs         build the documentation to docs/_build/html, in .venv-docs; a warning is an error
 # make validation   recompute the published measurements and write docs/validation.md; DATA has MNIST and the LSNN
 PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
@@ -14,7 +15,7 @@ PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 NEWEST := .venv-newest/.ready
 
-.PHONY: demo test test-newest lock bench validation clean
+.PHONY: demo test test-newest lock bench docs validation clean
 
 demo: $(READY)
 	$(VENV)/bin/scmrl demo --out runs/demo --force
@@ -31,6 +32,9 @@ lock:
 bench: $(READY)
 	$(VENV)/bin/python benchmarks/throughput.py --out runs/bench --force
 
+docs: .venv-docs/.ready
+	.venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force
 
@@ -43,5 +47,10 @@ $(NEWEST): pyproject.toml scripts/setup.sh
 	sh scripts/setup.sh "$(PYTHON)" .venv-newest newest
 	touch $(NEWEST)
 
+.venv-docs/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[docs]"
+	touch .venv-docs/.ready
+
 clean:
-	rm -rf $(VENV) .venv-newest runs build *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-docs runs build docs/_build *.egg-info
