@@ -5,9 +5,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import generated
+import generated  # noqa: E402
+from pygments.lexers import BashLexer  # noqa: E402
 
-import scmrl
+import scmrl  # noqa: E402
 
 project = "scmrl"
 version = release = scmrl.__version__
@@ -18,10 +19,9 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"scmrl {release}"
 myst_heading_anchors = 3
-nitpicky = False
-add_module_names = False
-suppress_warnings = ["toc.empty_glob"]  # pages that come later than this list of them
+smartquotes = False  # two dashes before an option stay two
 
 
-def setup(_app):
+def setup(app):
     generated.write(Path(__file__).parent / "reference")
+    app.add_lexer("no-board", BashLexer)  # what the tests cannot run

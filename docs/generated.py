@@ -28,7 +28,7 @@ MADE = "<!-- made by docs/generated.py from the code: change it there -->"
 
 
 def write(folder: Path) -> None:
-    """Write the three pages into `folder`, each only where it changes (Sphinx reads what is new)."""
+    """Write the three pages into `folder`, each only where it changes: Sphinx reads what is new."""
     for name, page in {"api": api, "cli": cli, "settings": settings}.items():
         text, path = "\n".join(page()) + "\n", folder / f"{name}.md"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -73,7 +73,7 @@ def member(name: str, thing: object) -> Iterator[str]:
 
 
 def signature(thing: object) -> str:
-    """As it stands in the code: annotations without quotes, a function as default without address."""
+    """As it stands in the code: annotations without quotes, functions without an address."""
     try:
         found = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -145,8 +145,11 @@ def usage(context: click.Context, command: click.Command) -> list[str]:
 def settings() -> Iterator[str]:
     """Every setting of training: default, range and meaning."""
     yield from (MADE, "# Settings of training", "")
-    yield "`scmrl config` lists the same. Change one with `--set KEY=VALUE`, several with a TOML file"
-    yield from ("(`--config FILE`); `RUN/config.toml` holds all of them as they were used.", "")
+    yield "`scmrl config` lists the same. Change one with `--set KEY=VALUE`, several with a TOML"
+    yield from (
+        "file (`--config FILE`); `RUN/config.toml` holds all of them as they were used.",
+        "",
+    )
     yield from ("| setting | default | range | meaning |", "|---|---|---|---|")
     for name, default, setting in config.listed():
         value = f"`{cell(config.literal(default))}`"
