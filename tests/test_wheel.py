@@ -65,7 +65,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     about = f"scmrl-{__version__}.dist-info/"
     files = (path for path in (ROOT / "scmrl").rglob("*") if path.is_file())
-    tree = {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    tree = {
+        path.relative_to(ROOT).as_posix() for path in files if path.parent.name != "__pycache__"
+    }
     assert names == tree | {about + name for name in METADATA}
     assert wheel.stat().st_size < 8 << 20
 
