@@ -5,6 +5,7 @@
 # make lock         write locks/ anew: the versions that demo and test use; PYTHONS names the Pythons
 # make bench        measure throughput
 # make mutants      200 small changes of the code: does a test notice? Hours; goes on where it was stopped
+# make docs         build the documentation to docs/_build/html, in .venv-docs; a warning is an error
 # make validation   recompute the published measurements and write docs/validation.md; DATA has MNIST and the LSNN
 PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
@@ -17,7 +18,7 @@ READY := $(VENV)/.ready
 MUTANTS := .venv-mutants/.ready
 NEWEST := .venv-newest/.ready
 
-.PHONY: demo test test-newest lint lock bench mutants validation clean
+.PHONY: demo test test-newest lint lock bench mutants docs validation clean
 
 demo: $(READY)
 	$(VENV)/bin/scmrl demo --out runs/demo --force
@@ -42,6 +43,9 @@ bench: $(READY)
 mutants: $(READY) $(MUTANTS)
 	.venv-mutants/bin/python benchmarks/mutants.py --python $(VENV)/bin/python
 
+docs: .venv-docs/.ready
+	.venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 validation: $(READY)
 	$(VENV)/bin/scmrl validate --data-dir "$(DATA)" --write docs/validation.md --force
 
@@ -59,5 +63,10 @@ $(MUTANTS): pyproject.toml
 	.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[mutants]"
 	touch $(MUTANTS)
 
+.venv-docs/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[docs]"
+	touch .venv-docs/.ready
+
 clean:
-	rm -rf $(VENV) .venv-newest .venv-mutants runs build *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-mutants .venv-docs runs build docs/_build *.egg-info

@@ -33,6 +33,7 @@ LONG = (
     "test_learning",
     "test_placement",
     "test_lava",
+    "test_docs",
     "test_sweep",
     "test_benchmarks",
     "test_sweep_shared",

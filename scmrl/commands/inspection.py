@@ -75,11 +75,23 @@ def data_check(name, data_dir, picture, json_):
 
 
 @click.command()
+@click.option(
+    "--install",
+    "extra",
+    is_flag=False,
+    flag_value="all",
+    metavar="[EXTRA]",
+    help="Install what is missing for deploy, train, data, onnx, nir, netx, sweep, peers, live,"
+    " plot, fast, or all (default); shows each command and asks first.",
+)
+@click.option("--yes", is_flag=True, help="With --install: ask nothing.")
 @as_json
-def doctor(json_):
+def doctor(extra, yes, json_):
     """Say what is installed, what is missing, what that would enable, and how to install it."""
     from ..deploy.reports.report import DoctorReport
-    from ..system.doctor import examine, leftovers, room
+    from ..system.doctor import examine, install, leftovers, room
 
+    if extra:
+        install(extra, tell, None if yes else lambda question: click.confirm(question, err=True))
     removed = leftovers()
     render(DoctorReport(tuple(examine()), room(), removed), json_)

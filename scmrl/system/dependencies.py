@@ -1,28 +1,33 @@
 """Every library that scmrl can use: which versions, what for, and how it is installed. Imports none
 of them.
 
-The one place that says so: errors about what is missing and `scmrl doctor` read it. Commands name
-the libraries themselves, since scmrl lies on no index; in a checkout `pip install '.[train]'`
-installs several at once.
+The one place that says so: errors about what is missing, `scmrl doctor` and `scmrl doctor
+--install` read it. Commands name the libraries themselves, since scmrl lies on no index.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 PYTHON = ((3, 10), (3, 13))  # oldest and newest that scmrl is tested on
-LAVA = "pip install --no-deps --ignore-requires-python"
+PIP = "pip install"
+LAVA = f"{PIP} --no-deps --ignore-requires-python"
+TORCH = "torch==2.13.0"
 
 
 @dataclass(frozen=True)
 class Library:
-    """`versions` as in pyproject.toml; `others` are distributions that bring the same."""
+    """`versions` as in pyproject.toml; `others` are distributions that bring the same; `since` is
+    the oldest Python that it has a build for.
+    """
 
     name: str
     versions: str
     enables: str
     command: str = ""
     others: tuple[str, ...] = ()
+    since: tuple[int, int] = PYTHON[0]
 
     @property
     def install(self) -> str:
@@ -59,7 +64,7 @@ LIBRARIES = (
         "not public: become a member of the Intel Neuromorphic Research Community "
         "(inrc_interest@intel.com), which hands it out",
     ),
-    Library("torch", ">=2.6", "training", "pip install torch==2.13.0"),
+    Library("torch", ">=2.6", "training", f"{PIP} {TORCH}"),
     # It names torchvision, which pulls another torch with CUDA packages.
     Library(
         "norse",
@@ -70,6 +75,7 @@ LIBRARIES = (
     Library("lightning", ">=2.4", "training"),
     Library("tensorboard", ">=2.15", "training curves"),
     Library("optuna", ">=3.6", "sweeps"),
+    Library("sqlalchemy", ">=2", "sweeps"),
     Library(
         "psycopg",
         ">=3.1",
@@ -90,7 +96,7 @@ LIBRARIES = (
         ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     ),
     Library("onnx", ">=1.17", "ONNX files"),
-    Library("onnxruntime", ">=1.19", "running ONNX files (Python 3.11 and newer)"),
+    Library("onnxruntime", ">=1.19", "running ONNX files (Python 3.11 and newer)", since=(3, 11)),
     Library("nir", ">=1.0.8", "NIR files"),
     Library(
         "nirtorch",
@@ -109,16 +115,50 @@ LIBRARIES = (
         ">=2.0",
         "running NIR files in spikingjelly",
         "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests",
+        since=(3, 11),
     ),
 )
 BY_NAME = {library.name: library for library in LIBRARIES}
+# What `scmrl doctor --install` takes. pyproject.toml declares those of the same names, without the
+# libraries that pip would get wrong by itself.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "fast": ("numba",),
+    "plot": ("matplotlib",),
+    "deploy": ("scipy", "networkx", "asteval", "lava-nc"),
+    "onnx": ("onnx", "onnxruntime"),
+    "nir": ("nir", "h5py"),
+    "data": ("librosa", "soundfile", "pillow", "scikit-learn", "h5py"),
+    "live": ("sounddevice", "opencv-python"),
+}
+EXTRAS["netx"] = (*EXTRAS["deploy"], "h5py", "lava-dl")
+EXTRAS["train"] = (
+    *("torch", "lightning", "tensorboard", "norse", "nirtorch"),
+    *(name for extra in ("data", "fast", "nir", "plot") for name in EXTRAS[extra]),
+)
+EXTRAS["sweep"] = (*EXTRAS["train"], "optuna", "sqlalchemy", "psycopg")
+EXTRAS["peers"] = (*EXTRAS["nir"], "torch", "norse", "nirtorch", "snntorch", "spikingjelly")
+EXTRAS["all"] = tuple(dict.fromkeys(name for names in EXTRAS.values() for name in names))
+
+
+def members(extra: str) -> tuple[Library, ...]:
+    """The libraries of an extra that this Python can have, torch before what names it."""
+    here = sys.version_info[:2]
+    return tuple(each for each in LIBRARIES if each.name in EXTRAS[extra] and here >= each.since)
 
 
 def extra(name: str) -> str:
-    """How several libraries are installed at once, in a checkout of scmrl."""
-    return f"pip install '.[{name}]'"
+    """How all that an extra needs is installed at once."""
+    return f"scmrl doctor --install {name}"
 
 
 def install(name: str) -> str:
     """How a library is installed; one that is not listed by its own name."""
     return BY_NAME[name].install if name in BY_NAME else f"pip install {name}"
+
+
+def hint(name: str) -> str:
+    """How a library is installed, alone or with the others that serve the same."""
+    together = next((extra for extra, names in EXTRAS.items() if name in names), "")
+    if len(EXTRAS.get(together, ())) < 2:
+        return install(name)
+    return f"{install(name)}, or all that {together} needs with: {extra(together)}"

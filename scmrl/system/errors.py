@@ -128,10 +128,10 @@ class MissingDependency(ScmrlError):
     exit_code = 6
 
     def __init__(self, name: str, *, enables: str, install: str | None = None):
-        """`install`: the command where it is not that of `libraries`."""
+        """`install`: the way to get it, where it is not that of `dependencies`."""
         from . import dependencies
 
-        self.name, self.enables, self.install = name, enables, install or dependencies.install(name)
+        self.name, self.enables, self.install = name, enables, install or dependencies.hint(name)
         super().__init__(
             f"{name} is not installed; it enables {enables}", fix=f"install it with: {self.install}"
         )

@@ -76,7 +76,7 @@ def test_readme_names_both_install_commands_and_the_run(tmp_path):
     export(bundle(skip_graph()), tmp_path / "out")
     text = (tmp_path / "out" / "README.txt").read_text()
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in text
-    assert "pip install '.[deploy]'" in text
+    assert "scmrl doctor --install deploy" in text
     assert "scmrl deploy . --backend lava" in text
 
 

@@ -14,6 +14,7 @@ import pytest
 from places import ROOT
 
 from scmrl.system import dependencies, doctor, memory
+from scmrl.system.errors import MissingDependency, ScmrlError, UsageError
 
 PYPROJECT = ROOT / "pyproject.toml"
 
@@ -120,9 +121,126 @@ def test_commands_name_what_an_index_has():
             assert library.install.startswith("pip install ") and library.name in library.install
 
 
-def test_no_hint_asks_an_index_for_scmrl():
+def test_no_hint_asks_an_index_for_scmrl_or_wants_a_checkout():
     for path in (PYPROJECT.parent / "scmrl").rglob("*.py"):
-        assert not re.search(r"pip install '?scmrl", path.read_text(encoding="utf-8")), path
+        found = re.search(r"pip install '?(scmrl|\.)", path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found}"
+
+
+def test_an_extra_is_what_the_package_declares_and_what_pip_gets_wrong():
+    def declared(extra):
+        (line,) = re.findall(rf"^{extra} = \[(.*)\]", text, re.MULTILINE)
+        for name, within in re.findall(r'"([a-z0-9-]+)(?:\[([a-z,]+)\])?[^"]*"', line):
+            if name == "scmrl":
+                yield from (each for other in within.split(",") for each in declared(other))
+            else:
+                yield name
+
+    text = PYPROJECT.read_text(encoding="utf-8")
+    apart = {
+        "deploy": {"lava-nc"},
+        "netx": {"lava-nc", "lava-dl"},
+        "train": {"torch", "lightning", "norse", "nirtorch"},
+        "sweep": {"torch", "lightning", "norse", "nirtorch"},
+    }
+    for extra, names in dependencies.EXTRAS.items():
+        assert set(names) <= dependencies.BY_NAME.keys(), extra
+        if extra not in ("all", "live", "peers"):
+            assert set(names) == set(declared(extra)) | apart.get(extra, set()), extra
+    not_public = {"numpy", "click", "rich", "lava-loihi"}
+    assert set(dependencies.EXTRAS["all"]) == dependencies.BY_NAME.keys() - not_public
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        (
+            "torch",
+            "pip install torch==2.13.0, or all that train needs with: scmrl doctor --install train",
+        ),
+        (
+            "scipy",
+            "pip install 'scipy>=1.10', or all that deploy needs with: scmrl doctor --install deploy",
+        ),
+        ("matplotlib", "pip install 'matplotlib>=3.8'"),
+        ("tomli", "pip install tomli"),
+    ],
+)
+def test_the_error_of_a_missing_library_names_its_installation(name, hint):
+    text = str(MissingDependency(name, enables="this"))
+    assert text == f"{name} is not installed; it enables this; install it with: {hint}"
+
+
+@pytest.fixture
+def pip(monkeypatch):
+    """Nothing is installed; every call of pip is noted: (arguments, what it gives, exit code)."""
+    calls, answers = [], {"report": '{"install": []}', "code": 0, "error": ""}
+
+    def nothing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    def called(command, **_):
+        assert command[:4] == [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+        calls.append(command[4:])
+        given = (answers["code"], answers["report"], answers["error"])
+        return subprocess.CompletedProcess(command, *given)
+
+    monkeypatch.setattr(importlib.metadata, "version", nothing)
+    monkeypatch.setattr(subprocess, "run", called)
+    monkeypatch.delenv(doctor.TORCH_VARIABLE, raising=False)
+    return calls, answers
+
+
+def test_install_runs_the_commands_that_it_showed(pip):
+    told = []
+    doctor.install("deploy", told.append, None)
+    lava = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+    plain = "pip install 'scipy>=1.10' 'networkx>=2.8' 'asteval>=0.9.33'"
+    assert told == [f"{w}: {c}" for w in ("to run", "running") for c in (plain, lava)]
+    assert [call[0] for call in pip[0]] == ["install"] * 2
+    assert pip[0][0][1:] == ["scipy>=1.10", "networkx>=2.8", "asteval>=0.9.33"]
+    assert pip[0][1][1:] == ["--no-deps", "--ignore-requires-python", "lava-nc==0.10.0"]
+
+
+def test_torch_comes_first_and_no_cuda_unasked(pip, monkeypatch):
+    calls, answers = pip
+    doctor.install("train", lambda _: None, None)
+    assert calls[0] == ["install", "torch==2.13.0", "--quiet", "--dry-run", "--report", "-"]
+    assert calls[1] == ["install", "torch==2.13.0"] and "lightning>=2.4" in calls[2]
+    assert calls[3:] == [["install", "--no-deps", "norse==1.1.0", "nirtorch==2.6"]]
+    calls.clear()
+    answers["report"] = json.dumps({"install": [{"metadata": {"name": "nvidia-cublas"}}]})
+    with pytest.raises(ScmrlError, match="CUDA.*nvidia-cublas.*SCMRL_TORCH=torch==2.13.0 for"):
+        doctor.install("train", lambda _: None, None)
+    assert len(calls) == 1  # nothing was installed
+    monkeypatch.setenv(doctor.TORCH_VARIABLE, "torch==2.13.0+cpu")
+    doctor.install("train", lambda _: None, None)
+    assert calls[1] == ["install", "torch==2.13.0+cpu"]
+
+
+def test_install_asks_first(pip, monkeypatch):
+    calls, _ = pip
+    with pytest.raises(UsageError, match="nobody to ask.*--yes"):
+        doctor.install("plot", lambda _: None, lambda _: True)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    doctor.install("plot", lambda _: None, lambda _: False)
+    assert calls == []
+    doctor.install("plot", lambda _: None, lambda _: True)
+    assert calls == [["install", "matplotlib>=3.8"]]
+
+
+def test_what_pip_says_is_one_line(pip):
+    pip[1].update(code=1, error="noise\nERROR: No matching distribution found for matplotlib\n")
+    with pytest.raises(ScmrlError, match=r"pip failed \(got exit code 1\); ERROR: No matching"):
+        doctor.install("plot", lambda _: None, None)
+
+
+def test_the_command_refuses_an_unknown_extra_and_installs_nothing_twice(scmrl, monkeypatch):
+    code, out, err = scmrl("doctor", "--install", "lava")
+    assert code == 2 and out == "" and "no such extra (got lava)" in err and "deploy" in err
+    monkeypatch.setitem(dependencies.EXTRAS, "fast", ("numpy",))
+    code, out, err = scmrl("doctor", "--install", "fast", "--yes", "--json")
+    assert code == 0 and err == "nothing is missing for fast\n" and json.loads(out)["components"]
 
 
 def test_another_distribution_of_the_same_counts(monkeypatch):

@@ -21,7 +21,7 @@ A spiking network for Lava {version} (Loihi's fixed-point simulation), exported 
 
 Install, on a host with Python 3.10 to 3.13 (torch is not needed):
 
-    {extra:<36}in a checkout of scmrl
+    {extra:<36}all it needs beside scmrl's wheel; Lava alone:
     {install}
 
 Run it on the samples in this directory and compare every spike:

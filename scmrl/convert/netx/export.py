@@ -21,7 +21,7 @@ A spiking network for netx of lava-dl {lava_dl}, exported by scmrl.
 
 Install, on a host with Python 3.10 to 3.13 (scmrl needs no torch to run it):
 
-    {extra:<36}in a checkout of scmrl
+    {extra:<36}all it needs beside scmrl's wheel; Lava alone:
     {lava}
     {dl}
 

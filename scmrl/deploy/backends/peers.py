@@ -75,7 +75,7 @@ class Peer(Backend):
             raise MissingDependency(
                 str(error.name),
                 enables=f"the backend {self.name}",
-                install=dependencies.install(self.name),
+                install=dependencies.hint(self.name),
             ) from None
         except Exception as error:  # whatever the importer raises on a graph
             raise BackendError(
