@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from places import BENCHMARKS
 
 from scmrl import cli, demo
 from scmrl.convert import TARGETS, exporter
@@ -541,7 +542,7 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
 
 # ---- benchmarks ----------------------------------------------------------------------------------
 
-BENCHMARKS = {  # the option that writes, its other words, a name to write
+WRITERS = {  # the option that writes, its other words, a name to write
     "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
     "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
     "kills.py": ("--write", [], "t.md"),
@@ -559,13 +560,13 @@ def test_every_benchmark_that_writes_is_known():
         for p in folder.glob("*.py")
         if re.search(r'add_argument\("--(out|write)"', p.read_text())
     }
-    assert writing == set(BENCHMARKS)
+    assert writing == set(WRITERS)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_benchmarks_replace_no_strangers_file(name, tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
-    option, more, written = BENCHMARKS[name]
+    option, more, written = WRITERS[name]
     place, folder = tmp_path / written, BENCHMARKS
     place.write_text("a thesis")
     where = tmp_path if name == "throughput.py" else place
