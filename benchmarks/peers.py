@@ -1,7 +1,7 @@
 """A frozen model's NIR export in norse, snntorch and spikingjelly, against the integer network,
 spike by spike.
 
-    python benchmarks/peers.py MODEL... [--samples N] [--steps T] [--data-dir DIR] [--out docs/peers.md]
+    python benchmarks/peers.py MODEL... [--samples N] [--steps T] [--data-dir DIR] [--out FILE]
 
 Takes the first N samples of the test split that each model was trained for. Exit code 1 where less
 agrees than promised: 99.5 % of classes, 99.9 % of a population's spikes, and all of them where

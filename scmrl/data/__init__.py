@@ -1,9 +1,8 @@
-"""Datasets of spoken and written symbols, tasks on them, their corruption, and the front-end that
-makes them spikes.
+"""Datasets of spoken and written symbols, tasks on them, their corruption, and the front-end.
 
-    pairs = load("digits-av", split="train")
-    front_end = FrontEnd.fit(pairs)
-    inputs = front_end.encode_pairs(pairs)  # {"audio": uint8 [S, 1, 32, 32], "visual": ...}; over time [S, T, ...]
+pairs = load("digits-av", split="train")
+front_end = FrontEnd.fit(pairs)
+inputs = front_end.encode_pairs(pairs)  # {"audio": uint8 [S, 1, 32, 32], "visual": likewise}
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ def load(
     if name not in DATASETS:
         raise UsageError("unknown dataset", value=name, fix=nearest(name, DATASETS))
     if not 1 <= steps <= STEPS_MOST:
-        raise UsageError(
-            "a recording is cut into steps", where="steps", limit=f"1 to {STEPS_MOST}", value=steps
-        )
+        limit = f"1 to {STEPS_MOST}"
+        raise UsageError("a recording is cut into steps", where="steps", limit=limit, value=steps)
     module, attribute = DATASETS[name].split(":")
     return getattr(import_module(module), attribute)(split, data_dir, seed, steps)

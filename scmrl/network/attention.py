@@ -1,14 +1,13 @@
-"""Binary spike attention across modalities: the cross-modal attention of S-CMRL made of LIF
-populations alone.
+"""Binary spike attention across modalities: that of S-CMRL, made of LIF populations alone.
 
 For modality x attending to modality y, per step t, channel c and token n, all values spikes:
 
     q_s = LIF(W x)    q_t = LIF(W x)    k = LIF(W y)    v = LIF(W y)
     kv  = k AND v
-    m_s[c] = [ sum_n kv[c, n] > theta_s ]                          spatial mask: this step, over the tokens of y
-    m_t[c] = LIF with a slow leak of sum_n kv[c, n], above theta_t temporal mask: the past of y, causal
-    a_s = q_s AND m_s      a_t = q_t AND m_t                       gates x's own tokens
-    z = LIF(W_s a_s + W_t a_t)                                     complementary feature; the residual is x + alpha z
+    m_s[c] = [ sum_n kv[c, n] > theta_s ]      spatial mask: this step, over the tokens of y
+    m_t[c] = LIF(sum_n kv[c, n]) > theta_t     temporal mask: the past of y, a slow leak, causal
+    a_s = q_s AND m_s      a_t = q_t AND m_t   gates x's own tokens
+    z = LIF(W_s a_s + W_t a_t)                 complementary feature; the residual is x + alpha z
 
 Linear in tokens, causal, any number of modalities (one pair of masks for each other modality, all
 gated features fan into z). Replaces the spatio-temporal attention of He et al. 2025 (arXiv
@@ -17,6 +16,8 @@ spikes in training and a threshold-1 population on the chip.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +33,10 @@ ALIVE_BETA = 0.5  # batch-norm offset of q, k and v: AND needs partners that fir
 
 
 class BinaryAttention(nn.Module):
-    """One modality attending to `others`. forward gives {population: spikes [T, B, C, ...]};
-    `complement` is z.
-    """
+    """One modality attending to `others`. forward gives {population: spikes [T, B, C, ...]}."""
+
+    key: Any  # ModuleDict {other: SpikingLayer}, as value
+    value: Any
 
     def __init__(
         self,
@@ -48,12 +50,8 @@ class BinaryAttention(nn.Module):
         precision: Precision,
     ):
         super().__init__()
-        self.others, self.slow_dv, self.spatial_vth, self.temporal_vth = (
-            others,
-            slow_dv,
-            spatial_vth,
-            temporal_vth,
-        )
+        self.others, self.slow_dv = others, slow_dv
+        self.spatial_vth, self.temporal_vth = spatial_vth, temporal_vth
 
         def layer(channels_in: int = width, beta: float = ALIVE_BETA) -> SpikingLayer:
             return SpikingLayer(channels_in, width, dv=dv, precision=precision, beta=beta)
@@ -71,10 +69,8 @@ class BinaryAttention(nn.Module):
         }
         gated = []
         for name in self.others:
-            key, value = (
-                self.key[name]({1.0: other[name]}, steps),
-                self.value[name]({1.0: other[name]}, steps),
-            )
+            key = self.key[name]({1.0: other[name]}, steps)
+            value = self.value[name]({1.0: other[name]}, steps)
             both = key * value
             count = both.flatten(3).sum(3)  # [T, B, C]
             still = count.new_zeros(count.shape[2])
@@ -86,17 +82,11 @@ class BinaryAttention(nn.Module):
             gate_s = spikes["query_spatial"] * spatial.view(over_tokens)
             gate_t = spikes["query_temporal"] * temporal.view(over_tokens)
             gated += [gate_s, gate_t]
-            spikes |= {
-                f"{name}.key": key,
-                f"{name}.value": value,
-                f"{name}.both": both,
-                f"{name}.mask_spatial": spatial,
-                f"{name}.mask_temporal": temporal,
-                f"{name}.gate_spatial": gate_s,
-                f"{name}.gate_temporal": gate_t,
-            }
+            found = {"key": key, "value": value, "both": both}
+            found |= {"mask_spatial": spatial, "mask_temporal": temporal}
+            found |= {"gate_spatial": gate_s, "gate_temporal": gate_t}
+            spikes |= {f"{name}.{kind}": s for kind, s in found.items()}
         joined = torch.cat([rows.of(gate) for gate in gated], 2)
-        spikes["complement"] = self.complement(
-            {1.0: rows.back(joined, own.shape[1], own.shape[3:])}, steps
-        )
+        gates = rows.back(joined, own.shape[1], own.shape[3:])
+        spikes["complement"] = self.complement({1.0: gates}, steps)
         return spikes

@@ -1,12 +1,11 @@
-"""A spiking layer that is the chip's layer: synapses with batch norm folded in, int8 weights, and a
-LIF population.
+"""A spiking layer that is the chip's: synapses, batch norm folded in, int8 weights, LIF neurons.
 
 With batch norm folded, W' = W gamma / sigma and b' = beta - mu gamma / sigma, and for a drive that
 fires above 1:
 
-    vth = floor(127 / max(|W'| gain))          integer threshold, one per population
-    W_q = round(W' gain vth)                   int8 weights for every gain of the fan-in (1, or alpha of a residual)
-    b_q = round(b' vth 64 / 2^e) 2^e           bias in membrane units: 13-bit mantissa, 3-bit exponent e
+    vth = floor(127 / max(|W'| gain))     integer threshold, one per population
+    W_q = round(W' gain vth)              int8, for every gain of the fan-in (1, a residual's alpha)
+    b_q = round(b' vth 64 / 2^e) 2^e      bias in membrane units: 13-bit mantissa, 3-bit exponent e
 
 Training goes through two phases. While batch norm is *live* it normalises with the statistics of
 the batch and the drive is rounded to 1/4096 of the threshold; evaluation always runs the folded
@@ -17,7 +16,10 @@ quantisation-aware training: Jacob et al. 2018, arXiv 1712.05877, section 3.2.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,6 @@ from ..hw_profiles.precision import Precision
 from ..system.errors import ScmrlError
 from . import rows
 from .neuron import UNIT, lif, norm_lif
-
-LIVE_VTH = 4096  # resolution of the drive while batch norm is live
-LIVE_LIMIT = 30.0  # |drive| in thresholds, keeps 64 a inside 24 bits
 
 
 @dataclass(frozen=True)
@@ -47,24 +46,23 @@ class Folded:
         return self.bias_mant * float(1 << self.bias_exp)
 
 
+def added(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of one or more tensors."""
+    return reduce(operator.add, parts)
+
+
 def round_through(x: Tensor) -> Tensor:
     """round(x) whose gradient is that of x (straight-through estimator, Bengio et al. 2013)."""
     return x + (x.round() - x).detach()
 
 
 def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
-    """Bias in membrane units -> (mantissa, shared exponent), the smallest allowed exponent whose
-    mantissas fit.
-    """
-    largest = float(bias.detach().abs().max())
+    """Bias in membrane units -> (mantissa, shared exponent: the smallest that fits)."""
+    largest, most = float(bias.detach().abs().max()), precision.bias_mant_max
     exponent = precision.bias_exp_min
-    while (
-        exponent < precision.bias_exp_max
-        and round(largest / (1 << exponent)) > precision.bias_mant_max
-    ):
+    while exponent < precision.bias_exp_max and round(largest / (1 << exponent)) > most:
         exponent += 1
-    mantissa = round_through(bias / (1 << exponent))
-    return mantissa.clamp(-precision.bias_mant_max, precision.bias_mant_max), exponent
+    return round_through(bias / (1 << exponent)).clamp(-most, most), exponent
 
 
 class SpikingLayer(nn.Module):
@@ -75,6 +73,9 @@ class SpikingLayer(nn.Module):
     the layer fires. forward(fan_in, steps): fan_in {gain: spikes [T or 1, B, C_in, ...]} -> spikes
     [T, B, C_out, ...].
     """
+
+    mean: Tensor  # of the batches, running
+    variance: Tensor
 
     def __init__(
         self,
@@ -90,9 +91,8 @@ class SpikingLayer(nn.Module):
     ):
         super().__init__()
         shape = (channels, channels_in) if kernel == 1 else (channels, channels_in, kernel, kernel)
-        self.weight = nn.Parameter(
-            nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="linear")
-        )
+        drawn = nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="linear")
+        self.weight = nn.Parameter(drawn)
         self.gamma = nn.Parameter(torch.full((channels,), gamma))
         self.beta = nn.Parameter(torch.full((channels,), beta))
         self.register_buffer("mean", torch.zeros(channels))
@@ -108,9 +108,7 @@ class SpikingLayer(nn.Module):
         return out.unflatten(0, x.shape[:2])
 
     def fold(self, gains: tuple[float, ...]) -> Folded:
-        """The layer's integers (as floats, with straight-through gradients) for a fan-in of these
-        gains.
-        """
+        """The layer's integers (floats, straight-through gradients) for a fan-in of these gains."""
         scale = self.gamma / torch.sqrt(self.variance + rows.EPSILON)
         folded = self.weight * scale.view(-1, *(1,) * (self.weight.dim() - 1))
         largest = float(folded.detach().abs().max()) * max(abs(gain) for gain in gains)
@@ -122,28 +120,17 @@ class SpikingLayer(nn.Module):
                 limit=self.precision.weight_max,
                 fix="lower the learning rate",
             )
-        mantissa, exponent = quantise_bias(
-            (self.beta - self.mean * scale) * (vth * UNIT), self.precision
-        )
-        return Folded(
-            {gain: round_through(folded * (gain * vth)) for gain in gains}, vth, mantissa, exponent
-        )
+        bias = (self.beta - self.mean * scale) * (vth * UNIT)
+        weights = {gain: round_through(folded * (gain * vth)) for gain in gains}
+        return Folded(weights, vth, *quantise_bias(bias, self.precision))
 
     def forward(self, fan_in: dict[float, Tensor], steps: int) -> Tensor:
         if self.training and self.norm_live:
-            x = sum(spikes if gain == 1 else gain * spikes for gain, spikes in fan_in.items())
-            return norm_lif(
-                self.synapses(x, self.weight),
-                self.gamma,
-                self.beta,
-                (self.mean, self.variance),
-                steps=steps,
-                dv=self.dv,
-                limit=LIVE_LIMIT,
-                fine=LIVE_VTH,
-            )
+            x = added(spikes if gain == 1 else gain * spikes for gain, spikes in fan_in.items())
+            y, running = self.synapses(x, self.weight), (self.mean, self.variance)
+            return norm_lif(y, self.gamma, self.beta, running, steps=steps, dv=self.dv)
         folded = self.fold(tuple(fan_in))
-        a = sum(self.synapses(spikes, folded.weights[gain]) for gain, spikes in fan_in.items())
+        a = added(self.synapses(spikes, folded.weights[gain]) for gain, spikes in fan_in.items())
         return lif(a, folded.bias, steps=steps, dv=self.dv, vth=folded.vth)
 
 
@@ -161,12 +148,8 @@ class Readout(nn.Module):
 
     def __init__(self, features: dict[str, int], classes: int, *, precision: Precision):
         super().__init__()
-        self.weights = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.randn(classes, width) * (0.1 / width**0.5))
-                for name, width in features.items()
-            }
-        )
+        drawn = {n: torch.randn(classes, f) * (0.1 / f**0.5) for n, f in features.items()}
+        self.weights = nn.ParameterDict({name: nn.Parameter(w) for name, w in drawn.items()})
         self.bias = nn.Parameter(torch.zeros(classes))
         self.precision = precision
 
@@ -187,13 +170,13 @@ class Readout(nn.Module):
         return weights, mantissa, exponent, scale
 
     def forward(self, fan_in: dict[str, dict[float, Tensor]], steps: int) -> tuple[Tensor, Tensor]:
-        weights, mantissa, exponent, scale = self.fold(
-            {name: tuple(groups) for name, groups in fan_in.items()}
+        gains = {name: tuple(groups) for name, groups in fan_in.items()}
+        weights, mantissa, exponent, scale = self.fold(gains)
+        drive = added(  # [T, B, K]
+            feature @ weights[name][gain].T
+            for name, groups in fan_in.items()
+            for gain, feature in groups.items()
         )
-        drive = 0
-        for name, groups in fan_in.items():
-            for gain, feature in groups.items():
-                drive = drive + feature @ weights[name][gain].T  # [T, B, K]
         charge = drive * UNIT + mantissa * float(1 << exponent)
         membrane = [charge[0].clamp(-STATE_MAX, STATE_MAX)]
         for step in charge[1:]:

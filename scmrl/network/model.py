@@ -1,11 +1,9 @@
-"""S-CMRL for hardware: patch embeddings, binary spike attention across modalities, MLP blocks,
-accumulating readout.
+"""S-CMRL for hardware: patch embeddings, binary spike attention, MLP blocks, accumulating readout.
 
     x, r   = embedding(input)                       tokens and their positional branch, per modality
     z      = attention(x + r of this one, x + r of the others)
     h      = LIF(W1 (x + r + alpha z));   m = LIF(W2 h)
-    v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z)      the class is
-           argmax v[T]
+    v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z);   class argmax v[T]
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual
 adder: the layer that follows has one synapse with W and one with alpha W). Without branches (r, and
@@ -15,22 +13,22 @@ and in training once the norm is folded, each value here is the integer that the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..hw_profiles.precision import Precision
 from .attention import BinaryAttention
 from .embedding import PatchEmbedding
-from .layers import Readout, SpikingLayer
+from .layers import Readout, SpikingLayer, added
 from .settings import ModelConfig
 
 
 @dataclass(frozen=True)
 class Forward:
-    """logits [B, K], membrane [T, B, K] (integers), complement {modality: z [T, B, C, ...]}, spikes
-    {population}.
-    """
+    """logits [B, K]; integers membrane [T, B, K], z and spikes [T, B, C, ...] by name."""
 
     logits: Tensor
     membrane: Tensor
@@ -39,64 +37,49 @@ class Forward:
 
 
 class SCMRL(nn.Module):
-    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits` (of all, or by
-    modality).
+    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`.
 
     forward({modality: integers [T or 1, B, C, H, W]}) -> Forward.
     """
 
+    # ModuleDicts by modality.
+    embedding: Any
+    attention: Any
+    mlp_hidden: Any
+    mlp_out: Any
+
     def __init__(
         self,
         config: ModelConfig,
-        shapes: dict[str, tuple[int, ...]],
+        shapes: Mapping[str, tuple[int, ...]],
         classes: int,
         precision: Precision = Precision(),
         input_bits: int | dict[str, int] = 6,
     ):
         super().__init__()
         self.config, self.shapes = config, shapes
-        self.input_bits = (
-            dict.fromkeys(shapes, input_bits) if isinstance(input_bits, int) else input_bits
-        )
-        width, dv = config.width, config.dv
+        if isinstance(input_bits, int):  # of all
+            input_bits = dict.fromkeys(shapes, input_bits)
+        self.input_bits = input_bits
+        width, hidden = config.width, config.mlp_ratio * config.width
         precision = replace(precision, bias_exp_min=config.bias_exp_min)
+        common: dict[str, Any] = {"dv": config.dv, "precision": precision}
         self.modalities = tuple(shapes)
+        form, branches = config.embedding, config.branches
         self.embedding = nn.ModuleDict(
             {
-                m: PatchEmbedding(
-                    shapes[m][0],
-                    width,
-                    config.embedding,
-                    dv=dv,
-                    precision=precision,
-                    branches=config.branches,
-                )
-                for m in shapes
+                m: PatchEmbedding(shape[0], width, form, branches=branches, **common)
+                for m, shape in shapes.items()
             }
         )
         self.attention = nn.ModuleDict()
         if config.attention == "binary" and len(shapes) > 1:
-            self.attention = nn.ModuleDict(
-                {
-                    m: BinaryAttention(
-                        width,
-                        tuple(o for o in shapes if o != m),
-                        dv=dv,
-                        slow_dv=config.slow_dv,
-                        spatial_vth=config.spatial_vth,
-                        temporal_vth=config.temporal_vth,
-                        precision=precision,
-                    )
-                    for m in shapes
-                }
-            )
-        hidden = config.mlp_ratio * width
-        self.mlp_hidden = nn.ModuleDict(
-            {m: SpikingLayer(width, hidden, dv=dv, precision=precision) for m in shapes}
-        )
-        self.mlp_out = nn.ModuleDict(
-            {m: SpikingLayer(hidden, width, dv=dv, precision=precision) for m in shapes}
-        )
+            masks = {x: getattr(config, x) for x in ("slow_dv", "spatial_vth", "temporal_vth")}
+            for m in shapes:
+                others = tuple(o for o in shapes if o != m)
+                self.attention[m] = BinaryAttention(width, others, **masks, **common)
+        self.mlp_hidden = nn.ModuleDict({m: SpikingLayer(width, hidden, **common) for m in shapes})
+        self.mlp_out = nn.ModuleDict({m: SpikingLayer(hidden, width, **common) for m in shapes})
         heads = dict.fromkeys(shapes, width) if config.fusion == "concat" else {"shared": width}
         self.readout = Readout(heads, classes, precision=precision)
 
@@ -105,7 +88,8 @@ class SCMRL(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Forward:
         steps, alpha = self.config.steps, self.config.alpha
-        spikes, tokens, complement = {}, {}, {}
+        spikes: dict[str, Tensor] = {}
+        tokens, complement = {}, {}
         for m in self.modalities:
             embedded = self.embedding[m](inputs[m], steps)
             spikes |= {f"{m}.{name}": s for name, s in embedded.items()}
@@ -131,22 +115,19 @@ class SCMRL(nn.Module):
         return Forward(logits, membrane, complement, spikes)
 
     def token_rates(self, forward: Forward) -> dict[str, Tensor]:
-        """Firing rates of each modality's tokens and positional branch, over steps and tokens: [B,
-        C].
-        """
+        """Firing rates [B, C] of each modality's tokens and positional branch."""
         rates = {}
         for m, embedding in self.embedding.items():
             names = [embedding.tokens] + (["position"] if self.config.branches else [])
-            rates[m] = sum(forward.spikes[f"{m}.{name}"] for name in names).flatten(3).mean((0, 3))
+            tokens = added(forward.spikes[f"{m}.{name}"] for name in names)
+            rates[m] = tokens.flatten(3).mean((0, 3))
         return rates
 
     def spiking_layers(self) -> list[SpikingLayer]:
         return [module for module in self.modules() if isinstance(module, SpikingLayer)]
 
     def fold_norms(self) -> None:
-        """End the phase of live batch norm: from here on training, too, runs the chip's
-        integers.
-        """
+        """Batch norm is live no more: from here on training, too, runs the chip's integers."""
         for layer in self.spiking_layers():
             layer.norm_live = False
 

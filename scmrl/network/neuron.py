@@ -1,9 +1,9 @@
-"""The hardware-aware LIF neuron of training: the chip's integers forward, a surrogate gradient
-backward.
+"""The hardware-aware LIF neuron of training: the chip's integers forward, a surrogate backward.
 
 Forward (exactly `scmrl.core.fixed_point` with du = 4095, that is u = a << 6):
 
-    v[t] = sat24( trunc(v[t-1] * (4096 - dv) / 4096) + 64 a[t] + bias );   s[t] = v[t] > 64 vth;   v[t] = 0 where s[t]
+    v[t] = sat24( trunc(v[t-1] * (4096 - dv) / 4096) + 64 a[t] + bias )
+    s[t] = v[t] > 64 vth;   v[t] = 0 where s[t]
 
 Backward: the distance to threshold before the reset, x = (v - 64 vth) / (64 scale), goes through
 SuperSpike's surrogate derivative (Zenke & Ganguli 2018, as in norse); the membrane of the step
@@ -17,10 +17,13 @@ with norse's threshold.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import torch
 from norse.torch.functional.threshold import threshold
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
@@ -28,32 +31,55 @@ from . import rows
 
 UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
 i32 = np.int32
+f32 = np.float32
 EXACT = 1 << 24  # beyond it float32 has no exact integers
+LIVE_VTH = 4096  # resolution of the drive while batch norm is live
+LIVE_LIMIT = 30.0  # |drive| in thresholds, keeps 64 a inside 24 bits
 SURROGATE = "super"  # SuperSpike (Zenke & Ganguli 2018): 1 / (|slope x| + 1)^2
 SLOPE = 2.0  # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
 
 
+# Sums and products that stay int32, so that sixteen run at a time: numba goes on in 64 bits.
 @numba.njit(inline="always")
-def _charged(v, y, scale, shift, bias, limit, fine, keep):
-    """v[t] before the reset, of int32 v[t-1]: v (4096 - dv) in two halves, so that no product
-    leaves 32 bits.
+def _plus(a: i32, b: i32) -> i32:
+    return i32(a + b)
 
-    Every step of it is held to 32 bits (numba would go on in 64), so that sixteen run at a time.
+
+@numba.njit(inline="always")
+def _times(a: i32, b: i32) -> i32:
+    return i32(a * b)
+
+
+@numba.njit(inline="always")
+def _charged(
+    v: i32, y: f32, scale: f32, shift: f32, bias: i32, limit: f32, fine: f32, keep: i32
+) -> i32:
+    """v[t] before the reset, of int32 v[t-1]. |v| = 4096 high + low, so that no product with
+    keep = 4096 - dv leaves 32 bits: |v| keep / 4096 = high keep + low keep / 4096.
     """
     a = i32(np.rint(min(max(y * scale + shift, -limit), limit) * fine))
-    size = i32(abs(v))
-    leaked = i32(
-        i32(i32(size >> i32(12)) * keep) + i32(i32(i32(size & i32(4095)) * keep) >> i32(12))
-    )
-    x = i32(i32((leaked if v >= i32(0) else i32(-leaked)) + i32(a * i32(UNIT))) + bias)
+    size, twelve = i32(abs(v)), i32(12)
+    high, low = i32(size >> twelve), i32(size & i32(4095))
+    leaked = _plus(_times(high, keep), i32(_times(low, keep) >> twelve))
+    kept = leaked if v >= i32(0) else i32(-leaked)
+    x = _plus(_plus(kept, _times(a, i32(UNIT))), bias)
     x = i32(STATE_MAX) if x > i32(STATE_MAX) else x
     return i32(-STATE_MAX) if x < i32(-STATE_MAX) else x
 
 
 @numba.njit(parallel=True, cache=True)
 def _scan(
-    y, scale, shift, bias, limit, fine, keep, theta, steps
-):  # y [T or 1, n], channels [C] -> [steps, n]
+    y: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    bias: np.ndarray,
+    limit: f32,
+    fine: f32,
+    keep: i32,
+    theta: i32,
+    steps: int,
+) -> np.ndarray:
+    """y [T or 1, n], channels [C] -> spikes [steps, n]."""
     scale, shift, bias = rows.tile(scale), rows.tile(shift), rows.tile(bias)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
@@ -70,10 +96,22 @@ def _scan(
     return spikes
 
 
-@numba.njit(
-    parallel=True, cache=True, error_model="numpy"
-)  # a division that may raise is not vectorised
-def _scan_back(grad, y, scale, shift, bias, mean, limit, fine, keep, theta, width, steps):
+# error_model: a division that may raise is not vectorised.
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _scan_back(
+    grad: np.ndarray,
+    y: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    limit: f32,
+    fine: f32,
+    keep: i32,
+    theta: i32,
+    width: f32,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """dL/da summed over the steps that share a y [T or 1, n] (zero beyond the limit), and its sums
     and those of dL/da (y - mean), by chunk and place in a block.
     """
@@ -112,83 +150,68 @@ class _Spikes(torch.autograd.Function):
     """Spikes [steps, M, C] of integer rows a [T or 1, M, C] and bias [C]."""
 
     @staticmethod
-    def forward(ctx, a, bias, steps, dv, vth, width):
-        ctx.flat, ctx.shape, ctx.width = (
-            a.detach().reshape(len(a), -1).numpy(),
-            a.shape,
-            np.float32(width),
-        )
-        one, zero = np.ones(a.shape[2], np.float32), np.zeros(a.shape[2], np.float32)
+    def forward(
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: int, vth: int, width: float
+    ) -> Tensor:
+        ctx.flat, ctx.shape, ctx.width = rows.flat(a), a.shape, f32(width)
+        one, zero = np.ones(a.shape[2], f32), np.zeros(a.shape[2], f32)
         ctx.channels = one, zero, bias.detach().round().to(torch.int32).numpy()
         ctx.numbers, ctx.steps = _numbers(EXACT, 1, dv, vth), steps
-        return torch.from_numpy(_scan(ctx.flat, *ctx.channels, *ctx.numbers, steps)).view(
-            steps, *a.shape[1:]
-        )
+        spikes = _scan(ctx.flat, *ctx.channels, *ctx.numbers, steps)
+        return torch.from_numpy(spikes).view(steps, *a.shape[1:])
 
     @staticmethod
-    def backward(ctx, grad):
-        flat, zero = grad.contiguous().view(ctx.steps, -1).numpy(), ctx.channels[1]
-        out, sums = _scan_back(
-            flat, ctx.flat, *ctx.channels, zero, *ctx.numbers, ctx.width, ctx.steps
-        )
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        more = *ctx.channels, ctx.channels[1], *ctx.numbers, ctx.width, ctx.steps
+        out, sums = _scan_back(rows.flat(grad), ctx.flat, *more)
         of_bias = torch.from_numpy(rows.by_channel(sums, ctx.shape[2])[0] / UNIT).float()
         return torch.from_numpy(out).view(ctx.shape), of_bias, *(None,) * 4
 
 
 class _NormSpikes(torch.autograd.Function):
-    """Spikes [steps, M, C] of rows y [T or 1, M, C]: a = round(clip(normalised y, limit) * fine),
-    threshold `fine`.
-    """
+    """Spikes [steps, M, C] of rows y [T or 1, M, C]: a = round(clip(norm(y), limit) fine)."""
 
     @staticmethod
-    def forward(ctx, y, gamma, beta, running_mean, running_variance, steps, dv, limit, fine):
-        ctx.flat, ctx.shape, ctx.steps = y.detach().reshape(len(y), -1).numpy(), y.shape, steps
-        channels = (x.detach().numpy() for x in (gamma, beta, running_mean, running_variance))
-        scale, shift, mean, ctx.inverse = rows.observe(
-            ctx.flat.reshape(-1), *channels, len(y) * y.shape[1]
-        )
-        ctx.channels = scale, shift, np.zeros(len(scale), np.int32), mean
+    def forward(
+        ctx: Any,
+        y: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        running_mean: Tensor,
+        running_variance: Tensor,
+        steps: int,
+        dv: int,
+        limit: float,
+        fine: int,
+    ) -> Tensor:
+        ctx.flat, ctx.shape, ctx.steps = rows.flat(y), y.shape, steps
+        norm = gamma, beta, running_mean, running_variance
+        places = len(y) * y.shape[1]
+        scale, shift, mean, ctx.inverse = rows.observe(ctx.flat.reshape(-1), norm, places)
+        ctx.channels = scale, shift, np.zeros(len(scale), i32), mean
         ctx.numbers, ctx.fine = _numbers(limit, fine, dv, fine), fine
-        return torch.from_numpy(_scan(ctx.flat, *ctx.channels[:3], *ctx.numbers, steps)).view(
-            steps, *y.shape[1:]
-        )
+        spikes = _scan(ctx.flat, *ctx.channels[:3], *ctx.numbers, steps)
+        return torch.from_numpy(spikes).view(steps, *y.shape[1:])
 
     @staticmethod
-    def backward(ctx, grad):
-        flat, width = (
-            grad.contiguous().view(ctx.steps, -1).numpy(),
-            np.float32(UNIT * ctx.fine / SLOPE),
-        )
-        out, sums = _scan_back(flat, ctx.flat, *ctx.channels, *ctx.numbers, width, ctx.steps)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        more = *ctx.channels, *ctx.numbers, f32(UNIT * ctx.fine / SLOPE), ctx.steps
+        out, sums = _scan_back(rows.flat(grad), ctx.flat, *more)
         scale, _, _, mean = ctx.channels
-        gradients = rows.norm_back(
-            out.reshape(-1), ctx.flat.reshape(-1), sums, scale, mean, ctx.inverse, ctx.fine
-        )
-        return (
-            torch.from_numpy(out).view(ctx.shape),
-            *map(torch.from_numpy, gradients),
-            *(None,) * 6,
-        )
+        y = ctx.flat.reshape(-1)
+        gradients = rows.norm_back(out.reshape(-1), y, sums, scale, mean, ctx.inverse, ctx.fine)
+        own = torch.from_numpy(out).view(ctx.shape)
+        return own, *map(torch.from_numpy, gradients), *(None,) * 6
 
 
-def _numbers(limit: float, fine: int, dv: int, vth: int) -> tuple:
-    return (
-        np.float32(limit),
-        np.float32(fine),
-        np.int32(DECAY_ONE - dv),
-        np.int32(vth << CURRENT_SHIFT),
-    )
+def _numbers(limit: float, fine: int, dv: int, vth: int) -> tuple[f32, f32, i32, i32]:
+    return f32(limit), f32(fine), i32(DECAY_ONE - dv), i32(vth << CURRENT_SHIFT)
 
 
-def _scan_torch(
-    a: torch.Tensor, bias: torch.Tensor, steps: int, dv: int, theta: int
-) -> torch.Tensor:
-    """v[t] - theta before the reset, float32 [steps, B*C, P], of a [T or 1, B*C, P] and bias int64
-    [C].
-    """
-    drive = a.round().to(torch.int64) * UNIT + bias.view(1, -1, 1).repeat(
-        1, a.shape[1] // len(bias), 1
-    )
+def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: int, theta: int) -> Tensor:
+    """v[t] - theta before the reset [steps, B*C, P], of a [T or 1, B*C, P], int64 bias [C]."""
+    biases = bias.view(1, -1, 1).repeat(1, a.shape[1] // len(bias), 1)
+    drive = a.round().to(torch.int64) * UNIT + biases
     v, out = torch.zeros_like(drive[0]), []
     for t in range(steps):
         product = v * (DECAY_ONE - dv)
@@ -200,44 +223,30 @@ def _scan_torch(
 
 
 class _Membrane(torch.autograd.Function):
-    """x = membrane / width forward; dx/da = 64 / width, dx/dbias = 1 / width backward (state taken
-    as constant).
-    """
+    """x = membrane / width; backward dx/da = 64 / width, dx/dbias = 1 / width, state constant."""
 
     @staticmethod
-    def forward(ctx, a, bias, steps, dv, vth, width):
+    def forward(
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: int, vth: int, width: float
+    ) -> Tensor:
         ctx.once, ctx.width = a.shape[0] == 1 and steps > 1, width
         flat = a.detach().reshape(a.shape[0], a.shape[1] * a.shape[2], -1)
-        out = _scan_torch(
-            flat, bias.detach().round().to(torch.int64), steps, dv, vth << CURRENT_SHIFT
-        )
+        biases = bias.detach().round().to(torch.int64)
+        out = _scan_torch(flat, biases, steps, dv, vth << CURRENT_SHIFT)
         return out.view(steps, *a.shape[1:]).div_(width)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.once:
             grad = grad.sum(0, keepdim=True)
         grad = grad / ctx.width
         others = [d for d in range(grad.dim()) if d != 2]
-        return (
-            grad * UNIT,
-            grad.sum(others) if ctx.needs_input_grad[1] else None,
-            None,
-            None,
-            None,
-            None,
-        )
+        return grad * UNIT, grad.sum(others) if ctx.needs_input_grad[1] else None, *(None,) * 4
 
 
 def lif(
-    a: torch.Tensor,
-    bias: torch.Tensor,
-    *,
-    steps: int,
-    dv: int,
-    vth: int,
-    scale: float | None = None,
-) -> torch.Tensor:
+    a: Tensor, bias: Tensor, *, steps: int, dv: int, vth: int, scale: float | None = None
+) -> Tensor:
     """Spikes float32 {0, 1} [steps, B, C, ...] of one population.
 
     a [T or 1, B, C, ...] integers in synaptic units, bias [C] in membrane units; `scale` is the
@@ -251,16 +260,16 @@ def lif(
 
 
 def norm_lif(
-    y: torch.Tensor,
-    gamma: torch.Tensor,
-    beta: torch.Tensor,
-    running: tuple[torch.Tensor, torch.Tensor],
+    y: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    running: tuple[Tensor, Tensor],
     *,
     steps: int,
     dv: int,
-    limit: float,
-    fine: int,
-) -> torch.Tensor:
+    limit: float = LIVE_LIMIT,
+    fine: int = LIVE_VTH,
+) -> Tensor:
     """Spikes [steps, B, C, ...] of y [T or 1, B, C, ...] after batch norm by the batch's moments,
     clipped to +-limit thresholds and rounded to 1 / `fine` of the threshold; `running` mean and
     variance [C] follow the batch's.
@@ -269,9 +278,8 @@ def norm_lif(
         flat = rows.of(y)
         spikes = _NormSpikes.apply(flat, gamma, beta, *running, steps, dv, limit, fine)
         return rows.back(spikes, y.shape[1], y.shape[3:])
-    normal = F.batch_norm(
-        y.flatten(0, 1), *running, gamma, beta, True, rows.MOMENTUM, rows.EPSILON
-    ).view(y.shape)
+    flat, momentum, epsilon = y.flatten(0, 1), rows.MOMENTUM, rows.EPSILON
+    normal = F.batch_norm(flat, *running, gamma, beta, True, momentum, epsilon).view(y.shape)
     a = normal.clamp(-limit, limit) * fine
     a = a + (a.round() - a).detach()
     return lif(a, a.new_zeros(a.shape[2]), steps=steps, dv=dv, vth=fine)

@@ -1,14 +1,15 @@
-"""Max-pool of spikes, 3 x 3 with stride 2 and a border of 1: a window fires if any of its places
-does.
+"""Max-pool of spikes, 3 x 3 with stride 2 and a border of 1: a window fires if any place does.
 
-    s[o] = max of x over the window;    the gradient goes to the first place, row by row, that has the maximum
+    s[o] = max of x over the window;    the gradient goes to its first place, row by row, of that
 
 As torch's, also in a silent window, whose gradient goes to its first place. On a CPU a kernel works
-on rows of channels (`scmrl.network.rows`): it ranks the places of a window in one byte, (spike, row,
-column), and takes the largest.
+on rows of channels (`rows`): it ranks the places of a window in one byte, (spike, row, column), and
+takes the largest.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -23,38 +24,36 @@ FIRED = 16  # rank = 16 spike + 4 (2 - row) + (2 - column), -1 or less outside
 
 
 @numba.njit(parallel=True, cache=True)
-def _pool(x, places):  # x [frames, H, W, C] -> spikes [frames, H/2, W/2, C], ranks & 15
-    frames, height, width, channels = x.shape
+def _pool(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """x [frames, H, W, C] -> spikes [frames, H/2, W/2, C]; `places` become their ranks & 15."""
+    (frames, height, width, channels), (_, lines, columns, _) = x.shape, places.shape
     spikes = np.empty(places.shape, np.float32)
     for frame in numba.prange(frames):
         rank = np.empty((width + 2) * channels, np.int8)  # of a row's places, with its borders
         inner = rank[channels:-channels]
-        for row in range(spikes.shape[1]):
+        for row in range(lines):
             rank[:] = np.int8(-8)
             for k in range(3):
                 above = 2 * row - 1 + k
                 if 0 <= above < height:
                     line = x[frame, above].reshape(-1)
                     for i in range(len(line)):
-                        inner[i] = max(
-                            inner[i], np.int8((FIRED if line[i] > 0 else 0) + 4 * (2 - k))
-                        )
-            for column in range(spikes.shape[2]):
-                out, place = spikes[frame, row, column], places[frame, row, column]
+                        place = (FIRED if line[i] > 0 else 0) + 4 * (2 - k)
+                        inner[i] = max(inner[i], np.int8(place))
+            for column in range(columns):
+                out, kept = spikes[frame, row, column], places[frame, row, column]
                 window = rank[2 * column * channels : (2 * column + 3) * channels]
                 for c in range(channels):
-                    best = max(
-                        np.int8(window[c] + 2),
-                        np.int8(window[channels + c] + 1),
-                        window[2 * channels + c],
-                    )
+                    left, middle = np.int8(window[c] + 2), np.int8(window[channels + c] + 1)
+                    best = max(left, middle, window[2 * channels + c])
                     out[c] = np.float32(1) if best >= FIRED else np.float32(0)
-                    place[c] = best & 15
+                    kept[c] = best & 15
     return spikes
 
 
 @numba.njit(parallel=True, cache=True)
-def _pool_back(grad, places, out):  # grad, places [frames, H/2, W/2, C] -> out [frames, H, W, C]
+def _pool_back(grad: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    """grad, places [frames, H/2, W/2, C] -> out [frames, H, W, C]."""
     frames, lines, columns, channels = grad.shape
     for frame in numba.prange(frames):
         out[frame] = np.float32(0)
@@ -70,15 +69,13 @@ class _Pool(torch.autograd.Function):
     """Spikes [frames, H, W, C] -> [frames, H/2, W/2, C]."""
 
     @staticmethod
-    def forward(ctx, x):
-        ctx.shape = x.shape
-        ctx.places = np.empty(
-            (len(x), (x.shape[1] + 1) // 2, (x.shape[2] + 1) // 2, x.shape[3]), np.int8
-        )
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        frames, height, width, channels = ctx.shape = x.shape
+        ctx.places = np.empty((frames, (height + 1) // 2, (width + 1) // 2, channels), np.int8)
         return torch.from_numpy(_pool(x.detach().contiguous().numpy(), ctx.places))
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         out = np.empty(ctx.shape, np.float32)
         _pool_back(grad.contiguous().numpy(), ctx.places, out)
         return torch.from_numpy(out)
@@ -90,5 +87,5 @@ def pool(spikes: Tensor) -> Tensor:
     if rows.fused(spikes):
         out = _Pool.apply(frames.movedim(1, -1)).movedim(-1, 1)
     else:
-        out = F.max_pool2d(frames, *POOL.values())
+        out = F.max_pool2d(frames, POOL["kernel"], POOL["stride"], POOL["padding"])
     return out.unflatten(0, spikes.shape[:2])

@@ -1,5 +1,4 @@
-"""Training in several processes, as `torchrun` starts them: the same run as in one, with a part of
-each batch each.
+"""Training in several processes, as `torchrun` starts them: the run of one, a part of a batch each.
 
 A batch is cut in equal parts in order; batch norm takes its moments, and alignment its pairs, over
 the whole batch, and gradients are averaged: so a step is that of one process up to rounding. (On
@@ -12,6 +11,7 @@ speaks.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,26 +63,25 @@ def whole_batch(part: torch.Tensor) -> torch.Tensor:
 
 class _WholeBatch(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, part):
+    def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
         parts = [torch.empty_like(part) for _ in range(world())]
         distributed.all_gather(parts, part.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         total = grad.clone()
         distributed.all_reduce(total)
         return total.chunk(world())[rank()]
 
 
-def trainer_options(accelerator: str) -> dict:
+def trainer_options(accelerator: str) -> dict[str, Any]:
     """What Lightning's Trainer needs to know."""
     if world() == 1:
         return {"devices": 1}
     from lightning.pytorch.strategies import DDPStrategy
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
-    strategy = DDPStrategy(
-        process_group_backend="gloo" if accelerator == "cpu" else "nccl", broadcast_buffers=False
-    )
+    backend = "gloo" if accelerator == "cpu" else "nccl"
+    strategy = DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
     return {"devices": local, "num_nodes": world() // local, "strategy": strategy}

@@ -1,5 +1,4 @@
-"""Rows of channels, the layout of the fused neurons: memory holds [T, B, positions, C], channels
-side by side.
+"""Rows of channels, the layout of the fused neurons: [T, B, positions, C], channels side by side.
 
 Pooling, convolution and batch norm then work on whole vectors of channels, and a map shared by all
 positions is one matrix product. Tensors keep their logical shape [T, B, C, ...]; `of` gives the
@@ -9,6 +8,8 @@ of whole rows, with what belongs to a channel repeated to the length of a block 
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -40,8 +41,13 @@ def back(rows: Tensor, batch: int, positions: tuple[int, ...]) -> Tensor:
     return rows.view(len(rows), batch, *positions, rows.shape[2]).movedim(-1, 2)
 
 
+def flat(x: Tensor) -> np.ndarray:
+    """The numbers of [T, ...], as [T, n]."""
+    return x.detach().contiguous().view(len(x), -1).numpy()
+
+
 @numba.njit(cache=True)
-def tile(values):
+def tile(values: np.ndarray) -> np.ndarray:
     """Values of the channels [C], repeated to the length of a block."""
     repeats = max(1, BLOCK // len(values))
     out = np.empty(repeats * len(values), values.dtype)
@@ -51,20 +57,18 @@ def tile(values):
 
 
 @intrinsic
-def _bits_as_float(typing, bits):
-    def generate(context, builder, signature, arguments):
+def _bits_as_float(typing: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
 
 
 @numba.njit(inline="always")
-def exp_of_minus(x):
-    """exp(-x) in float32 for x >= 0, to 1e-7 of its value, in operations that run sixteen at a
-    time.
+def exp_of_minus(x: np.float32) -> np.float32:
+    """exp(-x) in float32 for x >= 0, to 1e-7 of its value, in operations that run sixteen at once.
 
-    -x = r - n log 2 with |r| <= log(2) / 2; exp r by its Taylor series, times 2^-n made from its
-    bits.
+    -x = r - n log 2, |r| <= log(2) / 2; exp r by its Taylor series, times 2^-n made from its bits.
     """
     x = min(x, np.float32(80))
     n = np.int32(x * np.float32(1.4426950408889634) + np.float32(0.5))
@@ -82,7 +86,8 @@ def exp_of_minus(x):
 
 
 @numba.njit(parallel=True, cache=True)
-def _sums(y, length):  # y [n] -> sums of y and y^2 by chunk and place in a block
+def _sums(y: np.ndarray, length: int) -> np.ndarray:
+    """Sums of y [n] and y^2 by chunk and place in a block."""
     n = len(y)
     blocks = (n + length - 1) // length
     sums = np.zeros((2, CHUNKS, length), np.float64)
@@ -98,7 +103,8 @@ def _sums(y, length):  # y [n] -> sums of y and y^2 by chunk and place in a bloc
 
 
 @numba.njit(cache=True)
-def by_channel(sums, channels):  # [2, chunks, block] -> float64 [2, C]
+def by_channel(sums: np.ndarray, channels: int) -> np.ndarray:
+    """[2, chunks, block] -> float64 [2, C]."""
     totals = np.zeros((2, channels))
     for which in range(2):
         for chunk in range(sums.shape[1]):
@@ -107,36 +113,30 @@ def by_channel(sums, channels):  # [2, chunks, block] -> float64 [2, C]
     return totals
 
 
-def observe(
-    y: np.ndarray, gamma, beta, running_mean, running_variance, count: int
-) -> tuple[np.ndarray, ...]:
+def observe(y: np.ndarray, norm: tuple[Tensor, ...], count: int) -> tuple[np.ndarray, ...]:
     """Batch norm of rows y [n] by their own moments, as float32 [C]: scale, shift, mean, 1 /
-    sqrt(variance + epsilon).
-
-    The running moments follow in place, the variance unbiased for `count` values of each channel.
+    sqrt(variance + epsilon). Of `norm`, gamma, beta, running mean and variance [C], the last two
+    follow in place, the variance unbiased for `count` values of each channel.
     """
-    totals = by_channel(_sums(y, len(gamma) * max(1, BLOCK // len(gamma))), len(gamma))
+    channels, arrays = len(norm[0]), [x.detach().numpy() for x in norm]
+    totals = by_channel(_sums(y, channels * max(1, BLOCK // channels)), channels)
     parts = processes.sum_over(totals)
-    return _observed(
-        totals,
-        parts * len(y) // len(gamma),
-        gamma,
-        beta,
-        running_mean,
-        running_variance,
-        parts * count,
-    )
+    return _observed(totals, parts * len(y) // channels, *arrays, parts * count)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _observed(totals, n, gamma, beta, running_mean, running_variance, count):
+def _observed(
+    totals: np.ndarray,
+    n: int,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    running_mean: np.ndarray,
+    running_variance: np.ndarray,
+    count: int,
+) -> tuple[np.ndarray, ...]:
     channels = len(gamma)
-    scale, shift, middle, inverse = (
-        np.empty(channels, np.float32),
-        np.empty(channels, np.float32),
-        np.empty(channels, np.float32),
-        np.empty(channels, np.float32),
-    )
+    scale, shift = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    middle, inverse = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for c in range(channels):
         mean = totals[0, c] / n
         variance = max(totals[1, c] / n - mean * mean, 0.0)
@@ -150,7 +150,14 @@ def _observed(totals, n, gamma, beta, running_mean, running_variance, count):
 
 
 @numba.njit(parallel=True, cache=True)
-def _norm_back(grad, y, gain, mean, level, slope):
+def _norm_back(
+    grad: np.ndarray,
+    y: np.ndarray,
+    gain: np.ndarray,
+    mean: np.ndarray,
+    level: np.ndarray,
+    slope: np.ndarray,
+) -> None:
     gain, mean, level, slope = tile(gain), tile(mean), tile(level), tile(slope)
     n, length = len(y), len(gain)
     for block in numba.prange((n + length - 1) // length):
@@ -161,7 +168,13 @@ def _norm_back(grad, y, gain, mean, level, slope):
 
 
 def norm_back(
-    grad: np.ndarray, y: np.ndarray, sums, scale, mean, inverse, fine: int
+    grad: np.ndarray,
+    y: np.ndarray,
+    sums: np.ndarray,
+    scale: np.ndarray,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    fine: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turns grad [n], dL/da of a = fine I, I = scale (y - mean) + beta, into dL/dy in place;
     returns dL/dgamma and dL/dbeta float32 [C]. sums: those of grad and of grad (y - mean), by chunk

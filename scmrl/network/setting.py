@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 from ..system.errors import UsageError, nearest
 
+T = TypeVar("T")
 HINTS = {"cuda": "gpu"}  # what people write for a choice
 
 
@@ -48,34 +50,35 @@ class Setting:
         )
 
 
-def setting(default: object, meaning: str, **bounds) -> object:
-    """A field of a settings dataclass; `bounds` are those of `Setting`."""
-    return dataclasses.field(default=default, metadata={"setting": Setting(meaning, **bounds)})
+def setting(
+    default: T,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> T:
+    """A field of a settings dataclass, with what `Setting` says of it."""
+    said = Setting(meaning, low, high, above, choices)
+    return cast(T, dataclasses.field(default=default, metadata={"setting": said}))
 
 
-def of(field: dataclasses.Field) -> Setting | None:
+def of(field: dataclasses.Field[Any]) -> Setting | None:
     return field.metadata.get("setting")
 
 
-def checked(name: str, value: object, field: dataclasses.Field) -> object:
-    """`value` in the type of the field's default and within its range; raises UsageError."""
-    value, wanted = _typed(name, value, field.default), of(field)
+def checked(name: str, value: object, default: object, wanted: Setting) -> object:
+    """`value` in the type of the default and within the range of `wanted`; raises UsageError."""
+    value = _typed(name, value, default)
     if wanted.choices and value not in wanted.choices:
-        word = HINTS.get(str(value).split(":")[0])
-        fix = (
-            f"write {name}={word}"
-            if word in wanted.choices
-            else nearest(str(value), wanted.choices)
-        )
+        word, known = HINTS.get(str(value).split(":")[0]), wanted.choices
+        fix = f"write {name}={word}" if word in known else nearest(str(value), known)
         raise UsageError("unknown choice", where=name, value=value, fix=fix)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not wanted.allows(value):
         finite = isinstance(value, int) or math.isfinite(value)
-        raise UsageError(
-            "out of range" if finite else "not a finite number",
-            where=name,
-            limit=wanted.range or "a finite number",
-            value=shown(value),
-        )
+        what, limit = "out of range" if finite else "not a finite number", wanted.range
+        raise UsageError(what, where=name, limit=limit or "a finite number", value=shown(value))
     return value
 
 
@@ -84,34 +87,22 @@ def _typed(name: str, value: object, default: object) -> object:
     if wanted is tuple:
         if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
             return tuple(value)
-        words = (
-            [word.strip(" []'\"") for word in value.split(",")]
-            if isinstance(value, str)
-            else ["audio"]
-        )
-        written = ", ".join(f'"{word}"' for word in words)
-        raise UsageError(
-            "expected a list of words",
-            where=name,
-            value=shown(value),
-            fix=f"write {name}=[{written}], in a shell '{name}=[{written}]'",
-        )
+        given = value.split(",") if isinstance(value, str) else ["audio"]
+        written = ", ".join('"' + word.strip(" []'\"") + '"' for word in given)
+        fix = f"write {name}=[{written}], in a shell '{name}=[{written}]'"
+        raise UsageError("expected a list of words", where=name, value=shown(value), fix=fix)
     if wanted is float and type(value) is int:
         try:
             return float(value)
         except OverflowError:
             raise UsageError("not a finite number", where=name, value=shown(value)) from None
     if type(value) is not wanted:
-        raise UsageError(
-            "wrong type",
-            where=name,
-            limit=WORDS[wanted],
-            value=f"{type(value).__name__} {shown(value)}",
-        )
+        found = f"{type(value).__name__} {shown(value)}"
+        raise UsageError("wrong type", where=name, limit=WORDS[wanted], value=found)
     return value
 
 
-WORDS = {
+WORDS: dict[type, str] = {
     int: "int, a whole number",
     float: "float, a number",
     bool: "bool, true or false",

@@ -7,24 +7,14 @@ from dataclasses import dataclass
 from ..core.fixed_point import DECAY_ONE, THRESHOLD_MAX
 from .setting import setting
 
-# Attentions of the published, float model and of the baselines in its shell (train/published): not
-# for a chip.
-FLOAT = (
-    "ccssa",
-    "ccssa-spatial",
-    "ccssa-temporal",
-    "weight-attention",
-    "sca",
-    "cmci",
-    "late-float",
-)
+# Attentions of the published, float model and its baselines (train/published): not for a chip.
+CCSSA = ("ccssa", "ccssa-spatial", "ccssa-temporal")
+FLOAT = (*CCSSA, "weight-attention", "sca", "cmci", "late-float")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network. `width` is C, `steps` is T; decays are 12-bit integers, thresholds counts of
-    spikes.
-    """
+    """The network: width C, T steps; decays are 12-bit integers, thresholds counts of spikes."""
 
     modalities: tuple[str, ...] = setting(
         ("audio", "visual"), "senses, the first one keeps its samples"

@@ -13,32 +13,29 @@ import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
 
-from ..system.lock import Owner, runs
-from .database import Record
+from ..system.lock import WHOLE, Owner, runs
+from .trials import Record
 
 BEAT_S, GRACE_S = 20.0, 120.0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker: its process, and the space of process numbers (of a container, say) that it lives
-    in.
-    """
+    """A worker: its process, and the space of process numbers (a container's) it lives in."""
 
     owner: Owner
     space: str
 
     @staticmethod
     def here() -> Claim:
-        return Claim(
-            replace(Owner.here("sweep"), command=""), _space()
-        )  # a command may hold a password
+        # a command may hold a password
+        return Claim(replace(Owner.here("sweep"), command=""), _space())
 
     @staticmethod
     def of(record: Record) -> Claim | None:
         """The claim beside a trial; None where nobody has it, or what is there says nothing."""
         table = record.notes.get("owner")
-        names = {f.name: (int if f.name in ("pid", "started") else str) for f in fields(Owner)}
+        names = {f.name: (int if f.name in WHOLE else str) for f in fields(Owner)}
         if not isinstance(table, dict) or set(table) != {*names, "space"}:
             return _of_0_1(record)
         values = {name: table[name] for name in names}
@@ -52,12 +49,8 @@ class Claim:
     @property
     def near(self) -> bool:
         """Whether its process can be asked for from here."""
-        here = Claim.here()
-        return (self.owner.host, self.owner.boot, self.space) == (
-            here.owner.host,
-            here.owner.boot,
-            here.space,
-        )
+        here, place = Claim.here(), (self.owner.host, self.owner.boot, self.space)
+        return place == (here.owner.host, here.owner.boot, here.space)
 
 
 class Watch:
@@ -67,9 +60,7 @@ class Watch:
         self.seen: dict[int, tuple[object, float]] = {}
 
     def abandoned(self, record: Record, now: float | None = None) -> bool:
-        """Whether nobody runs the trial any more. `now` is in seconds of any clock that does not
-        jump.
-        """
+        """Whether nobody runs the trial any more. `now`: seconds of a clock that never jumps."""
         claim = Claim.of(record)
         if claim is None:
             return True
@@ -85,16 +76,13 @@ class Watch:
 
 
 def _of_0_1(record: Record) -> Claim | None:
-    """The claim of version 0.1.0, HOST:PROCESS, which says no time of start and is never counted
-    up.
-    """
+    """The claim of version 0.1.0, HOST:PROCESS: without a time of start, never counted up."""
     host, _, process = record.text("worker").rpartition(":")
     if not host or not process.isdecimal() or len(process) > 9 or int(process) < 1:
         return None
-    claim = Claim(replace(Claim.here().owner, host=host, pid=int(process)), "0.1.0")
-    ended = host == socket.gethostname() and (
-        claim.owner.pid == os.getpid() or not runs(claim.owner.pid)
-    )
+    pid = int(process)
+    claim = Claim(replace(Claim.here().owner, host=host, pid=pid), "0.1.0")
+    ended = host == socket.gethostname() and (pid == os.getpid() or not runs(pid))
     return None if ended else claim
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..system.errors import MissingDependency
 from ..system.storage import write_figure
 from .space import Axis
-from .worker import Trial
+from .trials import Trial
 
 INK, FRONT, GREY = "#22303c", "#d1495b", "#8fa3b0"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..core.report.report import Report, figure, first, percent, table
 from ..system.errors import ScmrlError, quoted
-from .worker import Trial
+from .trials import Trial
 
 SHOWN = 20
 SETTINGS = 4  # of the best trial in the headline

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..system import lock
 from ..system.children import bound
@@ -24,14 +24,13 @@ from ..system.errors import ScmrlError, UsageError
 from ..system.reading import TOML_BYTES, opened, read_text
 from ..system.storage import whole_file
 from .sampling import Settings
-from .space import literal
+from .trials import LONGEST
 
 if TYPE_CHECKING:
     from ..train.config import Config
     from .study import Sweep
 
 PATIENCE_S = 5.0  # between asking a child to end and killing it
-LONGEST = 300  # characters of a reason
 TAIL = 1 << 14  # bytes at the end of a log that are looked at
 EPOCH = re.compile(r"epoch (\d{1,6})/(\d{1,6})\b")
 PROFILE = """\
@@ -72,23 +71,19 @@ class Run:
         limits = {key: value for key, value in self.settings.items() if key.startswith("limits.")}
         return limits, {key: value for key, value in self.settings.items() if key not in limits}
 
-    def start(self) -> subprocess.Popen:
+    def start(self) -> subprocess.Popen[bytes]:
         """Train in a child process, which ends with the thread that calls this."""
-        command = self.command()
+        command, nothing = bound(self.command()), subprocess.DEVNULL
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "a", encoding="utf-8") as file:
             return subprocess.Popen(
-                bound(command),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
+                command, stdin=nothing, stdout=file, stderr=file, start_new_session=True
             )
 
     def command(self) -> list[str]:
-        """The training of the trial, from its last checkpoint where there is one; its profile is
-        written.
-        """
+        """The training of the trial, from its last checkpoint if any; its profile is written."""
+        from ..train.config import literal
+
         command = [sys.executable, "-m", "scmrl", "train", f"--out={self.directory}"]
         if self.sweep.data_dir:
             command.append(f"--data-dir={self.sweep.data_dir}")
@@ -119,11 +114,8 @@ class Run:
         from ..core.bundle import load
         from ..train.config import from_dict
 
-        if (
-            not self._began()
-            or self.busy
-            or not (self.directory / "bundle" / "bundle.json").is_file()
-        ):
+        frozen = (self.directory / "bundle" / "bundle.json").is_file()
+        if not frozen or not self._began() or self.busy:
             return False
         with contextlib.suppress(ScmrlError):
             return from_dict(load(self.directory).training) == self.config()
@@ -134,9 +126,7 @@ class Run:
             temporary.write_text(self._profile_text(limits), encoding="utf-8")
 
     def _profile_text(self, limits: Settings) -> str:
-        """A profile file of the trial: the base chip's with other limits, which training then keeps
-        to.
-        """
+        """A profile of the trial: the base chip's with other limits, which training keeps to."""
         from ..hw_profiles import profile
         from ..train.config import assignments, read
 
@@ -147,10 +137,8 @@ class Run:
             name = key.removeprefix("limits.")
             if name not in known:
                 raise UsageError("the chip has no such limit", where=f"--space {key}", value=base)
-            lines.append(
-                f'{name} = {{ value = {value}, unit = "{known[name].unit}", kind = "assumed", '
-                f'source = "sweep" }}\n'
-            )
+            fields = f'value = {value}, unit = "{known[name].unit}", kind = "assumed"'
+            lines.append(f'{name} = {{ {fields}, source = "sweep" }}\n')
         return PROFILE.format(base=base, limits="".join(lines))
 
     def why(self) -> str:
@@ -158,26 +146,20 @@ class Run:
         lines = _tail(self.log).strip().splitlines()
         return "".join(c if c.isprintable() else "?" for c in lines[-1])[:LONGEST] if lines else ""
 
-    def figures(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, Any]:
         """Figures of the finished run; raises `ScmrlError` where there is nothing to choose by."""
         from ..core.bundle import load
         from ..deploy import jobs
 
         bundle, chip = load(self.directory), self.sweep.chip
         if "validation_accuracy" not in bundle.metrics:
-            raise ScmrlError(
-                "the run has no validation accuracy",
-                where=self.directory,
-                fix="set train.validation above 0",
-            )
+            what, fix = "the run has no validation accuracy", "set train.validation above 0"
+            raise ScmrlError(what, where=self.directory, fix=fix)
         report = jobs.energy(self.directory, [chip] if chip else [])
         energy = report.profiles[0].core_dynamic_uj if chip else None
         if chip and energy is None:
-            raise ScmrlError(
-                "the chip's profile gives no core energy of this network",
-                where=self.directory,
-                value=chip,
-            )
+            what = "the chip's profile gives no core energy of this network"
+            raise ScmrlError(what, where=self.directory, value=chip)
         return {
             "validation_accuracy": bundle.metrics["validation_accuracy"],
             "energy_uj": energy,
@@ -202,7 +184,7 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def stop(children: Iterable[subprocess.Popen]) -> None:
+def stop(children: Iterable[subprocess.Popen[bytes]]) -> None:
     """Ask the processes to end, then kill what of their groups is left."""
     children = list(children)
     _send(children, signal.SIGTERM)
@@ -214,7 +196,7 @@ def stop(children: Iterable[subprocess.Popen]) -> None:
         _send(children, signal.SIGKILL)
 
 
-def _send(children: Iterable[subprocess.Popen], number: int) -> None:
+def _send(children: Iterable[subprocess.Popen[bytes]], number: int) -> None:
     """A signal to the process groups of the children, each of which leads its own."""
     for child in children:
         with contextlib.suppress(OSError):

@@ -11,8 +11,13 @@ import itertools
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .space import MOST_COMBINATIONS, Axis, combinations, grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from optuna import Study
 
 REDRAWS = 16  # proposals of the estimator before a free one is drawn at random
 Settings = dict[str, object]
@@ -49,54 +54,47 @@ def propose(
     words = np.random.SeedSequence([seed, number]).generate_state(2)
     study = _study(axes, past, directions, int(words[0]))
     space = {axis.key: axis.distribution() for axis in axes}
-    for _ in range(
-        REDRAWS
-    ):  # what was drawn in vain counts as running: the liar keeps away from it
+    for _ in range(REDRAWS):  # what was drawn in vain counts as running: the liar keeps away
         settings = study.ask(space).params
         if _key(axes, settings) not in seen:
             return {axis.key: settings[axis.key] for axis in axes}
     return _free(axes, seen, total, np.random.default_rng(words[1]))
 
 
-def _study(axes: Sequence[Axis], past: Sequence[Past], directions: Sequence[str], seed: int):
+def _study(
+    axes: Sequence[Axis], past: Sequence[Past], directions: Sequence[str], seed: int
+) -> Study:
     """A study in memory with the trials that the estimator learns from."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    states = {
-        "running": optuna.trial.TrialState.RUNNING,
-        "complete": optuna.trial.TrialState.COMPLETE,
-    }
+    states = {name: optuna.trial.TrialState[name.upper()] for name in ("running", "complete")}
     space = {axis.key: axis.distribution() for axis in axes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    study = optuna.create_study(directions=list(directions), sampler=sampler)
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                state=states[trial.state],
-                params=trial.settings,
-                distributions=space,
-                values=list(trial.values) or None,
+    ways = [optuna.study.StudyDirection[direction.upper()] for direction in directions]
+    study = optuna.create_study(directions=ways, sampler=sampler)
+    for trial in past:
+        if trial.state in states:
+            state, values = states[trial.state], list(trial.values) or None
+            known = optuna.trial.create_trial(
+                state=state, values=values, params=trial.settings, distributions=space
             )
-            for trial in past
-            if trial.state in states
-        ]
-    )
+            study.add_trial(known)
     return study
 
 
-def _free(axes: Sequence[Axis], seen: set, total: int | None, random) -> Settings | None:
-    """Settings drawn evenly among those not seen; None where as many draws as there may be find
-    none.
-    """
+def _free(
+    axes: Sequence[Axis],
+    seen: set[tuple[object, ...]],
+    total: int | None,
+    random: np.random.Generator,
+) -> Settings | None:
+    """Settings drawn evenly among those not seen; None where all draws find none."""
     if total is not None and total <= MOST_COMBINATIONS:
-        free = [
-            values
-            for values in itertools.product(*(axis.values for axis in axes))
-            if values not in seen
-        ]
+        every = itertools.product(*(axis.values for axis in axes))
+        free = [values for values in every if values not in seen]
         chosen = free[int(random.integers(len(free)))]
         return {axis.key: value for axis, value in zip(axes, chosen)}
     for _ in range(1000):
@@ -106,11 +104,11 @@ def _free(axes: Sequence[Axis], seen: set, total: int | None, random) -> Setting
     return None
 
 
-def _drawn(axis: Axis, random) -> object:
+def _drawn(axis: Axis, random: np.random.Generator) -> object:
     if axis.size is not None:
         return axis.values[int(random.integers(axis.size))]
     return float(random.uniform(axis.low, axis.high))
 
 
-def _key(axes: Sequence[Axis], settings: Settings) -> tuple:
+def _key(axes: Sequence[Axis], settings: Settings) -> tuple[object, ...]:
     return tuple(settings.get(axis.key) for axis in axes)

@@ -1,7 +1,7 @@
 """A sweep: settings are proposed, each trial is a training run in a process of its own, a database
 remembers.
 
-    maximise validation accuracy;  optionally minimise core dynamic energy per inference on a chip (estimate)
+    maximise validation accuracy;  optionally minimise core dynamic energy per inference (estimate)
 
 A trial's proposal depends on the seed, its number and the trials before it, so a sequential sweep
 that was killed goes on exactly as it would have; the trial that was running then is finished first,
@@ -14,15 +14,17 @@ OUT/study.db         Optuna's database             OUT/trial-0007/    the run di
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..system.errors import DataError, UsageError
 from ..system.reading import read_json
 from ..system.storage import write_json
-from . import database, space
+from . import space, url
 
 TRIALS = 20  # wanted where nobody says
 LARGEST_SEED = 2**64 - 1
@@ -65,21 +67,19 @@ class Sweep:
         return len(space.grid(self.parsed)) if self.grid else self.trials
 
     def save(self, out: Path) -> None:
-        write_json(
-            out / "sweep.json", {**asdict(self), "storage": database.without_password(self.storage)}
-        )
+        open_part = {"storage": url.without_password(self.storage)}
+        write_json(out / "sweep.json", asdict(self) | open_part)
 
     @staticmethod
     def load(out: Path) -> Sweep:
         """OUT/sweep.json, of this version or 0.1.0. Raises `DataError` naming the field."""
         path = out / "sweep.json"
         table = read_json(path, error=DataError)
-        known = {field.name: field for field in dataclasses.fields(Sweep)}
+        known = [field.name for field in dataclasses.fields(Sweep)]
         for name in table:
             if name not in known:
-                raise DataError(
-                    "not a field of a sweep", where=path, value=name[:100], limit=", ".join(known)
-                )
+                what, fields = "not a field of a sweep", ", ".join(known)
+                raise DataError(what, where=path, value=name[:100], limit=fields)
         if "axes" not in table:
             raise DataError("a field is missing", where=path, value="axes")
         values = {name: _field(f"{path}: {name}", name, value) for name, value in table.items()}
@@ -87,13 +87,8 @@ class Sweep:
         try:
             sweep.check()
         except UsageError as error:
-            raise DataError(
-                error.what,
-                where=f"{path}: {error.where or 'axes, settings'}",
-                limit=error.limit,
-                value=error.value,
-                fix=error.fix,
-            ) from None
+            error.where = error.where or "axes, settings"
+            raise error.at(path, DataError) from None
         return sweep
 
     def check(self) -> None:
@@ -120,21 +115,16 @@ class Sweep:
             space.grid(axes)
         for axis in axes:
             if axis.key in settings:
-                raise UsageError(
-                    "set as well as swept", where=f"--space {axis.key}", fix="give it once"
-                )
+                where = f"--space {axis.key}"
+                raise UsageError("set as well as swept", where=where, fix="give it once")
         for axis in axes:
             self._check_axis(axis, settings)
-        if not read(self.file, settings).train.validation and "train.validation" not in {
-            a.key for a in axes
-        }:
-            raise UsageError(
-                "without a validation part there is nothing to choose by",
-                where="train.validation",
-                value=0,
-            )
+        part, swept = "train.validation", {axis.key for axis in axes}
+        if part not in swept and not read(self.file, settings).train.validation:
+            what = "without a validation part there is nothing to choose by"
+            raise UsageError(what, where=part, value=0)
         if self.storage:
-            database.parse(self.storage)
+            url.parse(self.storage)
         if self.chip:
             profile.load(self.chip)
 
@@ -144,25 +134,19 @@ class Sweep:
         from ..train.config import read
 
         if axis.key.startswith("limits."):
-            chip = profile.load(read(self.file, settings).profile)
+            chip, where = profile.load(read(self.file, settings).profile), f"--space {axis.key}"
             if axis.key.removeprefix("limits.") not in chip.limits:
-                raise UsageError(
-                    "the chip has no such limit", where=f"--space {axis.key}", value=chip.name
-                )
+                raise UsageError("the chip has no such limit", where=where, value=chip.name)
             return
-        refused = None
-        for value in axis.choices or (axis.low, axis.high):
-            try:
+        *others, last = axis.choices or (axis.low, axis.high)
+        for value in others:
+            with contextlib.suppress(UsageError):
                 read(self.file, {**settings, axis.key: value})
                 return
-            except UsageError as error:
-                refused = error
-        raise refused
+        read(self.file, {**settings, axis.key: last})
 
     def asked(self) -> dict[str, object]:
-        """What all workers of one sweep agree on: axes, objectives and the settings around the
-        axes.
-        """
+        """What all workers agree on: axes, objectives and the settings around the axes."""
         from ..train.config import assignments, read, to_dict
 
         table = to_dict(read(self.file, assignments(self.settings)))
@@ -172,76 +156,60 @@ class Sweep:
                 flat |= {f"{section}.{key}": value for key, value in values.items()}
         for axis in self.parsed:
             flat.pop(axis.key, None)
-        return {
-            "axes": [f"{axis.key}={axis.text()}" for axis in self.parsed],
-            "energy": self.chip,
-            "grid": self.grid,
-            **flat,
-        }
+        axes = [f"{axis.key}={axis.text()}" for axis in self.parsed]
+        return {"axes": axes, "energy": self.chip, "grid": self.grid, **flat}
 
 
-def request(out: Path, options: dict[str, object]) -> Sweep:
-    """The checked sweep that the command line asks for; options that nobody gave are None or
-    empty.
-    """
+def request(out: Path, options: dict[str, Any]) -> Sweep:
+    """The checked sweep that the command line asks for; what nobody gave is None or empty."""
     if (out / "sweep.json").exists():
-        raise UsageError(
-            "a sweep is there already", where=out, fix="give --resume or another --out"
-        )
-    if options["grid"] and options["trials"]:
-        raise UsageError(
-            "a grid has its own number of trials",
-            where="--trials",
-            value=options["trials"],
-            fix="leave --trials or --grid out",
-        )
+        fix = "give --resume or another --out"
+        raise UsageError("a sweep is there already", where=out, fix=fix)
+    if options["grid"] and (trials := options["trials"]):
+        what, fix = "a grid has its own number of trials", "leave --trials or --grid out"
+        raise UsageError(what, where="--trials", value=trials, fix=fix)
     sweep = Sweep(**{name: value for name, value in options.items() if value is not None})
     sweep.check()
     return sweep
 
 
-def resumed(out: Path, given: dict[str, object], fixed: dict[str, object]) -> Sweep:
+def resumed(out: Path, given: dict[str, Any], fixed: dict[str, object]) -> Sweep:
     """The sweep of OUT with what may be `given` anew; what is `fixed` may not."""
     if any(value or value == 0 for value in fixed.values() if value is not False):
-        raise UsageError(
-            "--resume goes on with what the sweep was asked for",
-            fix="give --out, --trials, --jobs, --data-dir and --storage only",
-        )
+        fix = "give --out, --trials, --jobs, --data-dir and --storage only"
+        raise UsageError("--resume goes on with what the sweep was asked for", fix=fix)
     if not (out / "sweep.json").exists():
-        raise UsageError(
-            "nothing to resume", where=out, limit="sweep.json", fix="sweep without --resume"
-        )
-    kept = Sweep.load(out)
-    sweep = dataclasses.replace(
-        kept, **{name: value for name, value in given.items() if value is not None}
-    )
+        fix = "sweep without --resume"
+        raise UsageError("nothing to resume", where=out, limit="sweep.json", fix=fix)
+    anew = {name: value for name, value in given.items() if value is not None}
+    sweep = dataclasses.replace(Sweep.load(out), **anew)
     sweep.check()
     return sweep
 
 
-def _field(where: str, name: str, value: object) -> object:
+def _wrong_type(where: str, wanted: str, value: object) -> DataError:
+    return DataError("wrong type", where=where, limit=wanted, value=type(value).__name__)
+
+
+def _field(where: str, name: str, value: object) -> Any:
     """A checked field of sweep.json. Raises `DataError`."""
     if name in ("axes", "settings"):
         if not isinstance(value, list):
-            raise DataError(
-                "wrong type", where=where, limit="a list of texts", value=type(value).__name__
-            )
+            raise _wrong_type(where, "a list of texts", value)
         if len(value) > MOST_SETTINGS:
             raise DataError("too many", where=where, limit=MOST_SETTINGS, value=len(value))
         return tuple(_text(f"{where}[{i}]", text) for i, text in enumerate(value))
     if name in ("seed", "trials", "grid"):
         kind = bool if name == "grid" else int
         if type(value) is not kind:
-            raise DataError(
-                "wrong type", where=where, limit=kind.__name__, value=type(value).__name__
-            )
+            raise _wrong_type(where, kind.__name__, value)
         return value
     return None if value is None and name != "chip" else _text(where, value)
 
 
 def _text(where: str, value: object) -> str:
     if not isinstance(value, str):
-        raise DataError("wrong type", where=where, limit="a text", value=type(value).__name__)
+        raise _wrong_type(where, "a text", value)
     if len(value) > LONGEST:
         raise DataError("too long", where=where, limit=f"{LONGEST} characters", value=len(value))
     if any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in value):

@@ -8,25 +8,26 @@ to a later `--resume`.
 
 from __future__ import annotations
 
-import csv
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.report.progress import clock
 from ..system import lock
-from ..system.errors import BackendError, MissingDependency, ScmrlError
-from ..system.storage import whole_file
-from . import run, sampling, space
+from ..system.dependencies import require
+from ..system.errors import BackendError, ScmrlError
+from . import sampling, trials
 from .claim import BEAT_S, GRACE_S, Claim, Watch
-from .database import Database, Record
+from .database import Database
+from .run import Run, share, stop
 from .study import Sweep
+from .trials import LONGEST, Record, Trial
 
 KILLS = 3  # of one trial's child, after which this worker leaves the trial
 POLL_S = 0.5  # between two looks at trials that others run
@@ -34,27 +35,11 @@ SPEAK_S, SPEAK_LIVE_S = 60.0, 0.5  # between two lines of progress, to a file an
 KILLED = (130, 137, 143)  # exit codes of a process that was told to end
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A trial: its settings, its figures, and whether no other trial is better in both."""
-
-    number: int
-    state: str  # complete, fail or running
-    parameters: dict[str, object]
-    validation_accuracy: float | None
-    energy_uj: float | None
-    synops_per_inference: float | None
-    seconds: float | None
-    pareto: bool
-    why: str
-    retries: int = 0
-
-
 class Worker:
     """Runs trials of a sweep into the directory `out` until as many as wanted have ended."""
 
     def __init__(self, sweep: Sweep, out: Path, tell: Callable[[str], None]):
-        _need_optuna()
+        require("optuna", "sweeps")
         self.sweep, self.out, self.tell = sweep, out, tell
         self.axes, self.me, self.watch = sweep.parsed, Claim.here(), Watch()
         if not sweep.storage:
@@ -68,26 +53,22 @@ class Worker:
         self.stopping = threading.Event()
         self.claiming = threading.Lock()  # one thread at the database; may take long
         self.lock = threading.Lock()  # of the next line, never held for long
-        self.children: dict[int, subprocess.Popen | None] = {}  # by trial, of those that run here
+        # By trial, of those that run here.
+        self.children: dict[int, subprocess.Popen[bytes] | None] = {}
         self.left: set[int] = set()  # trials killed too often
         self.error: BaseException | None = None
         self.ended, self.before, self.started = 0, 0.0, time.monotonic()
 
     def run(self, jobs: int = 1) -> list[Trial]:
-        """End all trials, `jobs` at a time. Ctrl-C and SIGTERM leave the running ones to be gone on
-        with.
-        """
+        """End all trials, `jobs` at a time. Ctrl-C and SIGTERM leave some to be gone on with."""
         self.ended = sum(record.state != "running" for record in self.database.records())
         self.before, self.started = self._done(), time.monotonic()
-        self.tell(
-            f"{self.wanted} trials wanted, {self.ended} ended; {jobs} at a time; "
-            f"log of each: {self.out}/trial-NNNN.log"
+        logs = f"log of each: {self.out}/trial-NNNN.log"
+        self.tell(f"{self.wanted} trials wanted, {self.ended} ended; {jobs} at a time; {logs}")
+        *threads, beating = (
+            threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            for work in (*[self._work] * jobs, self._beat)
         )
-        threads = [
-            threading.Thread(target=self._guarded, args=(self._work,), daemon=True)
-            for _ in range(jobs)
-        ]
-        beating = threading.Thread(target=self._guarded, args=(self._beat,), daemon=True)
         try:
             for thread in (*threads, beating):
                 thread.start()
@@ -121,10 +102,9 @@ class Worker:
     def _stop(self, threads: Sequence[threading.Thread]) -> None:
         with self.lock:  # nothing starts any more
             self.stopping.set()
-        run.stop(child for child in self.children.values() if child)
-        end = (
-            time.monotonic() + 2
-        )  # for the claims to be given back; who is killed here leaves them as they are
+        stop(child for child in self.children.values() if child)
+        # For the claims to be given back; who is killed here leaves them as they are.
+        end = time.monotonic() + 2
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
@@ -143,18 +123,12 @@ class Worker:
                     self.children.pop(record.number, None)
 
     def _claim(self) -> tuple[Record | None, bool]:
-        """A trial that nobody runs any more, or a new one; else whether to wait for those of
-        others.
-        """
+        """A trial that nobody runs, or a new one; else whether to wait for those of others."""
         with self.claiming, self.database.deciding():
             records = self.database.records()
-            others = [
-                record
-                for record in records
-                if record.state == "running"
-                and record.number not in self.children
-                and record.number not in self.left
-            ]
+            running = [record for record in records if record.state == "running"]
+            others = [r for r in running if r.number not in self.children]
+            others = [r for r in others if r.number not in self.left]
             for record in others:
                 if self._free(record):
                     return self._take(record), False
@@ -174,9 +148,8 @@ class Worker:
         claim, directory = Claim.of(record), self.out / f"trial-{record.number:04d}"
         owner = lock.owner(directory)
         if owner and claim and owner.elsewhere and owner.host == claim.owner.host:
-            (directory / lock.NAME).unlink(
-                missing_ok=True
-            )  # of a machine that has been silent for long
+            # of a machine that has been silent for long
+            (directory / lock.NAME).unlink(missing_ok=True)
             return True
         return owner is None
 
@@ -191,19 +164,14 @@ class Worker:
             self.children[number] = None
 
     def _next(self, records: Sequence[Record]) -> sampling.Settings | None:
-        past = [record.past for record in records]
-        if self.sweep.grid:
+        past, sweep = [record.past for record in records], self.sweep
+        if sweep.grid:
             return sampling.next_of_grid(self.axes, past)
-        return sampling.propose(
-            self.axes,
-            past,
-            directions=self.sweep.directions,
-            seed=self.sweep.seed,
-            number=self.database.count,
-        )
+        ways, number = sweep.directions, self.database.count
+        return sampling.propose(self.axes, past, directions=ways, seed=sweep.seed, number=number)
 
     def _run_trial(self, record: Record) -> None:
-        trial = run.Run(self.sweep, self.out, record.number, record.settings)
+        trial = Run(self.sweep, self.out, record.number, record.settings)
         try:
             trial.config()  # settings that do not go together need no process to be refused
             code = 0 if trial.finished else self._trained(trial, record)
@@ -213,17 +181,20 @@ class Worker:
                 raise ScmrlError(trial.why() or f"exit code {code}")
             figures = trial.figures()
         except ScmrlError as error:
-            self._end(record, "fail", {"why": str(error).removeprefix("error: ")[: run.LONGEST]})
+            why = str(error).removeprefix("error: ")[:LONGEST]
+            if self._end(record, "fail", {"why": why}):
+                self.tell(f"trial {record.number} failed: {why}")
             return
-        values = [figures["validation_accuracy"], figures["energy_uj"]][
-            : len(self.sweep.directions)
-        ]
-        self._end(record, "complete", figures, values)
+        accuracy, uj = figures["validation_accuracy"], figures["energy_uj"]
+        values = [accuracy, uj][: len(self.sweep.directions)]
+        if self._end(record, "complete", figures, values):
+            energy = f"  {uj:.2f} uJ" if uj is not None else ""
+            settings = "  ".join(f"{key}={_short(x)}" for key, x in record.settings.items())
+            found = f"validation {100 * accuracy:.2f} %{energy}  {settings}"
+            self.tell(f"trial {record.number}: {found}  [{self._pace()}]")
 
-    def _trained(self, trial: run.Run, record: Record) -> int | None:
-        """Train in a child process, again where it is killed: its exit code; None where the trial
-        has not ended.
-        """
+    def _trained(self, trial: Run, record: Record) -> int | None:
+        """Train in a child process, again where it is killed: its exit code, None if it goes on."""
         kills = 0
         while child := self._start(trial, record.number):
             code = child.wait()
@@ -237,10 +208,9 @@ class Worker:
                 self._note(record.number, retries=record.count("retries") + kills)
                 if kills == KILLS:
                     self.left.add(record.number)
-                    self.tell(
-                        f"trial {record.number} was killed {KILLS} times and is left to --resume; "
-                        "with fewer --jobs each has more memory"
-                    )
+                    what = f"was killed {KILLS} times and is left to --resume"
+                    fix = "with fewer --jobs each has more memory"
+                    self.tell(f"trial {record.number} {what}; {fix}")
                     break
                 self.tell(f"trial {record.number} was killed ({_signal(code)}) and is gone on with")
             elif code and lock.BUSY in trial.why():
@@ -252,7 +222,7 @@ class Worker:
         self._note(record.number, owner=None)  # whoever goes on need not wait for signs of life
         return None
 
-    def _start(self, trial: run.Run, number: int) -> subprocess.Popen | None:
+    def _start(self, trial: Run, number: int) -> subprocess.Popen[bytes] | None:
         with self.lock:
             if self.stopping.is_set():
                 return None
@@ -264,49 +234,34 @@ class Worker:
             self.database.note(number, **notes)
 
     def _mine(self, number: int) -> bool:
-        """Whether the trial is still this worker's: one that was suspended for long may have lost
-        it.
-        """
+        """Whether the trial is still this worker's, which may have been suspended for long."""
         with self.claiming:
-            return any(
-                record.number == number
-                and record.state == "running"
-                and Claim.of(record) == self.me
-                for record in self.database.records()
-            )
+            return self._still_mine(number)
+
+    def _still_mine(self, number: int) -> bool:
+        running = [record for record in self.database.records() if record.state == "running"]
+        return any(r.number == number and Claim.of(r) == self.me for r in running)
 
     def _end(
-        self, record: Record, state: str, notes: dict[str, object], values: Sequence[float] = ()
-    ) -> None:
+        self, record: Record, state: str, notes: Mapping[str, object], values: Sequence[float] = ()
+    ) -> bool:
+        """Write down how the trial ended; False where it is another worker's by now."""
         number = record.number
         with self.claiming, self.database.deciding():
-            records = {record.number: record for record in self.database.records()}
-            if records[number].state != "running" or Claim.of(records[number]) != self.me:
+            if not self._still_mine(number):
                 self.tell(f"trial {number} was run by another worker")
-                return
+                return False
             self.database.note(number, **notes)
             self.database.end(number, state, values)
-            self._mark_ended(number)
-            _write_csv(self.out / "trials.csv", self.axes, self.table())
-        if state == "fail":
-            self.tell(f"trial {number} failed: {notes['why']}")
-            return
-        energy = f"  {notes['energy_uj']:.2f} uJ" if notes["energy_uj"] is not None else ""
-        settings = "  ".join(f"{key}={_short(value)}" for key, value in record.settings.items())
-        self.tell(
-            f"trial {number}: validation {100 * notes['validation_accuracy']:.2f} %{energy} "
-            f" {settings}  [{self._pace()}]"
-        )
-
-    def _mark_ended(self, number: int) -> None:
-        with self.lock:
-            self.children.pop(number, None)
-            self.ended += 1
+            with self.lock:
+                self.children.pop(number, None)
+                self.ended += 1
+            keys = [axis.key for axis in self.axes]
+            trials.write_csv(self.out / "trials.csv", keys, self.table())
+        return True
 
     def _beat(self) -> None:
-        """Show the workers elsewhere that the trials here are being run; stop what they have taken
-        over.
-        """
+        """Show workers elsewhere that the trials here are run; stop what they have taken over."""
         beat, last = 0, time.monotonic()
         while not self.stopping.wait(BEAT_S):
             beat += 1
@@ -318,9 +273,9 @@ class Worker:
                 if time.monotonic() - last > GRACE_S - 2 * BEAT_S:  # they will take us for dead
                     raise
                 continue
-            run.stop(lost)
+            stop(lost)
 
-    def _show(self, beat: int) -> list[subprocess.Popen]:
+    def _show(self, beat: int) -> list[subprocess.Popen[bytes]]:
         """Count up beside the trials here: the children whose trials belong to others now."""
         records = {record.number: record for record in self.database.records()}
         lost = []
@@ -335,7 +290,7 @@ class Worker:
         """How many trials' worth of work has been done, those that run counted by their epochs."""
         with self.lock:
             running = list(self.children)
-        return self.ended + sum(run.share(self.out, number) for number in running)
+        return self.ended + sum(share(self.out, number) for number in running)
 
     def _pace(self) -> str:
         done = self._done()
@@ -346,7 +301,7 @@ class Worker:
     def _speak(self, live: bool) -> None:
         with self.lock:
             running = sorted(self.children)
-        at_work = ", ".join(f"trial {n} at {100 * run.share(self.out, n):.0f} %" for n in running)
+        at_work = ", ".join(f"trial {n} at {100 * share(self.out, n):.0f} %" for n in running)
         line = f"{self._pace()}" + (f"; {at_work}" if at_work else "")
         if live:
             columns = shutil.get_terminal_size().columns
@@ -356,58 +311,7 @@ class Worker:
 
     def table(self) -> list[Trial]:
         """All trials, best validation accuracy first, failed ones last."""
-        records = self.database.records()
-        front = pareto(records, self.sweep.directions)
-        rows = [
-            Trial(
-                r.number,
-                r.state,
-                r.settings,
-                r.values[0] if r.values else None,
-                r.figure("energy_uj"),
-                r.figure("synops_per_inference"),
-                r.figure("seconds"),
-                r.number in front,
-                r.text("why")[: run.LONGEST],
-                r.count("retries"),
-            )
-            for r in records
-        ]
-        return sorted(
-            rows,
-            key=lambda row: (
-                row.validation_accuracy is None,
-                -(row.validation_accuracy or 0),
-                row.number,
-            ),
-        )
-
-
-def pareto(records: Sequence[Record], directions: Sequence[str]) -> set[int]:
-    """Numbers of the complete trials that no other beats: as good in every objective and better in
-    one.
-    """
-    signs = [1 if direction == "maximize" else -1 for direction in directions]
-    points = {
-        r.number: tuple(sign * value for sign, value in zip(signs, r.values))
-        for r in records
-        if r.state == "complete"
-    }
-    return {
-        number
-        for number, point in points.items()
-        if not any(
-            other != point and all(o >= p for o, p in zip(other, point))
-            for other in points.values()
-        )
-    }
-
-
-def _need_optuna() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("optuna") is None:
-        raise MissingDependency("optuna", enables="sweeps")
+        return trials.table(self.database.records(), self.sweep.directions)
 
 
 def _signal(code: int) -> str:
@@ -420,28 +324,3 @@ def _signal(code: int) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write_csv(path: Path, axes: Sequence[space.Axis], rows: Sequence[Trial]) -> None:
-    keys = [axis.key for axis in axes]
-    figures = (
-        "validation_accuracy",
-        "energy_uj",
-        "synops_per_inference",
-        "seconds",
-        "pareto",
-        "retries",
-        "why",
-    )
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["number", "state", *keys, *figures])
-        for row in rows:
-            writer.writerow(
-                [
-                    row.number,
-                    row.state,
-                    *(row.parameters.get(key) for key in keys),
-                    *(getattr(row, name) for name in figures),
-                ]
-            )

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 
-# Looked up before any fork: in a forked child another thread's lock on the loader would never be
-# released.
+# Looked up before any fork: in a child, another thread's lock on the loader is never released.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
@@ -32,8 +31,7 @@ def bind(parent: int) -> None:
 
 
 def bound(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` bound to this process; to be started by this process
-    itself.
+    """The command line that runs `command` bound to this process, which is to start it.
 
     It takes the process id, standard streams and exit code of `command`, which has to exist.
     """

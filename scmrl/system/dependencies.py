@@ -1,5 +1,5 @@
-"""Every library that scmrl can use: which versions, what for, and how it is installed. Imports none
-of them.
+"""Every library that scmrl can use: which versions, what for, and how it is installed. None is
+imported before `require` asks for it.
 
 The one place that says so: errors about what is missing, `scmrl doctor` and `scmrl doctor
 --install` read it. Commands name the libraries themselves, since scmrl lies on no index.
@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .errors import MissingDependency
 
 PYTHON = ((3, 10), (3, 13))  # oldest and newest that scmrl is tested on
 PIP = "pip install"
-LAVA = f"{PIP} --no-deps --ignore-requires-python"
+ALONE = f"{PIP} --no-deps"
+LAVA = f"{ALONE} --ignore-requires-python"
 TORCH = "torch==2.13.0"
 
 
@@ -33,10 +38,8 @@ class Library:
     def install(self) -> str:
         """The command or the way to get it."""
         exact = self.versions.startswith("==") or not self.versions
-        return (
-            self.command
-            or f"pip install {self.name + self.versions if exact else repr(self.name + self.versions)}"
-        )
+        named = self.name + self.versions
+        return self.command or f"pip install {named if exact else repr(named)}"
 
 
 # Its archive is on no index.
@@ -45,6 +48,10 @@ BOARD = (
     " Research Community get (neuromorphic.intel.com, inrc_interest@intel.com), on a host of"
     " theirs; then give --partition or --board (SLURM), or --host; without a board `--backend"
     " loihi-sim` runs the same processes on Lava's simulator"
+)
+MEMBERS = (
+    "not public: become a member of the Intel Neuromorphic Research Community"
+    " (inrc_interest@intel.com), which hands it out"
 )
 LIBRARIES = (
     Library("numpy", ">=1.26", "everything"),
@@ -57,20 +64,14 @@ LIBRARIES = (
     Library("asteval", ">=0.9.33", "the Lava backends"),
     Library("lava-nc", "==0.10.0", "the Lava backends", f"{LAVA} lava-nc==0.10.0"),
     Library("lava-dl", "==0.6.0", "running netx files", f"{LAVA} lava-dl==0.6.0"),
-    Library(
-        "lava-loihi",
-        "",
-        "Loihi hardware",
-        "not public: become a member of the Intel Neuromorphic Research Community "
-        "(inrc_interest@intel.com), which hands it out",
-    ),
+    Library("lava-loihi", "", "Loihi hardware", MEMBERS),
     Library("torch", ">=2.6", "training", f"{PIP} {TORCH}"),
     # It names torchvision, which pulls another torch with CUDA packages.
     Library(
         "norse",
         ">=1.1",
         "training, running NIR files in norse",
-        "pip install --no-deps norse==1.1.0 nirtorch==2.6",
+        f"{ALONE} norse==1.1.0 nirtorch==2.6",
     ),
     Library("lightning", ">=2.4", "training"),
     Library("tensorboard", ">=2.15", "training curves"),
@@ -98,27 +99,18 @@ LIBRARIES = (
     Library("onnx", ">=1.17", "ONNX files"),
     Library("onnxruntime", ">=1.19", "running ONNX files (Python 3.11 and newer)", since=(3, 11)),
     Library("nir", ">=1.0.8", "NIR files"),
-    Library(
-        "nirtorch",
-        ">=2.6",
-        "running NIR files in other simulators",
-        "pip install --no-deps nirtorch==2.6",
-    ),
-    Library(
-        "snntorch",
-        ">=1.0",
-        "running NIR files in snntorch",
-        "pip install --no-deps snntorch==1.0.0",
-    ),
+    Library("nirtorch", ">=2.6", "running NIR files in other simulators", f"{ALONE} nirtorch==2.6"),
+    Library("snntorch", ">=1.0", "running NIR files in snntorch", f"{ALONE} snntorch==1.0.0"),
     Library(
         "spikingjelly",
         ">=2.0",
         "running NIR files in spikingjelly",
-        "pip install --no-deps spikingjelly==2.0.0 loguru; pip install tqdm requests",
+        f"{ALONE} spikingjelly==2.0.0 loguru; pip install tqdm requests",
         since=(3, 11),
     ),
 )
 BY_NAME = {library.name: library for library in LIBRARIES}
+MODULES = {"PIL": "pillow", "sklearn": "scikit-learn", "cv2": "opencv-python"}  # other names
 # What `scmrl doctor --install` takes. pyproject.toml declares those of the same names, without the
 # libraries that pip would get wrong by itself.
 EXTRAS: dict[str, tuple[str, ...]] = {
@@ -144,6 +136,18 @@ def members(extra: str) -> tuple[Library, ...]:
     """The libraries of an extra that this Python can have, torch before what names it."""
     here = sys.version_info[:2]
     return tuple(each for each in LIBRARIES if each.name in EXTRAS[extra] and here >= each.since)
+
+
+def require(module: str, enables: str) -> Any:
+    """The imported `module` of a library, or MissingDependency that says what it `enables`."""
+    name = MODULES.get(top := module.partition(".")[0], top)
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingDependency(name, enables=enables) from None
+    except OSError as error:  # it is there, and what it loads is not: PortAudio, libsndfile
+        how = f"your system's package of it ({error})"
+        raise MissingDependency(f"the C library of {name}", enables=enables, install=how) from None
 
 
 def extra(name: str) -> str:

@@ -42,9 +42,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes that are free, None where it is not known: memory, shared memory (/dev/shm), temporary
-    files.
-    """
+    """Bytes that are free, None where not known: memory, /dev/shm, temporary files."""
 
     memory: int | None
     shared_memory: int | None
@@ -156,14 +154,8 @@ def _python() -> Component:
     oldest, newest = (".".join(map(str, version)) for version in PYTHON)
     here = sys.version_info[:2]
     state = "too old" if here < PYTHON[0] else "untested" if here > PYTHON[1] else "installed"
-    return Component(
-        "python",
-        platform.python_version(),
-        state,
-        "everything",
-        f"use Python {oldest} to {newest}",
-        f">={oldest},<={newest}",
-    )
+    use, versions = f"use Python {oldest} to {newest}", f">={oldest},<={newest}"
+    return Component("python", platform.python_version(), state, "everything", use, versions)
 
 
 def _examined(library: Library) -> Component:

@@ -15,9 +15,7 @@ LONGEST = 400  # characters of one fact in a message
 
 
 class ScmrlError(Exception):
-    """`what` failed, `where` (node, file, option), the `limit` and the offending `value`, and the
-    `fix`.
-    """
+    """`what` failed `where` (node, file, option), the `limit`, the offending `value`, the `fix`."""
 
     exit_code = 1
 
@@ -44,14 +42,11 @@ class ScmrlError(Exception):
         )
 
     def __str__(self) -> str:
-        text = (
-            self.what if self.where is None else f"{visible(str(self.where), LONGEST)}: {self.what}"
-        )
-        facts = [
-            f"{name} {one_line(str(fact), LONGEST)}"
-            for name, fact in (("limit", self.limit), ("got", self.value))
-            if fact is not None
-        ]
+        text = self.what
+        if self.where is not None:
+            text = f"{visible(str(self.where), LONGEST)}: {text}"
+        given = {"limit": self.limit, "got": self.value}.items()
+        facts = [f"{name} {one_line(str(x), LONGEST)}" for name, x in given if x is not None]
         if facts:
             text += f" ({', '.join(facts)})"
         if self.fix:
@@ -60,10 +55,9 @@ class ScmrlError(Exception):
 
 
 def visible(text: str, longest: int | None = None) -> str:
-    """`text` with every character that a terminal would not print as itself written out, \\x1b,
-    \\u202e, \\udc80: control characters, turns of direction, lone surrogates, line ends. What
-    others wrote can then neither move the cursor nor pass for another line. Of more than `longest`
-    characters the middle is left out.
+    """`text` with what a terminal would not print as itself written out, \\x1b, \\u202e, \\udc80:
+    control characters, turns of direction, lone surrogates, line ends. What others wrote neither
+    moves the cursor nor passes for another line. The middle of more than `longest` is left out.
     """
     if longest is not None and len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
@@ -73,9 +67,7 @@ def visible(text: str, longest: int | None = None) -> str:
 
 
 def shown(text: str) -> str:
-    """`text` as in `visible`, its line ends kept: for cells and notes of several lines that scmrl
-    composed.
-    """
+    """As `visible`, line ends kept: for cells and notes of several lines that scmrl composed."""
     return "\n".join(map(visible, text.split("\n")))
 
 
@@ -103,9 +95,7 @@ class DataError(ScmrlError):
 
 
 class BundleError(ScmrlError):
-    """A frozen model or an export on disk is missing, corrupt, truncated or of an unknown
-    version.
-    """
+    """A frozen model or an export is missing, corrupt, truncated or of an unknown version."""
 
     exit_code = 4
 
@@ -132,17 +122,16 @@ class MissingDependency(ScmrlError):
         from . import dependencies
 
         self.name, self.enables, self.install = name, enables, install or dependencies.hint(name)
-        super().__init__(
-            f"{name} is not installed; it enables {enables}", fix=f"install it with: {self.install}"
-        )
+        what = f"{name} is not installed; it enables {enables}"
+        super().__init__(what, fix=f"install it with: {self.install}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """'did you mean X?' for a misspelt `word`, followed by the known words."""
-    known, word = sorted(known), word[:LONGEST]
-    close = difflib.get_close_matches(word, known, n=1)
+    words = sorted(known)
+    close = difflib.get_close_matches(word[:LONGEST], words, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
+    return f"{hint}known: {', '.join(words)}"
 
 
 def quoted(path: object) -> str:

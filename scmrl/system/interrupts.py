@@ -1,5 +1,4 @@
-"""Ctrl-C and SIGTERM end a command at any moment: unwound once, without a word of Python's, in 130
-or 143.
+"""Ctrl-C and SIGTERM end a command at any moment: unwound once, without Python's words; 130 or 143.
 
 The first signal raises `KeyboardInterrupt` or `Terminated`. Three things would spoil that, and are
 seen to: Python swallows what is raised in a destructor or a callback (it is raised again); a second
@@ -15,8 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
+from types import CodeType, FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
 GRACE_S = 8.0  # for a clean-up, then the process ends as it is
@@ -65,7 +64,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(frame: FrameType | None) -> None:
-    if _within(_swallowed, frame):  # what is raised in there is lost as well
+    if _within(_swallowed.__code__, frame):  # what is raised in there is lost as well
         _Asked.swallowed = True
         _again()
         return
@@ -76,9 +75,9 @@ def _raise(frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _within(function: Callable, frame: FrameType | None) -> bool:
+def _within(function: CodeType, frame: FrameType | None) -> bool:
     """Whether the frame is a call of the function, or was called by one."""
-    while frame is not None and frame.f_code is not function.__code__:
+    while frame is not None and frame.f_code is not function:
         frame = frame.f_back
     return frame is not None
 
@@ -89,10 +88,8 @@ def _again() -> None:
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
 
 
-def _swallowed(unraisable) -> None:
-    """Python drops an exception that it cannot raise: here that is no news, and the signal comes
-    again.
-    """
+def _swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops an exception that it cannot raise: no news here, the signal comes again."""
     if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
         return
@@ -101,9 +98,7 @@ def _swallowed(unraisable) -> None:
 
 
 def take() -> None:
-    """From here on both signals end this process's command. SIGINT stays ignored where a shell has
-    it so.
-    """
+    """From here on both signals end the command. A SIGINT that a shell ignores stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
@@ -167,11 +162,10 @@ def deferred() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[tuple] = []
-    before = {
-        number: signal.getsignal(number) for number in (*SIGNALS, ALARM) if number is not None
-    }
-    before = {number: handler for number, handler in before.items() if callable(handler)}
+    came: list[tuple[int, FrameType | None]] = []
+    numbers = [number for number in (*SIGNALS, ALARM) if number is not None]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in before:
         signal.signal(number, lambda *call: came.append(call))
     try:
@@ -180,4 +174,4 @@ def deferred() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         for number, frame in came[:1]:
-            before[number](number, frame)
+            before[signal.Signals(number)](number, frame)

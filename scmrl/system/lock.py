@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from .errors import ScmrlError, UsageError, quoted
 
@@ -29,6 +30,8 @@ try:
     import fcntl
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
+
+WHOLE = ("pid", "started")  # what of an owner is a whole number; all else is text
 
 NAME = "scmrl.lock"
 BUSY = "works in this directory"  # how a refusal is told from other errors
@@ -123,16 +126,12 @@ def owner(directory: Path) -> Owner | None:
 
 def left(directory: Path) -> bool:
     """Whether a dead process left its lock in the directory."""
-    return _read_file(Path(directory) / NAME) is not None and owner(directory) is None
-
-
-def _read_file(path: Path) -> Owner | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | SAFELY)
+        descriptor = os.open(Path(directory) / NAME, os.O_RDONLY | SAFELY)
     except OSError:
-        return None
+        return False
     try:
-        return _read(descriptor)
+        return _read(descriptor) is not None and owner(directory) is None
     finally:
         os.close(descriptor)
 
@@ -145,9 +144,8 @@ def _claim(directory: Path, me: Owner) -> int:
             directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
         except OSError as error:
-            vanished = isinstance(
-                error, (FileNotFoundError, FileExistsError)
-            )  # its owner removed the directory
+            # its owner removed the directory
+            vanished = isinstance(error, (FileNotFoundError, FileExistsError))
             if vanished and time.monotonic() < end:
                 time.sleep(0.001)
                 continue
@@ -205,19 +203,11 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool | None:
 def _refusal(directory: Path, found: Owner | None) -> UsageError:
     if found is None:
         return UsageError(f"another process {BUSY}", where=directory, fix="wait for its end")
+    who = "a process of another machine" if found.elsewhere else "another process"
+    fix = f"wait for its end, or stop it with: kill {found.pid}"
     if found.elsewhere:
-        return UsageError(
-            f"a process of another machine {BUSY}",
-            where=directory,
-            value=found,
-            fix=f"wait for its end; where it died there, remove {quoted(directory / NAME)}",
-        )
-    return UsageError(
-        f"another process {BUSY}",
-        where=directory,
-        value=found,
-        fix=f"wait for its end, or stop it with: kill {found.pid}",
-    )
+        fix = f"wait for its end; where it died there, remove {quoted(directory / NAME)}"
+    return UsageError(f"{who} {BUSY}", where=directory, value=found, fix=fix)
 
 
 def _read(descriptor: int) -> Owner | None:
@@ -230,12 +220,10 @@ def _parsed(text: bytes) -> Owner | None:
         table = json.loads(text)
         if set(table) != {f.name for f in fields(Owner)}:
             return None
-        return Owner(
-            **{
-                name: (int if name in ("pid", "started") else str)(value)
-                for name, value in table.items()
-            }
-        )
+        typed: dict[str, Any] = {
+            name: (int if name in WHOLE else str)(value) for name, value in table.items()
+        }
+        return Owner(**typed)
     except (ValueError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -256,9 +244,7 @@ def _boot() -> str:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process of this machine runs. One that has ended, and whose parent has not asked
-    how, does not.
-    """
+    """Whether a process of this machine runs; one that ended and only waits to be reaped not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -10,9 +10,7 @@ GROUP = Path("/sys/fs/cgroup")  # a container's own control group, or the whole 
 
 
 def available() -> int | None:
-    """Bytes that can still be used, within the container's limit where there is one; None: not
-    known here.
-    """
+    """Bytes that can still be used, also within a container's limit; None: not known here."""
     known = [size for size in (_machine(), _container()) if size is not None]
     return min(known, default=None)
 
@@ -28,9 +26,8 @@ def _machine() -> int | None:
 def _container() -> int | None:
     """The limit less what cannot be dropped; cached files can."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        limit = int(
-            (GROUP / "memory.max").read_text(encoding="ascii")
-        )  # 'max' is no number: no limit
+        # 'max' is no number: no limit
+        limit = int((GROUP / "memory.max").read_text(encoding="ascii"))
         rows = (GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
         used = {name: int(size) for name, size in (row.split() for row in rows)}
         return max(0, limit - used["anon"] - used["shmem"])

@@ -6,14 +6,11 @@ for. Every format has a bound that is checked before anything is read or allocat
 what scmrl writes itself; where a larger file is trusted, `SCMRL_LIMIT_FACTOR=4` makes every one of
 them four times as large.
 
-    JSON    size, nesting, number of values; no key twice; integers of 64 bits, floats that are
-            finite
+    JSON    size, nesting, number of values; no key twice; 64-bit integers, finite floats
     TOML    the same rules
-    npz     what it unpacks to, as said by the archive and again by each array's header; numbers
-            only
+    npz     what it unpacks to, by the archive and again by each array's header; numbers only
 
-To read another format: let a library have the file object of `opened`, or the path that `regular`
-has looked at.
+Another format's library gets the file object of `opened`, or the path that `regular` looked at.
 """
 
 from __future__ import annotations
@@ -25,10 +22,11 @@ import json
 import math
 import os
 import stat
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -47,6 +45,7 @@ HEADER_BYTES = 16 << 10  # of one array
 NUMBERS = "biuf"  # kinds of numpy types; "U" stands for texts
 INTEGERS = range(-(1 << 63), 1 << 64)  # signed or unsigned 64 bits
 BLOCK = 1 << 20
+HOW = os.O_RDONLY | sum(getattr(os, f"O_{name}", 0) for name in ("NONBLOCK", "CLOEXEC", "BINARY"))
 STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -58,9 +57,7 @@ KINDS = (
 
 
 def bound(limit: int) -> int:
-    """`limit` times the factor of the environment (1 where it is not set). Raises `UsageError` for
-    a bad factor.
-    """
+    """`limit` times the factor of the environment, or 1. Raises `UsageError` for a bad one."""
     text = os.environ.get(FACTOR, "1")
     try:
         factor = float(text)
@@ -85,35 +82,23 @@ def check_bound(
     error: type[ScmrlError] = BundleError,
     unit: str = "bytes",
 ) -> None:
-    """Raise `error` where `value` is beyond the bound of `limit`, naming both and how to
-    raise it.
-    """
+    """Raise `error` where `value` is beyond the bound of `limit`, saying how to raise that."""
     if value > bound(limit):
-        raise error(
-            what, where=where, limit=f"{bound(limit)} {unit}", value=value, fix=larger(limit, value)
-        )
+        most, fix = f"{bound(limit)} {unit}", larger(limit, value)
+        raise error(what, where=where, limit=most, value=value, fix=fix)
 
 
 @contextlib.contextmanager
 def opened(
     path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError
 ) -> Iterator[BinaryIO]:
-    """The regular file at `path` of at most `limit` bytes (None: any size), open for reading.
-    Raises `error`.
-    """
+    """The regular file at `path` of at most `limit` bytes (None: any), open for reading."""
     try:
         _require_regular(os.stat(path), path, error)  # before: opening a device can have effects
-        handle = os.open(
-            path,
-            os.O_RDONLY
-            | getattr(os, "O_NONBLOCK", 0)
-            | getattr(os, "O_CLOEXEC", 0)
-            | getattr(os, "O_BINARY", 0),
-        )
+        handle = os.open(path, HOW)
     except (OSError, ValueError) as reason:  # ValueError: a NUL in the name
-        raise error(
-            "cannot read", where=path, value=getattr(reason, "strerror", None) or reason
-        ) from None
+        why = getattr(reason, "strerror", None) or reason
+        raise error("cannot read", where=path, value=why) from None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _require_regular(status, path, error)
@@ -129,9 +114,7 @@ def _require_regular(status: os.stat_result, path: str | Path, error: type[Scmrl
 
 
 def refuse_special(path: str | Path, *, error: type[ScmrlError] = BundleError) -> None:
-    """Raise `error` for a device, a pipe or a socket; what is missing or a directory is for its
-    reader to refuse.
-    """
+    """Raise `error` for a device, a pipe or a socket; the reader refuses the rest."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -141,9 +124,7 @@ def refuse_special(path: str | Path, *, error: type[ScmrlError] = BundleError) -
 
 
 def regular(path: str | Path, limit: int | None, *, error: type[ScmrlError] = BundleError) -> Path:
-    """`path`, for a library that opens files by name, once it is known to be what `opened` takes.
-    Raises `error`.
-    """
+    """`path`, for a library that opens files by name, once `opened` would take it."""
     with opened(path, limit, error=error):
         return Path(path)
 
@@ -155,9 +136,8 @@ def read_bytes(path: str | Path, limit: int, *, error: type[ScmrlError] = Bundle
             data = file.read(bound(limit) + 1)
         except OSError as reason:
             raise error("cannot read", where=path, value=reason.strerror or reason) from None
-        check_bound(
-            "file is too large", len(data), limit, where=path, error=error
-        )  # it grew meanwhile
+        # it may have grown meanwhile
+        check_bound("file is too large", len(data), limit, where=path, error=error)
         return data
 
 
@@ -167,9 +147,8 @@ def read_text(path: str | Path, limit: int, *, error: type[ScmrlError] = BundleE
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as reason:
-        raise error(
-            "not UTF-8 text", where=path, value=f"{reason.reason} at byte {reason.start}"
-        ) from None
+        why = f"{reason.reason} at byte {reason.start}"
+        raise error("not UTF-8 text", where=path, value=why) from None
 
 
 def sha256(path: str | Path, *, error: type[ScmrlError] = BundleError) -> str:
@@ -184,17 +163,11 @@ def sha256(path: str | Path, *, error: type[ScmrlError] = BundleError) -> str:
 # ---- JSON and TOML -------------------------------------------------------------------------------
 
 
-def read_json(path: str | Path, *, error: type[ScmrlError] = BundleError) -> dict:
+def read_json(path: str | Path, *, error: type[ScmrlError] = BundleError) -> dict[str, Any]:
     """The JSON object in a file. Raises `error` naming the field that breaks a rule."""
     text = read_text(path, JSON_BYTES, error=error)
-    check_bound(
-        "JSON has too many values",
-        text.count(",") + text.count("[") + text.count("{"),
-        JSON_VALUES,
-        where=path,
-        error=error,
-        unit="values",
-    )
+    what, count = "JSON has too many values", sum(map(text.count, ",[{"))
+    check_bound(what, count, JSON_VALUES, where=path, error=error, unit="values")
     try:
         table = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as reason:
@@ -205,31 +178,29 @@ def read_json(path: str | Path, *, error: type[ScmrlError] = BundleError) -> dic
     return table
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"a key is there twice: {next(key for key in keys if keys.count(key) > 1)!r}"
-        )
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"a key is there twice: {twice!r}")
     return table
 
 
-def read_toml(path: str | Path, *, error: type[ScmrlError] = UsageError) -> dict:
+def read_toml(path: str | Path, *, error: type[ScmrlError] = UsageError) -> dict[str, Any]:
     """The table in a TOML file. Raises `error` naming the field that breaks a rule."""
     return parse_toml(read_text(path, TOML_BYTES, error=error), path, error=error)
 
 
-def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError) -> dict:
+def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError) -> dict[str, Any]:
     """The table of a TOML text."""
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
+    what = "TOML has too many dots in a line"
     dots = max((line.count(".") for line in text.splitlines()), default=0)
-    check_bound(
-        "TOML has too many dots in a line", dots, TOML_DOTS, where=where, error=error, unit="dots"
-    )
+    check_bound(what, dots, TOML_DOTS, where=where, error=error, unit="dots")
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as reason:
@@ -238,10 +209,8 @@ def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError
     return table
 
 
-def check_values(table: dict, where: object, error: type[ScmrlError]) -> None:
-    """Raise `error` for a value that no file of scmrl has: nested too deep, beyond 64 bits, not
-    finite, a date.
-    """
+def check_values(table: dict[str, Any], where: object, error: type[ScmrlError]) -> None:
+    """Raise `error` for what no file of scmrl has: too deep, past 64 bits, not finite, a date."""
     waiting: list[tuple[object, str, int]] = [(table, "", 0)]
     while waiting:
         value, name, depth = waiting.pop()
@@ -256,20 +225,14 @@ def check_values(table: dict, where: object, error: type[ScmrlError]) -> None:
             ]
         elif isinstance(value, int):
             if value not in INTEGERS:
-                raise error(
-                    "integer does not fit 64 bits",
-                    where=f"{where}: {name}",
-                    value=f"one of {value.bit_length()} bits",
-                )
+                size = f"one of {value.bit_length()} bits"
+                raise error("integer does not fit 64 bits", where=f"{where}: {name}", value=size)
         elif isinstance(value, float):
             if not math.isfinite(value):
                 raise error("must be a finite number", where=f"{where}: {name}", value=value)
         elif value is not None:
-            raise error(
-                "must be a number, text, true or false",
-                where=f"{where}: {name}",
-                value=type(value).__name__,
-            )
+            what, kind = "must be a number, text, true or false", type(value).__name__
+            raise error(what, where=f"{where}: {name}", value=kind)
 
 
 # ---- npz -----------------------------------------------------------------------------------------
@@ -282,44 +245,28 @@ def read_arrays(
     kinds: str = NUMBERS,
     error: type[ScmrlError] = BundleError,
 ) -> dict[str, np.ndarray]:
-    """All arrays of an npz that unpacks to at most `limit` bytes, of types of `kinds`; never
-    unpickles.
-
-    Raises `error`.
+    """All arrays of an npz that unpacks to at most `limit` bytes, of types of `kinds`; raises
+    `error`, never unpickles.
     """
     with opened(path, limit, error=error) as file:
         try:
-            check_bound(
-                "archive has too many members",
-                _members(file),
-                MEMBERS,
-                where=path,
-                error=error,
-                unit="members",
-            )
+            what, count = "archive has too many members", _members(file)
+            check_bound(what, count, MEMBERS, where=path, error=error, unit="members")
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                check_bound(
-                    "archive unpacks to too much",
-                    sum(m.file_size for m in members),
-                    limit,
-                    where=path,
-                    error=error,
-                )
+                what, size = "archive unpacks to too much", sum(m.file_size for m in members)
+                check_bound(what, size, limit, where=path, error=error)
                 names = [member.filename.removesuffix(".npy") for member in members]
                 if len(set(names)) < len(names):
                     raise ValueError("two members of one name")
-                return {
-                    name: _array(archive, member, kinds) for name, member in zip(names, members)
-                }
+                return {n: _array(archive, member, kinds) for n, member in zip(names, members)}
         except ScmrlError:
             raise
         except OSError as reason:
             raise error("cannot read", where=path, value=reason.strerror or reason) from None
         except Exception as reason:  # zipfile, zlib and numpy raise a dozen kinds on corrupt bytes
-            raise error(
-                "not a valid npz archive", where=path, value=f"{type(reason).__name__} {reason}"
-            ) from None
+            why = f"{type(reason).__name__} {reason}"
+            raise error("not a valid npz archive", where=path, value=why) from None
 
 
 def _members(file: BinaryIO) -> int:
@@ -339,13 +286,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.
     with archive.open(member) as stream:
         head = io.BytesIO(stream.read(HEADER_BYTES))
         version = np.lib.format.read_magic(head)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
+        if version not in ((1, 0), (2, 0)):
             raise ValueError(f"{member.filename}: format {version} is not read")
-        shape, columns_first, dtype = readers[version](head)
+        read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        shape, columns_first, dtype = read(head)
         if dtype.kind not in kinds or dtype.names or (dtype.kind in NUMBERS and dtype.itemsize > 8):
             raise ValueError(f"{member.filename}: holds {dtype}, which is no array of numbers")
         size, said = member.file_size - head.tell(), math.prod(shape) * dtype.itemsize
@@ -354,22 +298,19 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.
                 f"{member.filename}: {size} bytes do not make an array {list(shape)} of {dtype}"
             )
         flat = np.empty(math.prod(shape), dtype)
-        _fill(
-            memoryview(flat.view(np.uint8)) if size else memoryview(bytearray()),
-            head.read(),
-            stream,
-        )
-    array = flat.reshape(shape, order="F" if columns_first else "C")
+        _fill(flat.view(np.uint8).data if size else memoryview(bytearray()), head.read(), stream)
+    array: np.ndarray = flat.reshape(shape, order="F" if columns_first else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _fill(out: memoryview, first: bytes, stream: BinaryIO) -> None:
+def _fill(out: memoryview, first: bytes, stream: IO[bytes]) -> None:
     """`first` and what follows in `stream`, to the end, so that its checksum is checked."""
     out[: len(first)] = first
     place = len(first)
     while place < len(out):
-        if not (count := stream.readinto(out[place : place + BLOCK])):
+        if not (block := stream.read(min(BLOCK, len(out) - place))):
             raise ValueError("the archive is cut off")
-        place += count
+        out[place : place + len(block)] = block
+        place += len(block)
     if stream.read(1):
         raise ValueError("a member is larger than it says")

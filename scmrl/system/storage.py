@@ -24,7 +24,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from .. import __version__
 from . import lock, targets
@@ -103,31 +103,21 @@ def _stage(place: Path, path: Path) -> Iterator[Path]:
             (stage / "new").mkdir()
             yield stage
     except OSError as error:
-        raise ScmrlError(
-            "cannot write",
-            where=path,
-            value=_why(error),
-            fix="free some space or choose another place",
-        ) from None
+        why = os.strerror(error.errno) if error.errno else str(error)
+        fix = "free some space or choose another place"
+        raise ScmrlError("cannot write", where=path, value=why, fix=fix) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _why(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def clear(directory: Path) -> None:
     """Remove what killed writes left in `directory`, and put back an old copy without successor."""
     try:
-        left = [
-            entry
-            for entry in os.scandir(directory)
-            if STAGE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-        ]
+        left = [entry for entry in os.scandir(directory) if STAGE.fullmatch(entry.name)]
+        stages = [entry for entry in left if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
-    for entry in left:
+    for entry in stages:
         stage = Path(entry.path)
         with contextlib.suppress(OSError, ScmrlError):  # another's, or another was faster
             if lock.owner(stage) is None and set(os.listdir(stage)) <= STAGED:
@@ -180,11 +170,8 @@ def _take_along(source: Path, target: Path, *, again: bool = False) -> None:
     """
     for name in targets.strangers(source):
         if not again and os.path.lexists(target / name):
-            raise UsageError(
-                "not written by scmrl, and a file of scmrl needs its name",
-                where=source / name,
-                fix="move it away",
-            )
+            what = "not written by scmrl, and a file of scmrl needs its name"
+            raise UsageError(what, where=source / name, fix="move it away")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _merge(source / name, target / name)
 
@@ -204,6 +191,7 @@ def _merge(source: Path, target: Path) -> None:
 
 
 def _link_file(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as error:
@@ -219,11 +207,8 @@ def _keep_mode(place: Path, new: Path) -> None:
 
 def _seal(directory: Path, kind: str) -> None:
     """Write the manifest, by which scmrl knows its own files again."""
-    files = {
-        path.relative_to(directory).as_posix(): sha256(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
+    found = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = {path.relative_to(directory).as_posix(): sha256(path) for path in found}
     text = json.dumps({"scmrl": __version__, "kind": kind, "files": files}, indent=1)
     (directory / targets.MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -271,10 +256,16 @@ def put_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an npz into what becomes whole as a whole."""
     import numpy as np
 
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def write_figure(path: Path, figure: object, dpi: float, kind: str | None = "picture") -> None:
+class Figure(Protocol):
+    """What of a matplotlib figure is used here."""
+
+    def savefig(self, fname: Any, **options: Any) -> None: ...
+
+
+def write_figure(path: Path, figure: Figure, dpi: float, kind: str | None = "picture") -> None:
     """Write a matplotlib figure whole, with scmrl's mark in it; `kind` as in `whole_file`.
 
     It is put together in memory: on a full disk matplotlib fails in ways that are no OSError.
@@ -286,9 +277,7 @@ def write_figure(path: Path, figure: object, dpi: float, kind: str | None = "pic
 
 
 def put_hdf5(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write the HDF5 file that `fill` makes in memory: on a full disk HDF5 itself ends the
-    process.
-    """
+    """Write the HDF5 file that `fill` makes in memory: a full disk would end the process."""
     file = io.BytesIO()
     fill(file)
     path.write_bytes(file.getbuffer())

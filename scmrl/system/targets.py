@@ -5,10 +5,10 @@
                                         lies among them stays
     anything else                       refused, with --force too
 
-What scmrl wrote says so: a directory by its manifest (`scmrl.system.storage` seals it with one), a page, a
+What scmrl wrote says so: a directory by its manifest (`storage` seals it with one), a page, a
 picture or a table by a mark inside. Directories of scmrl 0.1, which had no manifest, are known by
-their files. `check` holds a command to this before any work; `scmrl.system.storage` holds itself to it
-again at the moment of writing, where only the question after --force is no longer asked.
+their files. `check` holds a command to this before any work; `storage` holds itself to it again at
+the moment of writing, where only the question after --force is no longer asked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from .errors import ScmrlError, UsageError, quoted
@@ -38,7 +39,8 @@ DIRECTORIES = {
     **{target: f"an export for {target}" for target in EXPORT_FILES},
 }
 REPORTS = ("deploy", "energy", "evaluate", "export", "import", "place", "robustness", "verify")
-MARKS = {  # file kinds: by ending, what only scmrl writes into one
+# File kinds: by ending, what only scmrl writes into one.
+MARKS: dict[str, dict[str, tuple[bytes, ...]]] = {
     "page": dict.fromkeys(
         (".html", ".htm"), (b'<meta name="generator" content="scmrl ', b"<footer>scmrl ")
     ),
@@ -62,6 +64,7 @@ MARKS = {  # file kinds: by ending, what only scmrl writes into one
 REPLACED_WHOLE = ("bundle", *EXPORT_FILES)  # the others are filled bit by bit
 MARKED_BYTES = 1 << 16  # a mark lies that near to the beginning or the end
 LARGEST_TABLE = 16 << 20  # bytes of a manifest or a setting
+ELSEWHERE = "choose another name, or move it away"
 
 
 def check(path: Path, kind: str, *, force: bool = False) -> None:
@@ -80,9 +83,7 @@ def check(path: Path, kind: str, *, force: bool = False) -> None:
 
 
 def real(path: Path) -> Path:
-    """Where `path` leads: links are followed, so that the link stays and what it names is
-    written.
-    """
+    """Where `path` leads: a link stays, and what it names is written."""
     return Path(os.path.realpath(path))
 
 
@@ -110,21 +111,15 @@ def _check_file(path: Path, place: Path, kind: str, mode: int | None, force: boo
     if not marks:
         raise UsageError("a file is there already", where=path, fix="choose another name")
     if not _marked(place, marks):
-        raise UsageError(
-            f"a file is there that scmrl did not write as a {kind}",
-            where=path,
-            fix="choose another name, or move it away",
-        )
+        what = f"a file is there that scmrl did not write as a {kind}"
+        raise UsageError(what, where=path, fix=ELSEWHERE)
     _ask(path, f"a {kind}", force)
 
 
 def _ask(path: Path, what: str, force: bool) -> None:
     if not force:
-        raise UsageError(
-            f"{what} is there already",
-            where=path,
-            fix="give --force to replace it, or choose another name",
-        )
+        fix = "give --force to replace it, or choose another name"
+        raise UsageError(f"{what} is there already", where=path, fix=fix)
 
 
 def _marked(place: Path, marks: tuple[bytes, ...]) -> bool:
@@ -141,23 +136,17 @@ def _marked(place: Path, marks: tuple[bytes, ...]) -> bool:
 def _check_directory(path: Path, place: Path, kind: str, mode: int | None, force: bool) -> None:
     what = DIRECTORIES[kind]
     if mode is not None and not stat.S_ISDIR(mode):
-        raise UsageError(
-            "there is no directory but a file", where=path, fix=f"choose another name for {what}"
-        )
+        fix = f"choose another name for {what}"
+        raise UsageError("there is no directory but a file", where=path, fix=fix)
     if kind in REPLACED_WHOLE and place in (here := Path.cwd().resolve(), *here.parents):
-        raise UsageError(
-            "the current directory lies there", where=path, fix=f"name a new directory for {what}"
-        )
+        fix = f"name a new directory for {what}"
+        raise UsageError("the current directory lies there", where=path, fix=fix)
     if not listed(place):
         return
     found = kind_of(place)
     if found != kind:
         holds = f"holds {DIRECTORIES[found]}" if found else "holds files that scmrl did not write"
-        raise UsageError(
-            f"{holds}, and is never replaced by {what}",
-            where=path,
-            fix="choose another name, or move it away",
-        )
+        raise UsageError(f"{holds}, and is never replaced by {what}", where=path, fix=ELSEWHERE)
     _ask(path, what, force)
 
 
@@ -199,9 +188,7 @@ def own(directory: Path) -> set[str]:
 
 
 def strangers(directory: Path) -> list[str]:
-    """What lies in a directory of scmrl and is not its own, by name; whole directories by
-    theirs.
-    """
+    """What in a directory of scmrl is not its own, by name; whole directories by theirs."""
     if not directory.is_dir():
         return []
     names = own(directory)
@@ -222,29 +209,23 @@ def strangers(directory: Path) -> list[str]:
 
 
 def apart(path: Path, bundle: Path) -> None:
-    """Raise `UsageError` where an export to `path` would lie in the way of the bundle it comes
-    from.
-    """
+    """Raise `UsageError` where an export to `path` would lie in the way of its bundle."""
     place, source = real(path), real(bundle)
     if place == source:
         raise UsageError("this is the model itself", where=path, fix="choose another directory")
     if source in place.parents and place.parent != source:
-        raise UsageError(
-            "this is inside the model",
-            where=path,
-            fix=f"choose a directory outside of {quoted(bundle)}",
-        )
+        fix = f"choose a directory outside of {quoted(bundle)}"
+        raise UsageError("this is inside the model", where=path, fix=fix)
 
 
 def metadata(path: Path) -> dict[str, str | None]:
-    """What matplotlib's savefig is to write into a picture, so that scmrl knows it again; no
-    date.
-    """
-    return {
+    """What matplotlib's savefig is to write into a picture, to know it again; no date."""
+    known: dict[str, dict[str, str | None]] = {
         ".svg": {"Creator": GENERATOR, "Date": None},
         ".png": {"Software": GENERATOR},
         ".pdf": {"Creator": GENERATOR, "CreationDate": None},
-    }[path.suffix.lower()]
+    }
+    return known[path.suffix.lower()]
 
 
 def _text(path: Path) -> str:
@@ -258,7 +239,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _table(path: Path) -> dict:
+def _table(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(_text(path))
     except (ValueError, RecursionError):

@@ -39,9 +39,7 @@ def directory(what: str) -> Iterator[Path]:
 
 
 def _empty(path: Path) -> None:
-    """Remove everything but the lock: what is left without one is never removed, unless it is
-    empty.
-    """
+    """Remove everything but the lock: without one nothing is removed but an empty directory."""
     for entry in list(os.scandir(path)):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)

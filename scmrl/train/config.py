@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..data.features.corruption import SPOILS
 from ..data.features.tasks import TASKS
@@ -24,9 +25,7 @@ SEED_MAX = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The optimisation: AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains
-    on integers.
-    """
+    """AdamW, warm-up then cosine; the last `fold_fraction` of the epochs trains on integers."""
 
     epochs: int = setting(24, "passes over the training part", low=1, high=1_000_000)
     batch: int = setting(32, "samples in a step", low=1, high=1 << 20)
@@ -79,9 +78,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that `scmrl train` needs to be repeated: written to the run directory as it was
-    used.
-    """
+    """Everything that `scmrl train` needs to be repeated, written to the run directory."""
 
     dataset: str = setting("digits-av", "name of a dataset; digits-av is embedded")
     data_dir: str = setting("", "folder of its recordings, remembered by the run")
@@ -106,67 +103,55 @@ class Config:
 def listed(kind: type = Config, prefix: str = "") -> Iterator[tuple[str, object, Setting]]:
     """(dotted name, default, setting) of all of them, in order."""
     for each in dataclasses.fields(kind):
-        if of(each) is None:
-            yield from listed(each.default_factory, f"{each.name}.")
+        if (said := of(each)) is not None:
+            yield prefix + each.name, each.default, said
         else:
-            yield prefix + each.name, each.default, of(each)
+            yield from listed(SECTIONS[each.name], f"{each.name}.")
 
 
-def _section(kind: type, table: dict, prefix: str):
+SECTIONS: dict[str, type] = {"model": ModelConfig, "train": TrainConfig}
+
+
+def _section(kind: type, table: dict[str, Any], prefix: str) -> Any:
     known = {f.name: f for f in dataclasses.fields(kind)}
     values = {}
     for key, value in table.items():
         if key not in known:
-            raise UsageError(
-                "unknown configuration key", value=prefix + key, fix=nearest(key, known)
-            )
-        if of(known[key]) is None:
-            if not isinstance(value, dict):
-                raise UsageError("expected a table", where=prefix + key, value=shown(value))
-            values[key] = _section(known[key].default_factory, value, f"{prefix}{key}.")
+            fix = nearest(key, known)
+            raise UsageError("unknown configuration key", value=prefix + key, fix=fix)
+        if (said := of(known[key])) is not None:
+            values[key] = checked(prefix + key, value, known[key].default, said)
+        elif not isinstance(value, dict):
+            raise UsageError("expected a table", where=prefix + key, value=shown(value))
         else:
-            values[key] = checked(prefix + key, value, known[key])
+            values[key] = _section(SECTIONS[key], value, f"{prefix}{key}.")
     return kind(**values)
 
 
-def from_dict(table: dict) -> Config:
+def from_dict(table: dict[str, Any]) -> Config:
     """A checked Config; raises UsageError naming the key, the limit and the value."""
-    config = _section(Config, table, "")
-    model = config.model
-    if not model.modalities or len(set(model.modalities)) < len(model.modalities):
-        raise UsageError(
-            "name each modality once", where="model.modalities", value=list(model.modalities)
-        )
-    if not model.branches and len(model.modalities) > 1:
-        raise UsageError(
-            "a network without branches takes one modality",
-            where="model.branches",
-            value=list(model.modalities),
-            fix="name one in modalities, or keep branches = true",
-        )
-    if config.task != "name" and len(model.modalities) < 2:
-        raise UsageError(
-            "this task relates two modalities",
-            where="task",
-            value=config.task,
-            fix="name two or more in model.modalities",
-        )
+    config: Config = _section(Config, table, "")
+    model, task = config.model, config.task
+    names = list(model.modalities)
+    if not names or len(set(names)) < len(names):
+        raise UsageError("name each modality once", where="model.modalities", value=names)
+    if not model.branches and len(names) > 1:
+        what = "a network without branches takes one modality"
+        fix = "name one in modalities, or keep branches = true"
+        raise UsageError(what, where="model.branches", value=names, fix=fix)
+    if task != "name" and len(names) < 2:
+        fix = "name two or more in model.modalities"
+        raise UsageError("this task relates two modalities", where="task", value=task, fix=fix)
     if model.width % 8:
         raise UsageError("must be a multiple of 8", where="model.width", value=model.width)
     if model.attention in FLOAT and model.embedding == "strided":
-        raise UsageError(
-            "the published model pools",
-            where="model.embedding",
-            value=model.embedding,
-            fix="--set model.embedding=deep (or shallow)",
-        )
+        what, fix = "the published model pools", "--set model.embedding=deep (or shallow)"
+        raise UsageError(what, where="model.embedding", value=model.embedding, fix=fix)
     return config
 
 
-def to_dict(config: Config) -> dict:
-    """What makes the model: all settings but the place of the recordings, which is another on every
-    machine.
-    """
+def to_dict(config: Config) -> dict[str, Any]:
+    """What makes the model: all settings but where the recordings lie on this machine."""
     table = dataclasses.asdict(config)
     table["model"]["modalities"] = list(config.model.modalities)
     del table["data_dir"]
@@ -174,12 +159,8 @@ def to_dict(config: Config) -> dict:
 
 
 def read(path: Path | None, overrides: dict[str, object]) -> Config:
-    """Settings of a TOML file (or none), then `overrides` by dotted key ("train.epochs"),
-    checked.
-    """
-    table: dict = {}
-    if path is not None:
-        table = read_toml(path)
+    """Settings of a TOML file (or none), then `overrides` by dotted key; checked."""
+    table = {} if path is None else read_toml(path)
     for dotted, value in overrides.items():
         *sections, key = dotted.split(".")
         place = table
@@ -206,17 +187,14 @@ def assignments(settings: Iterable[str]) -> dict[str, object]:
     for assignment in settings:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise UsageError(
-                "expected key=value",
-                where="--set",
-                value=assignment,
-                fix="for example train.epochs=10",
-            )
+            fix = "for example train.epochs=10"
+            raise UsageError("expected key=value", where="--set", value=assignment, fix=fix)
         values[key] = parse_value(text)
     return values
 
 
 def literal(value: object) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
@@ -228,14 +206,10 @@ def literal(value: object) -> str:
 
 def to_toml(config: Config) -> str:
     table = {"data_dir": config.data_dir, **to_dict(config)}
-    lines = [
-        f"{key} = {literal(value)}" for key, value in table.items() if not isinstance(value, dict)
-    ]
-    for section, values in table.items():
-        if isinstance(values, dict):
-            lines += [
-                "",
-                f"[{section}]",
-                *(f"{key} = {literal(value)}" for key, value in values.items()),
-            ]
-    return "\n".join(lines) + "\n"
+    parts = {section: table.pop(section) for section in SECTIONS}
+    texts = [_assigned(table), *(f"[{name}]\n{_assigned(x)}" for name, x in parts.items())]
+    return "\n".join(texts)
+
+
+def _assigned(table: dict[str, object]) -> str:
+    return "".join(f"{key} = {literal(value)}\n" for key, value in table.items())

@@ -1,10 +1,8 @@
-"""What enters the network during training: batches of encoded samples; noise, partners and order by
-(seed, epoch).
-"""
+"""What enters the network in training: encoded batches; noise and order by (seed, epoch)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +17,8 @@ from ..network import processes
 from ..system.errors import DataError, UsageError
 from .config import Config
 
-VALIDATION_STREAM, ORDER_STREAM, SHIFT_STREAM, SWAP_STREAM, TASK_STREAM, CROP_STREAM, SNR_STREAM = (
-    range(1, 8)
-)
+# Streams of random numbers, each by (seed, stream, epoch).
+VALIDATION, ORDER, SHIFT, SWAP, TASK, CROP, SNR = range(1, 8)
 BATCH_PIXELS = 256 * 32 * 32  # of one modality, in a batch of validation or test: bounds the memory
 
 
@@ -46,11 +43,12 @@ class ImageNoise:
         return (frames + deviation * noise).round().clamp(0, 2**self.bits - 1)
 
 
+Batch = tuple[dict[str, Tensor], Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class Batches:
-    """Batches ({modality: float [1 or T, B, C, H, W]}, labels [B], digits [B, M]) of encoded
-    samples in an order.
-    """
+    """Encoded samples in order: ({modality: [1 or T, B, C, H, W]}, labels [B], digits [B, M])."""
 
     encoded: dict[str, np.ndarray]  # uint8 [S, C, H, W], or over time [S, T, C, H, W]
     labels: np.ndarray  # int64 [S], of the task
@@ -65,42 +63,34 @@ class Batches:
     @property
     def whole(self) -> int:
         """Batches in all."""
-        return (
-            len(self.order) // self.batch if self.drop_last else -(-len(self.order) // self.batch)
-        )
+        full, rest = divmod(len(self.order), self.batch)
+        return full + (rest > 0 and not self.drop_last)
 
     def __len__(self) -> int:
         return self.whole - self.first
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         for i in range(self.first, self.whole):
             whole = self.order[i * self.batch : (i + 1) * self.batch]
             own = np.array_split(np.arange(len(whole)), self.part[1])[self.part[0]]
             rows = whole[own]
             frames = {m: steps_first(x[rows]) for m, x in self.encoded.items()}
-            if (
-                self.noise
-            ):  # drawn for the whole batch: the processes share it as they share the rows
+            if self.noise:  # of the whole batch: processes share it as they share the rows
                 frames["visual"] = self.noise(steps_first(self.encoded["visual"][whole]), i)[:, own]
             yield frames, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.digits[rows])
 
 
 def steps_first(x: np.ndarray) -> Tensor:
-    """uint8 [B, C, H, W] -> float [1, B, C, H, W] (one step stands for all); [B, T, C, H, W] -> [T,
-    B, C, H, W].
-    """
+    """uint8 [B, C, H, W] -> float [1, B, C, H, W], for all steps; [B, T, ...] -> [T, B, ...]."""
     frames = torch.from_numpy(x)
-    return (
-        (frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)).float().contiguous()
-    )
+    frames = frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)
+    return frames.float().contiguous()
 
 
 class Feed:
-    """Training, validation and test pairs of a configuration, with the front-end fitted on the
-    training part.
+    """Training, validation and test pairs; the front-end is fitted on the training part.
 
-    Hard data: fresh noise in every training epoch, one fixed corruption per sample in validation
-    and test.
+    Hard data: fresh noise in every training epoch, in validation and test one fixed for a sample.
     """
 
     def __init__(self, config: Config, data_dir: str | None):
@@ -109,9 +99,8 @@ class Feed:
         seed, steps = config.train.seed, config.model.steps
         pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
         self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
-        self.frontend = FrontEnd.fit(
-            self.corruption.apply(self.train_pairs, seed), config.event_bits
-        )
+        seen = self.corruption.apply(self.train_pairs, seed)
+        self.frontend = FrontEnd.fit(seen, config.event_bits)
         self.validation = self.fixed(validation)
         self.test = self.fixed(load(config.dataset, split="test", data_dir=data_dir, steps=steps))
         self.classes = tasks.class_names(config.task, pairs.classes)
@@ -119,38 +108,25 @@ class Feed:
         self.bits = {m: self.frontend.input_bits(pairs, m) for m in config.model.modalities}
         self._clean: dict[str, np.ndarray] | None = None
         if config.train.image_noise and self.bits.get("visual", 1) == 1:
-            raise UsageError(
-                "noise is for images, and there are none",
-                where="train.image_noise",
-                fix="leave it out",
-                value=f"{config.dataset}: {', '.join(config.model.modalities)}",
-            )
+            what, found = "noise is for images, and there are none", ", ".join(self.bits)
+            value = f"{config.dataset}: {found}"
+            raise UsageError(what, where="train.image_noise", value=value, fix="leave it out")
 
     def fixed(self, pairs: Pairs) -> Batches:
-        """Pairs with their one fixed corruption and partners, in order; they do not depend on the
-        run's seed.
-        """
-        encoded, labels, digits = tasks.pose(
-            self.config.task,
-            self._encode(self.corruption.apply(pairs, 0)),
-            pairs.label,
-            tasks.fixed(),
-        )
-        pixels = max(x.shape[-2] * x.shape[-1] for x in encoded.values())
-        return Batches(
-            encoded, labels, digits, np.arange(len(pairs)), min(256, max(1, BATCH_PIXELS // pixels))
-        )
+        """Pairs with their one fixed corruption and partners, whatever the run's seed; in order."""
+        samples = self._encode(self.corruption.apply(pairs, 0))
+        posed = tasks.pose(self.config.task, samples, pairs.label, tasks.fixed())
+        pixels = max(x.shape[-2] * x.shape[-1] for x in samples.values())
+        batch = min(256, max(1, BATCH_PIXELS // pixels))
+        return Batches(*posed, np.arange(len(pairs)), batch)
 
     def _encode(self, pairs: Pairs) -> dict[str, np.ndarray]:
         encoded, wanted = self.frontend.encode_pairs(pairs), self.config.model.modalities
         for m in wanted:
             if m not in encoded:
-                raise DataError(
-                    "the dataset has no such modality",
-                    where=pairs.name,
-                    value=m,
-                    fix=f"set model.modalities to some of {list(encoded)}",
-                )
+                what = "the dataset has no such modality"
+                fix = f"set model.modalities to some of {list(encoded)}"
+                raise DataError(what, where=pairs.name, value=m, fix=fix)
         return {m: encoded[m] for m in wanted}
 
     @property
@@ -159,68 +135,61 @@ class Feed:
         return {m: x.shape[-3:] for m, x in self.test.encoded.items()}
 
     def epoch(self, epoch: int, done: int = 0) -> Batches:
-        """The training batches of one epoch, from batch `done` on: the same for the same seed and
-        epoch, whatever ran before.
-        """
-        train = self.config.train
-        if self.corruption == CLEAN:
-            if self._clean is None:
-                self._clean = self._encode(self.train_pairs)
-            pairs, encoded = self.train_pairs, self._clean
-        else:
-            pairs = self.corruption.apply(self.train_pairs, train.seed, epoch)
-            encoded = self._encode(pairs)
-        pictures = {m: x for m, x in pairs.framed.items() if m in encoded and x.dtype == np.uint8}
-        if pictures:  # colour pictures: another part of each in every epoch
-            random = np.random.default_rng((train.seed, CROP_STREAM, epoch))
-            encoded = encoded | {
-                m: self.frontend.encode_framed(m, cropped(x, random)) for m, x in pictures.items()
-            }
-        if train.shift:
-            random = np.random.default_rng((train.seed, SHIFT_STREAM, epoch))
-            encoded = {m: shifted(x, train.shift, random) for m, x in encoded.items()}
-        label = self.train_pairs.label
-        if train.swap_partners and self.config.task == "name":
-            random = np.random.default_rng((train.seed, SWAP_STREAM, epoch))
-            first = next(iter(encoded))
-            encoded = {
-                m: x if m == first and m == "audio" else x[partners(label, random)]
-                for m, x in encoded.items()
-            }
-        encoded, labels, digits = tasks.pose(
-            self.config.task,
-            encoded,
-            label,
-            np.random.default_rng((train.seed, TASK_STREAM, epoch)),
-        )
-        order = np.random.default_rng((train.seed, ORDER_STREAM, epoch)).permutation(
-            len(self.train_pairs)
-        )
-        part, noise = (processes.rank(), processes.world()), None
+        """Training batches of an epoch from batch `done` on; only seed and epoch matter."""
+        train, model = self.config.train, self.config.model
+
+        def random(stream: int) -> np.random.Generator:
+            return np.random.default_rng((train.seed, stream, epoch))
+
+        encoded = self._varied(self._samples(epoch, random(CROP)), random)
+        posed = tasks.pose(self.config.task, encoded, self.train_pairs.label, random(TASK))
+        noise = None
         if train.image_noise:
-            noise = ImageNoise(
-                train.image_noise,
-                self.config.model.steps,
-                self.bits["visual"],
-                (train.seed, SNR_STREAM, epoch),
-            )
+            seed = (train.seed, SNR, epoch)
+            noise = ImageNoise(train.image_noise, model.steps, self.bits["visual"], seed)
         return Batches(
-            encoded,
-            labels,
-            digits,
-            order,
+            *posed,
+            random(ORDER).permutation(len(self.train_pairs)),
             train.batch,
             drop_last=True,
-            part=part,
+            part=(processes.rank(), processes.world()),
             noise=noise,
             first=done,
         )
+
+    def _samples(self, epoch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """The training part as it looks in an epoch: its noise, another part of every picture."""
+        pairs = self.train_pairs
+        if self.corruption != CLEAN:
+            pairs = self.corruption.apply(pairs, self.config.train.seed, epoch)
+            encoded = self._encode(pairs)
+        else:
+            encoded = self._clean = self._clean or self._encode(pairs)
+        pictures = {m: x for m, x in pairs.framed.items() if m in encoded and x.dtype == np.uint8}
+        crops = {m: cropped(x, random) for m, x in pictures.items()}
+        return encoded | {m: self.frontend.encode_framed(m, x) for m, x in crops.items()}
+
+    def _varied(
+        self, encoded: dict[str, np.ndarray], random: Callable[[int], np.random.Generator]
+    ) -> dict[str, np.ndarray]:
+        """Samples shifted, and with other partners of their class where the task is to name it."""
+        train, label = self.config.train, self.train_pairs.label
+        if train.shift:
+            draw = random(SHIFT)
+            encoded = {m: shifted(x, train.shift, draw) for m, x in encoded.items()}
+        if train.swap_partners and self.config.task == "name":
+            # One of the modalities can stay: sound does where it comes first. To draw it too, as
+            # any other first one, pairs the samples as evenly and only takes more random numbers.
+            draw, (first, *_) = random(SWAP), encoded
+            stays = first if first == "audio" else None
+            encoded = {m: x if m == stays else x[partners(label, draw)] for m, x in encoded.items()}
+        return encoded
 
 
 def split_groups(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
     """(training, validation) parts: about `share` of the groups, drawn by `seed`, are held out."""
     groups = np.unique(pairs.group)
-    order = np.random.default_rng((seed, VALIDATION_STREAM)).permutation(len(groups))
+    order = np.random.default_rng((seed, VALIDATION)).permutation(len(groups))
     held = np.isin(pairs.group, groups[order[: round(share * len(groups))]])
     return pairs.take(np.flatnonzero(~held)), pairs.take(np.flatnonzero(held))
 
@@ -235,10 +204,8 @@ def shifted(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray
     dy, dx = random.integers(0, 2 * most + 1, (2, len(x)))
     rows = dy[:, None] + np.arange(x.shape[2])
     columns = dx[:, None] + np.arange(x.shape[3])
-    sample = np.arange(len(x))[:, None, None]
-    return padded.transpose(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].transpose(
-        0, 3, 1, 2
-    )
+    place = np.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :]
+    return padded.transpose(0, 2, 3, 1)[place].transpose(0, 3, 1, 2)
 
 
 def partners(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:

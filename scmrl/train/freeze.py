@@ -1,8 +1,7 @@
 """The only door out of torch: a trained S-CMRL becomes an integer graph and a bundle.
 
-Every block is lowered to populations and synapses (DESIGN, section 1). Names equal those of
-`SCMRL.forward().spikes`, so the spikes of training's own forward can be compared population by
-population.
+Every block is lowered to populations and synapses. Names equal those of `SCMRL.forward().spikes`,
+so the spikes of training's own forward can be compared population by population.
 """
 
 from __future__ import annotations
@@ -42,10 +41,8 @@ def integers(x: Tensor) -> np.ndarray:
     array = x.detach().cpu().numpy()
     whole = np.rint(array).astype(np.int64)
     if not np.array_equal(whole, array):
-        raise ScmrlError(
-            "a frozen value is not an integer; this is a defect of scmrl",
-            value=float(abs(array - whole).max()),
-        )
+        what = "a frozen value is not an integer; this is a defect of scmrl"
+        raise ScmrlError(what, value=float(abs(array - whole).max()))
     return whole
 
 
@@ -65,9 +62,7 @@ class _Builder:
         return name
 
     def layer(self, name: str, layer: SpikingLayer, fan_in: dict[float, list[str]]) -> str:
-        """Convolution or shared map + folded norm + LIF. All sources of one gain share one
-        weight.
-        """
+        """Convolution or shared map + folded norm + LIF. Sources of one gain share one weight."""
         folded = layer.fold(tuple(fan_in))
         source = self.shape(next(iter(fan_in.values()))[0])
         shape = (len(layer.weight), *(-(-n // layer.stride) for n in source[1:]))
@@ -79,9 +74,7 @@ class _Builder:
         return name
 
     def split_layer(self, name: str, layer: SpikingLayer, sources: list[str]) -> str:
-        """As `layer`, but the sources are stacked on the channel axis: each reads its own columns
-        of the weight.
-        """
+        """As `layer`, sources stacked on the channel axis: each reads its columns of the weight."""
         folded = layer.fold((1.0,))
         shape = (len(layer.weight), *self.shape(sources[0])[1:])
         self._lif(name, shape, folded.vth, layer.dv, folded.bias_mant, folded.bias_exp)
@@ -116,9 +109,7 @@ class _Builder:
         return name
 
     def both(self, name: str, a: str, b: str) -> str:
-        """AND of two trains; a train of one neuron per channel is broadcast over the other's
-        positions.
-        """
+        """AND of two trains; one neuron per channel is broadcast over the other's positions."""
         shape = max(self.shape(a), self.shape(b), key=len)
         self.populations.append(Population(name, shape, vth=AND_VTH, memoryless=True))
         for source in (a, b):
@@ -127,8 +118,10 @@ class _Builder:
         return name
 
     def mask(self, name: str, source: str, vth: int, slow_dv: int | None) -> str:
-        memory = {"memoryless": True} if slow_dv is None else {"dv": slow_dv}
-        self.populations.append(Population(name, self.shape(source)[:1], vth=vth, **memory))
+        memory, shape = slow_dv is not None, self.shape(source)[:1]
+        self.populations.append(
+            Population(name, shape, vth=vth, dv=slow_dv or 0, memoryless=not memory)
+        )
         self.synapses.append(SumTokens(source, name, 1))
         return name
 
@@ -138,14 +131,9 @@ class _Builder:
         weights, mantissa, exponent, _ = readout.fold(
             {head: tuple(groups) for head, groups in fan_in.items()}
         )
+        bias, shape = integers(mantissa), (len(readout.bias),)
         self.populations.append(
-            Population(
-                name,
-                (len(readout.bias),),
-                "readout",
-                bias_mant=integers(mantissa),
-                bias_exp=exponent,
-            )
+            Population(name, shape, "readout", bias_mant=bias, bias_exp=exponent)
         )
         for head, groups in fan_in.items():
             for gain, sources in groups.items():
@@ -222,9 +210,7 @@ def activity_of(forward: Forward) -> Activity:
         for name, s in forward.spikes.items()
     }
     membrane = {"readout": integers(forward.membrane.transpose(0, 1))}
-    return Activity(
-        spikes, membrane, backend="training", version=f"{__version__}, torch {torch.__version__}"
-    )
+    return Activity(spikes, membrane, "training", f"{__version__}, torch {torch.__version__}")
 
 
 def freeze(
@@ -245,18 +231,7 @@ def freeze(
     model.eval()
     with torch.no_grad():
         trained = activity_of(model({m: steps_first(x) for m, x in encoded.items()}))
-    inputs = {
-        m: np.repeat(x[:, None], model.config.steps, 1) if x.ndim == 4 else x
-        for m, x in encoded.items()
-    }
-    return Bundle(
-        graph,
-        inputs,
-        np.asarray(labels, np.int64),
-        trained,
-        frontend,
-        metrics,
-        training,
-        profile,
-        Origin(HELD_OUT, TRUE),
-    )
+    steps, origin = model.config.steps, Origin(HELD_OUT, TRUE)
+    inputs = {m: x if x.ndim > 4 else np.repeat(x[:, None], steps, 1) for m, x in encoded.items()}
+    true = np.asarray(labels, np.int64)
+    return Bundle(graph, inputs, true, trained, frontend, metrics, training, profile, origin)

@@ -12,9 +12,10 @@ import csv
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from ..system.errors import quoted
@@ -39,10 +40,9 @@ class State:
     best: float = -1.0  # validation accuracy of best.ckpt
     best_epoch: int = -1
     waited: int = 0  # epochs since then
-    sums: list = field(
-        default_factory=lambda: [0.0, 0.0, 0.0]
-    )  # loss, alignment, samples of the epoch
-    history: list = field(default_factory=list)  # figures of each finished epoch
+    # loss, alignment, samples of the epoch
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    history: list[dict[str, Any]] = field(default_factory=list)  # figures of finished epochs
 
 
 class Keep(Callback):
@@ -51,11 +51,12 @@ class Keep(Callback):
     Only the first of several processes writes; all of them decide alike.
     """
 
+    watch: Watch
+
     def __init__(self, run: Path, *, writes: bool):
         self.run, self.writes, self.state = run, writes, State()
-        self.watch: Watch | None = None
-        self.optimizer: dict | None = None
-        self.random: torch.Tensor | None = None
+        # Of last.ckpt: the optimiser's, and torch's random numbers.
+        self.resumed: tuple[dict[str, Any], torch.Tensor] | None = None
         self.written = time.monotonic()
 
     @property
@@ -78,11 +79,10 @@ class Keep(Callback):
         kinds |= {"model": dict, "optimizer": dict, "random": torch.Tensor}
         found = checkpoint.read(self.last, kinds, module)
         checkpoint.load_weights(self.last, module, found.pop("model"))
-        self.optimizer, self.random = found.pop("optimizer"), found.pop("random")
-        checkpoint.load_random(self.last, self.random)
-        checkpoint.same_state(
-            self.last, found, epochs=module.config.train.epochs, batches=module.batches
-        )
+        self.resumed = found.pop("optimizer"), found.pop("random")
+        checkpoint.load_random(self.last, self.resumed[1])
+        epochs = module.config.train.epochs
+        checkpoint.same_state(self.last, found, epochs=epochs, batches=module.batches)
         self.state = State(**found)
         module.start, module.sums = (self.state.epoch, self.state.batch), list(self.state.sums)
 
@@ -91,61 +91,51 @@ class Keep(Callback):
         patient = not train.patience or self.state.waited < train.patience
         return self.state.epoch >= train.epochs or not patient
 
-    def on_fit_start(self, trainer, module) -> None:
-        progress = trainer.fit_loop.epoch_progress
+    def on_fit_start(self, trainer: Trainer, module: Training) -> None:
+        progress: Any = trainer.fit_loop.epoch_progress
         for counts in (progress.current, progress.total):
             counts.ready = counts.started = counts.processed = counts.completed = self.state.epoch
 
-    def on_train_start(self, trainer, module) -> None:
-        if self.optimizer is not None:
-            optimizer = trainer.optimizers[0]
-            checkpoint.load_moments(self.last, optimizer, self.optimizer)
-            torch.set_rng_state(self.random)
-            self.optimizer = None
+    def on_train_start(self, trainer: Trainer, module: Training) -> None:
+        if self.resumed is not None:
+            moments, random = self.resumed
+            checkpoint.load_moments(self.last, trainer.optimizers[0], moments)
+            torch.set_rng_state(random)
+            self.resumed = None
         self.written = time.monotonic()
 
-    def on_train_batch_end(self, trainer, module, *_rest) -> None:
+    def on_train_batch_end(self, trainer: Trainer, module: Training, *_rest: object) -> None:
         module.step_done()
         self.state.batch, self.state.sums = module.batch, list(module.sums)
         if time.monotonic() - self.written > EVERY_S and module.batch < module.batches:
             self._write_last(trainer, module)
 
-    def on_train_epoch_end(self, trainer, module) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, module: Training) -> None:
         state, settings = self.state, module.config.train
         figures = module.figures()
         state.epoch, state.batch, state.sums = trainer.current_epoch + 1, 0, State().sums
-        state.history.append(
-            {"epoch": trainer.current_epoch, "step": state.epoch * module.batches - 1, **figures}
-        )
+        last_step = state.epoch * module.batches - 1
+        state.history.append({"epoch": trainer.current_epoch, "step": last_step, **figures})
         if settings.validation and module.folded:
             state.waited += 1
             if figures["validation_accuracy"] > state.best:
-                state.best, state.best_epoch, state.waited = (
-                    figures["validation_accuracy"],
-                    state.epoch,
-                    0,
-                )
+                state.best, state.best_epoch = figures["validation_accuracy"], state.epoch
+                state.waited = 0
                 if self.writes:
                     checkpoint.write(self.best, {"epoch": state.epoch, "model": weights_of(module)})
         self._write_last(trainer, module)
         for logger in trainer.loggers:
-            logger.log_metrics(figures, step=state.history[-1]["step"])
+            logger.log_metrics(figures, step=last_step)
         stop = settings.patience > 0 and state.waited >= settings.patience
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
 
-    def _write_last(self, trainer, module) -> None:
+    def _write_last(self, trainer: Trainer, module: Training) -> None:
         if self.writes:
             self.state.threads = torch.get_num_threads()
             self.state.seconds = self.watch.seconds
-            checkpoint.write(
-                self.last,
-                {
-                    **asdict(self.state),
-                    "model": weights_of(module),
-                    "optimizer": trainer.optimizers[0].state_dict(),
-                    "random": torch.get_rng_state(),
-                },
-            )
+            state = asdict(self.state) | {"model": weights_of(module)}
+            state |= {"optimizer": trainer.optimizers[0].state_dict()}
+            checkpoint.write(self.last, state | {"random": torch.get_rng_state()})
             self.write_history()
         self.written = time.monotonic()
 
@@ -162,9 +152,7 @@ class Keep(Callback):
             writer.writerows(rows)
 
     def choose(self, module: Training) -> bool:
-        """Load the epoch with the best validation accuracy; without validation the last one
-        stays.
-        """
+        """Load the epoch that validates best; without validation the last one stays."""
         if self.state.best_epoch < 0:
             return False
         found = checkpoint.read(self.best, {"epoch": int, "model": dict}, module)
@@ -172,6 +160,6 @@ class Keep(Callback):
         return True
 
 
-def weights_of(module: torch.nn.Module) -> dict:
+def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A plain dict of the module's tensors, on the CPU."""
     return {name: value.detach().cpu() for name, value in module.state_dict().items()}

@@ -1,13 +1,14 @@
 """Classification loss and the semantic alignment of the modalities.
 
-    L = CE(logits, y; label smoothing) + weight * mean over ordered pairs (a, b) of modalities of A(a, b)
-      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)                     (`Naming`)
+    L = CE(logits, y; label smoothing)
+      + weight * mean over ordered pairs (a, b) of modalities of A(a, b)             (`alignment`)
+      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)         (`Naming`)
 
-    f_m = firing rate of the complementary feature z of modality m, over steps and tokens       [B, C]
-    g_m = (f_m - mean over the batch) / |f_m - mean over the batch|
     A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature )
     P(i) = {j: y_j = y_i}
-    t_m = firing rate of the tokens of modality m, over steps and tokens                        [B, C]
+    g_m = (f_m - mean f_m) / max(|f_m - mean f_m|, 1e-3)     row by row; mean over the batch
+    f_m = rate of the complementary feature z of modality m, over steps and tokens   [B, C]
+    t_m = rate of the tokens of modality m, over steps and tokens                    [B, C]
 
 He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2
 pairs, so the loss and its gradient shrink with the number of classes and vanish where z is silent
@@ -24,21 +25,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..network.layers import added
 from ..network.processes import whole_batch
 
 
 def rate_features(complement: Tensor) -> Tensor:
-    """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; rows of silent samples stay
-    finite.
-    """
+    """z [T, B, C, ...] -> centred, unit-length firing rates [B, C]; finite in silence too."""
     rates = whole_batch(complement.flatten(3).mean((0, 3)))
     return F.normalize(rates - rates.mean(0, keepdim=True), dim=1, eps=1e-3)
 
 
 def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:
-    """Semantic alignment loss of {modality: z [T, B, C, ...]} for labels [B]; zero with fewer than
-    two modalities.
-    """
+    """Semantic alignment of {modality: z [T, B, C, ...]} for labels [B]; zero for one alone."""
     features = {m: rate_features(z) for m, z in complement.items()}
     labels = whole_batch(labels)
     same = (labels[:, None] == labels[None]).float()
@@ -79,10 +77,8 @@ class Naming(nn.Module):
         self.heads = nn.ModuleDict({m: nn.Linear(width, classes) for m in modalities})
 
     def forward(self, rates: dict[str, Tensor], digits: Tensor) -> Tensor:
-        """Sum of the cross-entropies for rates {modality: [B, C]} and digits [B, M] in the same
-        order.
-        """
-        return sum(
-            F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i])
-            for i, (m, head) in enumerate(self.heads.items())
+        """Sum of cross-entropies for rates {modality: [B, C]}, digits [B, M] in that order."""
+        heads = enumerate(self.heads.items())
+        return added(
+            F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i]) for i, (m, head) in heads
         )

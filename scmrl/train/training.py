@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -19,10 +20,13 @@ from ..network import processes
 from ..network.model import SCMRL
 from ..system.errors import ScmrlError
 from .config import Config, to_dict
-from .feed import Feed
+from .feed import Batch, Batches, Feed
 from .freeze import freeze, graph_of
 from .loss import Naming, objective
 from .watch import DEAD_RATE
+
+if TYPE_CHECKING:
+    from .keep import Keep
 
 # Raises GraphError where the chip does not hold the graph.
 Held = Callable[[Graph, profile.Profile], None]
@@ -32,29 +36,27 @@ WARM_UP = 0.1  # part of the steps over which the learning rate rises
 class Training(lightning.LightningModule):
     """The model with its objective, schedule and metrics."""
 
+    model: Any  # SCMRL, or AudioVisualSpikformer
+    keeper: Keep
+
     def __init__(self, config: Config, feed: Feed, precision: Precision):
         super().__init__()
         self.config, self.feed = config, feed
+        train, shapes = config.train, feed.shapes
         self.model = self.build(precision)
-        self.naming = (
-            Naming(config.model.width, feed.digit_classes, tuple(feed.shapes))
-            if config.train.auxiliary
-            else None
-        )
-        self.fold_epoch = config.train.epochs - max(
-            1, round(config.train.fold_fraction * config.train.epochs)
-        )
+        self.naming: Naming | None = None
+        if train.auxiliary:
+            self.naming = Naming(config.model.width, feed.digit_classes, tuple(shapes))
+        self.fold_epoch = train.epochs - max(1, round(train.fold_fraction * train.epochs))
         self.rates: dict[str, float] = {}
         self.accuracy: float | None = None  # of the last validation
         self._seen: dict[str, float] = {}
         self._hits = self._count = 0
         self.start = (0, 0)  # the epoch and the batch to begin with
         self.batch = 0  # batches of this epoch that are done
-        self.batches = len(feed.train_pairs) // config.train.batch
+        self.batches = len(feed.train_pairs) // train.batch
         self.sums = [0.0, 0.0, 0.0]  # loss, alignment, samples of this epoch
-        self.rate = schedule(
-            config.train.schedule, config.train.epochs, self.batches, config.train.lr
-        )
+        self.rate = schedule(train.schedule, train.epochs, self.batches, train.lr)
 
     def build(self, precision: Precision) -> torch.nn.Module:
         return SCMRL(
@@ -66,11 +68,11 @@ class Training(lightning.LightningModule):
         """Whether what trains now is what will be chosen from: the chip's integers."""
         return self.current_epoch >= self.fold_epoch
 
-    def train_dataloader(self):
+    def train_dataloader(self) -> Batches:
         epoch, batch = self.start
         return self.feed.epoch(self.current_epoch, done=batch if self.current_epoch == epoch else 0)
 
-    def val_dataloader(self):
+    def val_dataloader(self) -> Batches:
         return self.feed.validation
 
     def on_train_epoch_start(self) -> None:
@@ -79,7 +81,7 @@ class Training(lightning.LightningModule):
         if not self.batch:
             self.sums = [0.0, 0.0, 0.0]
 
-    def on_train_batch_start(self, _batch, _index) -> None:
+    def on_train_batch_start(self, _batch: object, _index: int) -> None:
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.config.train.lr * self.rate(self.current_epoch, self.batch)
 
@@ -92,7 +94,7 @@ class Training(lightning.LightningModule):
         self.finite("a weight", [*self.parameters(), *self.buffers()])
         self.batch += 1
 
-    def on_before_optimizer_step(self, _optimizer) -> None:
+    def on_before_optimizer_step(self, _optimizer: object) -> None:
         self.finite("a gradient", [p.grad for p in self.parameters() if p.grad is not None])
 
     def finite(self, what: str, values: list[torch.Tensor]) -> None:
@@ -112,34 +114,27 @@ class Training(lightning.LightningModule):
     def diverged(self, what: str) -> None:
         """End a run that cannot be mended by going on."""
         train = self.config.train
-        knobs = [f"train.lr ({train.lr:g})"]
-        knobs += [
-            f"train.{name} ({getattr(train, name):g})"
-            for name in ("alignment", "auxiliary", "clip")
-            if getattr(train, name)
-        ]
+        values = {name: getattr(train, name) for name in ("lr", "alignment", "auxiliary", "clip")}
+        knobs = " or ".join(f"train.{name} ({x:g})" for name, x in values.items() if x)
+        where = f"epoch {self.current_epoch + 1}, step {self.batch + 1} of {self.batches}"
         raise ScmrlError(
-            f"training diverged: {what} is not finite in epoch {self.current_epoch + 1}, "
-            f"step {self.batch + 1} of {self.batches}",
-            fix=f"lower {' or '.join(knobs)}; {self.keeper.good()}",
+            f"training diverged: {what} is not finite in {where}",
+            fix=f"lower {knobs}; {self.keeper.good()}",
         )
 
     def figures(self) -> dict[str, float]:
-        """Of the epoch that ends: loss, alignment, validation accuracy, firing rates on
-        validation.
-        """
+        """Of the epoch that ends: loss, alignment, validation accuracy, firing rates."""
         sums = processes.total(self.sums)
         found = {"loss": sums[0] / sums[2], "alignment": sums[1] / sums[2]}
         if self.accuracy is not None:
             found["validation_accuracy"] = self.accuracy
         return found | {f"rate/{name}": rate for name, rate in self.rates.items()}
 
-    def training_step(self, batch, _index):
+    def training_step(self, batch: Batch, _index: int) -> torch.Tensor:
         inputs, labels, digits = batch
         out, settings = self.model(inputs), self.config.train
-        aligned = (
-            self.config.task == "name" and not self.folded
-        )  # elsewhere the modalities differ in class
+        # in another task the modalities differ in class
+        aligned = self.config.task == "name" and not self.folded
         loss, part = objective(
             out.logits,
             out.complement,
@@ -148,7 +143,7 @@ class Training(lightning.LightningModule):
             weight=settings.alignment if aligned else 0.0,
             temperature=settings.temperature,
         )
-        if settings.auxiliary:
+        if self.naming is not None:
             loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
         self.observe(loss.detach(), part.detach(), len(labels))
         return loss
@@ -156,7 +151,7 @@ class Training(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._seen, self._hits, self._count = {}, 0, 0
 
-    def validation_step(self, batch, _index):
+    def validation_step(self, batch: Batch, _index: int) -> None:
         inputs, labels, _ = batch
         out = self.model(inputs)
         self._hits += int((out.membrane[-1].argmax(1) == labels).sum())
@@ -168,30 +163,24 @@ class Training(lightning.LightningModule):
         self.rates = {name: total / self._count for name, total in self._seen.items()}
         self.accuracy = self._hits / self._count
 
-    def measure(self) -> dict:
-        """Accuracy and firing rates of the integer model on the whole test set and on
-        validation.
-        """
+    def measure(self) -> dict[str, Any]:
+        """Accuracy and firing rates of the integer model on the test set and on validation."""
         model = self.model.cpu().eval()
         model.fold_norms()
-        result = {}
+        result: dict[str, Any] = {}
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
-            hits, rates = [], {}
+            hits: list[np.ndarray] = []
+            rates: dict[str, float] = {}
             with torch.no_grad():
                 for inputs, labels, _ in batches:
                     out = model(inputs)
                     hits.append((out.membrane[-1].argmax(1) == labels).numpy())
-                    for population, spikes in out.spikes.items():
-                        rates[population] = rates.get(population, 0.0) + float(spikes.mean()) * len(
-                            labels
-                        )
+                    for p, spikes in out.spikes.items():
+                        rates[p] = rates.get(p, 0.0) + float(spikes.mean()) * len(labels)
             if hits:
                 result |= accuracy_of(name, np.concatenate(hits))
                 if name == "test":
-                    result["rates"] = {
-                        population: total / len(batches.labels)
-                        for population, total in rates.items()
-                    }
+                    result["rates"] = {p: sum_ / len(batches.labels) for p, sum_ in rates.items()}
         result["test_sha256"] = fingerprint(self.feed.test.encoded, self.feed.test.labels)
         result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
         return result
@@ -200,16 +189,11 @@ class Training(lightning.LightningModule):
         """Refuse, before any training, a network whose structure the chip cannot hold."""
         held(graph_of(self.model, self.feed.classes), chip)
 
-    def frozen(self, metrics: dict) -> Bundle:
-        """The integer model with test samples spread evenly over the set, so that every class is
-        there.
-        """
+    def frozen(self, metrics: dict[str, Any]) -> Bundle:
+        """The integer model with test samples from all over the set: every class is there."""
         test, config = self.feed.test, self.config
-        rows = np.unique(
-            np.linspace(
-                0, len(test.labels) - 1, min(config.train.held_out, len(test.labels))
-            ).astype(int)
-        )
+        last, count = len(test.labels) - 1, min(config.train.held_out, len(test.labels))
+        rows = np.unique(np.linspace(0, last, count).astype(int))
         return freeze(
             self.model,
             {m: x[rows] for m, x in test.encoded.items()},
@@ -221,25 +205,24 @@ class Training(lightning.LightningModule):
             profile=config.profile,
         )
 
-    def deliver(self, run: Path, metrics: dict, chip: profile.Profile, held: Held) -> str | None:
+    def deliver(
+        self, run: Path, metrics: dict[str, Any], chip: profile.Profile, held: Held
+    ) -> str | None:
         """Write what the run is for, RUN/bundle, and say its hash."""
         bundle = self.frozen(metrics)
         held(bundle.graph, chip)
         bundle.save(run / "bundle")
         return bundle.hash
 
-    def configure_optimizers(self):
-        settings = self.config.train
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        lr, decay = self.config.train.lr, self.config.train.weight_decay
         decayed = [p for p in self.parameters() if p.dim() > 1]
         plain = [p for p in self.parameters() if p.dim() <= 1]
-        return torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=settings.lr,
-            fused=True,
-        )
+        groups = [
+            {"params": decayed, "weight_decay": decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 def schedule(kind: str, epochs: int, batches: int, lr: float) -> Callable[[int, int], float]:
@@ -252,9 +235,7 @@ def schedule(kind: str, epochs: int, batches: int, lr: float) -> Callable[[int, 
 
 
 def by_step(steps: int) -> Callable[[int], float]:
-    """Share of the learning rate at a step: a linear warm-up over `WARM_UP` of the steps, then
-    cosine down to 1 %.
-    """
+    """Share of the learning rate at a step: `WARM_UP` of them up, then cosine down to 1 %."""
     rise = max(1, round(WARM_UP * steps))
 
     def rate(step: int) -> float:
@@ -279,7 +260,7 @@ def by_epoch(epochs: int, lr: float) -> Callable[[int], float]:
     return rate
 
 
-def accuracy_of(name: str, correct: np.ndarray) -> dict:
+def accuracy_of(name: str, correct: np.ndarray) -> dict[str, Any]:
     """Metrics of one split from bool [S]."""
     return {
         f"{name}_accuracy": float(correct.mean()),

@@ -232,7 +232,7 @@ def test_fixed_partners_are_the_same_in_every_run():
     a, b = (tasks.relate("correspondence", digit, tasks.fixed()) for _ in range(2))
     assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
     with pytest.raises(UsageError, match="task.*summ.*sum"):
-        tasks.check("summ")
+        tasks.check_classes("summ", None, None)
 
 
 # Corruption.

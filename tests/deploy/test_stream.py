@@ -26,6 +26,7 @@ from scmrl.data.features.cochlea import spikes
 from scmrl.data.features.frontend import FrontEnd, Quantiser
 from scmrl.data.formats.events import frames as frames_of
 from scmrl.data.formats.events import read_bs2
+from scmrl.data.formats.picture import grey
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
 from scmrl.deploy.energy import energy
@@ -412,7 +413,7 @@ def test_each_window_is_the_sample_that_the_front_end_makes(listener, tmp_path, 
     got = list(feed.frames)
     front_end = FrontEnd.from_dict(listener.frontend)
     sounds = front_end.encode_audio(np.stack(list(wav_windows(path, 0.5))))
-    image = front_end.encode_files(path, picture)["visual"][0]
+    image = front_end.encode_visual(grey(picture, front_end.image_side)[None])[0]
     assert len(got) == 4 * listener.graph.steps and feed.step_s == pytest.approx(0.5 / 3)
     for i, frame in enumerate(got):
         assert np.array_equal(frame["audio"], sounds[i // 3]) and np.array_equal(

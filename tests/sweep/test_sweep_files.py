@@ -14,9 +14,10 @@ import sqlite3
 
 import pytest
 
-from scmrl.sweep import claim, database, worker
-from scmrl.sweep.database import Record
+from scmrl.sweep import claim, trials, worker
+from scmrl.sweep import url as urls
 from scmrl.sweep.study import Sweep
+from scmrl.sweep.trials import Record
 from scmrl.system.errors import DataError, ScmrlError, UsageError
 
 optuna = pytest.importorskip("optuna", reason="sweeps need optuna")
@@ -452,8 +453,8 @@ def test_the_front_is_what_no_trial_beats():
     records = [Record(n, "complete", {}, values) for n, values in points.items()] + [
         Record(6, "fail", {})
     ]
-    assert worker.pareto(records, ["maximize", "minimize"]) == {0, 2, 4}
-    assert worker.pareto(
+    assert trials.pareto(records, ["maximize", "minimize"]) == {0, 2, 4}
+    assert trials.pareto(
         [Record(n, "complete", {}, v[:1]) for n, v in points.items()], ["maximize"]
     ) == {0, 1, 4}
 
@@ -484,7 +485,7 @@ def test_the_front_is_what_no_trial_beats():
 )
 def test_a_url_that_makes_no_sense_is_refused_and_its_password_kept(storage):
     with pytest.raises(UsageError, match="--storage") as error:
-        database.parse(storage)
+        urls.parse(storage)
     assert "geheim" not in str(error.value)
 
 
@@ -494,7 +495,7 @@ def test_a_password_is_not_written_down(tmp_path):
     dataclasses.replace(ASKED, storage=url).save(tmp_path)
     assert "geheim" not in (tmp_path / "sweep.json").read_text()
     assert Sweep.load(tmp_path).storage == "postgresql+psycopg://me@host:5432/x?sslmode=require"
-    assert database.hidden(database.parse(url)) == "postgresql://me@host:5432/x?sslmode=require"
+    assert urls.hidden(urls.parse(url)) == "postgresql://me@host:5432/x?sslmode=require"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from scmrl.sweep import claim, run, worker
 from scmrl.sweep.report import SweepReport
 from scmrl.sweep.study import Sweep
+from scmrl.sweep.trials import Trial
 from scmrl.system import lock
 from scmrl.system.errors import ScmrlError
 from scmrl.train.config import to_toml
@@ -223,7 +224,7 @@ def test_a_trial_goes_on_only_from_what_is_its_own(trial, other):
 def test_a_report_says_what_was_wanted_and_what_became_of_it():
     states = ["complete", "complete", "fail", "running"]
     trials = tuple(
-        worker.Trial(
+        Trial(
             i,
             state,
             {"a": i},

@@ -40,7 +40,8 @@ def test_a_bound_command_is_killed_with_its_parent(stopped):
     parent = textwrap.dedent("""
         import subprocess, sys, time
         from scmrl.system import children
-        child = subprocess.Popen(children.bound([sys.executable, "-c", "print(flush=True); input()"]),
+        waits = "print(flush=True); input()"
+        child = subprocess.Popen(children.bound([sys.executable, "-c", waits]),
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         child.stdout.readline()                 # the command itself runs
         print(child.pid, flush=True)

@@ -1,8 +1,7 @@
-"""A spiking cochlea: sound to binary spike trains, band by band, with no frame and no fitted
-number.
+"""A spiking cochlea: sound to binary spike trains, band by band, without frames or fitted numbers.
 
-    e[b, n] = clip((log10 P[b, n] - low) / (high - low), 0, 1)         mel power of band b in time slot n
-    u += gain e;   s = u >= 1;   u -= s                                one integrate-and-fire neuron a band
+    e[b, n] = clip((log10 P[b, n] - low) / (high - low), 0, 1)    P mel power of band b in slot n
+    u += gain e;   s = u >= 1;   u -= s                          an integrate-and-fire neuron a band
 
 The slots of a step lie beside each other: [steps, 1, bands, slots], so that time runs on from step
 to step and, inside one, along the last axis. Silence makes no spike.
@@ -12,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..formats.library import library
+from ...system.dependencies import require
 from .pairs import SAMPLE_RATE
 
 BANDS, SLOTS = 32, 32
@@ -24,7 +23,7 @@ GAIN = 0.5  # spikes per slot in the loudest band
 
 def spikes(waveform: np.ndarray, steps: int) -> np.ndarray:
     """Binary uint8 [S, steps, 1, 32, 32] of waveform [S, n] at 8 kHz."""
-    librosa = library("librosa", "librosa", enables="the spiking cochlea")
+    librosa = require("librosa", "the spiking cochlea")
     window = round(SECONDS * SAMPLE_RATE)
     slots = steps * SLOTS
     hop = window / slots

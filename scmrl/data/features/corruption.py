@@ -2,9 +2,9 @@
 
     audio:  x' = x + 10^(-SNR/20) n,   n ~ N(0, 1) over the whole window   (speech has unit RMS)
     image:  p' = clip(k p + e, 0, 1),  k ~ Bernoulli(keep),  e ~ N(0, noise^2)
-    spectrogram: e^x' = |e^x + n|,   n complex normal, E|n|^2 = 10^(-SNR/10) mean(e^2x): as white noise on the sound,
-            one bin without the others (its phase does not matter: that of n is uniform)
-    events: s' = k + n,                k ~ Binomial(s, keep),  n ~ Bernoulli(noise / T) in each of T steps
+    spectrogram: e^x' = |e^x + n|,   n complex normal, E|n|^2 = 10^(-SNR/10) mean(e^2x): as white
+            noise on the sound, bin by bin (its phase does not matter: that of n is uniform)
+    events: s' = k + n,                k ~ Binomial(s, keep),  n ~ Bernoulli(noise / T) in a step
 
 The stream behind n, k and e is seeded with (seed, split, row): one sample has one fixed corruption.
 An epoch, where given, is part of the seed too: a training set then sounds and looks different in
@@ -14,6 +14,7 @@ every epoch.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from .pairs import Pairs, stream
 
 SPOILS = ("all", "one")
 DB_MOST, NOISE_MOST = 300, 1000
+Spoiler = Callable[[np.ndarray, np.random.Generator], None]
 
 
 @dataclass(frozen=True)
@@ -44,54 +46,40 @@ class Corruption:
     event_noise: float | None = None
     spoil: str = "all"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.spoil not in SPOILS:
-            raise UsageError(
-                "unknown choice", where="spoil", value=self.spoil, fix=nearest(self.spoil, SPOILS)
-            )
-        if self.audio_snr_db is not None and not abs(self.audio_snr_db) <= DB_MOST:
-            raise UsageError(
-                "audio_snr_db is a ratio in dB",
-                limit=f"{-DB_MOST} to {DB_MOST}",
-                value=self.audio_snr_db,
-            )
-        for name in ("pixel_keep", "event_keep"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
-                raise UsageError(
-                    f"{name} is a probability", limit="0 to 1", value=getattr(self, name)
-                )
-        for name, what in (
-            ("event_noise", "a number of events"),
-            ("pixel_noise", "a standard deviation"),
+            fix = nearest(self.spoil, SPOILS)
+            raise UsageError("unknown choice", where="spoil", value=self.spoil, fix=fix)
+        for name, what, low, high in (
+            ("audio_snr_db", "a ratio in dB", -DB_MOST, DB_MOST),
+            ("pixel_keep", "a probability", 0, 1),
+            ("event_keep", "a probability", 0, 1),
+            ("event_noise", "a number of events", 0, NOISE_MOST),
+            ("pixel_noise", "a standard deviation", 0, NOISE_MOST),
         ):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= NOISE_MOST:
-                raise UsageError(f"{name} is {what}", limit=f"0 to {NOISE_MOST}", value=value)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} is {what}", limit=f"{low} to {high}", value=value)
 
     def apply(self, pairs: Pairs, seed: int, epoch: int | None = None) -> Pairs:
         """`pairs` with noise: fixed per sample, or fresh for each `epoch` (0, 1, ...)."""
         if self == CLEAN:
             return pairs
         waveform, image = (None if x is None else x.copy() for x in (pairs.waveform, pairs.image))
-        recorded, framed = (
-            {name: x.copy() for name, x in arrays.items()}
-            for arrays in (pairs.recorded, pairs.framed)
-        )
-        spoilers = {"audio": (waveform, self._add_noise), "visual": (image, self._spoil_pixels)}
-        spoilers = {name: pair for name, pair in spoilers.items() if pair[0] is not None}
+        recorded = {name: x.copy() for name, x in pairs.recorded.items()}
+        framed = {name: x.copy() for name, x in pairs.framed.items()}
+        spoilers: dict[str, tuple[np.ndarray, Spoiler]] = {}
+        if waveform is not None:
+            spoilers["audio"] = waveform, self._add_noise
+        if image is not None:
+            spoilers["visual"] = image, self._spoil_pixels
         spoilers |= {name: (x, self._spoil_events) for name, x in recorded.items()}
-        spoilers |= {
-            name: (x, self._spoil_picture if x.dtype == np.uint8 else self._blur)
-            for name, x in framed.items()
-        }
+        for name, x in framed.items():
+            spoilers[name] = x, self._spoil_picture if x.dtype == np.uint8 else self._blur
+        names = list(spoilers)
         for i, row in enumerate(pairs.row):
             random = stream(seed, pairs.split, int(row), *(() if epoch is None else (epoch,)))
-            bad = (
-                list(spoilers)
-                if self.spoil == "all"
-                else [list(spoilers)[random.integers(len(spoilers))]]
-            )
-            for name in bad:
+            for name in names if self.spoil == "all" else [names[random.integers(len(names))]]:
                 x, spoiler = spoilers[name]
                 spoiler(x[i], random)
         return dataclasses.replace(
@@ -114,12 +102,9 @@ class Corruption:
     def _blur(self, spectrogram: np.ndarray, random: np.random.Generator) -> None:
         if self.audio_snr_db is not None:
             magnitude = np.exp(spectrogram)
-            power = np.mean(np.square(magnitude), dtype=np.float64) * 10 ** (
-                -self.audio_snr_db / 10
-            )
-            noise = np.float32(np.sqrt(power / 2)) * random.standard_normal(
-                (2, *spectrogram.shape), np.float32
-            )
+            mean = np.mean(np.square(magnitude), dtype=np.float64)
+            deviation = np.float32(np.sqrt(mean * 10 ** (-self.audio_snr_db / 10) / 2))
+            noise = deviation * random.standard_normal((2, *spectrogram.shape), np.float32)
             spectrogram[:] = np.log(np.hypot(magnitude + noise[0], noise[1]))
 
     def _spoil_picture(self, picture: np.ndarray, random: np.random.Generator) -> None:
@@ -147,9 +132,7 @@ SEVERE = Corruption(
 
 
 def corruption(hard: bool, spoil: str) -> Corruption:
-    """Of a configuration: none, HARD on every modality, or SEVERE on one that is drawn for each
-    row.
-    """
+    """Of a configuration: none, HARD on every modality, or SEVERE on one drawn for each row."""
     if not hard:
         return CLEAN
     return HARD if spoil == "all" else dataclasses.replace(SEVERE, spoil=spoil)

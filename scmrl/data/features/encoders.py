@@ -1,11 +1,10 @@
 """Encoders of the published datasets: a recording as a spectrogram, a picture as RGB; both 128x128.
 
-    spectrogram   log(|STFT(x)| + 1e-7), x at 22.05 kHz clamped to [-1, 1]: n_fft 512, hop 353, Hann
-                  window,
-                  centred with zeros around, linear frequency; bilinear to 128x128          float32 [1, 128, 128]
-    rgb           shorter side to 256, the middle 128x128                                   uint8
-                  [3, 128, 128]
-    rgb, training a part of 8 to 100 % of that, 3:4 to 4:3, resized to 128x128; half of them mirrored
+    spectrogram   float32 [1, 128, 128]: log(|STFT(x)| + 1e-7), x at 22.05 kHz clamped to [-1, 1];
+                  n_fft 512, hop 353, Hann window, centred with zeros around, linear frequency;
+                  bilinear to 128x128
+    rgb           uint8 [3, 128, 128]: shorter side to 256, the middle 128x128
+    rgb, training a part of 8 to 100 % of that, 3:4 to 4:3, to 128x128; half of them mirrored
 
 After He et al. 2025, arXiv 2502.12488, whose training crop is cut from the whole picture. The
 ImageNet mean and std of the published code are a linear map of each channel that the first layer's
@@ -20,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from ...core.report.progress import each
+from ...system.dependencies import require
 from ...system.errors import DataError
-from ..formats.library import library
 from ..formats.picture import read_picture
 from ..formats.sound import read_sound, resample
 
@@ -35,53 +34,42 @@ CROP_RATIO = (3 / 4, 4 / 3)
 
 
 def spectrogram(path: Path) -> np.ndarray:
-    """float32 [1, 128, 128] of the recording at `path`. Raises DataError for one that is missing or
-    damaged.
-    """
-    librosa = library("librosa", "librosa", enables="spectrograms")
+    """float32 [1, 128, 128] of a recording. Raises DataError for one missing or damaged."""
+    librosa = require("librosa", "spectrograms")
     sound = np.clip(resample(*read_sound(path), RATE), -1, 1)
     spectrum = librosa.stft(
         sound, n_fft=N_FFT, hop_length=HOP, window="hann", center=True, pad_mode="constant"
     )
-    return bilinear(np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR), SIDE).astype(
-        np.float32
-    )[None]
+    logarithm = np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR)
+    return bilinear(logarithm, SIDE).astype(np.float32)[None]
 
 
 def rgb(path: Path) -> np.ndarray:
-    """uint8 [3, 128, 128] of the picture at `path`. Raises DataError for one that is missing or
-    damaged.
-    """
-    Image = library("PIL.Image", "pillow", enables="image files")
+    """uint8 [3, 128, 128] of a picture. Raises DataError for one missing or damaged."""
+    Image = require("PIL.Image", "image files")
     colour = read_picture(path).convert("RGB")
     scale = RESIZED / min(colour.size)
     width, height = (max(RESIZED, int(side * scale)) for side in colour.size)
     colour = colour.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
-    return np.asarray(colour.crop((left, top, left + SIDE, top + SIDE)), np.uint8).transpose(
-        2, 0, 1
-    )
+    middle = colour.crop((left, top, left + SIDE, top + SIDE))
+    return np.asarray(middle, np.uint8).transpose(2, 0, 1)
 
 
 def cropped(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Pictures uint8 [S, 3, H, W], each a random part of itself at full size, half of them
-    mirrored.
-    """
-    Image = library("PIL.Image", "pillow", enables="image files")
+    """Pictures uint8 [S, 3, H, W], each a random part of itself at full size, half mirrored."""
+    Image = require("PIL.Image", "image files")
     out = np.empty_like(pictures)
     height, width = pictures.shape[2:]
     for i, picture in enumerate(pictures):
         area = height * width * random.uniform(*CROP_AREA)
         ratio = np.exp(random.uniform(*np.log(CROP_RATIO)))
-        w, h = (
-            min(width, max(1.0, np.sqrt(area * ratio))),
-            min(height, max(1.0, np.sqrt(area / ratio))),
-        )
+        w = min(width, max(1.0, np.sqrt(area * ratio)))
+        h = min(height, max(1.0, np.sqrt(area / ratio)))
         left, top = random.uniform(0, width - w), random.uniform(0, height - h)
+        box = left, top, left + w, top + h
         part = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
-        part = part.resize(
-            (width, height), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
-        )
+        part = part.resize((width, height), Image.Resampling.BILINEAR, box=box)
         out[i] = np.asarray(part, np.uint8).transpose(2, 0, 1)
         if random.random() < 0.5:
             out[i] = out[i, :, :, ::-1]

@@ -2,8 +2,7 @@
 
     audio:   M = log10(max(mel . |STFT(x)|^2, floor))                               [bands, frames]
     visual:  the image with a black border                                          [side, side]
-    both:    z = (x - mean) / std,   q = clip(round((z - lo) / (hi - lo) (2^bits - 1)), 0, 2^bits -
-             1)
+    both:    z = (x - mean) / std,   q = clip(round((z - lo) / (hi - lo) Q), 0, Q),  Q = 2^bits - 1
     events:  q = min(count, 2^event_bits - 1);   a sound's spike trains: `cochlea`
 
 mean and std are the training set's. What lies at or below `lo` standard deviations becomes q = 0,
@@ -18,16 +17,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from ...system.dependencies import require
 from ...system.errors import DataError, nearest
-from ..formats.library import library
-from ..formats.picture import grey
-from ..formats.sound import read_sound, resample
 from . import cochlea
-from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs, unit_window
+from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs
 
 AUDIO_RANGE = (0.0, 2.5)  # standard deviations: quieter than the mean is silence
 CHUNK = 128  # waveforms whose spectra are in memory at once
@@ -35,16 +31,14 @@ CHUNK = 128  # waveforms whose spectra are in memory at once
 
 @dataclass(frozen=True)
 class Quantiser:
-    """mean and std of the training set; [lo, hi], in standard deviations, is what the levels
-    cover.
-    """
+    """mean and std of the training set; levels cover [lo, hi], in standard deviations."""
 
     mean: float
     std: float
     lo: float
     hi: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_numbers(self)
         _check_rules({"std > 0": self.std > 0, "hi > lo": self.hi > self.lo})
 
@@ -59,10 +53,9 @@ class Quantiser:
 class FrontEnd:
     """Every setting between a recording or an image and the integers that enter the network.
 
-    sample_rate in Hz, window, n_fft and hop in samples, fmin and fmax in Hz, log_floor in units of
-    mel power (speech has unit RMS), image_side and side in pixels. Sound, image and frames have
-    `bits`, events `event_bits`: with one, whether there was any. Raises DataError for settings that
-    make no sense.
+    sample_rate, fmin and fmax in Hz, window, n_fft and hop in samples, log_floor in units of mel
+    power (speech has unit RMS), image_side and side in pixels. Sound, image and frames have `bits`,
+    events `event_bits`: with one, whether there was any. Raises DataError for what makes no sense.
     """
 
     audio: Quantiser
@@ -81,8 +74,9 @@ class FrontEnd:
     event_bits: int = 1
     framed: dict[str, Quantiser] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_numbers(self)
+        nyquist = self.sample_rate / 2
         _check_rules(
             {
                 f"sample_rate = {SAMPLE_RATE}": self.sample_rate == SAMPLE_RATE,
@@ -91,10 +85,7 @@ class FrontEnd:
                 "image_side <= side <= 1024": self.image_side <= self.side <= 1024,
                 "0 < hop <= n_fft <= window": 0 < self.hop <= self.n_fft <= self.window,
                 "0 < mel_bands <= n_fft / 2": 0 < self.mel_bands <= self.n_fft / 2,
-                "0 <= fmin < fmax <= sample_rate / 2": 0
-                <= self.fmin
-                < self.fmax
-                <= self.sample_rate / 2,
+                "0 <= fmin < fmax <= sample_rate / 2": 0 <= self.fmin < self.fmax <= nyquist,
                 "log_floor > 0": self.log_floor > 0,
                 "1 <= bits <= 8": 1 <= self.bits <= 8,
                 "1 <= event_bits <= 8": 1 <= self.event_bits <= 8,
@@ -125,7 +116,7 @@ class FrontEnd:
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
         """log10 of the mel power of [S, window]: float64 [S, mel_bands, 1 + window // hop]."""
-        librosa = library("librosa", "librosa", enables="the audio front-end")
+        librosa = require("librosa", "the audio front-end")
         power = librosa.feature.melspectrogram(
             y=waveform.astype(np.float64),
             sr=self.sample_rate,
@@ -147,26 +138,17 @@ class FrontEnd:
         return {"audio": self.encode_audio(waveform), "visual": self.encode_visual(image)}
 
     def encode_pairs(self, pairs: Pairs) -> dict[str, np.ndarray]:
-        """Every modality of `pairs`: frames uint8 [S, C, H, W], over time (events, cochlea) uint8
-        [S, T, C, H, W].
-        """
+        """Every modality: frames uint8 [S, C, H, W]; events, cochlea uint8 [S, T, C, H, W]."""
         encoded = {}
-        if pairs.waveform is not None:
-            encoded["audio"] = (
-                cochlea.spikes(pairs.waveform, pairs.cochlea_steps)
-                if pairs.cochlea_steps
-                else self.encode_audio(pairs.waveform)
-            )
+        if pairs.waveform is not None and pairs.cochlea_steps:
+            encoded["audio"] = cochlea.spikes(pairs.waveform, pairs.cochlea_steps)
+        elif pairs.waveform is not None:
+            encoded["audio"] = self.encode_audio(pairs.waveform)
         if pairs.image is not None:
             encoded["visual"] = self.encode_visual(pairs.image)
-        return (
-            encoded
-            | {name: self.encode_framed(name, x) for name, x in pairs.framed.items()}
-            | {
-                name: np.minimum(x, np.uint8(2**self.event_bits - 1))
-                for name, x in pairs.recorded.items()
-            }
-        )
+        encoded |= {name: self.encode_framed(name, x) for name, x in pairs.framed.items()}
+        most = np.uint8(2**self.event_bits - 1)
+        return encoded | {name: np.minimum(x, most) for name, x in pairs.recorded.items()}
 
     def input_bits(self, pairs: Pairs, modality: str) -> int:
         """Width of the integers that `encode_pairs` makes of a modality."""
@@ -179,9 +161,8 @@ class FrontEnd:
         _check_array("waveform", waveform, (self.window,))
         q = np.zeros((len(waveform), 1, self.mel_bands, 1 + self.window // self.hop), np.uint8)
         for i in range(0, len(waveform), CHUNK):
-            q[i : i + CHUNK, 0] = self.audio.levels(
-                self.log_mel(waveform[i : i + CHUNK]), self.bits
-            )
+            spectra = self.log_mel(waveform[i : i + CHUNK])
+            q[i : i + CHUNK, 0] = self.audio.levels(spectra, self.bits)
         return q
 
     def encode_visual(self, image: np.ndarray) -> np.ndarray:
@@ -195,11 +176,9 @@ class FrontEnd:
     def encode_framed(self, modality: str, frames: np.ndarray) -> np.ndarray:
         """uint8 [S, C, H, W] of the frames of a modality that `fit` has seen, or DataError."""
         if modality not in self.framed:
-            raise DataError(
-                "the front-end was not fitted on such frames",
-                where=modality,
-                value=f"fitted: {', '.join(self.framed) or 'none'}",
-            )
+            fitted = f"fitted: {', '.join(self.framed) or 'none'}"
+            what = "the front-end was not fitted on such frames"
+            raise DataError(what, where=modality, value=fitted)
         quantiser = self.framed[modality]
         if frames.dtype == np.uint8:
             return quantiser.levels(np.arange(256.0), self.bits)[frames]
@@ -207,16 +186,6 @@ class FrontEnd:
         for i in range(0, len(frames), CHUNK):
             q[i : i + CHUNK] = quantiser.levels(frames[i : i + CHUNK].astype(np.float64), self.bits)
         return q
-
-    def encode_files(self, sound_path: str | Path, image_path: str | Path) -> dict[str, np.ndarray]:
-        """`encode` of one recording (see `sound`) and one picture (see `picture`), S = 1.
-
-        The recording's first second counts, whatever its sample rate. Raises DataError for a file
-        that is missing or not what it should be.
-        """
-        samples, rate = read_sound(sound_path)
-        waveform = unit_window(resample(samples[:rate], rate, self.sample_rate), where=sound_path)
-        return self.encode(waveform[None], grey(image_path, self.image_side)[None])
 
     def to_dict(self) -> dict:
         """Every setting as plain JSON types."""
@@ -227,26 +196,16 @@ class FrontEnd:
 
     @classmethod
     def from_dict(cls, settings: dict) -> FrontEnd:
-        """The front-end of `to_dict`. Raises DataError for an unknown or missing key or a wrong
-        value.
-        """
+        """The front-end of `to_dict`. Raises DataError for an unknown or missing key or value."""
         if isinstance(settings, dict):  # bundles from before there were such inputs
             settings = {"framed": {}, "event_bits": 1, **settings}
         _check_keys(cls, settings, "front-end")
-        quantisers = {
-            name: _quantiser(settings[name], f"front-end.{name}") for name in ("audio", "visual")
-        }
-        if not isinstance(settings["framed"], dict):
-            raise DataError(
-                "not a table of settings",
-                where="front-end.framed",
-                value=type(settings["framed"]).__name__,
-            )
-        framed = {
-            name: _quantiser(table, f"front-end.framed.{name}")
-            for name, table in settings["framed"].items()
-        }
-        return cls(**{**settings, **quantisers, "framed": framed})
+        both = {n: _quantiser(settings[n], f"front-end.{n}") for n in ("audio", "visual")}
+        tables, at = settings["framed"], "front-end.framed"
+        if not isinstance(tables, dict):
+            raise DataError("not a table of settings", where=at, value=type(tables).__name__)
+        framed = {name: _quantiser(table, f"{at}.{name}") for name, table in tables.items()}
+        return cls(**{**settings, **both, "framed": framed})
 
 
 def _quantiser(settings: dict, where: str) -> Quantiser:
@@ -256,17 +215,11 @@ def _quantiser(settings: dict, where: str) -> Quantiser:
 
 def _of_frames(x: np.ndarray, where: str) -> Quantiser:
     """Of pictures uint8 [S, C, H, W], q = round(pixel (2^bits - 1) / 255); of spectrograms, nothing
-    below the mean.
-
-    The moments are summed in chunks: all frames at once, in double precision, need not fit into
-    memory.
+    below the mean. Moments are summed in chunks: as doubles all frames need not fit into memory.
     """
-    chunks = range(0, len(x), CHUNK)
-    mean = sum(float(x[i : i + CHUNK].sum(dtype=float)) for i in chunks) / max(x.size, 1)
-    square = sum(float(((x[i : i + CHUNK] - mean) ** 2).sum(dtype=float)) for i in chunks) / max(
-        x.size, 1
-    )
-    std = math.sqrt(square)
+    chunks, size = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)], max(x.size, 1)
+    mean = sum(float(part.sum(dtype=float)) for part in chunks) / size
+    std = math.sqrt(sum(float(((part - mean) ** 2).sum(dtype=float)) for part in chunks) / size)
     if not std:
         raise DataError("all samples are alike", where=where)
     if x.dtype == np.uint8:
@@ -299,14 +252,10 @@ def _check_numbers(record: Quantiser | FrontEnd) -> None:
     kinds = {"int": (int,), "float": (int, float)}
     for field in dataclasses.fields(record):
         number = getattr(record, field.name)
-        if field.type in kinds and (
-            type(number) not in kinds[field.type] or not math.isfinite(number)
-        ):
-            raise DataError(
-                f"'{field.name}' is not a finite {field.type}",
-                where="front-end",
-                value=repr(number),
-            )
+        allowed = kinds.get(str(field.type))
+        if allowed and (type(number) not in allowed or not math.isfinite(number)):
+            what = f"'{field.name}' is not a finite {field.type}"
+            raise DataError(what, where="front-end", value=repr(number))
 
 
 def _check_rules(rules: dict[str, bool]) -> None:

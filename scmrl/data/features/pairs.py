@@ -1,6 +1,4 @@
-"""What every dataset yields, a spoken and a written symbol in each row, and the random streams
-behind it.
-"""
+"""What every dataset yields: a spoken and a written symbol in each row; its random streams."""
 
 from __future__ import annotations
 
@@ -21,21 +19,14 @@ SIDE = 28  # pixels
 class Pairs:
     """S rows of recordings with one label each; what a dataset does not have is None.
 
-    waveform: float32 [S, 8000], one second at 8 kHz, speech at unit RMS followed by zeros      ->
-    "audio"
-    cochlea_steps: 0: the waveform becomes a log-mel frame; T: spike trains of `cochlea` over T
-    steps
-    image:    float32 [S, 28, 28] in [0, 1], light strokes on black                             ->
-              "visual"
-    framed:   {modality: [S, C, H, W]} at the size of the network's input: pictures as uint8,
-              spectrograms as float32,
-              the natural logarithm of the magnitude
+    waveform: float32 [S, 8000], "audio": a second at 8 kHz, speech at unit RMS, then zeros
+    cochlea_steps: 0: the waveform becomes a log-mel frame; T: spike trains of `cochlea`, T steps
+    image:    float32 [S, 28, 28] in [0, 1], "visual": light strokes on black
+    framed:   {modality: [S, C, H, W]} as the network's input: pictures uint8, spectrograms float32
     recorded: {modality: uint8 [S, T, C, H, W]}, how many events or spikes in each step
     label:    int64 [S], 0 <= label < classes
-    row:      int64 [S], place of each pair in its full split; keeps its noise the same in every
-              subset
-    group:    int64 [S], rows of one group share a recording and never part (default: every row by
-              itself)
+    row:      int64 [S], place of each pair in its full split; keeps its noise in every subset
+    group:    int64 [S], rows that share a recording never part (default: every row by itself)
     split:    "train" or "test";  name: of the dataset
 
     Raises DataError where the arrays do not fit together.
@@ -49,54 +40,37 @@ class Pairs:
     waveform: np.ndarray | None = None
     image: np.ndarray | None = None
     recorded: dict[str, np.ndarray] = field(default_factory=dict)
-    group: np.ndarray | None = None
+    group: np.ndarray = None  # type: ignore[assignment]  # `row` takes its place
     framed: dict[str, np.ndarray] = field(default_factory=dict)
     cochlea_steps: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         samples = len(self.label)
         if self.group is None:
             object.__setattr__(self, "group", self.row)
-        shapes = {
+        shapes: dict[str, tuple[int, ...]] = {
             "waveform": (samples, WINDOW),
             "image": (samples, SIDE, SIDE),
-            "label": (samples,),
-            "row": (samples,),
-            "group": (samples,),
+            **dict.fromkeys(("label", "row", "group"), (samples,)),
         }
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
-                raise DataError(
-                    "wrong shape", where=f"{self.name}.{name}", limit=shape, value=array.shape
-                )
-        if samples and not 0 <= self.label.min() <= self.label.max() < self.classes:
-            raise DataError(
-                "labels are no classes of the dataset",
-                where=f"{self.name}.label",
-                limit=f"0..{self.classes - 1}",
-                value=f"{self.label.min()}..{self.label.max()}",
-            )
-        for name, array in self.framed.items():
-            if array.ndim != 4 or len(array) != samples:
-                raise DataError(
-                    "wrong shape",
-                    where=f"{self.name}.{name}",
-                    limit=f"({samples}, C, H, W)",
-                    value=array.shape,
-                )
+                self._refuse(name, shape, array.shape)
+        low, high = (self.label.min(), self.label.max()) if samples else (0, 0)
+        if samples and not 0 <= low <= high < self.classes:
+            what, limit = "labels are no classes of the dataset", f"0..{self.classes - 1}"
+            self._refuse("label", limit, f"{low}..{high}", what)
+        for arrays, axes in ((self.framed, "C, H, W"), (self.recorded, "T, C, H, W")):
+            for name, array in arrays.items():
+                if array.ndim != 2 + axes.count(",") or len(array) != samples:
+                    self._refuse(name, f"({samples}, {axes})", array.shape)
         for name, array in self.recorded.items():
-            if array.ndim != 5 or len(array) != samples:
-                raise DataError(
-                    "wrong shape",
-                    where=f"{self.name}.{name}",
-                    limit=f"({samples}, T, C, H, W)",
-                    value=array.shape,
-                )
             if array.dtype != np.uint8:
-                raise DataError(
-                    "wrong type", where=f"{self.name}.{name}", limit="uint8", value=array.dtype
-                )
+                self._refuse(name, "uint8", array.dtype, "wrong type")
+
+    def _refuse(self, array: str, limit: object, value: object, what: str = "wrong shape") -> None:
+        raise DataError(what, where=f"{self.name}.{array}", limit=limit, value=value)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -135,8 +109,7 @@ def unit_window(samples: np.ndarray, where: object = None) -> np.ndarray:
 
 
 def stream(seed: int, split: str, *path: int) -> np.random.Generator:
-    """The random stream of (seed, split, *path): the same on every run, independent of every other
-    path's.
+    """The random stream of (seed, split, *path): the same on every run, and independent of others.
 
     Raises UsageError for a negative seed or an unknown split.
     """
@@ -144,6 +117,5 @@ def stream(seed: int, split: str, *path: int) -> np.random.Generator:
         raise UsageError("unknown split", limit=" or ".join(SPLITS), value=split)
     if seed < 0:
         raise UsageError("a seed is not negative", value=seed)
-    return np.random.default_rng(
-        np.random.SeedSequence([seed, SPLITS.index(split)], spawn_key=path)
-    )
+    words = np.random.SeedSequence([seed, SPLITS.index(split)], spawn_key=path)
+    return np.random.default_rng(words)

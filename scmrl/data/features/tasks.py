@@ -20,11 +20,6 @@ from .pairs import Pairs
 TASKS = ("name", "correspondence", "sum")
 
 
-def check(task: str) -> None:
-    if task not in TASKS:
-        raise UsageError("unknown task", where="task", value=task, fix=nearest(task, TASKS))
-
-
 def class_names(task: str, digits: int) -> tuple[str, ...]:
     if task == "correspondence":
         return ("differ", "agree")
@@ -32,10 +27,9 @@ def class_names(task: str, digits: int) -> tuple[str, ...]:
 
 
 def check_classes(task: str, pairs: Pairs, graph: Graph) -> None:
-    """DataError where a task on `pairs` has other classes than the readout of `graph`; UsageError
-    for no task.
-    """
-    check(task)
+    """DataError where a task has other classes than the readout; UsageError for no task."""
+    if task not in TASKS:
+        raise UsageError("unknown task", where="task", value=task, fix=nearest(task, TASKS))
     classes = len(class_names(task, pairs.classes))
     neurons = graph.readout.neurons if graph.readout else 0
     if classes != neurons:
@@ -51,9 +45,7 @@ def check_classes(task: str, pairs: Pairs, graph: Graph) -> None:
 def relate(
     task: str, digit: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(partner row of each sample, label of each sample), int64 [S], for digits [S] of the
-    samples.
-    """
+    """(partner row, label) of each sample, int64 [S], for digits [S] of the samples."""
     rows = np.arange(len(digit))
     if task == "name":
         return rows, digit
@@ -70,9 +62,7 @@ def relate(
 def pose(
     task: str, encoded: dict[str, np.ndarray], digit: np.ndarray, random: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task on samples that show
-    `digit` [S].
-    """
+    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task; `digit` [S]."""
     partner, labels = relate(task, digit, random)
     first = next(iter(encoded))
     if task != "name":

@@ -1,13 +1,11 @@
-"""AEDAT recordings of a DVS128 camera, versions 2.0 (jAER; MNIST-DVS is published so) and 3.1
-(cAER).
+"""AEDAT recordings of a DVS128 camera, versions 2.0 (jAER, as MNIST-DVS) and 3.1 (cAER).
 
     2.0   comment lines, then events of 8 bytes, big-endian: address, time in us (32 bits)
-          address: sync 15 (no pixel: left out), row 14..8, column 7..1, bit 0: 0 where it became brighter
+          address: sync 15 (no pixel: left out), row 14..8, column 7..1, 0 where it became brighter
           x = 127 - column, y = 127 - row, p = 1 - bit 0
     3.1   comment lines up to "#!END-HEADER", then packets, little-endian: a header of 28 bytes
-          (int16 type and source,
-          int32 size, time offset, overflow, capacity, number, valid) and its events
-          polarity events (type 1): address, time in us                           x 31..17, y 16..2, polarity 1, valid 0
+          (int16 type, source, int32 size, time offset, overflow, capacity, number, valid), events
+          polarity events (type 1): address, time in us;   x 31..17, y 16..2, polarity 1, valid 0
 
 Either way x counts from the left, y from the top, and p = 1 is an event that became brighter. Time:
 see `events`.
@@ -23,7 +21,7 @@ import numpy as np
 
 from ...system.errors import DataError
 from ...system.reading import read_bytes
-from .events import BYTES, in_time
+from .events import BYTES, in_time, outside
 
 SENSOR_SIDE = 128  # pixels
 EVENT_BYTES = 8
@@ -54,22 +52,16 @@ def read_aedat(path: Path) -> np.ndarray:
         raise DataError("the recording has no events", where=path, fix=LIKELY)
     side = max(int(events["x"].max()), int(events["y"].max()))
     if side >= SENSOR_SIDE:
-        raise DataError(
-            "an event lies outside the camera",
-            where=path,
-            limit=f"{SENSOR_SIDE}x{SENSOR_SIDE} pixels",
-            value=f"coordinate {side}",
-            fix="is this a DVS128 recording?",
-        )
+        limit, fix = f"{SENSOR_SIDE}x{SENSOR_SIDE} pixels", "is this a DVS128 recording?"
+        raise outside(path, limit, f"coordinate {side}", fix)
     return in_time(events, TIME_BITS[version], path)
 
 
 def _header(data: bytes, path: Path) -> tuple[str, bytes, bytes]:
     """(version, the comment lines, what follows them)."""
     if not data.startswith(b"#!AER-DAT"):
-        raise DataError(
-            "not an AEDAT file: it does not begin with #!AER-DAT", where=path, value=repr(data[:12])
-        )
+        what = "not an AEDAT file: it does not begin with #!AER-DAT"
+        raise DataError(what, where=path, value=repr(data[:12]))
     version = data[9:12].decode("ascii", "replace")
     if version not in ("2.0", "3.1"):
         raise DataError("unknown AEDAT version", where=path, limit="2.0 or 3.1", value=version)
@@ -89,12 +81,8 @@ def _header(data: bytes, path: Path) -> tuple[str, bytes, bytes]:
 
 def _jaer_events(body: bytes, path: Path) -> np.ndarray:
     if len(body) % EVENT_BYTES:
-        raise DataError(
-            "the recording is truncated: not a whole number of events of 8 bytes",
-            where=path,
-            value=f"{len(body)} bytes",
-            fix=LIKELY,
-        )
+        what = "the recording is truncated: not a whole number of events of 8 bytes"
+        raise DataError(what, where=path, value=f"{len(body)} bytes", fix=LIKELY)
     address, time = np.frombuffer(body, ">u4").reshape(-1, 2).T
     beyond = address[address >> 16 > 0]
     if len(beyond):
@@ -107,41 +95,30 @@ def _jaer_events(body: bytes, path: Path) -> np.ndarray:
     pixel = address & SYNC == 0
     address, time = address[pixel].astype(np.int64), time[pixel].astype(np.int64)
     last = SENSOR_SIDE - 1
-    return _record(
-        time, last - (address >> 1 & last), last - (address >> 8 & last), 1 - (address & 1)
-    )
+    x, y = last - (address >> 1 & last), last - (address >> 8 & last)
+    return _record(time, x, y, 1 - (address & 1))
 
 
 def _polarity_events(body: bytes, path: Path) -> np.ndarray:
     found, place = [np.empty(0, FIELDS)], 0
     while place < len(body):
         if len(body) - place < 28:
-            raise DataError(
-                "the recording is truncated in a packet's header", where=path, fix=LIKELY
-            )
+            what = "the recording is truncated in a packet's header"
+            raise DataError(what, where=path, fix=LIKELY)
         kind, _, size, _, overflow, capacity, number, _ = struct.unpack_from("<hh6i", body, place)
         place += 28
         if size <= 0 or not 0 <= number <= capacity or not 0 <= overflow < WRAPS:
-            raise DataError(
-                "a packet's header makes no sense",
-                where=path,
-                value=f"{number} events of {size} bytes",
-            )
+            value = f"{number} events of {size} bytes"
+            raise DataError("a packet's header makes no sense", where=path, value=value)
         if len(body) - place < size * number:
-            raise DataError(
-                "the recording is truncated in a packet",
-                where=path,
-                limit=f"{size * number} bytes",
-                value=f"{len(body) - place} bytes",
-                fix=LIKELY,
-            )
+            what = "the recording is truncated in a packet"
+            limit, value = f"{size * number} bytes", f"{len(body) - place} bytes"
+            raise DataError(what, where=path, limit=limit, value=value, fix=LIKELY)
         if kind == POLARITY_PACKET and size == EVENT_BYTES:
-            address, time = (
-                np.frombuffer(body, "<u4", 2 * number, place).reshape(-1, 2).astype(np.int64).T
-            )
-            events = _record(
-                time + (overflow << 31), address >> 17, address >> 2 & 0x7FFF, address >> 1 & 1
-            )
+            words = np.frombuffer(body, "<u4", 2 * number, place).reshape(-1, 2)
+            address, time = words.astype(np.int64).T
+            x, y, p = address >> 17, address >> 2 & 0x7FFF, address >> 1 & 1
+            events = _record(time + (overflow << 31), x, y, p)
             found.append(events[(address & 1).astype(bool)])
         place += size * number
     return np.concatenate(found)

@@ -1,7 +1,7 @@
 """Event-camera recordings: the rule of time, the N-MNIST file format, and frames of T steps.
 
-    d[i] = ((t[i] - t[i-1] + 2^(n-1)) mod 2^n) - 2^(n-1)        the nearest way on a counter of n bits: undoes its wraps
-    t'[i] = d[1] + .. + d[i] - min                              us from the recording's first event
+    d[i] = ((t[i] - t[i-1] + 2^(n-1)) mod 2^n) - 2^(n-1)    the nearest way on a counter of n bits
+    t'[i] = d[1] + .. + d[i] - min                          us from the recording's first event
 
 Events are put in the order of time where they are out of it by at most 10 ms; where the clock goes
 back further (it was reset, or two recordings were joined) the recording is refused, naming the
@@ -32,31 +32,20 @@ BYTES = 64 << 20  # of a recording
 
 
 def read_bs2(path: Path) -> np.ndarray:
-    """Events of a file as a record array (t in us from the first event, x, y, p), in the order of
-    time.
+    """Events of a file as a record array (t in us from the first event, x, y, p), in that order.
 
     Raises DataError for a file that is missing, empty, cut off, has an event outside the camera's
     34x34 pixels, or a jump in time.
     """
     data = read_bytes(path, BYTES, error=DataError)
     if not data or len(data) % EVENT_BYTES:
-        raise DataError(
-            "not a whole number of events of five bytes",
-            where=path,
-            value=f"{len(data)} bytes",
-            fix="fetch the file again",
-        )
+        what, found = "not a whole number of events of five bytes", f"{len(data)} bytes"
+        raise DataError(what, where=path, value=found, fix="fetch the file again")
     raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
-    outside = (raw[:, :2] >= CAMERA_SIDE).any(1)
-    if outside.any():
-        worst = raw[outside][0]
-        raise DataError(
-            "an event lies outside the camera",
-            where=path,
-            limit=f"{CAMERA_SIDE}x{CAMERA_SIDE} pixels",
-            value=f"x {worst[0]}, y {worst[1]}",
-            fix="is this an N-MNIST recording?",
-        )
+    beyond = raw[(raw[:, :2] >= CAMERA_SIDE).any(1)]
+    if len(beyond):
+        limit, fix = f"{CAMERA_SIDE}x{CAMERA_SIDE} pixels", "is this an N-MNIST recording?"
+        raise outside(path, limit, f"x {beyond[0][0]}, y {beyond[0][1]}", fix)
     events = np.empty(len(raw), FIELDS)
     events["x"], events["y"], events["p"] = raw[:, 0], raw[:, 1], raw[:, 2] >> 7
     low = raw.astype(np.int32)
@@ -64,9 +53,14 @@ def read_bs2(path: Path) -> np.ndarray:
     return in_time(events, TIME_BITS, path)
 
 
+def outside(path: Path, limit: str, value: str, fix: str) -> DataError:
+    """What to raise for a pixel that the camera does not have."""
+    what = "an event lies outside the camera"
+    return DataError(what, where=path, limit=limit, value=value, fix=fix)
+
+
 def in_time(events: np.ndarray, bits: int, where: object) -> np.ndarray:
-    """Events with `t` us on a counter of `bits` bits, in the order of time, `t` from the first of
-    them.
+    """Events with `t` us on a counter of `bits` bits, in the order of time, `t` from the first.
 
     Raises DataError, naming the event, where time goes back by more than a disorder, and for more
     than an hour; tells of pauses.
@@ -87,32 +81,21 @@ def in_time(events: np.ndarray, bits: int, where: object) -> np.ndarray:
     order = np.argsort(time, kind="stable")
     out = events[order]
     out["t"] = time[order] - time[order[0]]
-    check_bound(
-        "the recording is too long",
-        -(-int(out["t"][-1]) // 1_000_000),
-        SECONDS,
-        where=where,
-        error=DataError,
-        unit="s",
-    )
+    what, seconds = "the recording is too long", -(-int(out["t"][-1]) // 1_000_000)
+    check_bound(what, seconds, SECONDS, where=where, error=DataError, unit="s")
     pause = np.diff(out["t"])
     if pause.max(initial=0) >= PAUSE_US:
         at = int(pause.argmax())
-        say(
-            f"{where}: no event for {pause[at] / 1e6:.6g} s, {out['t'][at] / 1e6:.6g} s after the"
-            " first"
-        )
+        lasts, since = pause[at] / 1e6, out["t"][at] / 1e6
+        say(f"{where}: no event for {lasts:.6g} s, {since:.6g} s after the first")
     return out
 
 
 def frames(
     events: np.ndarray, steps: int, *, duration_us: int, side: int = 32, bits: int = 1
 ) -> np.ndarray:
-    """How many events of each polarity each pixel saw in each step, up to 2^bits - 1: uint8 [steps,
-    2, side, side].
-
-    One bit says whether there was an event. The middle `side` pixels of the camera; events later
-    than `duration_us` belong to the last step.
+    """Events of each polarity at each of the middle `side` pixels in each step, up to 2^bits - 1:
+    uint8 [steps, 2, side, side]. Events later than `duration_us` belong to the last step.
     """
     out = np.zeros((steps, 2, side, side), np.int64)
     border = (CAMERA_SIDE - side) // 2

@@ -1,6 +1,4 @@
-"""The idx format of MNIST: two zero bytes, type 8 (uint8), the number of axes, their lengths, the
-data.
-"""
+"""The idx format of MNIST: two zero bytes, type 8 (uint8), number of axes, lengths, data."""
 
 from __future__ import annotations
 
@@ -26,21 +24,16 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         with opened(path, BYTES, error=DataError) as packed, gzip.GzipFile(fileobj=packed) as file:
             content = file.read(bound(BYTES) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"not a whole gzip file: {error}", where=path, fix="fetch it again"
-        ) from None
+        what = f"not a whole gzip file: {error}"
+        raise DataError(what, where=path, fix="fetch it again") from None
     check_bound("unpacks to too much", len(content), BYTES, where=path, error=DataError)
     start = 4 + 4 * axes
     if len(content) < start or content[:4] != bytes([0, 0, 8, axes]):
-        raise DataError(
-            f"not an idx file of uint8 with {axes} axes", where=path, value=content[:4].hex(" ")
-        )
+        what = f"not an idx file of uint8 with {axes} axes"
+        raise DataError(what, where=path, value=content[:4].hex(" "))
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", axes, offset=4))
-    if len(content) - start != math.prod(shape):
-        raise DataError(
-            "the data do not fill the shape in the header",
-            where=path,
-            limit=math.prod(shape),
-            value=len(content) - start,
-        )
+    size, wanted = len(content) - start, math.prod(shape)
+    if size != wanted:
+        what = "the data do not fill the shape in the header"
+        raise DataError(what, where=path, limit=wanted, value=size)
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -19,6 +19,9 @@ DURATION_US = 300_000
 TEST_LEAST = 5  # test recordings of a digit
 
 
+Row = tuple[int, int]  # sample, class
+
+
 def recordings(
     data_dir: Path, split: str, steps: int, faults: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -48,13 +51,9 @@ def recordings(
     return np.array(made, np.uint8), np.array(kept, np.int64)
 
 
-def _completed(
-    train: list[tuple[int, int]], test: list[tuple[int, int]]
-) -> dict[str, list[tuple[int, int]]]:
-    """Both splits, every digit with at least `TEST_LEAST` test recordings if there are that many to
-    spare.
-    """
-    moved = []
+def _completed(train: list[Row], test: list[Row]) -> dict[str, list[Row]]:
+    """Both splits, each digit with `TEST_LEAST` test recordings where so many can be spared."""
+    moved: list[Row] = []
     for digit in range(10):
         short = TEST_LEAST - sum(d == digit for _, d in test)
         spare = [row for row in train if row[1] == digit]
@@ -63,13 +62,13 @@ def _completed(
     return {"train": [row for row in train if row not in moved], "test": [*test, *moved]}
 
 
-def _index(path: Path, faults: list[str]) -> list[tuple[int, int]]:
+def _index(path: Path, faults: list[str]) -> list[Row]:
     try:
         lines = read_text(path, LIST_BYTES, error=DataError).splitlines()
     except DataError as error:
         faults.append(str(error))
         return []
-    rows = []
+    rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#"):

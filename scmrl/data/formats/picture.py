@@ -1,15 +1,12 @@
-"""Pictures: one reader (Pillow) for every command: PNG and JPEG alone, one picture in a file, 8
-bits when read.
+"""Pictures: one reader (Pillow) for every command: PNG and JPEG, one picture a file, 8 bits.
 
     16 bits         v / 257, rounded
-    palette, 1 bit  the colours they stand for; values are taken as they are, without a colour profile
+    palette, 1 bit  the colours they stand for; values as they are, without a colour profile
     turned          as its EXIF orientation says
-    transparent     laid on black, where it is at least twice as distinct as on white: std(on black)
-                    >= 2 std(on white);
-                    dark strokes on nothing are refused, for on black there is nothing to see
+    transparent     laid on black, where std(on black) >= 2 std(on white); dark strokes on nothing
+                    are refused, for on black there is nothing to see
     grey            0.299 R + 0.587 G + 0.114 B
-    square          the middle square, as wide as the shorter side, bilinear to the size asked for:
-                    never squeezed
+    square          the middle, as wide as the shorter side, bilinear to the size, never squeezed
 
 What enters a network shows light strokes on black, as MNIST does: dark strokes on paper are to be
 inverted beforehand.
@@ -25,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...system.dependencies import require
 from ...system.errors import DataError
 from ...system.reading import check_bound, opened
-from .library import library
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -48,34 +45,27 @@ def read_picture(path: str | Path) -> Picture:
     nor JPEG, too large, of several pictures, or of a kind that cannot be read surely;
     MissingDependency without Pillow.
     """
-    Image = library("PIL.Image", "pillow", enables="pictures")
+    Image = require("PIL.Image", "pictures")
     path = Path(path)
     with opened(path, BYTES, error=DataError) as file, _own_bounds():
         try:
             with Image.open(file, formats=FORMATS) as picture:
                 _check(picture, path)
-                return _eight_bits(
-                    library("PIL.ImageOps", "pillow", enables="pictures").exif_transpose(picture),
-                    path,
-                )
+                upright = require("PIL.ImageOps", "pictures").exif_transpose(picture)
+                return _eight_bits(upright, path)
         except (DataError, MemoryError):
             raise
         except Image.UnidentifiedImageError:
             raise DataError("not a whole image in PNG or JPEG", where=path, fix=USE) from None
         except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged bytes
-            raise DataError(
-                f"not a whole image: {error or type(error).__name__}",
-                where=path,
-                fix="fetch or write it again",
-            ) from None
+            what = f"not a whole image: {error or type(error).__name__}"
+            raise DataError(what, where=path, fix="fetch or write it again") from None
 
 
 @contextlib.contextmanager
 def _own_bounds() -> Iterator[None]:
-    """Pillow's bound of pixels, which only warns, and its other warnings are off: `_check` comes
-    before any pixel.
-    """
-    Image = library("PIL.Image", "pillow", enables="pictures")
+    """Without Pillow's warnings, its bound of pixels too: `_check` comes before any pixel."""
+    Image = require("PIL.Image", "pictures")
     theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
@@ -92,7 +82,7 @@ def grey(path: str | Path, side: int) -> np.ndarray:
 
 def square(picture: Picture, side: int) -> np.ndarray:
     """The middle square of a picture in mode "L" or "RGB", grey: float32 [side, side] in [0, 1]."""
-    Image = library("PIL.Image", "pillow", enables="pictures")
+    Image = require("PIL.Image", "pictures")
     light = picture.convert("L")
     width, height = light.size
     edge = min(width, height)
@@ -106,34 +96,19 @@ def square(picture: Picture, side: int) -> np.ndarray:
 def _check(picture: Picture, path: Path) -> None:
     """Before any pixel is decoded."""
     width, height = picture.size
-    check_bound(
-        "the picture is too large",
-        width * height,
-        PIXELS,
-        where=path,
-        error=DataError,
-        unit="pixels",
-    )
+    what = "the picture is too large"
+    check_bound(what, width * height, PIXELS, where=path, error=DataError, unit="pixels")
     if max(width, height) > RATIO * min(width, height):
-        raise DataError(
-            "the picture is too narrow",
-            where=path,
-            limit=f"{RATIO} : 1",
-            value=f"{width} x {height}",
-            fix="cut out the part that counts",
-        )
-    if getattr(picture, "n_frames", 1) > 1:
-        raise DataError(
-            "several pictures in one file",
-            where=path,
-            value=picture.n_frames,
-            fix="save the one that counts",
-        )
+        ratio, size, fix = f"{RATIO} : 1", f"{width} x {height}", "cut out the part that counts"
+        raise DataError("the picture is too narrow", where=path, limit=ratio, value=size, fix=fix)
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        what, fix = "several pictures in one file", "save the one that counts"
+        raise DataError(what, where=path, value=frames, fix=fix)
 
 
 def _eight_bits(picture: Picture, path: Path) -> Picture:
     """A decoded picture in mode "L" or "RGB"."""
-    Image = library("PIL.Image", "pillow", enables="pictures")
+    Image = require("PIL.Image", "pictures")
     transparent = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
     if picture.mode.startswith("I") and not transparent:  # 16 bits, grey
         return Image.fromarray(EIGHT_BITS[np.asarray(picture)])
@@ -151,19 +126,17 @@ def _eight_bits(picture: Picture, path: Path) -> Picture:
 
 
 def _on_black(picture: Picture, path: Path) -> Picture:
-    Image = library("PIL.Image", "pillow", enables="pictures")
+    Image = require("PIL.Image", "pictures")
     colour, opacity = picture.convert("RGB"), picture.getchannel("A")
     if opacity.getextrema() == (255, 255):
         return colour
-    spread, light = library("PIL.ImageStat", "pillow", enables="pictures").Stat, colour.convert("L")
+    spread, light = require("PIL.ImageStat", "pictures").Stat, colour.convert("L")
     on_black, on_white = (
         spread(Image.composite(light, Image.new("L", light.size, ground), opacity)).stddev[0]
         for ground in (0, 255)
     )
     if on_black < DISTINCT * on_white:
-        raise DataError(
-            "dark strokes on a transparent ground: which colour lies behind is not known",
-            where=path,
-            fix="lay it on the ground that is meant, light strokes on black",
-        )
+        what = "dark strokes on a transparent ground: which colour lies behind is not known"
+        fix = "lay it on the ground that is meant, light strokes on black"
+        raise DataError(what, where=path, fix=fix)
     return Image.composite(colour, Image.new("RGB", colour.size), opacity)

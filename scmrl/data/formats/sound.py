@@ -1,8 +1,6 @@
-"""Recordings as samples: one reader (libsndfile, by way of soundfile) for every command and on
-every Python.
+"""Recordings as samples: one reader (libsndfile, by way of soundfile) for every command.
 
-    WAV    PCM of 8, 16, 24 and 32 bits, float of 32 and 64, mu-law, A-law; WAVE_FORMAT_EXTENSIBLE;
-           also RF64 and W64
+    WAV    PCM of 8, 16, 24, 32 bits, float of 32, 64, mu-law, A-law, extensible; RF64, W64
     FLAC
 
     x = pcm / 2^(bits - 1)      float as it is                  full scale is 1
@@ -20,13 +18,16 @@ import io
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from ...system.dependencies import require
 from ...system.errors import DataError
 from ...system.reading import check_bound, opened
-from .library import library
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 RATES = range(1000, 384_001)  # Hz
 SECONDS, SAMPLES = 3600, 1 << 26  # what is read at most: an hour, and 25 minutes at 44.1 kHz
@@ -47,7 +48,7 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     off, empty, longer than is read, or of a rate outside 1 to 384 kHz; MissingDependency without
     soundfile.
     """
-    soundfile = library("soundfile", "soundfile", enables="recordings")
+    soundfile = require("soundfile", "recordings")
     path = Path(path)
     try:
         with opened(path, BYTES, error=DataError) as file:
@@ -55,87 +56,59 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
             with soundfile.SoundFile(_whole(file, path)) as sound:
                 return _mono(sound, path), sound.samplerate
     except OSError as error:
-        raise DataError(
-            "cannot read the recording", where=path, value=error.strerror or error
-        ) from None
+        why = error.strerror or error
+        raise DataError("cannot read the recording", where=path, value=why) from None
     except soundfile.SoundFileError as error:  # libsndfile's own words
         why = getattr(error, "error_string", "") or str(error)
-        raise DataError(
-            f"not a recording that can be read: {why}", where=path, fix=CONVERT
-        ) from None
+        what = f"not a recording that can be read: {why}"
+        raise DataError(what, where=path, fix=CONVERT) from None
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     """Samples [n] at `rate` Hz, at `target` Hz."""
     if rate == target:
         return samples
-    librosa = library("librosa", "librosa", enables=f"recordings at {rate} Hz")
+    librosa = require("librosa", f"recordings at {rate} Hz")
     return librosa.resample(samples, orig_sr=rate, target_sr=target)
 
 
-def _mono(sound, path: Path) -> np.ndarray:
+def _mono(sound: SoundFile, path: Path) -> np.ndarray:
     """All samples of an open sound file, checked before and after they are decoded."""
     _check(sound, path)
     out, done = np.empty(sound.frames, np.float32), 0
     while done < len(out):
         block = sound.read(min(BLOCK, len(out) - done), dtype="float32", always_2d=True)
         if not len(block):
-            raise DataError(
-                "the recording is truncated",
-                where=path,
-                limit=f"{len(out)} samples",
-                value=f"{done} samples",
-            )
+            _refuse_cut(len(out), done, path, "samples")
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             part = block.mean(axis=1, dtype=np.float32)
         most = np.abs(part).max()
         if not np.isfinite(most):
             raise DataError("a sample of the recording is not finite", where=path, fix=CONVERT)
         if most > SCALE:
-            raise DataError(
-                "samples are far over full scale",
-                where=path,
-                limit=SCALE,
-                value=f"{most:.6g}",
-                fix="scale float samples to -1..1",
-            )
+            what, fix = "samples are far over full scale", "scale float samples to -1..1"
+            raise DataError(what, where=path, limit=SCALE, value=f"{most:.6g}", fix=fix)
         out[done : done + len(block)] = part
         done += len(block)
     return out
 
 
-def _check(sound, path: Path) -> None:
+def _check(sound: SoundFile, path: Path) -> None:
     """Before anything is allocated: what an open sound file says of itself."""
-    rate = sound.samplerate
+    rate, coding = sound.samplerate, sound.subtype_info
     if sound.subtype not in CODINGS:
-        raise DataError(
-            "unknown coding of samples",
-            where=path,
-            limit="PCM, float, mu-law or A-law",
-            value=sound.subtype_info,
-            fix=CONVERT,
-        )
+        what, limit = "unknown coding of samples", "PCM, float, mu-law or A-law"
+        raise DataError(what, where=path, limit=limit, value=coding, fix=CONVERT)
     if rate not in RATES:
-        raise DataError(
-            "sample rate out of range",
-            where=path,
-            value=f"{rate} Hz",
-            limit=f"{RATES.start} to {RATES.stop - 1} Hz",
-        )
+        limit = f"{RATES.start} to {RATES.stop - 1} Hz"
+        raise DataError("sample rate out of range", where=path, value=f"{rate} Hz", limit=limit)
     if sound.frames == 0:
         raise DataError("the recording is empty", where=path)
     if sound.frames > UNKNOWN_64:
-        raise DataError(
-            "the header has no length", where=path, fix="write it to a file instead of a pipe"
-        )
-    check_bound(
-        "the recording is too long",
-        -(-sound.frames // rate),
-        min(SECONDS, SAMPLES // rate),
-        where=path,
-        error=DataError,
-        unit="s",
-    )
+        fix = "write it to a file instead of a pipe"
+        raise DataError("the header has no length", where=path, fix=fix)
+    what, seconds, most = "the recording is too long", -(-sound.frames // rate), SAMPLES // rate
+    check_bound(what, seconds, min(SECONDS, most), where=path, error=DataError, unit="s")
 
 
 def _check_name(file: BinaryIO, path: Path) -> None:
@@ -160,18 +133,15 @@ def _whole(file: BinaryIO, path: Path) -> int | io.BytesIO:
     if kind not in (b"RIFF", b"RF64"):
         return _own(file)
     place, length, rest = _samples_at(file, size, path)
-    unknown = rest > 0 and (
-        length == 0 or (length > rest and (length >= UNKNOWN_64 or UNKNOWN <= length < 1 << 32))
-    )
+    large = length >= UNKNOWN_64 or UNKNOWN <= length < 1 << 32
+    unknown = rest > 0 and (length == 0 or (length > rest and large))
     if not unknown:
         _refuse_cut(length, rest, path)
         return _own(file)
-    check_bound(
-        "too large a file whose header has no length", size, HELD_BYTES, where=path, error=DataError
-    )
-    content = bytearray(size)
+    what = "too large a file whose header has no length"
+    check_bound(what, size, HELD_BYTES, where=path, error=DataError)
     file.seek(0)
-    file.readinto(content)
+    content = bytearray(file.read(size).ljust(size, b"\0"))
     content[:8] = b"RIFF" + struct.pack("<I", size - 8)
     content[place - 4 : place] = struct.pack("<I", rest)
     return io.BytesIO(content)
@@ -184,25 +154,21 @@ def _own(file: BinaryIO) -> int:
     return descriptor
 
 
-def _refuse_cut(said: int, there: int, path: Path) -> None:
+def _refuse_cut(said: int, there: int, path: Path, unit: str = "bytes") -> None:
     if said > there:
-        raise DataError(
-            "the recording is truncated", where=path, limit=f"{said} bytes", value=f"{there} bytes"
-        )
+        limit, value = f"{said} {unit}", f"{there} {unit}"
+        raise DataError("the recording is truncated", where=path, limit=limit, value=value)
 
 
 def _samples_at(file: BinaryIO, size: int, path: Path) -> tuple[int, int, int]:
-    """(where the samples of a RIFF begin, how many bytes they are by the header, bytes from there
-    to the end).
+    """(where the samples of a RIFF begin, their bytes by the header, bytes from there to the end).
 
-    A length of 0 is one that was never filled in only where the RIFF does not end there: else the
-    samples are none.
+    A length of 0 was never filled in only where the RIFF does not end there: else none are there.
     """
     kind, whole, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if form != b"WAVE":
-        raise DataError(
-            "not a WAV file: a RIFF of another kind", where=path, value=repr(form), fix=CONVERT
-        )
+        what = "not a WAV file: a RIFF of another kind"
+        raise DataError(what, where=path, value=repr(form), fix=CONVERT)
     place, odd, long = 12, b"", None
     for _ in range(CHUNKS):
         file.seek(place)
@@ -220,11 +186,7 @@ def _samples_at(file: BinaryIO, size: int, path: Path) -> tuple[int, int, int]:
             return place, length, 0 if ends else size - place
         odd = name if length % 2 and not odd else odd
         place += length + length % 2
-    lost = (
-        f"; the chunk {odd.decode('latin-1')!r} has an odd length: is its padding byte missing?"
-        if odd
-        else ""
-    )
-    raise DataError(
-        f"not a WAV file: it has no samples (no chunk 'data'{lost})", where=path, fix=CONVERT
-    )
+    name = odd.decode("latin-1")
+    lost = f"; the chunk {name!r} has an odd length: is its padding byte missing?" if odd else ""
+    what = f"not a WAV file: it has no samples (no chunk 'data'{lost})"
+    raise DataError(what, where=path, fix=CONVERT)

@@ -1,5 +1,4 @@
-"""av-mnist: human recordings of the Free Spoken Digit Dataset, each with MNIST images of the same
-digit.
+"""av-mnist: human recordings of the Free Spoken Digit Dataset, each with MNIST images of its digit.
 
     data_dir/fsdd/recordings/{digit}_{speaker}_{take}.wav       takes 0-4 test, 5 and later train
     data_dir/mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
@@ -22,6 +21,7 @@ from ...system.errors import DataError, UsageError
 from ..features.pairs import SAMPLE_RATE, SIDE, Pairs, stream, unit_window
 from ..formats.idx import read_idx
 from ..formats.sound import read_sound
+from .folders import folder_of, refuse
 
 NAME = "av-mnist"
 CLASSES = 10
@@ -29,7 +29,6 @@ TEST_TAKES = range(5)
 IMAGES_PER_RECORDING = {"train": 1, "test": 5}
 MNIST_FILES = {"train": "train", "test": "t10k"}
 RECORDING = re.compile(r"([0-9])_([^_]+)_([0-9]+)")
-FAULTS_SHOWN = 10
 
 
 def load(
@@ -69,29 +68,8 @@ def load(
     )
 
 
-def folder_of(data_dir: str | Path | None, name: str, holds: str) -> Path:
-    """The folder of a dataset's recordings, or DataError where none is given."""
-    if data_dir is None:
-        raise DataError(
-            f"{name} reads recordings from a folder",
-            where="data_dir",
-            fix=f"pass the folder that holds {holds}",
-        )
-    return Path(data_dir)
-
-
-def refuse(faults: list[str], folder: Path) -> None:
-    """DataError that names the first ten faults and says how many there are, if there are any."""
-    if faults:
-        named = "; ".join(faults[:FAULTS_SHOWN])
-        more = f" and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise DataError(f"{len(faults)} missing or damaged: {named}{more}", where=folder)
-
-
 def recordings(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The takes of a split: float32 [S, 8000] and int64 [S], sorted; what is wrong goes to
-    `faults`.
-    """
+    """The takes of a split, sorted: float32 [S, 8000] and int64 [S]; faults go to `faults`."""
     folder = data_dir / "fsdd" / "recordings"
     takes = []
     for path in sorted(folder.glob("*.wav")):
@@ -112,17 +90,17 @@ def recordings(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarra
 def images(data_dir: Path, split: str, faults: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """MNIST's half for a split: uint8 [N, 28, 28] and uint8 [N]; what is wrong goes to `faults`."""
     stem = data_dir / "mnist" / MNIST_FILES[split]
-    image_path, label_path = (
-        Path(f"{stem}-images-idx3-ubyte.gz"),
-        Path(f"{stem}-labels-idx1-ubyte.gz"),
-    )
+    image_path = Path(f"{stem}-images-idx3-ubyte.gz")
+    label_path = Path(f"{stem}-labels-idx1-ubyte.gz")
     image = _gather(partial(read_idx, axes=3), image_path, faults)
     label = _gather(partial(read_idx, axes=1), label_path, faults)
     if image is not None and image.shape[1:] != (SIDE, SIDE):
         faults.append(f"{image_path}: images of {image.shape[1:]}, not {SIDE}x{SIDE}")
     if label is not None and label.size and label.max() >= CLASSES:
         faults.append(f"{label_path}: a label of {label.max()}")
-    if image is not None and label is not None and len(image) != len(label):
+    if image is None or label is None:  # the fault is told
+        return np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, np.uint8)
+    if len(image) != len(label):
         faults.append(f"{label_path}: {len(label)} labels for {len(image)} images")
     return image, label
 
@@ -146,9 +124,8 @@ def draw(label: np.ndarray, wanted: np.ndarray, random: np.random.Generator) -> 
 def _one_second(path: Path) -> np.ndarray:
     samples, rate = read_sound(path)
     if rate != SAMPLE_RATE:
-        raise DataError(
-            "wrong sample rate", where=path, limit=f"{SAMPLE_RATE} Hz", value=f"{rate} Hz"
-        )
+        limit, value = f"{SAMPLE_RATE} Hz", f"{rate} Hz"
+        raise DataError("wrong sample rate", where=path, limit=limit, value=value)
     return unit_window(samples, where=path)
 
 

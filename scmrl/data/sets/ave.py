@@ -1,19 +1,15 @@
-"""ave: 28 kinds of audio-visual events in 4,143 ten-second clips (Tian et al. 2018, arXiv
-1803.08842).
+"""ave: 28 kinds of audio-visual events in 4,143 ten-second clips (Tian et al. 2018, 1803.08842).
 
-    data_dir/AVE_Dataset/{trainSet,valSet,testSet}.txt          lines
-                                                                Category&VideoID&Quality&StartTime&EndTime
-    data_dir/AVE_Dataset/audio/VideoID.wav                      the sound of AVE/VideoID.mp4
-    data_dir/AVE_Dataset/visual/VideoID.jpg                     one frame of it, from within the
-                                                                event
+    data_dir/AVE_Dataset/{trainSet,valSet,testSet}.txt   Category&VideoID&Quality&StartTime&EndTime
+    data_dir/AVE_Dataset/audio/VideoID.wav               the sound of AVE/VideoID.mp4
+    data_dir/AVE_Dataset/visual/VideoID.jpg              one frame of it, from within the event
 
 The published archive holds videos; sound and frame are taken from each beforehand, in any rate and
-size, for example
-    ffmpeg -i AVE/ID.mp4 -vn audio/ID.wav        ffmpeg -ss SECONDS -i AVE/ID.mp4 -frames:v 1 visual/ID.jpg
-with SECONDS the middle of its event. audio is a spectrogram [1, 128, 128], visual an RGB frame [3,
-128, 128] (see
-`encoders`). Split: trainSet and valSet train (the feed holds its own validation out of them),
-testSet tests. Rows of
+size, for example, with SECONDS the middle of its event,
+    ffmpeg -i AVE/ID.mp4 -vn audio/ID.wav
+    ffmpeg -ss SECONDS -i AVE/ID.mp4 -frames:v 1 visual/ID.jpg
+audio is a spectrogram [1, 128, 128], visual an RGB frame [3, 128, 128] (see `encoders`). Split:
+trainSet and valSet train (the feed holds its own validation out of them), testSet tests. Rows of
 one video are one group. The label is the row's category; the published task, to find the event in
 time, is another.
 """
@@ -26,10 +22,8 @@ import numpy as np
 
 from ...system.errors import DataError
 from ...system.reading import LIST_BYTES, read_text
-from ..features.encoders import encode_all, rgb, spectrogram
 from ..features.pairs import Pairs, stream
-from .av_mnist import refuse
-from .folders import counted, files, root_of, some
+from .folders import counted, encoded, files, refuse, root_of, some
 
 NAME = "ave"
 CLASSES = 28
@@ -46,15 +40,13 @@ HOLDS = (
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0) -> Pairs:
     """The split of the lists. Raises DataError naming what is missing or damaged."""
     stream(seed, split)
-    folder, faults = root_of(data_dir, NAME, "AVE_Dataset", HOLDS), []
+    folder, faults = root_of(data_dir, NAME, "AVE_Dataset", HOLDS), list[str]()
     lists = {file: _rows(folder / file, faults) for file in PUBLISHED}
     categories = sorted({category for rows in lists.values() for category, _ in rows})
     counted(len(categories), CLASSES, "categories", folder, faults)
     rows = [row for file in LISTS[split] for row in lists[file]]
-    sounds, frames = (
-        files(folder / "audio", ".wav", faults),
-        files(folder / "visual", ".jpg", faults),
-    )
+    sounds = files(folder / "audio", ".wav", faults)
+    frames = files(folder / "visual", ".jpg", faults)
     videos = list(dict.fromkeys(video for _, video in rows))
     for there, kind in ((sounds, "audio/VideoID.wav"), (frames, "visual/VideoID.jpg")):
         absent = [video for video in videos if video not in there]
@@ -64,9 +56,8 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
                 f"{some(absent)}{_unprepared(folder)}"
             )
     refuse(faults, folder)
-    audio = encode_all(spectrogram, [sounds[video] for video in videos], faults)
-    visual = encode_all(rgb, [frames[video] for video in videos], faults)
-    refuse(faults, folder)
+    own = [sounds[video] for video in videos], [frames[video] for video in videos]
+    framed = encoded(*own, folder, faults)
     at = np.array([videos.index(video) for _, video in rows], np.int64)
     return Pairs(
         label=np.array([categories.index(category) for category, _ in rows], np.int64),
@@ -75,16 +66,13 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
         name=NAME,
         classes=CLASSES,
         group=at,
-        framed={"audio": audio[at], "visual": visual[at]},
+        framed={name: x[at] for name, x in framed.items()},
     )
 
 
 def _unprepared(folder: Path) -> str:
-    return (
-        " (AVE/*.mp4 are there: take the sound and a frame from each)"
-        if any(folder.glob("AVE/*.mp4"))
-        else ""
-    )
+    hint = " (AVE/*.mp4 are there: take the sound and a frame from each)"
+    return hint if any(folder.glob("AVE/*.mp4")) else ""
 
 
 def _rows(path: Path, faults: list[str]) -> list[tuple[str, str]]:

@@ -1,15 +1,11 @@
-"""mnistdvs-ntidigits: digits filmed by an event camera, and spoken digits through a silicon
-cochlea. Spikes only.
+"""mnistdvs-ntidigits: digits before an event camera, spoken ones through a silicon cochlea: spikes.
 
-    data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat      1,000 recordings of each
-                                                                        digit (zips unpacked)
-    data_dir/DVS/**/n-tidigits.hdf5                                     {train,test}_{labels,addresses,timestamps}
+    data_dir/DVS/MNIST_DVS/**/mnist_{digit}_scale04_{number}.aedat    1,000 of each digit (unpacked)
+    data_dir/DVS/**/n-tidigits.hdf5                    {train,test}_{labels,addresses,timestamps}
 
     visual  binary [T, 2, 28, 28]  did the pixel see an event of that polarity in that step? the
-            middle 28 of 128 pixels,
-                                   upright; polarity 1 became brighter
-    audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 channels as 8x8, pixels
-            repeated
+                                   middle 28 of 128 pixels, upright; polarity 1 became brighter
+    audio   binary [T, 1, 28, 28]  did the channel spike in that step? 64 as 8x8, pixels repeated
 
 As published: each digit's camera recordings are shuffled, 500 train and 500 test; the cochlea's
 train and test parts are repeated or cut to 500 of each digit; both are paired by position. Unlike
@@ -25,17 +21,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...core.report.progress import each
+from ...system.dependencies import require
 from ...system.errors import DataError
 from ...system.reading import regular
 from ..features.pairs import Pairs, stream
 from ..formats.aedat import SENSOR_SIDE, read_aedat
-from ..formats.library import library
-from .av_mnist import refuse
-from .folders import root_of, some
+from .folders import refuse, root_of, some
 
 NAME = "mnistdvs-ntidigits"
 CLASSES = 10
@@ -49,17 +45,17 @@ SCALE = "04"
 FILMED = re.compile(rf"mnist_(\d)_scale{SCALE}_(\d+)")
 SPOKEN = ("o", *"123456789")
 COCHLEA_FILE = "n-tidigits.hdf5"
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py makes of it
 HOLDS = f"DVS/MNIST_DVS/**/mnist_*_scale{SCALE}_*.aedat and DVS/**/{COCHLEA_FILE}"
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 16) -> Pairs:
     """Pairs of a split in frames of `steps`. Raises DataError naming what is missing or damaged."""
     stream(seed, split)
-    folder, faults = root_of(data_dir, NAME, "DVS", HOLDS), []
+    folder, faults = root_of(data_dir, NAME, "DVS", HOLDS), list[str]()
     filmed = _filmed(folder / "MNIST_DVS", faults)
-    cochlea_file = min(
-        folder.rglob(COCHLEA_FILE), default=folder / COCHLEA_FILE
-    )  # tonic makes a folder for it
+    # tonic makes a folder for it
+    cochlea_file = min(folder.rglob(COCHLEA_FILE), default=folder / COCHLEA_FILE)
     spoken = _spoken(cochlea_file, split, steps, faults)
     refuse(faults, folder)
     seen, heard, labels, groups = [], [], [], []
@@ -122,27 +118,21 @@ def _filmed(folder: Path, faults: list[str]) -> dict[int, list[Path]]:
             continue
         there, number = found[int(match[1])], int(match[2])
         if number in there:
-            faults.append(
-                f"{path}: {there[number].relative_to(folder)} is the same recording; keep one of"
-                " them"
-            )
+            other = there[number].relative_to(folder)
+            faults.append(f"{path}: {other} is the same recording; keep one of them")
         there[number] = path
     zipped = sorted(path.name for path in folder.rglob("*.zip"))
     for digit, there in found.items():
         if len(there) != RECORDED:
             hint = f" (not unpacked: {some(zipped)})" if zipped else ""
-            faults.append(
-                f"{folder}: {len(there)} recordings mnist_{digit}_scale{SCALE}_*.aedat of"
-                f" {RECORDED}{hint}"
-            )
+            named = f"recordings mnist_{digit}_scale{SCALE}_*.aedat"
+            faults.append(f"{folder}: {len(there)} {named} of {RECORDED}{hint}")
     return {digit: [there[number] for number in sorted(there)] for digit, there in found.items()}
 
 
 def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, list[np.ndarray]]:
-    """Frames of every single-digit recording of a part, by digit in the file's order, at most 500
-    of each.
-    """
-    h5py = library("h5py", "h5py", enables="N-TIDIGITS")
+    """Frames of the single-digit recordings of a part by digit, at most 500 of each, in order."""
+    h5py = require("h5py", "N-TIDIGITS")
     if not path.is_file():
         faults.append(f"{path}: no such file")
         return {}
@@ -156,16 +146,9 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
                 frames = _recording(file, split, name, steps, path, faults)
                 if frames is not None:
                     spoken[SPOKEN.index(word)].append(frames)
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-    ) as error:  # what h5py makes of damaged bytes
-        faults.append(
-            f"{path}: damaged or truncated HDF5 file ({' '.join(str(error).split())[:80]})"
-        )
+    except DAMAGE as error:
+        why = " ".join(str(error).split())[:80]
+        faults.append(f"{path}: damaged or truncated HDF5 file ({why})")
         return {}
     silent = [SPOKEN[digit] for digit, takes in spoken.items() if not takes]
     if silent and not faults:
@@ -173,51 +156,42 @@ def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, 
     return spoken
 
 
-def _names(file, split: str, path: Path, faults: list[str]) -> list[str]:
+def _names(file: Any, split: str, path: Path, faults: list[str]) -> list[str]:
     """The recordings of a part: gender-speaker-take-word."""
-    absent = [
-        key
-        for kind in ("labels", "addresses", "timestamps")
-        if (key := f"{split}_{kind}") not in file
-    ]
-    if absent:
+    keys = [f"{split}_{kind}" for kind in ("labels", "addresses", "timestamps")]
+    if absent := [key for key in keys if key not in file]:
         faults.append(f"{path}: no {', '.join(absent)}")
         return []
     labels = file[f"{split}_labels"]
     if len(getattr(labels, "shape", ())) != 1 or labels.size > LABELS:
         faults.append(f"{path}: {split}_labels is not a list of at most {LABELS} names")
         return []
-    return [
-        label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
-        for label in labels[()]
-    ]
+    texts = labels[()]
+    return [x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in texts]
 
 
 def _recording(
-    file, split: str, name: str, steps: int, path: Path, faults: list[str]
+    file: Any, split: str, name: str, steps: int, path: Path, faults: list[str]
 ) -> np.ndarray | None:
     parts = [file.get(f"{split}_{kind}/{name}") for kind in ("addresses", "timestamps")]
     if None in parts:
         faults.append(f"{path}: {name} is in {split}_labels but has no addresses or timestamps")
         return None
-    if any(
-        len(getattr(part, "shape", ())) != 1 or part.size > SPIKES or part.dtype.kind not in "iuf"
-        for part in parts
-    ):
+    if not all(map(_is_list, parts)):
         faults.append(f"{path}: {name} is not a list of at most {SPIKES} spikes")
         return None
     channels, times = np.asarray(parts[0]), np.asarray(parts[1], np.float64)
-    if (
-        not len(times)
-        or len(times) != len(channels)
-        or not 0 <= channels.min() <= channels.max() < CHANNELS
-    ):
-        faults.append(
-            f"{path}: {name} has {len(channels)} addresses, {len(times)} timestamps, or a channel"
-            " past 63"
-        )
+    paired = len(times) and len(times) == len(channels)
+    if not paired or not 0 <= channels.min() <= channels.max() < CHANNELS:
+        found = f"{len(channels)} addresses, {len(times)} timestamps, or a channel past 63"
+        faults.append(f"{path}: {name} has {found}")
         return None
     if not np.isfinite(times).all():
         faults.append(f"{path}: {name} has a timestamp that is not finite")
         return None
     return cochlea_frames(times, channels.astype(np.int64), steps)
+
+
+def _is_list(part: Any) -> bool:
+    flat = len(getattr(part, "shape", ())) == 1
+    return flat and part.size <= SPIKES and part.dtype.kind in "iuf"

@@ -1,5 +1,4 @@
-"""nmnist-fsdd: spoken digits through a spiking cochlea, written digits through an event camera.
-Spikes only.
+"""nmnist-fsdd: spoken digits through a spiking cochlea, written ones before an event camera.
 
     audio    spikes [T, 1, 32, 32]   FSDD takes (5 and later train, 0-4 test), see `cochlea`
     visual   events [T, 2, 32, 32]   N-MNIST recordings, see `events`
@@ -18,6 +17,7 @@ import numpy as np
 from ..features.pairs import Pairs, stream
 from ..formats import nmnist
 from . import av_mnist
+from .folders import folder_of, refuse
 
 NAME = "nmnist-fsdd"
 CLASSES = 10
@@ -25,15 +25,13 @@ PER_TAKE = {"train": 1, "test": 5}
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 8) -> Pairs:
-    """Pairs of a split with frames of `steps`. Raises DataError naming what is missing or
-    damaged.
-    """
+    """Pairs of a split, `steps` frames. Raises DataError naming what is missing or damaged."""
     random = stream(seed, split)
-    folder = av_mnist.folder_of(data_dir, NAME, "fsdd/recordings/*.wav and nmnist/*.bs2")
+    folder = folder_of(data_dir, NAME, "fsdd/recordings/*.wav and nmnist/*.bs2")
     faults: list[str] = []
     waveform, spoken = av_mnist.recordings(folder, split, faults)
     written, digit = nmnist.recordings(folder, split, steps, faults)
-    av_mnist.refuse(faults, folder)
+    refuse(faults, folder)
     take, event = match(spoken, digit, PER_TAKE[split], random)
     return Pairs(
         waveform=waveform[take],
@@ -56,7 +54,7 @@ def match(
     """
     takes, events = [], []
     for d in np.unique(spoken):
-        rows, queue = np.flatnonzero(digit == d), []
+        rows, queue = np.flatnonzero(digit == d), list[int]()
         for take in np.flatnonzero(spoken == d):
             count = min(per_take, len(rows))
             while len(queue) < count:

@@ -1,7 +1,7 @@
-"""urbansound8k-av: ten kinds of street sound, each clip with a picture of its source (Guo et al.
-2024).
+"""urbansound8k-av: ten kinds of street sound, each clip with a picture (Guo et al. 2024).
 
-    data_dir/UrbanSound8K-AV/Dataset_v3_vision/CLASS/x.jpg      data_dir/UrbanSound8K-AV/Dataset_v3_sound/CLASS/x.wav
+    data_dir/UrbanSound8K-AV/Dataset_v3_vision/CLASS/x.jpg
+    data_dir/UrbanSound8K-AV/Dataset_v3_sound/CLASS/x.wav
 
 The published split gives the first 70 % of every class to training, in the order in which the file
 system lists them. Here that order is the sorted one of the names, the same everywhere. Slices of
@@ -15,10 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..features.encoders import encode_all, rgb, spectrogram
 from ..features.pairs import Pairs, stream
-from .av_mnist import refuse
-from .folders import counted, files, partnered, root_of, some
+from .folders import counted, encoded, files, partnered, root_of, some
 
 NAME = "urbansound8k-av"
 CLASSES = 10
@@ -28,11 +26,9 @@ HOLDS = f"UrbanSound8K-AV/{SOUND}/CLASS/*.wav and UrbanSound8K-AV/{VISION}/CLASS
 
 
 def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0) -> Pairs:
-    """The split by name. Raises DataError naming the classes and files that are missing or
-    damaged.
-    """
+    """The split by name. Raises DataError naming classes and files missing or damaged."""
     stream(seed, split)
-    folder, faults = root_of(data_dir, NAME, "UrbanSound8K-AV", HOLDS), []
+    folder, faults = root_of(data_dir, NAME, "UrbanSound8K-AV", HOLDS), list[str]()
     sounds, pictures, labels, recordings = [], [], [], []
     for label, kind in enumerate(_kinds(folder, faults)):
         heard = files(folder / SOUND / kind, ".wav", faults)
@@ -44,9 +40,7 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
         pictures += [seen[s] for s in stems]
         recordings += [s.split("-")[0] for s in stems]
         labels += [label] * len(stems)
-    refuse(faults, folder)
-    audio, visual = encode_all(spectrogram, sounds, faults), encode_all(rgb, pictures, faults)
-    refuse(faults, folder)
+    framed = encoded(sounds, pictures, folder, faults)
     return Pairs(
         label=np.array(labels, np.int64),
         row=np.arange(len(labels)),
@@ -54,7 +48,7 @@ def load(split: str, data_dir: str | Path | None, seed: int = 0, steps: int = 0)
         name=NAME,
         classes=CLASSES,
         group=np.unique(recordings, return_inverse=True)[1],
-        framed={"audio": audio, "visual": visual},
+        framed=framed,
     )
 
 
@@ -66,18 +60,14 @@ def part(stems: list[str], split: str) -> list[str]:
 
 def _kinds(folder: Path, faults: list[str]) -> list[str]:
     """The classes, sorted: folders of either half, of which there are ten, in both."""
-    halves = {
-        half: (
-            {p.name for p in (folder / half).iterdir() if p.is_dir()}
-            if (folder / half).is_dir()
-            else set()
-        )
-        for half in (SOUND, VISION)
-    }
-    for half, there in halves.items():
+    found: set[str] = set()
+    for half in (SOUND, VISION):
+        place = folder / half
+        there = {p.name for p in place.iterdir() if p.is_dir()} if place.is_dir() else set()
         if not there:
-            faults.append(f"{folder / half}: no class folders")
-    kinds = sorted(set.union(*halves.values()))
+            faults.append(f"{place}: no class folders")
+        found |= there
+    kinds = sorted(found)
     if kinds:
         counted(len(kinds), CLASSES, f"classes ({some(kinds)})", folder, faults)
     return kinds

@@ -1,3 +1,1 @@
-"""How a frozen model bears noise on its senses and faults of its chip: perturbations, accuracies,
-tables, pictures.
-"""
+"""How a frozen model bears noise on its senses and faults of its chip."""

@@ -1,8 +1,8 @@
 """Faults of an integer model, each exact on every backend. numpy only.
 
-    bit flips     each of the 8 bits of a stored weight flips with probability p     w' = signed8(unsigned8(w) XOR mask)
-    dead neurons  a fraction of the LIF neurons never fires                          bias' = -(2^23 - 1)
-    spike loss    a spike reaches nobody, with probability p                         s' = s AND NOT Bernoulli(p)
+    bit flips     each of a stored weight's 8 bits, probability p    w' = signed8(w XOR mask)
+    dead neurons  a fraction of the LIF neurons never fires          bias' = -(2^23 - 1)
+    spike loss    a spike reaches nobody, with probability p         s' = s AND NOT Bernoulli(p)
     spike jitter  a spike comes one step late, with probability p; after the last step it is lost
 
 Bit flips and dead neurons give another graph. Loss and jitter happen between populations: each
@@ -34,33 +34,26 @@ def check_share(share: float, what: str) -> None:
 
 
 def flip_bits(graph: Graph, rate: float, random: np.random.Generator) -> Graph:
-    """`graph` with every stored weight bit flipped with probability `rate`, weights as signed
-    bytes.
-    """
+    """`graph`, stored weight bits flipped with probability `rate`; weights are signed bytes."""
     check_share(rate, "bit flips")
     synapses = []
     for synapse in graph.synapses:
-        if isinstance(synapse.weight, np.ndarray):
-            weight = np.asarray(synapse.weight, np.int64)
-            if np.abs(weight).max(initial=0) > 127:
-                raise GraphError(
-                    "weights are wider than a byte",
-                    where=synapse.name,
-                    limit=127,
-                    value=int(np.abs(weight).max()),
-                )
+        stored = getattr(synapse, "weight", None)  # of every kind; a number is fixed in the wiring
+        if isinstance(stored, np.ndarray):
+            weight = np.asarray(stored, np.int64)
+            if (most := int(np.abs(weight).max(initial=0))) > 127:
+                what = "weights are wider than a byte"
+                raise GraphError(what, where=synapse.name, limit=127, value=most)
             flips = random.random((WEIGHT_BITS, *weight.shape)) < rate
-            mask = sum(flip.astype(np.uint8) << bit for bit, flip in enumerate(flips))
-            flipped = (weight.astype(np.uint8) ^ mask.astype(np.uint8)).view(np.int8)
-            synapse = dataclasses.replace(synapse, weight=flipped.astype(np.int16))
+            mask = np.packbits(flips, axis=0, bitorder="little")[0]
+            flipped = (weight.astype(np.uint8) ^ mask).view(np.int8).astype(np.int16)
+            synapse = dataclasses.replace(synapse, weight=flipped)  # type: ignore[call-arg]
         synapses.append(synapse)
     return dataclasses.replace(graph, synapses=tuple(synapses))
 
 
 def kill_neurons(graph: Graph, share: float, random: np.random.Generator) -> Graph:
-    """`graph` in which a random `share` of each population's LIF neurons is held far below its
-    threshold.
-    """
+    """`graph` with a random `share` of each LIF population held far below its threshold."""
     check_share(share, "dead neurons")
     require_no_joins(graph, "a fault")
 
@@ -68,17 +61,12 @@ def kill_neurons(graph: Graph, share: float, random: np.random.Generator) -> Gra
         dead = random.random(p.shape) < share
         if p.kind != "lif" or not dead.any():
             return p
-        if graph.worst_activation(p.name) << 6 > STATE_MAX + (p.vth << 6):
-            raise GraphError(
-                "inputs can lift this population over any bias; dead neurons cannot be expressed",
-                where=p.name,
-                limit=STATE_MAX,
-                value=graph.worst_activation(p.name) << 6,
-            )
-        floor = -(STATE_MAX >> p.bias_exp)
-        mantissa = np.where(
-            dead, floor, np.broadcast_to(np.asarray(p.bias_mant, np.int64), p.shape)
-        )
+        worst = graph.worst_activation(p.name) << 6
+        if worst > STATE_MAX + (p.vth << 6):
+            what = "inputs can lift this population over any bias; dead neurons cannot be expressed"
+            raise GraphError(what, where=p.name, limit=STATE_MAX, value=worst)
+        floor, alive = -(STATE_MAX >> p.bias_exp), np.asarray(p.bias_mant, np.int64)
+        mantissa = np.where(dead, floor, np.broadcast_to(alive, p.shape))
         return dataclasses.replace(p, bias_mant=mantissa.astype(np.int32))
 
     return dataclasses.replace(graph, populations=tuple(killed(p) for p in graph.populations))
@@ -105,17 +93,14 @@ def delay_spikes(rate: float) -> Disturbance:
 def run_disturbed(
     graph: Graph, inputs: dict[str, np.ndarray], disturb: Disturbance, random: np.random.Generator
 ) -> Activity:
-    """Run a feed-forward `graph` on the simulator with every firing population's spikes disturbed
-    on their way.
+    """Run a feed-forward `graph` on the simulator, each population's spikes disturbed on their way.
 
     Inputs {name: int [S, T, *shape]} arrive as they are. Raises `GraphError` for a recurrent graph.
     """
     require_no_joins(graph, "a fault")
-    if any(s.delay for s in graph.synapses):
-        raise GraphError(
-            "delayed synapses: spikes are disturbed in feed-forward graphs only",
-            where=next(s.name for s in graph.synapses if s.delay),
-        )
+    if delayed := [s.name for s in graph.synapses if s.delay]:
+        what = "delayed synapses: spikes are disturbed in feed-forward graphs only"
+        raise GraphError(what, where=delayed[0])
     sent, spikes, membrane = dict(inputs), {}, {}
     for p in graph.order():
         if p.kind == "input":

@@ -1,8 +1,8 @@
 """The robustness protocol: one perturbation at a time, at several levels, on a test set.
 
-    audio SNR, image SNR      noise of power P / 10^(SNR / 10) at test time             before the front-end
-    missing                   one modality's input is zero: silence, black, no event    at the input
-    bit flips ... jitter      see `perturbation`                                        in the integer model
+    audio SNR, image SNR    noise of power P / 10^(SNR / 10) at test time      before the front-end
+    missing                 an input is zero: silence, black, no event         at the input
+    bit flips ... jitter    see `perturbation`                                 in the integer model
 
 Repetitions differ in the seed of the perturbation; figures are means and standard deviations over
 them. Level 0 is the model as it is.
@@ -75,12 +75,13 @@ def fault(
         return plain(perturbation.flip_bits(graph, level, random), inputs, labels)
     if kind == "dead neurons":
         return plain(perturbation.kill_neurons(graph, level, random), inputs, labels)
-    disturb = (perturbation.lose_spikes if kind == "spike loss" else perturbation.delay_spikes)(
-        level
-    )
-    return accuracy(
-        graph, inputs, labels, lambda part: perturbation.run_disturbed(graph, part, disturb, random)
-    )
+    make = perturbation.lose_spikes if kind == "spike loss" else perturbation.delay_spikes
+    disturb = make(level)
+
+    def run(part: Inputs) -> Activity:
+        return perturbation.run_disturbed(graph, part, disturb, random)
+
+    return accuracy(graph, inputs, labels, run)
 
 
 def missing(graph: Graph, inputs: Inputs, labels: np.ndarray) -> list[Point]:
@@ -102,11 +103,9 @@ class Clock:
     def __call__(self, point: Point) -> Point:
         self.done += 1
         per_point = (time.monotonic() - self.started) / self.done
-        left = per_point * (self.total - self.done)
-        self.tell(
-            f"{point.kind} {point.level:g}: {100 * point.accuracy:.2f} %  [{self.done} of"
-            f" {self.total}, {1 / per_point:.2f}/s, {clock(left)} left]"
-        )
+        left = clock(per_point * (self.total - self.done))
+        pace = f"{self.done} of {self.total}, {1 / per_point:.2f}/s, {left} left"
+        self.tell(f"{point.kind} {point.level:g}: {100 * point.accuracy:.2f} %  [{pace}]")
         return point
 
 
@@ -124,27 +123,16 @@ def study(
     repeats: int,
     tell: Callable[[str], None],
 ) -> list[Point]:
-    """All points: clean, `noisy` {kind: {level: inputs of each repetition}}, missing modalities,
-    faults.
-    """
+    """Points: clean, `noisy` {kind: {level: inputs of each draw}}, missing modalities, faults."""
     total = 1 + sum(map(len, noisy.values())) + sum(map(len, FAULTS.values()))
-    clock = Clock(total, tell)
-    points = [clock(summary("clean", 0.0, [plain(graph, inputs, labels)]))]
+    clock, own = Clock(total, tell), (graph, inputs, labels)
+    points = [clock(summary("clean", 0.0, [plain(*own)]))]
     for kind, levels in noisy.items():
-        points += [
-            clock(summary(kind, level, [plain(graph, x, labels) for x in drawn]))
-            for level, drawn in levels.items()
-        ]
-    points += missing(graph, inputs, labels)
-    for kind, levels in FAULTS.items():
-        points += [
-            clock(
-                summary(
-                    kind,
-                    level,
-                    [fault(kind, level, graph, inputs, labels, seed) for seed in range(repeats)],
-                )
-            )
-            for level in levels
-        ]
+        for level, drawn in levels.items():
+            points.append(clock(summary(kind, level, [plain(graph, x, labels) for x in drawn])))
+    points += missing(*own)
+    for kind, shares in FAULTS.items():
+        for share in shares:
+            found = [fault(kind, share, *own, seed) for seed in range(repeats)]
+            points.append(clock(summary(kind, share, found)))
     return points

@@ -1,5 +1,4 @@
-"""What a stream is fed with: recordings, images, events and arrays from files, or a microphone and
-a camera.
+"""What a stream is fed with: recordings, images, events, arrays; a microphone and a camera.
 
 Sound is cut into windows of one second that begin `hop` seconds apart; each is one sample of the
 model, given over its T steps as in training: as one frame at all of them, or as spikes. Events come
@@ -9,8 +8,9 @@ in windows of 0.3 s, binned into T steps. Arrays enter as they are, a step at a 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from ...data.features.frontend import FrontEnd
 from ...data.features.pairs import SAMPLE_RATE, WINDOW, unit_window
 from ...data.formats.aedat import read_aedat
 from ...data.formats.events import frames, read_bs2
-from ...data.formats.library import library
 from ...data.formats.nmnist import DURATION_US
 from ...data.formats.picture import grey, square
 from ...data.formats.sound import read_sound, resample
 from ...data.sets import mnistdvs_ntidigits as mnistdvs
-from ...system.errors import DataError, MissingDependency, UsageError
+from ...system.dependencies import require
+from ...system.errors import DataError, UsageError
 from ...system.reading import read_arrays
 from .stream import Values
 
@@ -41,9 +41,7 @@ SENSES = {"sound": ("wav", "microphone"), "images": ("image", "camera"), "events
 
 @dataclass(frozen=True)
 class Asked:
-    """What to feed a stream with, as on the command line. `hop` in seconds; `camera` is its
-    number.
-    """
+    """What to feed a stream with, as on the command line; `hop` in seconds, `camera` a number."""
 
     wav: Path | None = None
     image: Path | None = None
@@ -84,119 +82,91 @@ class Feed:
 
 
 def open_feed(bundle: Bundle, asked: Asked) -> Feed:
-    """The feed for a model. Raises `UsageError` for what does not go together, `DataError` for bad
-    files.
-    """
+    """Raises `UsageError` for what does not go together, `DataError` for bad files."""
     if asked.arrays and asked.senses:
-        raise UsageError(
-            "a stream has one source",
-            where="--stream",
-            value=", ".join(("input", *asked.senses)),
-            fix="give --input, or sound, images and events",
+        found, fix = (
+            ", ".join(("input", *asked.senses)),
+            "give --input, or sound, images and events",
         )
+        raise UsageError("a stream has one source", where="--stream", value=found, fix=fix)
     return from_arrays(bundle.graph, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
 
 
 def from_arrays(graph: Graph, path: Path) -> Feed:
-    """Arrays named as the inputs (or x): [T, *shape], or [S, T, *shape] one sample after
-    another.
-    """
+    """Arrays named as the inputs (or x): [T, *shape], or samples in turn, [S, T, *shape]."""
     arrays = read_arrays(path, error=DataError)
     arrays.pop("y", None)
     inputs = graph.of_kind("input")
     if set(arrays) == {"x"} and len(inputs) == 1:
         arrays = {inputs[0].name: arrays["x"]}
+    names = [p.name for p in inputs]
     for name in arrays:
-        if name not in {p.name for p in inputs}:
-            raise DataError(
-                "no such input",
-                where=f"{path}: {name}",
-                fix=f"the network takes: {', '.join(p.name for p in inputs)}",
-            )
+        if name not in names:
+            fix = f"the network takes: {', '.join(names)}"
+            raise DataError("no such input", where=f"{path}: {name}", fix=fix)
     series = {}
     for p in inputs:
+        where, form = f"{path}: {p.name}", f"[T, {', '.join(map(str, p.shape))}]"
         if p.name not in arrays:
-            raise DataError(
-                "input is missing",
-                where=f"{path}: {p.name}",
-                fix=f"give an array [T, {', '.join(map(str, p.shape))}]",
-            )
+            raise DataError("input is missing", where=where, fix=f"give an array {form}")
         x = arrays[p.name]
+        shape = list(x.shape)
         if x.shape[-len(p.shape) :] != tuple(p.shape) or x.ndim - len(p.shape) not in (1, 2):
-            raise DataError(
-                "input has the wrong shape",
-                where=f"{path}: {p.name}",
-                limit=f"[T, {', '.join(map(str, p.shape))}]",
-                value=list(x.shape),
-            )
+            raise DataError("input has the wrong shape", where=where, limit=form, value=shape)
         if not x.size:
-            raise DataError("input is empty", where=f"{path}: {p.name}", value=list(x.shape))
+            raise DataError("input is empty", where=where, value=shape)
         series[p.name] = x.reshape(-1, *p.shape)
     lengths = {name: len(x) for name, x in series.items()}
     if len(set(lengths.values())) != 1:
         raise DataError("inputs differ in steps", where=path, value=lengths)
-    given = (
-        {name: x[t] for name, x in series.items()} for t in range(next(iter(lengths.values())))
-    )
+    steps = range(next(iter(lengths.values())))
+    given = ({name: x[t] for name, x in series.items()} for t in steps)
     return Feed(given, f"arrays of {Path(path).name}")
 
 
 def _from_senses(bundle: Bundle, asked: Asked) -> Feed:
     """Sound, images and events for the inputs that take them."""
     if not HOPS_S[0] <= asked.hop <= HOPS_S[1]:
-        raise UsageError(
-            "windows begin some time apart",
-            where="--hop",
-            value=asked.hop,
-            limit=f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s",
-        )
+        what, limit = "windows begin some time apart", f"{HOPS_S[0]:g} to {HOPS_S[1]:g} s"
+        raise UsageError(what, where="--hop", value=asked.hop, limit=limit)
     if asked.camera is not None and not 0 <= asked.camera < CAMERAS:
-        raise UsageError(
-            "no such camera", where="--camera", limit=f"0 to {CAMERAS - 1}", value=asked.camera
-        )
-    inputs = bundle.graph.of_kind("input")
-    wanted = {sense_of(p): p for p in inputs}
-    if None in wanted or len(wanted) < len(inputs):
-        raise UsageError(
-            "the model takes other than one sound, one image and one recording of events",
-            where="--stream",
-            value=", ".join(p.name for p in inputs),
-            fix="give --input NPZ",
-        )
+        limit = f"0 to {CAMERAS - 1}"
+        raise UsageError("no such camera", where="--camera", limit=limit, value=asked.camera)
+    wanted = _wanted(bundle.graph.of_kind("input"))
     for sense, ways in SENSES.items():
         used = [way for way in ways if way in asked.senses]
         options = " or ".join(f"--{way}" for way in ways)
         if len(used) > 1:
-            raise UsageError(
-                f"two sources of {sense}", value=", ".join(used), fix=f"give {options}"
-            )
+            what, fix = f"two sources of {sense}", f"give {options}"
+            raise UsageError(what, value=", ".join(used), fix=fix)
         if bool(used) != (sense in wanted):
             takes, give = ("takes", "give") if sense in wanted else ("does not take", "leave out")
-            raise UsageError(
-                f"the model {takes} {sense}", where="--stream", fix=f"{give} {options}"
-            )
+            what, fix = f"the model {takes} {sense}", f"{give} {options}"
+            raise UsageError(what, where="--stream", fix=fix)
     steps = bundle.graph.steps
     feed = Feed(iter(()), " and ".join(asked.what), _step_s(asked, wanted, steps))
     still = "images" in wanted and len(wanted) == 1 and asked.camera is None
-    open_parts = {
-        "images": _images,
-        "events": _events,
-        "sound": _sounds,
-    }  # sound last: its libraries load long
-    opened = {
-        sense: part(asked, wanted[sense], bundle, feed.waits)
-        for sense, part in open_parts.items()
-        if sense in wanted
-    }
+    # sound last: its libraries load long
+    openers = {"images": _images, "events": _events, "sound": _sounds}
+    senses = [sense for sense in openers if sense in wanted]
+    opened = {s: openers[s](asked, wanted[s], bundle, feed.waits) for s in senses}
     parts = {p.name: opened[sense] for sense, p in wanted.items()}
     feed.frames = islice(_shown(parts, steps), steps if still else None)  # one image is shown once
     return feed
 
 
-def _step_s(asked: Asked, wanted: dict[str | None, Population], steps: int) -> float | None:
-    """Recorded seconds in a step; None where it is a part of each recording's own duration
-    (MNIST-DVS).
-    """
+def _wanted(inputs: tuple[Population, ...]) -> dict[str, Population]:
+    """The inputs by what they take. Raises `UsageError` where a stream has nothing for one."""
+    wanted = {sense: p for p in inputs if (sense := sense_of(p))}
+    if len(wanted) < len(inputs):
+        what = "the model takes other than one sound, one image and one recording of events"
+        found, fix = ", ".join(p.name for p in inputs), "give --input NPZ"
+        raise UsageError(what, where="--stream", value=found, fix=fix)
+    return wanted
+
+
+def _step_s(asked: Asked, wanted: dict[str, Population], steps: int) -> float | None:
+    """Recorded seconds in a step; None where each recording lasts its own time (MNIST-DVS)."""
     if {"sound", "images"} & wanted.keys():
         return asked.hop / steps
     return None if wanted["events"].shape[-1] == mnistdvs.SIDE else DURATION_US * 1e-6 / steps
@@ -219,18 +189,12 @@ def _sounds(
     asked: Asked, p: Population, bundle: Bundle, waits: list[float]
 ) -> Iterator[np.ndarray]:
     """Each window as [C, H, W] for all steps, or as spikes [T, C, H, W]."""
-    recorded = (
-        wav_windows(asked.wav, asked.hop) if asked.wav else None
-    )  # refused before libraries load
-    if p.bits == 1:
-
-        def encode(sound: np.ndarray) -> np.ndarray:
-            return cochlea.spikes(sound, bundle.graph.steps)
-    else:
+    # refused before libraries load, and these load before time counts
+    recorded = wav_windows(asked.wav, asked.hop) if asked.wav else None
+    encode: Callable[[np.ndarray], np.ndarray] = partial(cochlea.spikes, steps=bundle.graph.steps)
+    if p.bits > 1:
         encode = FrontEnd.from_dict(bundle.frontend).encode_audio
-    if (
-        encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape
-    ):  # and libraries load before time counts
+    if encode(np.zeros((1, WINDOW), np.float32)).shape[-3:] != p.shape:
         raise _other_frames(p)
     sounds = recorded or microphone(asked.hop, waits)
     return (encode(sound[None])[0] for sound in sounds)
@@ -241,25 +205,24 @@ def _images(
 ) -> Iterator[np.ndarray]:
     """Images [C, H, W] of a camera; one from a file stays."""
     front_end = FrontEnd.from_dict(bundle.frontend)
+    side = front_end.image_side
     if p.shape != (1, front_end.side, front_end.side):
         raise _other_frames(p)
-    if asked.camera is not None:
-        return (
-            front_end.encode_visual(image[None])[0]
-            for image in camera(asked.camera, front_end.image_side, waits)
-        )
-    return repeat(front_end.encode_visual(grey(asked.image, front_end.image_side)[None])[0])
+    if asked.image is not None:
+        return repeat(front_end.encode_visual(grey(asked.image, side)[None])[0])
+    images = camera(asked.camera or 0, side, waits)
+    return (front_end.encode_visual(image[None])[0] for image in images)
 
 
 def _events(
     asked: Asked, p: Population, bundle: Bundle, waits: list[float]
 ) -> Iterator[np.ndarray]:
     """Frames [T, 2, side, side] of each window of a recording; beside sound, the last one stays."""
-    steps = bundle.graph.steps
-    if p.shape[1:] == (mnistdvs.SIDE, mnistdvs.SIDE) and p.bits == 1:
-        windows = iter([mnistdvs.camera_frames(read_aedat(asked.events), steps)])
-    elif p.shape[1:] == (SIDE, SIDE):
-        windows = event_windows(asked.events, steps, bits=p.bits)
+    steps, path = bundle.graph.steps, asked.events
+    if path and p.shape[1:] == (mnistdvs.SIDE, mnistdvs.SIDE) and p.bits == 1:
+        windows = iter([mnistdvs.camera_frames(read_aedat(path), steps)])
+    elif path and p.shape[1:] == (SIDE, SIDE):
+        windows = event_windows(path, steps, bits=p.bits)
     else:
         raise _other_frames(p)
     return windows if not asked.wav and not asked.microphone else _kept(windows)
@@ -274,17 +237,12 @@ def _kept(windows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _other_frames(p: Population) -> UsageError:
-    return UsageError(
-        "the model takes other frames than a stream makes",
-        where=p.name,
-        value=f"{list(p.shape)} of {p.bits} bits",
-        fix="give --input NPZ",
-    )
+    what, found = "the model takes other frames than a stream makes", f"{list(p.shape)} of {p.bits}"
+    return UsageError(what, where=p.name, value=f"{found} bits", fix="give --input NPZ")
 
 
 def event_windows(path: Path, steps: int, *, bits: int = 1) -> Iterator[np.ndarray]:
-    """Frames of events uint8 [steps, 2, 32, 32] of each 0.3 s of a recording in N-MNIST's format,
-    from its first event.
+    """Frames uint8 [steps, 2, 32, 32] of each 0.3 s of an N-MNIST recording, from its first event.
 
     What is left over at the end, if less than a window, belongs to the last step, as in training.
     """
@@ -308,9 +266,7 @@ def _shown(parts: dict[str, Iterator[np.ndarray]], steps: int) -> Iterator[Value
 
 
 def wav_windows(path: Path, hop: float) -> Iterator[np.ndarray]:
-    """One-second windows float32 [8000] of a recording, at unit RMS: all that fit, or the one there
-    is.
-    """
+    """Windows float32 [8000] of a recording at unit RMS, a second each: all that fit, or one."""
     samples = resample(*read_sound(path), SAMPLE_RATE)
     stride = max(1, round(hop * SAMPLE_RATE))
     starts = range(0, max(len(samples) - WINDOW, 0) + 1, stride)
@@ -325,19 +281,8 @@ def level(samples: np.ndarray) -> np.ndarray:
 
 
 def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
-    """The last second of the default microphone, every `hop` seconds, without end. Needs
-    sounddevice.
-    """
-    try:
-        sound = library("sounddevice", "sounddevice", enables="a live microphone")
-    except OSError as error:  # the package is there, the library behind it is not
-        raise MissingDependency(
-            "PortAudio",
-            enables="a live microphone",
-            install=f"your system's package of it ({error})",
-        ) from None
-    except MissingDependency:
-        raise MissingDependency("sounddevice", enables="a live microphone") from None
+    """The last second of the default microphone, every `hop` seconds. Needs sounddevice."""
+    sound = require("sounddevice", "a live microphone")
     stride = max(1, round(hop * SAMPLE_RATE))
 
     def windows() -> Iterator[np.ndarray]:
@@ -358,8 +303,8 @@ def microphone(hop: float, waits: list[float]) -> Iterator[np.ndarray]:
 
 def camera(number: int, side: int, waits: list[float]) -> Iterator[np.ndarray]:
     """Grey images float32 [side, side] in [0, 1] of a camera, without end. Needs OpenCV."""
-    cv2 = library("cv2", "opencv-python", enables="a live camera")
-    Image = library("PIL.Image", "pillow", enables="a live camera")
+    cv2 = require("cv2", "a live camera")
+    Image = require("PIL.Image", "a live camera")
     device = cv2.VideoCapture(number)
 
     def images() -> Iterator[np.ndarray]:

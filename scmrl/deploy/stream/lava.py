@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, repeat
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from ..backends.lava.processes import LavaProcesses, bias_at, join, shared_zeros
 from ..backends.lava.session import ProcessSession
 from .stream import Values, check_window
 
+Session = ProcessSession | InProcessSession
 ENDLESS = 1 << 30  # steps after which a stream without a window would clear its state
 STEP_LIMIT_S = 60.0  # a step that takes longer never ends
 
@@ -32,8 +34,8 @@ class LavaStream:
     """Lava's process models in this OS process, or, with `own_processes`, Lava's multi-process
     runtime.
 
-    `window`: see `scmrl.deploy.stream.stream`. Networks with delays between populations start anew for
-    each window. Raises `GraphError` on what Lava cannot hold, `MissingDependency` without Lava.
+    `window`: see `stream.stream`. Networks with delays between populations start anew for each
+    window. Raises `GraphError` on what Lava cannot hold, `MissingDependency` without Lava.
     """
 
     def __init__(self, graph: Graph, *, window: int | None = None, own_processes: bool = False):
@@ -51,8 +53,7 @@ class LavaStream:
         return self._network.depth
 
     def run(self, frames: Iterable[Values]) -> Iterator[Values]:
-        """Values of every population for each of the frames {name: integer [*shape]}, `lag` frames
-        later.
+        """Values of every population for each frame {name: integer [*shape]}, `lag` frames later.
 
         Raises `DataError` for inputs that are not the graph's, `BackendError` where Lava fails.
         """
@@ -75,12 +76,15 @@ class LavaStream:
                 yield from self._steps(frames, values, processes, session)
 
     def _steps(
-        self, frames: Iterator[Values], values: np.ndarray, processes: LavaProcesses, session
+        self,
+        frames: Iterator[Values],
+        values: np.ndarray,
+        processes: LavaProcesses,
+        session: Session,
     ) -> Iterator[Values]:
         """Hardware steps: one for each frame, then as many as the last values need."""
-        given: deque[Values | None] = deque(
-            maxlen=1 + max(p.depth + p.delay for p in self._network.inputs)
-        )
+        latest = max(p.depth + p.delay for p in self._network.inputs)
+        given: deque[Values | None] = deque(maxlen=1 + latest)
         seen: deque[Values] = deque(maxlen=self.lag + 1)
         count = 0
         for step, frame in enumerate(chain(frames, repeat(None))):
@@ -96,24 +100,20 @@ class LavaStream:
                 yield self._values(seen)
 
     def _checked(self, frame: Values) -> Values:
-        checked = check_inputs(
-            self.graph, {name: np.asarray(x)[None, None] for name, x in frame.items()}
-        )
+        batch = {name: np.asarray(x)[None, None] for name, x in frame.items()}
+        checked = check_inputs(self.graph, batch)
         return {name: x[0, 0].ravel() for name, x in checked.items()}
 
-    def _present(self, given: deque, step: int, values: np.ndarray) -> None:
-        """Each copy of an input at its own step; zero before a window's first and after the last
-        frame.
-        """
+    def _present(self, given: deque[Values | None], step: int, values: np.ndarray) -> None:
+        """Each copy of an input at its own step; zero before a window and after the last frame."""
         for place in self._network.inputs:
             late = place.depth + place.delay
             at = (step - place.depth) % self._network.steps
             frame = given[-1 - late] if late < len(given) and at >= place.delay else None
-            values[place.start : place.start + place.count] = (
-                0 if frame is None else frame[place.population]
-            )
+            own = values[place.start : place.start + place.count]
+            own[:] = 0 if frame is None else frame[place.population]
 
-    def _switch_biases(self, session, step: int) -> None:
+    def _switch_biases(self, session: Session, step: int) -> None:
         """In networks that are not pipelined a population's bias begins with its first step."""
         if self._network.pipelined or not 0 < step <= self.lag:
             return
@@ -122,17 +122,16 @@ class LavaStream:
                 if neurons.bias_mant.any():
                     session.set_bias(neurons.name, bias_at(self._network, neurons, step))
 
-    def _advance(self, session, step: int) -> None:
+    def _advance(self, session: Session, step: int) -> None:
         session.end = time.monotonic() + STEP_LIMIT_S
         try:
             self._switch_biases(session, step)
             session.advance(1)
         except TimeoutError:
-            raise BackendError(
-                "a step did not end", where=self.backend, limit=f"{STEP_LIMIT_S:g} s"
-            ) from None
+            limit = f"{STEP_LIMIT_S:g} s"
+            raise BackendError("a step did not end", where=self.backend, limit=limit) from None
 
-    def _values(self, seen: deque) -> Values:
+    def _values(self, seen: deque[Values]) -> Values:
         """The values of the step that the deepest population has just made."""
         out = {}
         for place in self._network.places:
@@ -145,6 +144,7 @@ class LavaStream:
 def _frames(processes: LavaProcesses) -> Values:
     """What the processes have just sent, and the readout's membrane."""
     out = {name: frames[0].copy() for name, frames in processes.spikes.items()}
+    readout: Any = processes.readout
     if processes.membrane is not None:
-        out[processes.readout.name] = processes.membrane[0].astype(np.int64)
+        out[readout.name] = processes.membrane[0].astype(np.int64)
     return out

@@ -1,5 +1,4 @@
-"""A model on a stream: spikes, operations and leading class at every step, a decision at each
-window's end.
+"""A model on a stream: spikes, operations, leading class at each step, a decision a window.
 
 Lava runs beside the simulator, which is what it is held to, step by step and bit by bit.
 """
@@ -8,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,13 +54,10 @@ class Moment:
     mismatches: int | None
     membrane: tuple[int, ...] = ()
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """One line of JSON: a step, or the decision that ends a window."""
-        return (
-            {"type": "decision" if self.ends else "step"}
-            | asdict(self)
-            | {"energy_kind": "estimate"}
-        )
+        kind = "decision" if self.ends else "step"
+        return {"type": kind} | asdict(self) | {"energy_kind": "estimate"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +71,15 @@ class Decision:
     spikes: int
     synops: int
 
+    @staticmethod
+    def of(moment: Moment) -> Decision:
+        """The decision of the moment that ends a window."""
+        return Decision(**{f.name: getattr(moment, f.name) for f in fields(Decision)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamReport(Report):
-    """The whole stream. `real_time_factor`: recorded seconds per second of work (above 1: it keeps
-    up).
-    """
+    """The whole stream. `real_time_factor`: recorded seconds per second of work."""
 
     command = "stream"
     model: str
@@ -106,50 +106,50 @@ class StreamReport(Report):
     bundle: str = ""  # the hash of what ran
     decisions: tuple[Decision, ...] = ()  # the last ones
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {"type": "summary"} | super().to_json()
 
     def headline(self) -> dict[str, str]:
         lines = {}
-        if self.compared_with:
-            lines["result"] = (
-                f"bit-exact with the {self.compared_with} at every step"
-                if not self.mismatches
-                else f"{self.mismatches} values DIFFER from the {self.compared_with}"
-            )
+        if self.compared_with and self.mismatches:
+            lines["result"] = f"{self.mismatches} values DIFFER from the {self.compared_with}"
+        elif self.compared_with:
+            lines["result"] = f"bit-exact with the {self.compared_with} at every step"
         ended = ", interrupted" if self.interrupted else ""
         lines["stream"] = f"{self.windows} windows, {self.steps} steps of {self.source}{ended}"
         lines["backend"] = f"{self.backend} {self.version}, results {self.lag} steps late"
-        speed = (
-            ""
-            if self.real_time_factor is None
-            else f", {figure(self.real_time_factor)} times real time"
-        )
-        rate = "" if self.steps_per_s is None else f", {figure(self.steps_per_s)} steps/s"
-        lines["time"] = (
-            f"{figure(self.seconds)} s{rate}{speed}; {figure(self.startup_s)} s to start"
-        )
-        lines["operations"] = (
-            f"{figure(self.spikes)} spikes, {figure(self.synops)} synaptic operations"
-        )
-        energy = ", ".join(
-            f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()
-        )
-        return lines | {"energy": f"{energy} (estimate)"}
+        time = f"{figure(self.seconds)} s"
+        if self.steps_per_s is not None:
+            time += f", {figure(self.steps_per_s)} steps/s"
+        if self.real_time_factor is not None:
+            time += f", {figure(self.real_time_factor)} times real time"
+        lines["time"] = f"{time}; {figure(self.startup_s)} s to start"
+        synops = f"{figure(self.synops)} synaptic operations"
+        lines["operations"] = f"{figure(self.spikes)} spikes, {synops}"
+        energy = [f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()]
+        return lines | {"energy": f"{', '.join(energy)} (estimate)"}
 
     def details(self) -> Iterator[object]:
         yield ENERGY
 
 
-def open_stream(backend: str, graph: Graph, window: int | None):
+class Engine(Protocol):
+    """What steps a graph: `run` gives the values of each frame, `lag` frames later."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def lag(self) -> int: ...
+    def run(self, frames: Iterable[Values]) -> Iterator[Values]: ...
+
+
+def open_stream(backend: str, graph: Graph, window: int | None) -> Engine:
     """What steps the graph: the simulator's `Stream`, or a `LavaStream`."""
     if backend not in BACKENDS:
-        raise UsageError(
-            "no streaming on this backend",
-            where="--backend",
-            value=backend,
-            fix=nearest(backend, BACKENDS),
-        )
+        what, fix = "no streaming on this backend", nearest(backend, BACKENDS)
+        raise UsageError(what, where="--backend", value=backend, fix=fix)
     if backend == "simulator":
         return Stream(graph, window=window)
     from .lava import LavaStream
@@ -180,9 +180,8 @@ def stream(
     window = None if carry else graph.steps
     engine = open_stream(backend, graph, window)
     twin = Stream(graph, window=window) if compared and backend != "simulator" else None
-    run = Run(
-        graph, feed, Meter(graph, [profiles.load(name) for name in PROFILES], window=window), twin
-    )
+    meter = Meter(graph, [profiles.load(name) for name in PROFILES], window=window)
+    run = Run(graph, feed, meter, twin)
     started = time.monotonic()
     interrupted = False
     moments = run.moments(engine)
@@ -210,7 +209,7 @@ def stream(
         spikes=run.total.spikes,
         synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj,
-        compared_with=twin and twin.backend,
+        compared_with=twin.backend if twin else None,
         mismatches=run.mismatches,
         seconds=seconds,
         startup_s=started - begun,
@@ -245,35 +244,28 @@ def _window(run: Run, report: StreamReport) -> tuple[dict[str, np.ndarray], Acti
     """Inputs [1, T, ...] and activity of the last whole window, if there is one."""
     if not run.last:
         return None
-    given, found = (
+    given, spikes = (
         {name: np.stack([step[name] for step in steps])[None] for name in steps[0]}
         for steps in zip(*run.last)
     )
-    readout = {p.name for p in run.graph.of_kind("readout")}
-    return given, Activity(
-        {name: x for name, x in found.items() if name not in readout},
-        {name: x for name, x in found.items() if name in readout},
-        report.backend,
-        report.version,
-    )
+    membrane = {p.name: spikes.pop(p.name) for p in run.graph.of_kind("readout")}
+    return given, Activity(spikes, membrane, report.backend, report.version)
 
 
 class Run:
-    """What has happened on a stream so far; `last` is its last whole window, frames and values of
-    each step.
-    """
+    """What has happened so far; `last`: frames and values of each step of the last window."""
 
     def __init__(self, graph: Graph, feed: Feed, meter: Meter, twin: Stream | None):
         self.graph, self.feed, self.meter, self.twin = graph, feed, meter, twin
         self.total = meter.nothing
-        self.mismatches = None if twin is None else 0
+        self.mismatches: int | None = None if twin is None else 0
         self.last: list[tuple[Values, Values]] = []
         self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
         self._given: deque[Values] = deque()
 
-    def moments(self, engine) -> Iterator[Moment]:
+    def moments(self, engine: Engine) -> Generator[Moment, None, None]:
         """A moment for every step that the engine has finished."""
-        since, window = self.meter.nothing, []
+        since, window = self.meter.nothing, list[tuple[Values, Values]]()
         for values in engine.run(self._remembered()):
             step = self.total.steps % self.graph.steps
             since = self.meter.nothing if step == 0 else since
@@ -285,16 +277,7 @@ class Run:
             moment = self._moment(step, since, values)
             if moment.ends:
                 self.last, window = window, []
-                self.decisions.append(
-                    Decision(
-                        moment.window,
-                        moment.time_s,
-                        moment.leading,
-                        moment.margin,
-                        moment.spikes,
-                        moment.synops,
-                    )
-                )
+                self.decisions.append(Decision.of(moment))
             yield moment
 
     def _remembered(self) -> Iterator[Values]:
@@ -305,10 +288,9 @@ class Run:
 
     def _compare(self, inputs: Values, values: Values) -> None:
         if self.twin is not None:
-            expected = self.twin.step(inputs)
-            self.mismatches += sum(
-                int(np.count_nonzero(expected[name] != values[name])) for name in expected
-            )
+            pairs = [(x, values[name]) for name, x in self.twin.step(inputs).items()]
+            found = sum(int(np.count_nonzero(x != y)) for x, y in pairs)
+            self.mismatches = (self.mismatches or 0) + found
 
     def _moment(self, step: int, since: Tally, values: Values) -> Moment:
         readout = self.graph.readout

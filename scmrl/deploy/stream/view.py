@@ -1,74 +1,58 @@
-"""How a stream is shown: one JSON object a line, a live picture on a terminal, or a line a
-decision.
-"""
+"""How a stream is shown: a JSON object a line, a live picture, or a line a decision."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-from ...system.errors import MissingDependency
+from ...system.dependencies import require
 from .run import ENERGY, Moment
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 BAR, DECISIONS = 30, 6
 
 
-class JsonLines:
+Show = Callable[[Moment], None]
+
+
+def as_json(moment: Moment) -> None:
     """Every step and decision as one line of JSON on standard output."""
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def __call__(self, moment: Moment) -> None:
-        print(json.dumps(moment.to_json()), flush=True)
+    print(json.dumps(moment.to_json()), flush=True)
 
 
-class Lines:
+def as_lines(moment: Moment) -> None:
     """A line for each decision, where the output is no terminal."""
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def __call__(self, moment: Moment) -> None:
-        if moment.ends:
-            print(f"{verdict(moment)}; {brief(moment)}", flush=True)
+    if moment.ends:
+        print(f"{verdict(moment)}; {brief(moment)}", flush=True)
 
 
-class Live:
-    """Membranes of the classes as bars, counts and energy so far, and the last decisions, in
-    place.
-    """
+class Live(AbstractContextManager[Show]):
+    """Membranes of the classes as bars, counts and energy so far, the last decisions; in place."""
 
     def __init__(self, classes: tuple[str, ...]):
-        try:
-            from rich.live import Live as RichLive
-        except ModuleNotFoundError:
-            raise MissingDependency(
-                "rich", enables="the live view (--json works without it)"
-            ) from None
-        self._classes, self._last = classes, deque(maxlen=DECISIONS)
-        self._live = RichLive(refresh_per_second=10, transient=False)
+        rich = require("rich.live", "the live view (--json works without it)")
+        self._classes, self._last = classes, deque[str](maxlen=DECISIONS)
+        self._live = rich.Live(refresh_per_second=10, transient=False)
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Show:
         self._live.__enter__()
-        return self
+        return self.show
 
     def __exit__(self, *error: object) -> None:
         self._live.__exit__(*error)
 
-    def __call__(self, moment: Moment) -> None:
+    def show(self, moment: Moment) -> None:
         if moment.ends:
             self._last.append(verdict(moment))
         self._live.update(self._picture(moment))
 
-    def _picture(self, moment: Moment):
+    def _picture(self, moment: Moment) -> Group:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -101,8 +85,8 @@ def verdict(moment: Moment) -> str:
     return f"{when}  {moment.leading}, ahead by {moment.margin}"
 
 
-def view(classes: tuple[str, ...], as_json: bool) -> JsonLines | Lines | Live:
+def view(classes: tuple[str, ...], json_lines: bool) -> AbstractContextManager[Show]:
     """The view that suits the output."""
-    if as_json:
-        return JsonLines()
-    return Live(classes) if sys.stdout.isatty() else Lines()
+    if json_lines:
+        return nullcontext(as_json)
+    return Live(classes) if sys.stdout.isatty() else nullcontext(as_lines)

@@ -1,5 +1,4 @@
-"""S-CMRL as published, in float, and the baselines of its paper: for training and comparison, not
-for a spiking chip.
+"""S-CMRL as published, in float, and the baselines of its paper: not for a spiking chip.
 
 The recipe of the paper is a set of settings (the learning rate is 5e-3 batch / 1024):
 

@@ -1,7 +1,7 @@
-"""Semantic alignment exactly as published (He et al. 2025, arXiv 2502.12488): one direction, rates
-as they are.
+"""Semantic alignment as published (He et al. 2025, arXiv 2502.12488): one direction, plain rates.
 
-    L = -(1 / B^2) sum_i sum_j [y_i = y_j] log softmax_j( f_a[i] . f_v[j] / temperature ),   f_m = mean_t mean_n z_m
+L = -(1 / B^2) sum_i sum_j [y_i = y_j] log softmax_j( f_a[i] . f_v[j] / temperature )
+f_m = mean_t mean_n z_m
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Blocks of the published model: a spiking layer, patch embedding, attention over tokens or steps,
-MLP.
+"""Blocks of the published model: spiking layer, patch embedding, attention (tokens or steps), MLP.
 
 Tensors are [T, B, C, H, W] in the embedding and [T, B, C, N] after it.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from torch.nn import functional as F
 from ...network import rows
 from ...network.pooling import pool
 from .lif import lif, norm_lif
+
+if TYPE_CHECKING:
+    from .cost import Counter
 
 HEADS = 16
 GAIN = 0.25  # of attention, whatever the size of a head
@@ -24,6 +28,8 @@ class Layer(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, kernel: int = 1, bias: bool = False):
         super().__init__()
+        make: Any  # Conv1d or Conv2d
+        norm: type[nn.BatchNorm1d | nn.BatchNorm2d]
         make, norm = (nn.Conv1d, nn.BatchNorm1d) if kernel == 1 else (nn.Conv2d, nn.BatchNorm2d)
         self.synapses = make(channels_in, channels, kernel, padding=kernel // 2, bias=bias)
         self.norm = norm(channels)
@@ -37,9 +43,7 @@ class Layer(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Stages of Conv3x3, BN, LIF, max-pool 3x3 stride 2; then x + LIF(BN(Conv3x3 x)), in {0, 1, 2}:
-    [T, B, C, N].
-    """
+    """Stages of Conv3x3, BN, LIF, max-pool; x + LIF(BN(Conv3x3 x)) in {0, 1, 2}: [T, B, C, N]."""
 
     def __init__(self, channels_in: int, width: int, form: str):
         super().__init__()
@@ -60,8 +64,7 @@ def tokens_of(shape: tuple[int, ...], form: str) -> int:
 
 
 class Attention(nn.Module):
-    """LIF(BN(W LIF(1/4 (q k^T) v))) over tokens (each step by itself) or over steps (each token by
-    itself).
+    """LIF(BN(W LIF(1/4 (q k^T) v))) over tokens, step by step, or over steps, token by token.
 
     query [T, B, C, N] of one modality, source [T, B, C, N] of the other (or the same).
     """
@@ -71,28 +74,22 @@ class Attention(nn.Module):
         self.over = over
         self.query, self.key, self.value = (Layer(width, width) for _ in range(3))
         self.project = Layer(width, width)
-        self.counter = None  # `cost.Counter`, while it counts
+        self.counter: Counter | None = None  # while it counts
 
     def _heads(self, x: Tensor) -> Tensor:
         """[T, B, C, N] -> [..., attended axis, d]."""
         split = x.unflatten(2, (HEADS, -1))  # T B h d N
-        return (
-            split.permute(0, 1, 2, 4, 3) if self.over == "space" else split.permute(1, 4, 2, 0, 3)
-        )
+        return split.permute((0, 1, 2, 4, 3) if self.over == "space" else (1, 4, 2, 0, 3))
 
     def _joined(self, heads: Tensor) -> Tensor:
         """The inverse of `_heads`, as rows [T, B * N, C]."""
-        split = (
-            heads.permute(0, 1, 3, 2, 4) if self.over == "space" else heads.permute(3, 0, 1, 2, 4)
-        )
+        split = heads.permute((0, 1, 3, 2, 4) if self.over == "space" else (3, 0, 1, 2, 4))
         return split.flatten(3).flatten(1, 2)
 
     def forward(self, own: Tensor, source: Tensor) -> Tensor:
         steps = len(own)
-        q, k, v = (
-            self._heads(layer(x, steps))
-            for layer, x in ((self.query, own), (self.key, source), (self.value, source))
-        )
+        layers = ((self.query, own), (self.key, source), (self.value, source))
+        q, k, v = (self._heads(layer(x, steps)) for layer, x in layers)
         spikes = lif(self._joined(GAIN * self.weighted(q, k, v)), steps)
         if self.counter is not None:
             self.counter.spikes += float(spikes.sum(dtype=torch.float64))
@@ -106,9 +103,7 @@ class Attention(nn.Module):
 
 
 def product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q k^T v of [..., N, d]. Without a softmax both orders are the same counts: the shorter one is
-    taken.
-    """
+    """q k^T v of [..., N, d]: without a softmax the shorter order gives the same counts."""
     tokens, size = q.shape[-2:]
     return q @ (k.transpose(-1, -2) @ v) if tokens >= size else (q @ k.transpose(-1, -2)) @ v
 
@@ -118,10 +113,8 @@ class MLP(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.hidden, self.out = (
-            Layer(width, 4 * width, bias=True),
-            Layer(4 * width, width, bias=True),
-        )
+        self.hidden = Layer(width, 4 * width, bias=True)
+        self.out = Layer(4 * width, width, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.out(self.hidden(x, len(x)), len(x))

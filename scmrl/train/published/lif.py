@@ -1,8 +1,8 @@
 """The float LIF neuron of S-CMRL, with the batch norm before it, all steps in one fused kernel.
 
-    I[t] = gamma (y[t] - mean) / sqrt(variance + eps) + beta            over steps, batch and positions; optional
-    v[t] = (v[t-1] + I[t]) / 2;    s[t] = v[t] >= 1;    v[t] = 0 where s[t]                  tau = 2, threshold 1
-    ds[t]/dI[t] = 1/2 g(v[t] - 1),   g(x) = 4 sigma(4 x) (1 - sigma(4 x));     ds[t]/dI[t'] = 0 for t' /= t
+    I[t] = gamma (y[t] - mean) / sqrt(variance + eps) + beta    over steps, batch, places; optional
+    v[t] = (v[t-1] + I[t]) / 2;    s[t] = v[t] >= 1;    v[t] = 0 where s[t]    tau = 2, threshold 1
+    ds[t]/dI[t] = 1/2 g(v[t] - 1),   g(x) = 4 sigma(4 x) (1 - sigma(4 x));     no other derivative
 
 He et al. 2025 (arXiv 2502.12488) detach the membrane of the step before, so credit is local in
 time, and the threshold is 1 in every layer: a threshold of 0.5 that the published code asks for in
@@ -15,6 +15,7 @@ pass: it is a few additions to compute again, and memory is what the plain loop 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import numba
 import numpy as np
@@ -29,7 +30,8 @@ ALPHA = 4.0
 
 
 @numba.njit(parallel=True, cache=True)
-def _scan(y, scale, shift, steps):  # y [T or 1, n], scale and shift [C] -> spikes [steps, n]
+def _scan(y: np.ndarray, scale: np.ndarray, shift: np.ndarray, steps: int) -> np.ndarray:
+    """y [T or 1, n], scale and shift [C] -> spikes [steps, n]."""
     scale, shift = rows.tile(scale), rows.tile(shift)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
@@ -46,10 +48,16 @@ def _scan(y, scale, shift, steps):  # y [T or 1, n], scale and shift [C] -> spik
     return spikes
 
 
-@numba.njit(
-    parallel=True, cache=True, error_model="numpy"
-)  # a division that may raise is not vectorised
-def _scan_back(grad, y, scale, shift, mean, steps):
+# error_model: a division that may raise is not vectorised.
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _scan_back(
+    grad: np.ndarray,
+    y: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    mean: np.ndarray,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """dL/dI summed over the steps that share a y [T or 1, n], and its sums and those of dL/dI (y -
     mean), by chunk and place in a block.
     """
@@ -57,13 +65,8 @@ def _scan_back(grad, y, scale, shift, mean, steps):
     n, length, once = y.shape[1], len(scale), y.shape[0] == 1 and steps > 1
     out = np.empty_like(y)
     sums = np.zeros((2, rows.CHUNKS, length), np.float64)
-    half, one, two, four, zero = (
-        np.float32(0.5),
-        np.float32(1),
-        np.float32(2),
-        np.float32(4),
-        np.float32(0),
-    )
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    two, four = np.float32(2), np.float32(4)
     blocks = (n + length - 1) // length
     for chunk in numba.prange(rows.CHUNKS):
         v, g = np.empty(length, np.float32), np.empty(length, np.float32)
@@ -92,12 +95,12 @@ class _Spikes(torch.autograd.Function):
     """Spikes [steps, n] of currents [T or 1, n]."""
 
     @staticmethod
-    def forward(ctx, current, steps):
+    def forward(ctx: Any, current: Tensor, steps: int) -> Tensor:
         ctx.flat, ctx.steps = current.detach().numpy(), steps
         return torch.from_numpy(_scan(ctx.flat, *_SAME, steps))
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         out, _ = _scan_back(grad.contiguous().numpy(), ctx.flat, *_SAME, _SAME[1], ctx.steps)
         return torch.from_numpy(out), None
 
@@ -109,31 +112,28 @@ class _NormSpikes(torch.autograd.Function):
     """Spikes [steps, M, C] of rows y [T or 1, M, C], normalised over T and M."""
 
     @staticmethod
-    def forward(ctx, y, gamma, beta, running_mean, running_variance, steps):
-        ctx.flat, ctx.shape, ctx.steps = y.detach().reshape(len(y), -1).numpy(), y.shape, steps
-        channels = (x.detach().numpy() for x in (gamma, beta, running_mean, running_variance))
-        scale, shift, mean, ctx.inverse = rows.observe(
-            ctx.flat.reshape(-1), *channels, steps * y.shape[1]
-        )
+    def forward(
+        ctx: Any,
+        y: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        running_mean: Tensor,
+        running_variance: Tensor,
+        steps: int,
+    ) -> Tensor:
+        ctx.flat, ctx.shape, ctx.steps = rows.flat(y), y.shape, steps
+        norm, places = (gamma, beta, running_mean, running_variance), steps * y.shape[1]
+        scale, shift, mean, ctx.inverse = rows.observe(ctx.flat.reshape(-1), norm, places)
         ctx.channels = scale, shift, mean
         return torch.from_numpy(_scan(ctx.flat, scale, shift, steps)).view(steps, *y.shape[1:])
 
     @staticmethod
-    def backward(ctx, grad):
-        out, sums = _scan_back(
-            grad.contiguous().view(ctx.steps, -1).numpy(), ctx.flat, *ctx.channels, ctx.steps
-        )
-        scale, _, mean = ctx.channels
-        gradients = rows.norm_back(
-            out.reshape(-1), ctx.flat.reshape(-1), sums, scale, mean, ctx.inverse, 1
-        )
-        return (
-            torch.from_numpy(out).view(ctx.shape),
-            *map(torch.from_numpy, gradients),
-            None,
-            None,
-            None,
-        )
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        out, sums = _scan_back(rows.flat(grad), ctx.flat, *ctx.channels, ctx.steps)
+        (scale, _, mean), y = ctx.channels, ctx.flat.reshape(-1)
+        gradients = rows.norm_back(out.reshape(-1), y, sums, scale, mean, ctx.inverse, 1)
+        own = torch.from_numpy(out).view(ctx.shape)
+        return own, *map(torch.from_numpy, gradients), *(None,) * 3
 
 
 def lif_loop(current: Tensor, steps: int) -> Tensor:
@@ -149,21 +149,19 @@ def lif_loop(current: Tensor, steps: int) -> Tensor:
 
 class _Step(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, v):
+    def forward(ctx: Any, v: Tensor) -> Tensor:
         ctx.save_for_backward(v)
         return (v >= 1).to(v.dtype)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (v,) = ctx.saved_tensors
         y = torch.sigmoid(ALPHA * (v - 1))
         return grad * ALPHA * y * (1 - y)
 
 
 def lif(current: Tensor, steps: int) -> Tensor:
-    """Spikes {0, 1} [steps, ...] for currents [T or 1, ...]; one step stands for a constant
-    current.
-    """
+    """Spikes {0, 1} [steps, ...] for currents [T or 1, ...]; one step is a constant current."""
     if current.is_cuda and current.dtype == torch.float32 and find_spec("triton"):
         from .lif_triton import Spikes
 
@@ -173,22 +171,11 @@ def lif(current: Tensor, steps: int) -> Tensor:
     return _Spikes.apply(current.reshape(len(current), -1), steps).view(steps, *current.shape[1:])
 
 
-def norm_lif(y: Tensor, norm: nn.Module, steps: int) -> Tensor:
-    """Spikes [steps, M, C] of rows y [T or 1, M, C] after the batch norm `norm`, whose running
-    moments follow.
-    """
+def norm_lif(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, steps: int) -> Tensor:
+    """Spikes [steps, M, C] of rows y [T or 1, M, C] after batch norm, whose moments follow."""
+    learnt, running = (norm.weight, norm.bias), (norm.running_mean, norm.running_var)
     if norm.training and rows.fused(y):
-        return _NormSpikes.apply(
-            y, norm.weight, norm.bias, norm.running_mean, norm.running_var, steps
-        )
-    normal = F.batch_norm(
-        y.flatten(0, 1),
-        norm.running_mean,
-        norm.running_var,
-        norm.weight,
-        norm.bias,
-        norm.training,
-        rows.MOMENTUM,
-        rows.EPSILON,
-    )
+        return _NormSpikes.apply(y, *learnt, *running, steps)
+    flat, momentum, epsilon = y.flatten(0, 1), rows.MOMENTUM, rows.EPSILON
+    normal = F.batch_norm(flat, *running, *learnt, norm.training, momentum, epsilon)
     return lif(normal.view(y.shape), steps)

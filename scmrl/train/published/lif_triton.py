@@ -1,8 +1,8 @@
-"""The float LIF neuron on a GPU: all steps in one Triton kernel, forward and backward, as `lif` has
-it on a CPU.
-"""
+"""The float LIF neuron on a GPU: all steps in one Triton kernel, as `lif` on a CPU."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import triton
@@ -13,7 +13,9 @@ BLOCK = 1024
 
 
 @triton.jit
-def _forward(current, spikes, n, steps, repeat, block: tl.constexpr):
+def _forward(
+    current: Any, spikes: Any, n: Any, steps: Any, repeat: Any, block: tl.constexpr
+) -> None:
     place = tl.program_id(0) * block + tl.arange(0, block)
     inside = place < n
     v = tl.zeros([block], tl.float32)
@@ -26,7 +28,9 @@ def _forward(current, spikes, n, steps, repeat, block: tl.constexpr):
 
 
 @triton.jit
-def _backward(grad, current, out, n, steps, repeat, block: tl.constexpr):
+def _backward(
+    grad: Any, current: Any, out: Any, n: Any, steps: Any, repeat: Any, block: tl.constexpr
+) -> None:
     place = tl.program_id(0) * block + tl.arange(0, block)
     inside = place < n
     v = tl.zeros([block], tl.float32)
@@ -45,7 +49,7 @@ class Spikes(torch.autograd.Function):
     """Spikes [steps, ...] of currents [T or 1, ...]."""
 
     @staticmethod
-    def forward(ctx, current: Tensor, steps: int) -> Tensor:
+    def forward(ctx: Any, current: Tensor, steps: int) -> Tensor:
         current = current.contiguous()
         spikes = current.new_empty(steps, *current.shape[1:])
         ctx.save_for_backward(current)
@@ -54,7 +58,7 @@ class Spikes(torch.autograd.Function):
         return spikes
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (current,) = ctx.saved_tensors
         out = torch.empty_like(current)
         _backward[(triton.cdiv(ctx.sizes[0], BLOCK),)](

@@ -1,32 +1,30 @@
-"""AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488) as published, with the
-baselines in its shell.
+"""AudioVisualSpikformer: S-CMRL of He et al. 2025 (arXiv 2502.12488), and baselines in its shell.
 
-    x_a, x_v = embedding(audio), embedding(visual)
-    ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;   z = LIF(W M
-             + b) with
-             alignment, else z = M;   x' = x + alpha z.     ccssa-spatial: M = S;  ccssa-temporal: M = R
-    late-float: x' = x      weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
-    cmci:    x' = MLP(LIF(W1 x + W2 y)); the audio branch classifies, plain features of both
-             classify beside it
-    logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b
-    one modality: x' = x + attention(x, x)                                    Spikformer's self-attention
+x_a, x_v = embedding(audio), embedding(visual)
+ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;
+         z = LIF(W M + b) with alignment, else z = M;   x' = x + alpha z
+ccssa-spatial: M = S      ccssa-temporal: M = R      late-float: x' = x
+weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
+cmci:    x' = MLP(LIF(W1 x + W2 y)) of audio classifies, plain features of both beside it
+logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b
+one modality: x' = x + attention(x, x)                      Spikformer's self-attention
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ...network import rows
-from ...network.settings import ModelConfig
+from ...network.layers import added
+from ...network.settings import CCSSA, ModelConfig
 from ...system.errors import UsageError
 from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of
 from .lif import lif
-
-CCSSA = ("ccssa", "ccssa-spatial", "ccssa-temporal")
-ATTENTIONS = ("late-float", *CCSSA, "weight-attention", "sca", "cmci")
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,14 @@ class FloatForward:
 
 
 class Complementary(nn.Module):
-    """z of one modality: spatio-temporal, spatial or temporal attention, and LIF(W M + b) with
-    alignment.
-    """
+    """z of a modality: spatio-temporal, spatial or temporal attention; aligned, LIF(W M + b)."""
 
     def __init__(self, width: int, kind: str, aligned: bool):
         super().__init__()
         self.spatial = Attention(width, "space") if kind != "ccssa-temporal" else None
         self.temporal = Attention(width, "time") if kind != "ccssa-spatial" else None
         self.transform = nn.Linear(width, width) if aligned else None
-        if aligned:
+        if self.transform is not None:
             nn.init.trunc_normal_(self.transform.weight, std=0.02)
             nn.init.zeros_(self.transform.bias)
 
@@ -85,9 +81,8 @@ class PositionedAttention(Attention):
         tokens = q.shape[-2]
         table = torch.randn(2 * tokens - 1, device=q.device)
         place = torch.arange(tokens, device=q.device)
-        scores = lif(
-            q @ k.transpose(-1, -2) + table[place[:, None] - place[None] + tokens - 1], len(q)
-        )
+        positions = table[place[:, None] - place[None] + tokens - 1]
+        scores = lif(q @ k.transpose(-1, -2) + positions, len(q))
         if self.counter is not None:
             self.counter.attention(q, k, v, scores)
         return scores @ v
@@ -109,11 +104,8 @@ class CMCI(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.own, self.other, self.mlp = (
-            nn.Linear(width, width),
-            nn.Linear(width, width),
-            MLP(width),
-        )
+        self.own, self.other = nn.Linear(width, width), nn.Linear(width, width)
+        self.mlp = MLP(width)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         mixed = self.own(rows.of(x)) + self.other(rows.of(y))
@@ -124,52 +116,31 @@ class AudioVisualSpikformer(nn.Module):
     """shapes {modality: (C, H, W)}; forward({modality: [T or 1, B, C, H, W]}) -> FloatForward."""
 
     def __init__(
-        self, config: ModelConfig, shapes: dict[str, tuple[int, ...]], classes: int, aligned: bool
+        self,
+        config: ModelConfig,
+        shapes: Mapping[str, tuple[int, ...]],
+        classes: int,
+        aligned: bool,
     ):
         super().__init__()
         self.config, self.modalities, width = config, tuple(shapes), config.width
-        if width % HEADS:
-            raise UsageError(
-                "the published attention has 16 heads",
-                where="model.width",
-                limit="a multiple of 16",
-                value=width,
-            )
-        if len(shapes) > 2:
-            raise UsageError(
-                "the published model takes one or two modalities",
-                where="model.modalities",
-                value=", ".join(shapes),
-                fix="--set model.attention=binary takes any number",
-            )
-        tokens = {m: tokens_of(shape, config.embedding) for m, shape in shapes.items()}
-        if len(set(tokens.values())) > 1 and config.attention not in (
-            "late-float",
-            "weight-attention",
-        ):
-            raise UsageError(
-                "the published attention needs equally many tokens of both",
-                where="model.attention",
-                value=", ".join(f"{m} {n}" for m, n in tokens.items()),
-                fix="--set model.attention=binary takes any numbers",
-            )
+        _check(config, shapes)
         self.embedding = nn.ModuleDict(
-            {m: PatchEmbedding(shapes[m][0], width, config.embedding) for m in shapes}
+            {m: PatchEmbedding(shape[0], width, config.embedding) for m, shape in shapes.items()}
         )
         self.mlp = nn.ModuleDict({m: MLP(width) for m in shapes})
+        self.blocks = nn.ModuleDict()
         if len(shapes) == 1:
-            self.blocks = nn.ModuleDict({m: Attention(width, "space") for m in shapes})
-        else:
-            makers = {
-                "weight-attention": lambda m: Weighting(width),
-                "cmci": lambda m: CMCI(width),
-                "sca": lambda m: SCA(width, m == self.modalities[1]),
-                **{
-                    kind: lambda m, kind=kind: Complementary(width, kind, aligned) for kind in CCSSA
-                },
+            self.blocks[self.modalities[0]] = Attention(width, "space")
+        elif config.attention != "late-float":
+            makers: dict[str, Callable[[], nn.Module]] = {
+                "weight-attention": partial(Weighting, width),
+                "cmci": partial(CMCI, width),
+                **{kind: partial(Complementary, width, kind, aligned) for kind in CCSSA},
             }
-            make = makers.get(config.attention)
-            self.blocks = nn.ModuleDict({m: make(m) for m in shapes} if make else {})
+            for i, m in enumerate(shapes):
+                makers["sca"] = partial(SCA, width, i == 1)
+                self.blocks[m] = makers[config.attention]()
             if config.attention == "cmci":
                 del self.blocks[self.modalities[1]]
         heads = 3 if config.attention == "cmci" and len(shapes) > 1 else 1
@@ -197,19 +168,33 @@ class AudioVisualSpikformer(nn.Module):
             x = {m: x[m] + alpha * complement[m] for m in x}
         elif self.blocks:
             x = {m: block(x[m], x[other[m]]) for m, block in self.blocks.items()}
-        return FloatForward(
-            self._head(0, {m: self.mlp[m](x[m]) for m in x}), complement, token_rates=rates
-        )
+        logits = self._head(0, {m: self.mlp[m](x[m]) for m in x})
+        return FloatForward(logits, complement, token_rates=rates)
 
     def _head(self, index: int, features: dict[str, Tensor]) -> Tensor:
         pooled = [f.mean(3) for f in features.values()]
-        joined = (
-            torch.cat(pooled, 2)
-            if self.config.fusion == "concat" and len(pooled) > 1
-            else sum(pooled)
-        )
+        concat = self.config.fusion == "concat" and len(pooled) > 1
+        joined = torch.cat(pooled, 2) if concat else added(pooled)
         return self.heads[index](joined.mean(0))
 
     @property
     def parameters_total(self) -> int:
         return sum(p.numel() for p in self.parameters())
+
+
+def _check(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise UsageError for what the published model cannot be."""
+    if config.width % HEADS:
+        what, limit = "the published attention has 16 heads", "a multiple of 16"
+        raise UsageError(what, where="model.width", limit=limit, value=config.width)
+    if len(shapes) > 2:
+        what = "the published model takes one or two modalities"
+        fix = "--set model.attention=binary takes any number"
+        raise UsageError(what, where="model.modalities", value=", ".join(shapes), fix=fix)
+    tokens = {m: tokens_of(shape, config.embedding) for m, shape in shapes.items()}
+    apart = config.attention in ("late-float", "weight-attention")
+    if len(set(tokens.values())) > 1 and not apart:
+        what = "the published attention needs equally many tokens of both"
+        found = ", ".join(f"{m} {n}" for m, n in tokens.items())
+        fix = "--set model.attention=binary takes any numbers"
+        raise UsageError(what, where="model.attention", value=found, fix=fix)

@@ -17,51 +17,38 @@ import os
 from pathlib import Path
 
 from ...system import storage, targets
-from ...system.errors import UsageError, quoted
+from ...system.errors import UsageError
 from ...system.storage import whole_file
 from ..config import Config, to_toml
 
 CONFIG, REPLACED = "config.toml", "replaced"
 RESULTS = ("bundle", "metrics.json")  # what a finished run has, one or the other
 PARTS = (*RESULTS, "checkpoints", "logs", CONFIG)  # config.toml last: it is what makes a run
-OWN = (
-    "*.ckpt",
-    "metrics.csv",
-    "hparams.yaml",
-    "events.out.tfevents.*",
-    targets.MANIFEST,
-    *targets.BUNDLE_FILES,
-)
+LOGGED = ("*.ckpt", "metrics.csv", "hparams.yaml", "events.out.tfevents.*")
+OWN = (*LOGGED, targets.MANIFEST, *targets.BUNDLE_FILES)
 
 
 def prepare(run: Path, *, resume: bool, force: bool) -> None:
-    """Make `run` ready to be trained in, by its owner; raises UsageError where that would lose
-    something.
-    """
+    """Make `run` ready to be trained in; raises UsageError where that would lose something."""
     there = run / CONFIG
     if resume:
         if not there.is_file():
-            raise UsageError(
-                "nothing to resume", where=run, limit=CONFIG, fix="train without --resume"
-            )
+            fix = "train without --resume"
+            raise UsageError("nothing to resume", where=run, limit=CONFIG, fix=fix)
     elif there.exists() and not force:
-        raise UsageError(
-            "a run is there already", where=run, fix="give --resume, --force or another --out"
-        )
+        fix = "give --resume, --force or another --out"
+        raise UsageError("a run is there already", where=run, fix=fix)
     elif there.exists():
         replace(run)
     elif others := [name for name in targets.listed(run) if name != REPLACED]:
-        raise UsageError(
-            "not empty, and no run of scmrl", where=run, value=others[0], fix="give another --out"
-        )
+        what, fix = "not empty, and no run of scmrl", "give another --out"
+        raise UsageError(what, where=run, value=others[0], fix=fix)
     for folder in (run, run / "checkpoints", run / "logs"):
         storage.clear(folder)
 
 
 def replace(run: Path) -> None:
-    """Move a finished run to RUN/replaced, remove an unfinished one; both leave the files of
-    others.
-    """
+    """Move a finished run to RUN/replaced, remove an unfinished one; not others' files."""
     finished = any((run / name).exists() for name in RESULTS)
     old = run / REPLACED
     if not finished:
@@ -83,10 +70,8 @@ def forget_replaced(run: Path) -> None:
         return
     for path in parts(old):
         _remove(path)
-    try:
+    with contextlib.suppress(OSError):  # somebody put a file there: it stays
         old.rmdir()
-    except OSError:  # somebody put a file there: it stays
-        pass
 
 
 def parts(run: Path) -> list[Path]:
@@ -109,9 +94,3 @@ def _remove(path: Path) -> None:
 def write_config(run: Path, config: Config) -> None:
     with whole_file(run / CONFIG) as temporary:
         temporary.write_text(to_toml(config), encoding="utf-8")
-
-
-def replaced_hint(run: Path) -> str:
-    """What to say when a run that replaces another one did not come to its end."""
-    old = run / REPLACED
-    return f"; the run that was there before is in {quoted(old)}" if old.is_dir() else ""

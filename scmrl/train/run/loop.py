@@ -59,11 +59,11 @@ def train(
     published, float model: measure to RUN/metrics.json). `tell` gets lines of progress; `live`: a
     line that moves, where standard error is a terminal.
 
-    One of several processes (`scmrl.network.processes`) trains its part of each batch; only the first
-    one measures and writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with
+    One of several processes (`network.processes`) trains its part of each batch; only the first one
+    measures and writes, and the others return None. Raises KeyboardInterrupt after Ctrl-C with
     RUN/checkpoints/last.ckpt complete; `resume` goes on from there (from the start, where there is
     none yet) and gives the very model that an uninterrupted run gives. `data_dir` is remembered in
-    config.toml, and wins over what it says. `force` replaces a run that is there (`run_directory`).
+    config.toml, and wins over what it says. `force` replaces a run that is there (`directory`).
     `held` refuses a graph that the chip does not hold: the limits of its neurons and synapses, or a
     placement on its cores too. Raises UsageError where another process trains in `run`.
     """
@@ -110,37 +110,23 @@ def _train(
     metrics["last_test_accuracy"] = metrics["test_accuracy"]
     if keeper.choose(module):
         metrics |= module.measure()
-    metrics |= {
-        "train_seconds": round(watch.seconds, 1),
-        "parameters": module.model.parameters_total,
-        "samples_per_s": round(watch.samples_per_s, 1),
-    }
+    metrics["train_seconds"] = round(watch.seconds, 1)
+    metrics["parameters"] = module.model.parameters_total
+    metrics["samples_per_s"] = round(watch.samples_per_s, 1)
     made = module.deliver(run, metrics, chip, held)
     directory.forget_replaced(run)
     return Outcome(run, metrics, made)
 
 
 def _check_batch(config: Config, feed: Feed) -> None:
-    if len(feed.train_pairs) < config.train.batch:
-        raise DataError(
-            "fewer training pairs than one batch",
-            limit=config.train.batch,
-            value=len(feed.train_pairs),
-        )
-    if config.train.batch % processes.world():
-        raise UsageError(
-            "processes take equal parts of a batch",
-            where="train.batch",
-            value=config.train.batch,
-            limit=f"a multiple of {processes.world()}",
-        )
+    batch, pairs, at = config.train.batch, len(feed.train_pairs), "train.accelerator"
+    if pairs < batch:
+        raise DataError("fewer training pairs than one batch", limit=batch, value=pairs)
+    if batch % processes.world():
+        what, limit = "processes take equal parts of a batch", f"a multiple of {processes.world()}"
+        raise UsageError(what, where="train.batch", value=batch, limit=limit)
     if config.train.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UsageError(
-            "no GPU that torch can use",
-            where="train.accelerator",
-            value="gpu",
-            fix="leave it at cpu",
-        )
+        raise UsageError("no GPU that torch can use", where=at, value="gpu", fix="leave it at cpu")
 
 
 def _fit(trainer: lightning.Trainer, module: Training) -> None:

@@ -24,7 +24,7 @@ SIDE = 32
 
 def parameters(config: Config) -> int:
     """Weights of the network, counted without any memory, but for the input's channels."""
-    shapes = dict.fromkeys(config.model.modalities, (1, SIDE, SIDE))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(config.model.modalities, (1, SIDE, SIDE))
     with torch.device("meta"):
         if config.model.attention in FLOAT:
             from ..published.model import AudioVisualSpikformer
@@ -35,16 +35,9 @@ def parameters(config: Config) -> int:
 
 def at_least(config: Config) -> tuple[int, int]:
     """(parameters, bytes)."""
-    model = config.model
-    weights = parameters(config)
-    spikes = (
-        model.steps
-        * config.train.batch
-        * len(model.modalities)
-        * model.width
-        * TOKENS
-        * POPULATIONS
-    )
+    model, weights = config.model, parameters(config)
+    samples = model.steps * config.train.batch * len(model.modalities)
+    spikes = samples * model.width * TOKENS * POPULATIONS
     return weights, FLOAT_BYTES * (COPIES * weights + spikes)
 
 
@@ -62,10 +55,10 @@ def require(config: Config) -> None:
     there = memory()
     if there and needed > there:
         model = config.model
+        large = f"model.width={model.width}, model.steps={model.steps}"
         raise UsageError(
             "training this would need more memory than there is",
-            where=f"model.width={model.width}, model.steps={model.steps}, "
-            f"train.batch={config.train.batch}",
+            where=f"{large}, train.batch={config.train.batch}",
             limit=f"{there / 1e9:.1f} GB",
             value=f"{weights / 1e6:.1f} million parameters, at least {needed / 1e9:.1f} GB",
             fix="lower one of them",

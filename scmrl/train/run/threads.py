@@ -1,6 +1,4 @@
-"""How many threads compute: sums over a batch are rounded in their order, so a run keeps to one
-number.
-"""
+"""How many threads compute: their number decides how sums are rounded, so a run keeps it."""
 
 import numba
 import torch
