@@ -419,7 +419,7 @@ def of_table(whole: dict, read: Callable[[Path], object], name: str = "x.json") 
 
 
 def of_report(random: np.random.Generator, place: Path) -> object:
-    from scmrl.deploy.reports.page.comparison import compare
+    from scmrl.core.report.compare import compare
 
     report = {
         "command": "energy",

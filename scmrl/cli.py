@@ -390,15 +390,12 @@ def train(
         raise
     if outcome is None:  # one of several processes, not the first
         return
-    metrics = outcome.metrics
-    if page:
-        from .deploy.reports.page.document import write
-        from .deploy.reports.page.pages import training
-
-        write(page, training(out, metrics))
+    from .core.report import html
     from .train.run.report import TrainReport
 
-    report = TrainReport(str(out), metrics, outcome.bundle)
+    report = TrainReport(str(out), outcome.metrics, outcome.bundle)
+    if page:
+        html.save(page, report)
     steps = (
         (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava")
         if report.bundle
@@ -1099,12 +1096,12 @@ def robustness(model, data_dir, samples, repeats, picture, json_):
 @as_json
 def compare(first, second, page, json_):
     """Set two saved JSON reports of one command side by side: what changed, and by how much."""
-    from .deploy.reports.page.comparison import compare as compare_reports
-    from .deploy.reports.page.document import write
+    from .core.report import html
+    from .core.report.compare import compare as compare_reports
 
     report = compare_reports(first, second)
     if page:
-        write(page, report.page())
+        html.save(page, report)
     render(report, json_)
 
 
@@ -1129,7 +1126,7 @@ def profiles(name, template, json_):
         write(template)
         tell(f"wrote {template}; fill it in, then: scmrl profiles {quoted(template)}")
         return
-    from .deploy.reports.report import ProfilesReport
+    from .deploy.reports.profiles import ProfilesReport
     from .hw_profiles import profile
 
     shown = [profile.load(n) for n in ([name] if name is not None else profile.names())]
@@ -1166,7 +1163,7 @@ def data_check(name, data_dir, picture, json_):
 @as_json
 def doctor(json_):
     """Say what is installed, what is missing, what that would enable, and how to install it."""
-    from .deploy.reports.report import DoctorReport
+    from .deploy.reports.profiles import DoctorReport
     from .system.doctor import examine, leftovers, room
 
     removed = leftovers()

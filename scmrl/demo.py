@@ -11,11 +11,13 @@ from pathlib import Path
 
 from .convert import exporter
 from .core.bundle import load
-from .core.report.report import Report, figure
+from .core.report.report import Block, Report
+from .core.report.text import figure
 from .deploy import jobs
 from .deploy.placement import fit
+from .deploy.reports.deploy import DeployReport, VerifyReport
 from .deploy.reports.energy import EnergyReport
-from .deploy.reports.report import DeployReport, EvaluateReport, VerifyReport
+from .deploy.reports.evaluate import EvaluateReport
 from .system import targets
 from .system.errors import MismatchError, UsageError
 from .system.storage import write_json
@@ -42,8 +44,7 @@ class DemoReport(Report):
         return {name: getattr(self, name) for name in REPORTS}
 
     def to_json(self) -> dict:
-        return {
-            "command": self.command,
+        return self.begun() | {
             "run": self.run,
             "seconds": self.seconds,
             **{name: part.to_json() for name, part in self.parts.items()},
@@ -62,7 +63,7 @@ class DemoReport(Report):
             "time": f"{figure(round(self.seconds))} s",
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {
             "in": self.run,
             "there": (

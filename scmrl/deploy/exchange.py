@@ -18,7 +18,7 @@ from ..core.samples import NETWORK
 from ..system.errors import GraphError, MissingDependency
 from . import jobs
 from .registry import backend_class
-from .reports.report import ExportReport, ExportRow
+from .reports.exports import ExportReport, ExportRow
 
 RUNS_ON = {
     "lava": "lava-inprocess",

@@ -15,6 +15,7 @@ from ..core.activity import Activity, check_inputs, check_labels, predictions
 from ..core.bundle import Bundle, load, locate
 from ..core.comparison import compare
 from ..core.graph import Graph
+from ..core.report.report import Figure, Report
 from ..core.samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
 from ..data import FrontEnd
 from ..data import load as load_pairs
@@ -32,18 +33,11 @@ from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
 from .registry import backend_class, open_backend
+from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
 from .reports.energy import EnergyReport, energy_report
-from .reports.placement import PlacementReport, placement_report
-from .reports.report import (
-    DeployReport,
-    EvaluateReport,
-    Refusal,
-    Report,
-    VerifyReport,
-    deploy_report,
-    evaluate_report,
-    verify_report,
-)
+from .reports.evaluate import EvaluateReport, evaluate_report
+from .reports.placement import PlacementReport
+from .reports.placing import placement_report
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
 CHUNK = 256  # samples that the whole-set evaluation holds at once
@@ -207,21 +201,22 @@ def _paged(
     page: Path | None,
     chosen: Samples | None = None,
     activity: Activity | None = None,
+    figures: Sequence[Figure] = (),
 ) -> Report:
     """The report with the bundle it speaks of, its page written to the file `page` if one is asked
     for; with the run, if there was one.
     """
     report = replace(report, bundle=bundle.hash)
     if page is not None:
-        from .reports.page.pages import Evidence, save
+        from ..core.report import html
+        from .reports.figures import run_figures
+        from .reports.run import provenance
 
-        save(
-            page,
-            report,
-            None
-            if chosen is None
-            else Evidence(bundle.graph, chosen.inputs, activity, chosen.labels),
-        )
+        selection = ""
+        if chosen is not None:
+            selection, evidence = chosen.selection, (chosen.inputs, activity, chosen.labels)
+            figures = (*figures, *run_figures(bundle.graph, *evidence, chosen.origin))
+        html.save(page, report, figures, provenance(bundle, selection))
     return report
 
 
@@ -251,9 +246,11 @@ def _draw(
     picture: Path | None,
 ) -> None:
     if picture is not None:
-        from .reports.picture import report_picture
+        from ..core.report import drawing
+        from .reports.figures import run_picture
 
-        report_picture(graph, chosen.inputs, activity, 0, counts, estimates, picture)
+        figures = run_picture(graph, chosen.inputs, activity, 0, counts, estimates)
+        drawing.save(picture, *figures)
 
 
 def verify(
@@ -337,8 +334,7 @@ def energy(
     chosen = choose(bundle, samples, file)
     activity = run(model, bundle.graph, "simulator", chosen.inputs)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, progress)
-    drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
-    _draw(bundle.graph, chosen, activity, counts, drawn, picture)
+    _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
         chosen.labels,
@@ -410,11 +406,12 @@ def place(
     if order == "optimised":
         better = traffic_model.improve(*naive)
         optimised = (better, traffic_model.rerouted(better, naive[1]))
-    if picture is not None:
-        from .reports.core_map import core_map
+    from ..core.report import drawing
+    from .reports.core_map import core_map
 
-        best = optimised or naive
-        core_map(graph, best[0], picture, traffic=best[1])
+    best = optimised or naive
+    if picture is not None:
+        drawing.save(picture, core_map(graph, *best))
     report = placement_report(
         graph,
         found,
@@ -424,7 +421,8 @@ def place(
         origin=chosen.origin,
         **fields,
     )
-    return _paged(report, bundle, page, chosen, activity)
+    maps = [core_map(graph, *best)] if best[0].mesh else []
+    return _paged(report, bundle, page, chosen, activity, maps)
 
 
 def dataset_samples(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..core.report.report import Report, figure, first, percent, table
+from ..core.report.report import Block, Report, table
+from ..core.report.text import figure, first, percent, value
 from ..system.errors import ScmrlError, quoted
 from .worker import Trial
 
@@ -70,14 +71,15 @@ class SweepReport(Report):
                 f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
             )
             lines |= {
-                key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]
+                key: value(setting)
+                for key, setting in list(self.best.parameters.items())[:SETTINGS]
             }
         lines["objective"] = "validation accuracy; test data choose nothing"
         if self.chip:
             lines["second"] = f"core dynamic energy on {self.chip} (estimate)"
         return lines
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
         cells = [
@@ -87,7 +89,7 @@ class SweepReport(Report):
                 percent(t.validation_accuracy),
                 *([figure(t.energy_uj)] if self.chip else []),
                 figure(t.synops_per_inference),
-                *(_value(t.parameters.get(key)) for key in keys),
+                *(value(t.parameters.get(key)) for key in keys),
             )
             for t in self.trials[:SHOWN]
         ]
@@ -108,7 +110,3 @@ class SweepReport(Report):
             yield f"trial {trial.number} failed: {trial.why}"
         for picture in self.pictures:
             yield f"picture: {picture}"
-
-
-def _value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

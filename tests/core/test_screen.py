@@ -14,12 +14,12 @@ from test_validation import RUN as LSNN
 
 import scmrl
 from scmrl.convert.nir.importer.report import ImportReport, PopulationChange
+from scmrl.core.report.compare import compare
 from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.data.check import DataReport, Modality, Split
 from scmrl.demo import DemoReport
 from scmrl.deploy import exchange, jobs
-from scmrl.deploy.reports.page.comparison import compare
-from scmrl.deploy.reports.report import evaluate_report
+from scmrl.deploy.reports.evaluate import evaluate_report
 from scmrl.deploy.robustness.report import RobustnessReport
 from scmrl.deploy.robustness.study import FAULTS, Point
 from scmrl.deploy.stream.feed import Asked
@@ -278,6 +278,29 @@ def _class(name: str, path: Path) -> type:
 
 def test_no_report_is_left_out(examples):
     assert {type(examples(name)).__name__ for name in EXAMPLES} == reports()
+
+
+def test_json_begins_with_command_and_version(report):
+    keys = list(report.to_json())
+    keys = keys[1:] if keys[0] == "type" else keys  # a line of a stream
+    assert keys[:2] == ["command", "schema_version"]
+    assert report.to_json()["schema_version"] == 2
+
+
+def kind(value) -> str:
+    if isinstance(value, bool):
+        return "yes or no"
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
+
+
+def test_a_key_has_one_type_in_all_reports(examples):
+    kinds: dict[str, set[str]] = {}
+    for name in EXAMPLES:
+        for key, value in json.loads(json.dumps(examples(name).to_json())).items():
+            if value is not None:
+                kinds.setdefault(key, set()).add(kind(value))
+    # The demo holds its four reports under their names.
+    assert {key: found for key, found in kinds.items() if len(found) > 1} == {}
 
 
 def test_wide_table_stands_as_several_that_share_the_first_column(monkeypatch):

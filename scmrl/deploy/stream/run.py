@@ -17,10 +17,12 @@ import numpy as np
 from ...core.activity import Activity
 from ...core.bundle import load
 from ...core.graph import Graph
-from ...core.report.report import Report, figure
+from ...core.report.report import Block, Report, table
+from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
 from ..counts.counts import count
+from ..reports.run import provenance
 from .feed import Asked, Feed, open_feed
 from .stream import Meter, Stream, Tally, Values
 
@@ -137,8 +139,26 @@ class StreamReport(Report):
         )
         return lines | {"energy": f"{energy} (estimate)"}
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield ENERGY
+
+    def appendix(self) -> Iterator[Block]:
+        yield table(
+            ("window", "seconds", "class", "ahead by", "spikes", "synops"),
+            [
+                (
+                    figure(d.window),
+                    figure(d.time_s),
+                    d.leading or "-",
+                    figure(d.margin),
+                    figure(d.spikes),
+                    figure(d.synops),
+                )
+                for d in self.decisions
+            ],
+            words=("class",),
+            caption="Decisions, at the end of each window",
+        )
 
 
 def open_stream(backend: str, graph: Graph, window: int | None):
@@ -220,25 +240,35 @@ def stream(
         interrupted=interrupted,
         decisions=tuple(run.decisions),
     )
-    _draw(report, run, picture, page)
+    _draw(report, run, picture, page, provenance(bundle, feed.what))
     return report
 
 
-def _draw(report: StreamReport, run: Run, picture: Path | None, page: Path | None) -> None:
+def _draw(
+    report: StreamReport,
+    run: Run,
+    picture: Path | None,
+    page: Path | None,
+    made: dict[str, str],
+) -> None:
     """The picture and the page, with the spikes of the last whole window."""
     if picture is None and page is None:
         return
     evidence = _window(run, report)
     if page is not None:
-        from ..reports.page.pages import Evidence, save
+        from ...core.report import html
+        from ..reports.figures import run_figures
 
-        save(page, report, evidence and Evidence(run.graph, *evidence))
+        figures = run_figures(run.graph, *evidence) if evidence else ()
+        html.save(page, report, figures, made)
     if picture is not None:
         if evidence is None:
             raise DataError("no window was finished, so there is none to draw", where=report.source)
-        from ..reports.picture import report_picture
+        from ...core.report import drawing
+        from ..reports.figures import run_picture
 
-        report_picture(run.graph, *evidence, 0, count(run.graph, *evidence), (), picture)
+        counts = count(run.graph, *evidence)
+        drawing.save(picture, *run_picture(run.graph, *evidence, 0, counts, ()))
 
 
 def _window(run: Run, report: StreamReport) -> tuple[dict[str, np.ndarray], Activity] | None:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections import deque
 
+from ...core.report.text import figure
 from ...system.errors import MissingDependency
 from .run import ENERGY, Moment
 
@@ -83,7 +84,7 @@ class Live:
 
 
 def counts(moment: Moment) -> str:
-    energy = ", ".join(f"{uj:.3g} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
+    energy = ", ".join(f"{figure(uj)} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
     return (
         f"window {moment.window}, step {moment.step}: {moment.spikes} spikes, {moment.synops}"
         f" synaptic operations, {energy} (estimate)"
@@ -93,7 +94,9 @@ def counts(moment: Moment) -> str:
 def brief(moment: Moment) -> str:
     """The counts of a window, so that a line holds its decision too."""
     chip, uj = next(iter(moment.core_dynamic_uj.items()), ("", None))
-    return f"{moment.spikes:,} spikes" + ("" if uj is None else f", {uj:.3g} uJ {chip} (estimate)")
+    return f"{moment.spikes:,} spikes" + (
+        "" if uj is None else f", {figure(uj)} uJ {chip} (estimate)"
+    )
 
 
 def verdict(moment: Moment) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ....core.report.report import Report, dead_warning, figure, percent, table
+from ....core.report.report import Block, Report, dead_warning, table
+from ....core.report.text import figure, percent, shape
 from ....core.samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
 
 
@@ -118,14 +119,14 @@ class ImportReport(Report):
         how = f"dt {self.dt:g} s, {self.steps} steps, convention {self.convention}, reset {reset}"
         return lines | {"read as": how}
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield from (
             f"input {i['name']}: {i['bits']} bits, one step {i['step']:g}, zero at {i['zero']}"
             for i in self.inputs
         )
         yield from (f"note: {note}" for note in self.notes)
 
-    def layers(self) -> Iterator[object]:
+    def layers(self) -> Iterator[Block]:
         yield table(
             (
                 "population",
@@ -151,7 +152,7 @@ class ImportReport(Report):
         return (
             p.name,
             p.kind,
-            "x".join(map(str, p.shape)),
+            shape(p.shape),
             f"{p.scale:.5g}",
             figure(p.vth),
             f"{p.alpha_float:.5f}\n-> {p.alpha:.5f}",
