@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.report import drawing
-from ..core.report.report import Block, Figure, Report, table
+from ..core.report.report import Block, Figure, Report, columns
 from ..core.report.text import figure, percent, shape
 from ..system.errors import DataError
 from . import load
@@ -84,23 +84,18 @@ class DataReport(Report):
                 f"{split.name} groups": figure(split.groups),
                 f"{split.name} read in": f"{split.seconds:.1f} s",
             }
-        cells = [
-            (
-                s.name,
-                m.name,
-                m.kind,
-                shape(m.shape),
-                m.dtype,
-                figure(m.low),
-                figure(m.high),
-                percent(m.density),
-            )
-            for s in whole
-            for m in s.modalities
-        ]
-        if cells:
-            heads = ("split", "modality", "kind", "sample", "type", "lowest", "highest", "not zero")
-            yield table(heads, cells, words=heads[:5])
+        every = [(s.name, m) for s in whole for m in s.modalities]
+        cells = {
+            "split": lambda of: of[0],
+            "modality": lambda of: of[1].name,
+            "kind": lambda of: of[1].kind,
+            "sample": lambda of: shape(of[1].shape),
+            "type": lambda of: of[1].dtype,
+            "lowest": lambda of: figure(of[1].low),
+            "highest": lambda of: figure(of[1].high),
+            "not zero": lambda of: percent(of[1].density),
+        }
+        yield columns(every, cells, words=list(cells)[:5])
         if self.picture:
             yield f"picture: {self.picture}"
 

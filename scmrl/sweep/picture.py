@@ -72,4 +72,4 @@ def _along(sheet: Any, along: Axis, rows: Sequence[Trial]) -> None:
         spread = [statistics.stdev(group) if len(group) > 1 else 0.0 for group in accuracies]
         axis.errorbar(list(groups), mean, spread, color=LIGHT["ink"], capsize=3, marker="o")
     if along.log:
-        axis.set_xscale("log")
+        drawing.logarithmic(axis)

@@ -160,7 +160,7 @@ def _draw(sheet: Any, rows: Sequence[dict]) -> None:
             (bar,) = axis.barh(at, part, 0.34, color=drawing.LIGHT[colour])
             drawing.hover(bar, f"{row['name']}, {side} (% of the larger): {figure(part)} %")
             axis.text(part, at, f" {figure(row[side])}", va="center", fontsize=7)
-    axis.set_yticks(range(len(rows)), [drawing.visible(row["name"]) for row in rows])
+    axis.set_yticks(range(len(rows)), [drawing.name(row["name"]) for row in rows])
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 118), xlabel="% of the larger")
 
 

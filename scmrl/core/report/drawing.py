@@ -15,6 +15,7 @@ import contextlib
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ KINDS = {
     "host": "faint",
 }
 DPI = 150
+LONGEST = 48  # letters of a name
 TITLE, LETTERS = 10, 12  # of a caption in a file: points, letters an inch
 STRONGEST = 0.75  # opacity of the share 1: ink on it stays readable
 STYLE = {
@@ -100,7 +102,8 @@ def _styled(**more: object) -> Iterator[Any]:
         from matplotlib.figure import Figure as Sheet
     except ModuleNotFoundError:
         raise MissingDependency("matplotlib", enables="pictures and pages") from None
-    with matplotlib.rc_context(STYLE | more):
+    with matplotlib.rc_context(STYLE | more), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that no font has, no room
         yield Sheet
 
 
@@ -147,6 +150,11 @@ def svg(figure: Figure) -> Svg:
     return Svg(inside, *(72 * inches for inches in figure.size))
 
 
+def name(of: str) -> str:
+    """A name as a label: of a very long one its two ends."""
+    return visible(of, LONGEST)
+
+
 def hover(artist: Any, words: str) -> None:
     """Show words where a pointer rests on the artist; on a page only."""
     artist.set_gid(HOVER + visible(words))
@@ -171,6 +179,12 @@ def shaded(
     hover(drawn, words)
 
 
+def logarithmic(axis: Any) -> None:
+    """A logarithmic axis to the right, its numbers in full."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+
+
 def bare(sheet: Any, width: float, height: float) -> Any:
     """An axis without marks, x to the right and y down, in units of its own."""
     axis = sheet.subplots()
@@ -181,14 +195,14 @@ def bare(sheet: Any, width: float, height: float) -> Any:
 
 def stacked(axis: Any, rows: Sequence[tuple[str, dict[str, float]]], unit: str, show: Any) -> None:
     """Horizontal bars, one a row, made of parts {kind of `KINDS`: value}, the sum behind each."""
-    for y, (name, parts) in enumerate(rows):
+    for y, (of, parts) in enumerate(rows):
         left = 0.0
         for kind, value in parts.items():
             (bar,) = axis.barh(y, value, 0.7, left=left, color=LIGHT[KINDS[kind]])
-            hover(bar, f"{name}, {kind}: {show(value)} {unit}")
+            hover(bar, f"{of}, {kind}: {show(value)} {unit}")
             left += value
         axis.annotate(show(left), (left, y), xytext=(3, 0), textcoords="offset points", va="center")
-    axis.set_yticks(range(len(rows)), [visible(name) for name, _ in rows])
+    axis.set_yticks(range(len(rows)), [name(of) for of, _ in rows])
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel=unit)
     axis.margins(x=0.15)
 

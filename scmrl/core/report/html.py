@@ -19,7 +19,7 @@ from ...system.targets import GENERATOR, check_ending
 from .drawing import DARK, LIGHT, Svg, svg
 from .report import Facts, Figure, Report
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
+TEMPLATE = "page.html.j2"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -53,12 +53,17 @@ def page(
     try:
         import jinja2
     except ModuleNotFoundError:
-        raise MissingDependency("Jinja2", enables="pages (--html)") from None
+        raise MissingDependency("jinja2", enables="pages (--html)") from None
     every = [*report.figures(), *figures]
     subject = getattr(report, "model", "") or getattr(report, "run", "")
-    template = jinja2.Environment(
-        autoescape=True, finalize=_visible, trim_blocks=True, lstrip_blocks=True
-    ).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template(TEMPLATE)
     return template.render(
         title=f"scmrl {report.command}" + (f": {subject}" if subject else ""),
         answer=[report.headline()],
@@ -67,7 +72,7 @@ def page(
         layers=list(filter(None, report.layers())),
         named=[figure for figure in every if figure.name],
         appendix=list(filter(None, report.appendix())),
-        provenance={**_made(), **(provenance or {})},
+        provenance={**_made(), **report.provenance(), **(provenance or {})},
         drawn=_drawn,
         light=LIGHT,
         dark=DARK,

@@ -104,6 +104,10 @@ class Report:
         """What is too long for a terminal: the sources of numbers, every core, every decision."""
         return iter(())
 
+    def provenance(self) -> Facts:
+        """What it was made of, as far as the report knows; on a page."""
+        return {}
+
     @property
     def has_layers(self) -> bool:
         return next(self.layers(), None) is not None
@@ -131,6 +135,19 @@ def table(
         tuple(map(shown, footer)),
         caption,
     )
+
+
+def columns(
+    items: Iterable[Any],
+    cells: Mapping[str, Callable[[Any], str]],
+    *,
+    words: Iterable[str] = (),
+    footer: Sequence[str] = (),
+    caption: str = "",
+) -> Table:
+    """A `table` with a row for each item; `cells` says under each head what stands there."""
+    rows = [[cell(item) for cell in cells.values()] for item in items]
+    return table(tuple(cells), rows, words=words, footer=footer, caption=caption)
 
 
 def dead_warning(dead: Sequence[str], firing: int) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 UNKNOWN = "-"  # in place of a number that is not known
 
@@ -53,6 +54,21 @@ def value(x: object) -> str:
     if isinstance(x, bool):
         return "yes" if x else "no"
     return figure(x) if x is None or isinstance(x, (int, float)) else str(x)
+
+
+def made_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of a training, alone or in sections, as facts: all of them in a line, and the
+    seed.
+    """
+    sections = {key: part for key, part in settings.items() if isinstance(part, Mapping)}
+    alone = [f"{key} = {value(x)}" for key, x in settings.items() if key not in sections]
+    inner = [
+        f"{section}.{key} = {value(x)}"
+        for section, part in sections.items()
+        for key, x in part.items()
+    ]
+    seed = sections.get("train", {}).get("seed")
+    return {"settings": ", ".join(alone + inner)} | ({} if seed is None else {"seed": str(seed)})
 
 
 def first(items: Sequence[object], shown: int = 3) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...core.graph import Graph
+from ...core.report import drawing
 from ...core.report.drawing import bare, shaded
 from ...core.report.report import Figure
 from ...core.report.text import figure, percent, whole
-from ...system.errors import UsageError, visible
+from ...system.errors import UsageError
 from ..placement.mesh import Mesh
 from ..placement.placement import WORDS, Core, Placement
 from ..placement.traffic import Traffic
@@ -147,7 +148,7 @@ def _words(core: Core) -> str:
 
 def _listed(names: list[str], placement: Placement) -> list[str]:
     lines = [
-        f"{i + 1}  {visible(name)}: {figure(len(placement.of(name)))}"
+        f"{i + 1}  {drawing.name(name)}: {figure(len(placement.of(name)))}"
         for i, name in enumerate(names[:LISTED])
     ]
     more = [f"and {figure(len(names) - LISTED)} more"] if len(names) > LISTED else []

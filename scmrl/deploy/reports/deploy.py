@@ -12,7 +12,7 @@ import numpy as np
 from ...core.activity import Activity
 from ...core.comparison import Comparison, Difference
 from ...core.graph import Graph
-from ...core.report.report import Block, Figure, Table, table
+from ...core.report.report import Block, Figure, Table, columns
 from ...core.report.text import figure, first, percent, shape, share
 from ...core.samples import Origin
 from ...system.errors import ScmrlError
@@ -322,24 +322,18 @@ def _mismatches(name: str, matches: Sequence[BackendMatch]) -> int | None:
 
 
 def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch]) -> Table:
-    return table(
-        (
-            "population",
-            "shape",
-            "neurons",
-            "spikes/inf",
-            *(f"{m.backend}\nmismatches" for m in matches),
-        ),
-        [
-            (
-                r.name,
-                shape(r.shape),
-                figure(r.neurons),
-                figure(r.spikes_per_inference),
-                *(figure(m.populations.get(r.name)) for m in matches),
-            )
-            for r in rows
-        ],
+    return columns(
+        rows,
+        {
+            "population": lambda r: r.name,
+            "shape": lambda r: shape(r.shape),
+            "neurons": lambda r: figure(r.neurons),
+            "spikes/inf": lambda r: figure(r.spikes_per_inference),
+            **{
+                f"{m.backend}\nmismatches": lambda r, m=m: figure(m.populations.get(r.name))
+                for m in matches
+            },
+        },
         words=("population", "shape"),
         footer=("total", "", "", "", *(figure(m.mismatches) for m in matches)),
     )
@@ -347,31 +341,19 @@ def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch])
 
 def _backend_table(matches: Sequence[BackendMatch]) -> Table:
     own = any(m.float_agreement is not None for m in matches)
-    return table(
-        (
-            "backend",
-            "version",
-            "result",
-            "mismatches",
-            "of values",
-            "as float\nnetwork" if own else "accuracy",
-            "same class",
-            "overflow",
-            "seconds",
-        ),
-        [
-            (
-                m.backend,
-                m.version,
-                m.result,
-                figure(m.mismatches),
-                figure(m.compared),
-                percent(m.float_agreement if own else m.accuracy),
-                percent(m.agreement),
-                figure(m.overflow),
-                figure(m.seconds),
-            )
-            for m in matches
-        ],
+    right = "as float\nnetwork" if own else "accuracy"
+    return columns(
+        matches,
+        {
+            "backend": lambda m: m.backend,
+            "version": lambda m: m.version,
+            "result": lambda m: m.result,
+            "mismatches": lambda m: figure(m.mismatches),
+            "of values": lambda m: figure(m.compared),
+            right: lambda m: percent(m.float_agreement if own else m.accuracy),
+            "same class": lambda m: percent(m.agreement),
+            "overflow": lambda m: figure(m.overflow),
+            "seconds": lambda m: figure(m.seconds),
+        },
         words=("backend", "version", "result"),
     )

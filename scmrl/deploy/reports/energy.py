@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.activity import Activity
 from ...core.graph import Graph
-from ...core.report.report import Block, Figure, Table, table
+from ...core.report.report import Block, Figure, Table, columns, table
 from ...core.report.text import figure, percent, span
 from ...core.samples import Origin
 from ...hw_profiles.limits import refusal
@@ -288,52 +288,40 @@ def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
 
 def _chip_table(energy: Sequence[EnergyEstimate]) -> Table:
     """Chips with a total first; where there is none, the part that is known by its name."""
-    cells = [
-        (
-            e.profile,
-            fits_cell(e),
-            figure(e.total_uj),
-            figure(e.latency_ms),
-            (
+    return columns(
+        energy,
+        {
+            "profile": lambda e: e.profile,
+            "fits": fits_cell,
+            "total\nuJ/inf": lambda e: figure(e.total_uj),
+            "latency\nms": lambda e: figure(e.latency_ms),
+            "part of it, uJ/inf": lambda e: (
                 "not published"
                 if e.core_dynamic_uj is None
                 else f"{figure(e.core_dynamic_uj)} {e.part}"
             ),
-        )
-        for e in energy
-    ]
-    return table(
-        ("profile", "fits", "total\nuJ/inf", "latency\nms", "part of it, uJ/inf"),
-        cells,
+        },
         words=("profile", "fits", "part of it, uJ/inf"),
     )
 
 
 def _time_table(energy: Sequence[EnergyEstimate]) -> Table:
     """Two lines a chip; what sets the step is named with the population of that core below it."""
-    cells = [
-        (
-            f"{e.profile}\n",
-            _two(e.us_per_step, e.bound_us_per_step),
-            e.bottleneck.replace(" (", "\n("),
-            _two(e.busiest.synops_per_step, e.busiest.updates_per_step),
-            _two(*e.samples_per_s),
-            _two(e.messages, e.hops),
-            f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}",
-        )
-        for e in energy
-    ]
-    return table(
-        (
-            "profile",
-            "us a step\nat least",
-            "set by",
-            "busiest core\nsynops, updates\na step",
-            "samples/s\nalone\npipelined",
-            "messages\nhops\n/inf",
-            "energy-delay\nuJ ms",
-        ),
-        cells,
+    return columns(
+        energy,
+        {
+            "profile": lambda e: f"{e.profile}\n",
+            "us a step\nat least": lambda e: _two(e.us_per_step, e.bound_us_per_step),
+            "set by": lambda e: e.bottleneck.replace(" (", "\n("),
+            "busiest core\nsynops, updates\na step": lambda e: _two(
+                e.busiest.synops_per_step, e.busiest.updates_per_step
+            ),
+            "samples/s\nalone\npipelined": lambda e: _two(*e.samples_per_s),
+            "messages\nhops\n/inf": lambda e: _two(e.messages, e.hops),
+            "energy-delay\nuJ ms": lambda e: (
+                f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}"
+            ),
+        },
         words=("profile", "set by"),
     )
 
@@ -343,13 +331,14 @@ def _two(upper: float | None, lower: float | None) -> str:
 
 
 def _dense_table(dense: DenseEquivalent) -> Table:
-    cells = [
-        (e.profile, figure(e.dense_uj), figure(e.spiking_uj), figure(e.ratio))
-        for e in dense.energies
-    ]
-    return table(
-        ("arithmetic of", "without spikes\nuJ/inf", "this network\nuJ/inf", "ratio"),
-        cells,
+    return columns(
+        dense.energies,
+        {
+            "arithmetic of": lambda e: e.profile,
+            "without spikes\nuJ/inf": lambda e: figure(e.dense_uj),
+            "this network\nuJ/inf": lambda e: figure(e.spiking_uj),
+            "ratio": lambda e: figure(e.ratio),
+        },
         words=("arithmetic of",),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core.report import drawing
-from ...core.report.report import Figure, Table, table
+from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
 from ..energy.energy import KIND_WORDS, POWERS, EnergyEstimate, LayerEnergy
 
@@ -126,19 +126,18 @@ def broken_limits(profiles: Sequence[EnergyEstimate]) -> Table:
 
 def coefficients(profiles: Sequence[EnergyEstimate]) -> Iterator[Table]:
     """Every quantity that an estimate rests on, with its source."""
-    rows = [
-        (e.profile, name, value(q.value), q.unit, span(q.range), q.kind, q.source)
-        for e in profiles
-        for name, q in e.coefficients.items()
-    ]
-    heads = ("profile", "quantity", "value", "unit", "range", "kind", "source")
-    if rows:
-        yield table(
-            heads,
-            rows,
-            words=(*heads[:2], "unit", "kind", "source"),
-            caption="Coefficients of the estimates",
-        )
+    cells = {
+        "profile": lambda of: of[0],
+        "quantity": lambda of: of[1],
+        "value": lambda of: value(of[2].value),
+        "unit": lambda of: of[2].unit,
+        "range": lambda of: span(of[2].range),
+        "kind": lambda of: of[2].kind,
+        "source": lambda of: of[2].source,
+    }
+    every = [(e.profile, name, q) for e in profiles for name, q in e.coefficients.items()]
+    words = cells.keys() - {"value", "range"}
+    yield columns(every, cells, words=words, caption="Coefficients of the estimates")
 
 
 # Drawings.
@@ -175,6 +174,7 @@ def parts_of(e: EnergyEstimate) -> dict[str, float]:
 
 def chips_figure(profiles: Sequence[EnergyEstimate]) -> Figure:
     """A row a chip: name, what its energy is made of, the energy, its caveats below."""
+    profiles = ranked(profiles)
     notes = {e.profile: _wrapped(caveats(e)) for e in profiles}
     height = sum(ROW + LINE * len(lines) for lines in notes.values())
     return Figure(

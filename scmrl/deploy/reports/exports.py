@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...core.report.report import Block, Report, Table, dead_warning, table
+from ...core.report.report import Block, Report, Table, columns, dead_warning
 from ...core.report.text import figure, percent, share, source
 from ...core.samples import NETWORK, Origin
 from .run import right
@@ -104,29 +104,21 @@ class ExportReport(Report):
     def _table(self) -> Table:
         own = self.origin.labels == NETWORK
         against = "float net" if own else "labels"
-        return table(
-            (
-                "target",
-                "seconds",
-                "kB",
-                f"exported\nvs {against}",
-                f"original\nvs {against}",
-                "exported vs\noriginal",
-                "equal values",
-                "equal spikes",
-            ),
-            [
-                (
-                    r.target,
-                    figure(round(r.seconds, 2)) if r.written else "refused",
-                    r.kilobytes if r.written else "-",
-                    percent(r.exported_vs_float if own else r.exported_vs_labels),
-                    percent(r.original_vs_float if own else r.original_vs_labels),
-                    percent(r.exported_vs_original),
-                    "bit-exact" if r.bit_exact else share(r.spike_agreement),
-                    percent(r.spike_recall),
-                )
-                for r in self.targets
-            ],
+        return columns(
+            self.targets,
+            {
+                "target": lambda r: r.target,
+                "seconds": lambda r: figure(round(r.seconds, 2)) if r.written else "refused",
+                "kB": lambda r: r.kilobytes if r.written else "-",
+                f"exported\nvs {against}": lambda r: percent(
+                    r.exported_vs_float if own else r.exported_vs_labels
+                ),
+                f"original\nvs {against}": lambda r: percent(
+                    r.original_vs_float if own else r.original_vs_labels
+                ),
+                "exported vs\noriginal": lambda r: percent(r.exported_vs_original),
+                "equal values": lambda r: "bit-exact" if r.bit_exact else share(r.spike_agreement),
+                "equal spikes": lambda r: percent(r.spike_recall),
+            },
             words=("target",),
         )

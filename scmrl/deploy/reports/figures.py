@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.activity import Activity, predictions
 from ...core.graph import Graph, Population
+from ...core.report import drawing
 from ...core.report.drawing import KINDS, LIGHT, bare, hover, legend, shaded
 from ...core.report.report import Figure
 from ...core.report.text import figure, percent, shape
@@ -77,7 +78,7 @@ def _draw_matrix(axis: Any, matrix: np.ndarray, classes: Sequence[str]) -> None:
         shaded(axis, (k - 0.47, i - 0.47), (0.94, 0.94), n / of_label[i], words)
         if n:
             axis.text(k, i, figure(int(n)), ha="center", va="center")
-    names = [visible(name) for name in classes]
+    names = list(map(drawing.name, classes))
     axis.set_yticks(range(len(names)), names)
     axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
     axis.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
@@ -132,7 +133,7 @@ def _draw_network(
         words = f"{name}: {shape(p.shape)} {p.kind}, {figure(rate)} spikes a neuron and step"
         axis.barh(*_bar(corner), color=LIGHT["paper"])
         shaded(axis, corner, NODE, rate / top, words, edge=edges.get(p.kind, "faint"))
-        short = visible(name) if len(name) <= 22 else "..." + visible(name[-20:])
+        short = visible(name if len(name) <= 22 else "..." + name[-20:])
         axis.text(corner[0] + 0.05, corner[1] + NODE[1] / 2, short, va="center", clip_on=True)
 
 
@@ -180,7 +181,7 @@ def run_picture(
         raise DataError(
             "the counts are of another graph", limit=len(graph.populations), value=len(rows)
         )
-    priced = [e for e in ranked(energy) if e.core_dynamic_uj is not None]
+    priced = [e for e in energy if e.core_dynamic_uj is not None]
     widths = [RASTER] + [BARS] * (2 + bool(priced))
 
     def draw(sheet: Any) -> None:
@@ -206,7 +207,7 @@ def _rows(sheet: Any, graph: Graph, widths: Sequence[float]) -> Sequence[Any]:
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
-    names = [f"{visible(p.name)}\n{shape(p.shape)} {p.kind}" for p in rows]
+    names = [f"{drawing.name(p.name)}\n{shape(p.shape)} {p.kind}" for p in rows]
     axes[0].set_yticks(range(len(rows)), names)
     return axes
 
@@ -262,7 +263,7 @@ def _draw_membranes(axis: Any, row: int, membrane: np.ndarray, graph: Graph, win
         style = {"linewidth": 1.2, "marker": ".", "markersize": 4, "zorder": 2 + (k == winner)}
         axis.plot(height[:, k], color=LIGHT["magenta" if k == winner else "faint"], **style)
     axis.annotate(
-        visible(graph.class_names[winner]) if graph.classes else f"class {winner}",
+        drawing.name(graph.class_names[winner]) if graph.classes else f"class {winner}",
         (1, row),
         xycoords=("axes fraction", "data"),
         xytext=(3, 0),
@@ -292,7 +293,7 @@ def _draw_kinds(
     the same energies share one. Of very many chips the first, its name above.
     """
     energies: dict[tuple[float | None, ...], list[EnergyEstimate]] = {}
-    for e in energy if len(energy) <= DETAILED else energy[:1]:
+    for e in energy if len(energy) <= DETAILED else ranked(energy)[:1]:
         energies.setdefault(tuple(layer.core_dynamic_uj for layer in e.layers), []).append(e)
     thickness, used, largest = 2 * HALF / len(energies), set(), 0.0
     for i, (first, *_) in enumerate(energies.values()):

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ...core.report.report import Block, Report, Table, dead_warning, table
+from ...core.report.report import Block, Report, Table, columns, dead_warning, table
 from ...core.report.text import figure, percent, source, whole
 from ...core.samples import Origin
 from ...hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
 from ..placement.placement import SHARES, WORDS, Misfit
 
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
+SENT = ("messages", "hops")  # of a population, in an inference
 LARGEST = 3  # populations that a misfit names
 
 
@@ -217,36 +218,27 @@ class PlacementReport(Report):
             yield f"does not fit: {misfit}"
 
     def _population_table(self) -> Table:
-        cells = [
-            (
-                r.name,
-                figure(r.cores),
-                SHORT.get(r.binding, "-"),
-                _tenth(r.utilisation_mean),
-                _tenth(r.utilisation_max),
-                figure(r.synapse_words),
-                figure(r.axons_in),
-                figure(r.axons_out),
-                *((whole(r.messages), whole(r.hops)) if self.naive else ()),
-            )
-            for r in self.populations
-        ]
-        heads = (
-            "population",
-            "cores",
-            "bound by",
-            "mean\n%",
-            "max\n%",
-            "words\na core",
-            "axons\nin",
-            "axons\nout",
-            *(("messages\n/inf", "hops\n/inf") if self.naive else ()),
+        sent = {
+            "messages\n/inf": lambda r: whole(r.messages),
+            "hops\n/inf": lambda r: whole(r.hops),
+        }
+        sums = [whole(_sum(getattr(r, name) for r in self.populations)) for name in SENT]
+        return columns(
+            self.populations,
+            {
+                "population": lambda r: r.name,
+                "cores": lambda r: figure(r.cores),
+                "bound by": lambda r: SHORT.get(r.binding, "-"),
+                "mean\n%": lambda r: _tenth(r.utilisation_mean),
+                "max\n%": lambda r: _tenth(r.utilisation_max),
+                "words\na core": lambda r: figure(r.synapse_words),
+                "axons\nin": lambda r: figure(r.axons_in),
+                "axons\nout": lambda r: figure(r.axons_out),
+                **(sent if self.naive else {}),
+            },
+            words=("population",),
+            footer=("total", figure(self.cores), *[""] * 6, *(sums if self.naive else ())),
         )
-        sums = [
-            whole(_sum(getattr(r, name) for r in self.populations)) for name in ("messages", "hops")
-        ]
-        total = ("total", figure(self.cores), *[""] * 6, *(sums if self.naive else ()))
-        return table(heads, cells, words=("population",), footer=total)
 
     def _traffic_table(self) -> Table:
         heads = {
@@ -273,28 +265,27 @@ class PlacementReport(Report):
         )
 
     def appendix(self) -> Iterator[Block]:
-        yield table(
-            ("limit", "where", "allowed", "found", "rule", "remedy"),
-            [
-                (v.rule, v.where, v.limit, _apart(v.value), v.text, v.remedy)
-                for v in self.violations
-            ],
-            words=("limit", "where", "allowed", "found", "rule", "remedy"),
-            caption="What does not fit",
-        )
-        yield table(
-            ("core", "chip", "populations", "bound by", "used", "synops a step"),
-            [
-                (
-                    figure(core["core"]),
-                    figure(core["chip"]),
-                    ", ".join(dict.fromkeys(piece["population"] for piece in core["pieces"])),
-                    SHORT.get(core["binding"], "-"),
-                    percent(max(core["utilisation"].values())),
-                    figure(core["synops_per_step"]),
-                )
-                for core in self.map
-            ],
+        broken = {
+            "limit": lambda v: v.rule,
+            "where": lambda v: v.where,
+            "allowed": lambda v: v.limit,
+            "found": lambda v: _apart(v.value),
+            "rule": lambda v: v.text,
+            "remedy": lambda v: v.remedy,
+        }
+        yield columns(self.violations, broken, words=broken, caption="What does not fit")
+        yield columns(
+            self.map,
+            {
+                "core": lambda core: figure(core["core"]),
+                "chip": lambda core: figure(core["chip"]),
+                "populations": lambda core: ", ".join(
+                    dict.fromkeys(piece["population"] for piece in core["pieces"])
+                ),
+                "bound by": lambda core: SHORT.get(core["binding"], "-"),
+                "used": lambda core: percent(max(core["utilisation"].values())),
+                "synops a step": lambda core: figure(core["synops_per_step"]),
+            },
             words=("populations", "bound by"),
             caption="The cores",
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ...core.report.report import Block, Report, table
+from ...core.report.report import Block, Report, columns, table
 from ...core.report.text import first, span
 from ...hw_profiles.limits import RULES
 from ...hw_profiles.profile import Profile
@@ -58,20 +58,11 @@ class ProfilesReport(Report):
         if len(self.profiles) == 1:
             yield from _quantities(self.profiles[0])
             return
-        heads = (
-            "profile",
-            "chip",
-            "kind of evidence",
-            "energy",
-            "placement",
-            "limits",
-            "boards",
-            "cases",
-        )
+        words = ("profile", "chip", "kind of evidence", "energy", "placement")
         yield table(
-            heads,
+            (*words, "limits", "boards", "cases"),
             [(p.name, p.chip, *map(str, abilities(p).values())) for p in self.profiles],
-            words=heads[:5],
+            words=words,
         )
         yield (
             "evidence: of the energies, or else of what there is; headline: one figure with"
@@ -159,14 +150,13 @@ class DoctorReport(Report):
         return lines
 
     def details(self) -> Iterator[Block]:
-        heads = ("component", "version", "needs", "state", "enables")
-        yield table(
-            heads,
-            [
-                (c.name, c.version or "-", c.versions or "-", c.state, c.enables)
-                for c in self.components
-            ],
-            words=heads,
-        )
+        cells = {
+            "component": lambda c: c.name,
+            "version": lambda c: c.version or "-",
+            "needs": lambda c: c.versions or "-",
+            "state": lambda c: c.state,
+            "enables": lambda c: c.enables,
+        }
+        yield columns(self.components, cells, words=cells)
         yield from (f"removed: {path}" for path in self.removed)
         yield from (f"{c.name}: {c.install}" for c in self.components if c.state != "installed")

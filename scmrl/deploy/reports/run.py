@@ -18,7 +18,7 @@ from ...core.bundle import Bundle
 from ...core.comparison import Comparison
 from ...core.graph import Graph
 from ...core.report.report import Block, Report, Table, dead_warning, table
-from ...core.report.text import figure, percent, shape, source, value
+from ...core.report.text import figure, made_of, percent, shape, source
 from ...core.samples import NETWORK, UNKNOWN, Origin
 from ..counts.counts import PopulationCount
 
@@ -154,22 +154,9 @@ def overflowed(count: int | None) -> str:
 
 def provenance(bundle: Bundle, selection: str = "") -> dict[str, str]:
     """What a frozen model was made of: data, settings, seed, hash."""
-    made = bundle.training
-    seed = made.get("train", {}).get("seed")
-    settings = [
-        f"{key}.{name} = {value(setting)}" if inner else f"{key} = {value(setting)}"
-        for key, part in made.items()
-        for inner in [isinstance(part, dict)]
-        for name, setting in (part.items() if inner else [("", part)])
-    ]
-    facts = {
-        "data": selection,
-        "trained on": str(made.get("dataset") or made.get("imported") or ""),
-        "settings": ", ".join(settings),
-        "seed": "" if seed is None else str(seed),
-        "bundle": bundle.hash,
-    }
-    return {name: text for name, text in facts.items() if text}
+    trained = str(bundle.training.get("dataset") or bundle.training.get("imported") or "")
+    facts = {"data": selection, "trained on": trained, **made_of(bundle.training)}
+    return {name: text for name, text in (facts | {"bundle": bundle.hash}).items() if text}
 
 
 def run_fields(

@@ -112,7 +112,7 @@ def _panel(ax: Any, report: RobustnessReport, kind: str, points: list[Point]) ->
         x = [p.level for p in points]
         ax.errorbar(x, mean, spread, color=LIGHT["blue"], marker="o", markersize=4, capsize=2)
         if kind in UNITS:
-            ax.set_xscale("log")
+            drawing.logarithmic(ax)
         else:
             ax.invert_xaxis()  # to the right it gets worse, as in the other panels
     ax.set_ylim(0, 103)

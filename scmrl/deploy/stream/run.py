@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from ...core.activity import Activity
 from ...core.bundle import load
 from ...core.graph import Graph
-from ...core.report.report import Block, Report, table
+from ...core.report.report import Block, Report, columns
 from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
@@ -143,19 +143,16 @@ class StreamReport(Report):
         yield ENERGY
 
     def appendix(self) -> Iterator[Block]:
-        yield table(
-            ("window", "seconds", "class", "ahead by", "spikes", "synops"),
-            [
-                (
-                    figure(d.window),
-                    figure(d.time_s),
-                    d.leading or "-",
-                    figure(d.margin),
-                    figure(d.spikes),
-                    figure(d.synops),
-                )
-                for d in self.decisions
-            ],
+        yield columns(
+            self.decisions,
+            {
+                "window": lambda d: figure(d.window),
+                "seconds": lambda d: figure(d.time_s),
+                "class": lambda d: d.leading or "-",
+                "ahead by": lambda d: figure(d.margin),
+                "spikes": lambda d: figure(d.spikes),
+                "synops": lambda d: figure(d.synops),
+            },
             words=("class",),
             caption="Decisions, at the end of each window",
         )
@@ -316,14 +313,7 @@ class Run:
             if moment.ends:
                 self.last, window = window, []
                 self.decisions.append(
-                    Decision(
-                        moment.window,
-                        moment.time_s,
-                        moment.leading,
-                        moment.margin,
-                        moment.spikes,
-                        moment.synops,
-                    )
+                    Decision(**{f.name: getattr(moment, f.name) for f in fields(Decision)})
                 )
             yield moment
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from ...core.report.text import figure
 from ...system.errors import MissingDependency
@@ -15,31 +17,15 @@ from .run import ENERGY, Moment
 BAR, DECISIONS = 30, 6
 
 
-class JsonLines:
-    """Every step and decision as one line of JSON on standard output."""
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def __call__(self, moment: Moment) -> None:
-        print(json.dumps(moment.to_json()), flush=True)
+def json_line(moment: Moment) -> None:
+    """A step or decision as one line of JSON on standard output."""
+    print(json.dumps(moment.to_json()), flush=True)
 
 
-class Lines:
+def line(moment: Moment) -> None:
     """A line for each decision, where the output is no terminal."""
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def __call__(self, moment: Moment) -> None:
-        if moment.ends:
-            print(f"{verdict(moment)}; {brief(moment)}", flush=True)
+    if moment.ends:
+        print(f"{verdict(moment)}; {brief(moment)}", flush=True)
 
 
 class Live:
@@ -104,8 +90,10 @@ def verdict(moment: Moment) -> str:
     return f"{when}  {moment.leading}, ahead by {moment.margin}"
 
 
-def view(classes: tuple[str, ...], as_json: bool) -> JsonLines | Lines | Live:
-    """The view that suits the output."""
+def view(
+    classes: tuple[str, ...], as_json: bool
+) -> AbstractContextManager[Callable[[Moment], None]]:
+    """What shows each moment, as suits the output."""
     if as_json:
-        return JsonLines()
-    return Live(classes) if sys.stdout.isatty() else Lines()
+        return nullcontext(json_line)
+    return Live(classes) if sys.stdout.isatty() else nullcontext(line)

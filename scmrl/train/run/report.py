@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.report.drawing import LIGHT
-from ...core.report.report import Block, Figure, Report, table
-from ...core.report.text import figure, first, percent
-from ...system.reading import LIST_BYTES, read_text
+from ...core.report.report import Block, Facts, Figure, Report, table
+from ...core.report.text import figure, first, made_of, percent
+from ...system.reading import LIST_BYTES, read_text, read_toml
 
 Curve = Sequence[tuple[float, float]]  # epoch, value
 COLOURS = ("blue", "orange", "green", "violet")
@@ -83,6 +83,11 @@ class TrainReport(Report):
         )
         numbers = {k: v for k, v in self.metrics.items() if isinstance(v, (int, float))}
         yield {name.replace("_", " "): figure(value) for name, value in numbers.items()}
+
+    def provenance(self) -> Facts:
+        config = Path(self.run) / "config.toml"
+        made = made_of(read_toml(config)) if config.is_file() else {}
+        return made | ({"bundle": self.bundle} if self.bundle else {})
 
     @cached_property
     def _curves(self) -> dict[str, list[tuple[float, float]]]:
