@@ -5,6 +5,8 @@ import dataclasses
 import importlib
 import io
 import json
+import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +174,7 @@ def demo():
 
 
 HASH = "5a" * 32
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 METRICS = {
     "test_accuracy": 0.99722,
     "test_samples": 360,
@@ -278,6 +281,20 @@ def _class(name: str, path: Path) -> type:
 
 def test_no_report_is_left_out(examples):
     assert {type(examples(name)).__name__ for name in EXAMPLES} == reports()
+
+
+def test_a_page_shows_what_the_terminal_shows_answer_first(report, monkeypatch):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from scmrl.core.report import html
+
+    text = html.page(report)
+    words = unescape(re.sub(r"<[^>]*>", " ", text.split("</style>")[1]))
+    terminal = " ".join(lines(report, monkeypatch))
+    assert set(NUMBER.findall(terminal)) <= set(NUMBER.findall(words))
+    places = [words.index(part) for part in report.headline().values()]
+    later = words.index("Details") if "<h2>Details" in text else words.index("Where this comes")
+    assert places == sorted(places) and max(places) < later
 
 
 def test_json_begins_with_command_and_version(report):

@@ -33,15 +33,7 @@ HEAD = (
     "mismatches",
     "test_accuracy",
 )
-SKIPPED = (
-    "coefficients",
-    "map",
-    "seconds",
-    "startup_s",
-    "shape",
-    "samples",
-    "schema_version",
-)
+SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples", "schema_version")
 NAMES = ("name", "backend", "profile", "target")  # what a row of a list is known by
 
 

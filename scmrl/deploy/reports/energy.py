@@ -218,31 +218,23 @@ class EnergyReport(RunReport):
         }
 
     def _layer_table(self, shown: Sequence[EnergyEstimate]) -> Table:
-        cells = [
-            (
-                r.name,
-                figure(r.spikes_per_inference),
-                figure(r.synops_per_inference),
-                figure(r.active_per_inference),
-                *(_layer(e.layers[i]) for e in shown),
-            )
-            for i, r in enumerate(self.populations)
-        ]
-        total = (
-            "total",
-            figure(self.totals.spikes_per_inference),
-            figure(self.totals.synops_per_inference),
-            figure(self.totals.active_per_inference),
-            *(f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown),
+        names = ("spikes_per_inference", "synops_per_inference", "active_per_inference")
+        heads = ("spikes\n/inf", "synops\n/inf", "active\nupdates")
+        chips = (f"{_broken(e.profile)}\nuJ (cores)" for e in shown)
+        sums = (f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown)
+        return table(
+            ("population", *heads, *chips),
+            [
+                (
+                    r.name,
+                    *(figure(getattr(r, name)) for name in names),
+                    *(_layer(e.layers[i]) for e in shown),
+                )
+                for i, r in enumerate(self.populations)
+            ],
+            words=("population",),
+            footer=("total", *(figure(getattr(self.totals, name)) for name in names), *sums),
         )
-        heads = (
-            "population",
-            "spikes\n/inf",
-            "synops\n/inf",
-            "active\nupdates",
-            *(f"{_broken(e.profile)}\nuJ (cores)" for e in shown),
-        )
-        return table(heads, cells, words=("population",), footer=total)
 
 
 def energy_report(

@@ -131,15 +131,10 @@ def _draw_network(
     for name, corner in place.items():
         p, rate = graph[name], rates.get(name, 0.0)
         words = f"{name}: {shape(p.shape)} {p.kind}, {figure(rate)} spikes a neuron and step"
-        axis.barh(*_bar(corner), color=LIGHT["paper"])
+        axis.barh(corner[1], *NODE, left=corner[0], align="edge", color=LIGHT["paper"])
         shaded(axis, corner, NODE, rate / top, words, edge=edges.get(p.kind, "faint"))
         short = visible(name if len(name) <= 22 else "..." + name[-20:])
         axis.text(corner[0] + 0.05, corner[1] + NODE[1] / 2, short, va="center", clip_on=True)
-
-
-def _bar(corner: tuple[float, float]) -> tuple[float, float, float, float]:
-    """A node as `barh` takes it: middle, width, height, left end."""
-    return corner[1] + NODE[1] / 2, NODE[0], NODE[1], corner[0]
 
 
 def _raster(p: Population, values: np.ndarray) -> Figure:
