@@ -419,7 +419,8 @@ def of_table(whole: dict, read: Callable[[Path], object], name: str = "x.json") 
 
 
 def of_report(random: np.random.Generator, place: Path) -> object:
-    from scmrl.deploy.reports.page.comparison import compare
+    from scmrl.core.report import html
+    from scmrl.core.report.compare import compare
 
     report = {
         "command": "energy",
@@ -434,7 +435,7 @@ def of_report(random: np.random.Generator, place: Path) -> object:
         (place / name).write_bytes(change_bytes(random, text) if not random.integers(5) else text)
     result = compare(place / "a", place / "b")
     result.show(io.StringIO())
-    return result.page(), json.dumps(result.to_json())
+    return html.page(result), json.dumps(result.to_json())
 
 
 def of_input(random: np.random.Generator, place: Path) -> object:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..core.report.report import Report, figure, table
-from ..system.errors import DataError, MissingDependency
-from ..system.storage import write_figure
-from ..system.targets import check_ending
+from ..core.report import drawing
+from ..core.report.report import Block, Figure, Report, columns
+from ..core.report.text import figure, percent, shape
+from ..system.errors import DataError
 from . import load
 from .features.pairs import SPLITS, Pairs
 
@@ -75,7 +76,7 @@ class DataReport(Report):
             **{f"{s.name} fault": s.fault for s in self.splits if s.fault},
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         whole = [split for split in self.splits if not split.fault]
         for split in whole:
             yield {
@@ -83,23 +84,18 @@ class DataReport(Report):
                 f"{split.name} groups": figure(split.groups),
                 f"{split.name} read in": f"{split.seconds:.1f} s",
             }
-        cells = [
-            (
-                s.name,
-                m.name,
-                m.kind,
-                " x ".join(map(str, m.shape)),
-                m.dtype,
-                figure(m.low),
-                figure(m.high),
-                f"{100 * m.density:.1f} %",
-            )
-            for s in whole
-            for m in s.modalities
-        ]
-        if cells:
-            heads = ("split", "modality", "kind", "sample", "type", "lowest", "highest", "not zero")
-            yield table(heads, cells, words=heads[:5])
+        every = [(s.name, m) for s in whole for m in s.modalities]
+        cells = {
+            "split": lambda of: of[0],
+            "modality": lambda of: of[1].name,
+            "kind": lambda of: of[1].kind,
+            "sample": lambda of: shape(of[1].shape),
+            "type": lambda of: of[1].dtype,
+            "lowest": lambda of: figure(of[1].low),
+            "highest": lambda of: figure(of[1].high),
+            "not zero": lambda of: percent(of[1].density),
+        }
+        yield columns(every, cells, words=list(cells)[:5])
         if self.picture:
             yield f"picture: {self.picture}"
 
@@ -167,36 +163,22 @@ def _examples(label: np.ndarray) -> np.ndarray:
 
 def draw(pairs: Pairs, path: Path) -> None:
     """One row for each modality, one column for each sample, to an SVG, PNG or PDF file."""
-    path = Path(path)
-    check_ending(path, "picture")
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures") from None
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "scmrl"  # the same picture for the same samples
-    from matplotlib import pyplot
-
     arrays = _arrays(pairs)
-    figure_, grid = pyplot.subplots(
-        len(arrays),
-        len(pairs),
-        squeeze=False,
-        layout="constrained",
-        figsize=(1.6 * len(pairs) + 0.6, 1.7 * len(arrays)),
-    )
-    for (kind, name, x), row in zip(arrays, grid):
-        for sample, label, axes in zip(x, pairs.label, row):
-            _draw_sample(kind, sample, axes)
-            axes.set(xticks=[], yticks=[], title=f"class {label}")
-        row[0].set_ylabel(f"{name}\n{kind}")
-    write_figure(path, figure_, 120)
-    pyplot.close(figure_)
+
+    def samples(sheet: Any) -> None:
+        grid = sheet.subplots(len(arrays), len(pairs), squeeze=False)
+        for (kind, name, x), row in zip(arrays, grid):
+            for sample, label, axes in zip(x, pairs.label, row):
+                _draw_sample(kind, sample, axes)
+                axes.set(xticks=[], yticks=[], title=f"class {label}")
+            row[0].set_ylabel(f"{name}\n{kind}")
+
+    drawing.save(path, Figure("", samples, (1.6 * len(pairs) + 0.6, 1.7 * len(arrays))))
 
 
-def _draw_sample(kind: str, x: np.ndarray, axes) -> None:
+def _draw_sample(kind: str, x: np.ndarray, axes: Any) -> None:
     if kind == "waveform":
-        axes.plot(x, linewidth=0.4, color="#22303c")
+        axes.plot(x, linewidth=0.4, color=drawing.LIGHT["ink"])
     elif kind == "image":
         axes.imshow(x, cmap="gray", vmin=0, vmax=1)
     elif kind == "events":  # how often each pixel fired, over all steps and polarities

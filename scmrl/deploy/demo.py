@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.report.report import Report, figure
+from ..core.report.report import Block, Report
+from ..core.report.text import figure
 from ..system import targets
 from ..system.errors import MismatchError, UsageError
 from ..system.storage import write_json
@@ -18,7 +19,8 @@ from . import jobs
 from .evaluation import evaluate
 from .export import export
 from .reports.energy import EnergyReport
-from .reports.report import DeployReport, EvaluateReport, VerifyReport
+from .reports.deploy import DeployReport, VerifyReport
+from .reports.evaluate import EvaluateReport
 from .training import train
 
 RECIPE = {"dataset": "digits-av", "train.epochs": 14}
@@ -43,8 +45,7 @@ class DemoReport(Report):
         return {name: getattr(self, name) for name in REPORTS}
 
     def to_json(self) -> dict:
-        return {
-            "command": self.command,
+        return self.begun() | {
             "run": self.run,
             "seconds": self.seconds,
             **{name: part.to_json() for name, part in self.parts.items()},
@@ -63,7 +64,7 @@ class DemoReport(Report):
             "time": f"{figure(round(self.seconds))} s",
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {
             "in": self.run,
             "there": (

@@ -19,7 +19,7 @@ from ..system import targets
 from ..system.errors import GraphError, MissingDependency, UsageError
 from . import jobs
 from .registry import backend_class
-from .reports.report import ExportReport, ExportRow
+from .reports.exports import ExportReport, ExportRow
 
 RUNS_ON = {
     "lava": "lava-inprocess",

@@ -26,6 +26,7 @@ from ..core.activity import Activity
 from ..core.bundle import Bundle, load, locate
 from ..core.comparison import compare
 from ..core.graph import Graph
+from ..core.report.report import Figure, Report
 from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, GraphError, MissingDependency, UsageError, nearest
 from .backends.backend import Progress
@@ -37,15 +38,9 @@ from .placement.fit import capacity, fit
 from .placement.placement import require_cores
 from .registry import backend_class
 from .reports.energy import EnergyReport, energy_report
-from .reports.placement import PlacementReport, placement_report
-from .reports.report import (
-    DeployReport,
-    Refusal,
-    Report,
-    VerifyReport,
-    deploy_report,
-    verify_report,
-)
+from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
+from .reports.placement import PlacementReport
+from .reports.placing import placement_report
 from .samples import Given, Samples, choose
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
@@ -173,16 +168,22 @@ def _paged(
     page: Path | None,
     chosen: Samples | None = None,
     activity: Activity | None = None,
+    figures: Sequence[Figure] = (),
 ) -> Report:
     """The report with the bundle it speaks of, its page written to the file `page` if one is asked
     for; with the run, if there was one.
     """
     report = replace(report, bundle=bundle.hash)
     if page is not None:
-        from .reports.page.pages import Evidence, save
+        from ..core.report import html
+        from .reports.figures import run_figures
+        from .reports.run import provenance
 
-        ran = chosen and Evidence(bundle.graph, chosen.inputs, activity, chosen.labels)
-        save(page, report, ran)
+        selection = ""
+        if chosen is not None:
+            selection, evidence = chosen.selection, (chosen.inputs, activity, chosen.labels)
+            figures = (*figures, *run_figures(bundle.graph, *evidence, chosen.origin))
+        html.save(page, report, figures, provenance(bundle, selection))
     return report
 
 
@@ -212,9 +213,11 @@ def _draw(
     picture: Path | None,
 ) -> None:
     if picture is not None:
-        from .reports.picture import report_picture
+        from ..core.report import drawing
+        from .reports.figures import run_picture
 
-        report_picture(graph, chosen.inputs, activity, 0, counts, estimates, picture)
+        figures = run_picture(graph, chosen.inputs, activity, 0, counts, estimates)
+        drawing.save(picture, *figures)
 
 
 def verify(
@@ -310,8 +313,7 @@ def energy(
     chosen = choose(bundle, samples, inputs, labels)
     activity = run(model, bundle.graph, "simulator", chosen.inputs)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, progress)
-    drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
-    _draw(bundle.graph, chosen, activity, counts, drawn, picture)
+    _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
         chosen.labels,
@@ -382,11 +384,12 @@ def place(
     if optimised:
         placed = traffic_model.improve(*naive)
         better = (placed, traffic_model.rerouted(placed, naive[1]))
-    if picture is not None:
-        from .reports.core_map import core_map
+    from ..core.report import drawing
+    from .reports.core_map import core_map
 
-        best = better or naive
-        core_map(graph, best[0], picture, traffic=best[1])
+    best = better or naive
+    if picture is not None:
+        drawing.save(picture, core_map(graph, *best))
     report = placement_report(
         graph,
         found,
@@ -397,4 +400,5 @@ def place(
         model=name,
         **asked,
     )
-    return _paged(report, bundle, page, chosen, activity)
+    maps = [core_map(graph, *best)] if best[0].mesh else []
+    return _paged(report, bundle, page, chosen, activity, maps)

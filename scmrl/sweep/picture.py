@@ -4,15 +4,18 @@ axis.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..system.errors import MissingDependency
-from ..system.storage import write_figure
+from ..core.report import drawing
+from ..core.report.drawing import LIGHT
+from ..core.report.report import Figure
 from .space import Axis
 from .trials import Trial
 
-INK, FRONT, GREY = "#22303c", "#d1495b", "#8fa3b0"
+SIZE = (6.0, 4.0)
 
 
 def draw(axes: Sequence[Axis], rows: Sequence[Trial], out: Path, chip: str) -> list[Path]:
@@ -25,85 +28,48 @@ def draw(axes: Sequence[Axis], rows: Sequence[Trial], out: Path, chip: str) -> l
     done = [row for row in rows if row.validation_accuracy is not None]
     if not done:
         return []
-    written = [_pareto(done, out / "pareto.svg", chip)] if chip else []
+    figures = {"pareto": Figure("", lambda sheet: _pareto(sheet, done, chip), SIZE)} if chip else {}
     for axis in axes:
         if axis.key != "train.seed" and all(
             isinstance(row.parameters[axis.key], (int, float)) for row in done
         ):
-            written.append(_along(axis, done, out / f"{axis.key}.svg"))
-    return written
+            figures[axis.key] = Figure("", lambda sheet, axis=axis: _along(sheet, axis, done), SIZE)
+    return [drawing.save(out / f"{name}.svg", each, kind=None) for name, each in figures.items()]
 
 
-def _figure():
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures") from None
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "scmrl"  # the same picture for the same figures
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_ylabel("validation accuracy, %")
-    return pyplot, figure, axes
+def _accuracy(rows: Sequence[Trial]) -> list[float]:
+    return [100 * row.validation_accuracy for row in rows]
 
 
-def _save(pyplot, figure, path: Path) -> Path:
-    write_figure(path, figure, 100, kind=None)
-    pyplot.close(figure)
-    return path
+def _axis(sheet: Any, label: str) -> Any:
+    axis = sheet.subplots()
+    axis.set(xlabel=label, ylabel="validation accuracy, %")
+    return axis
 
 
-def _pareto(rows: Sequence[Trial], path: Path, chip: str) -> Path:
-    pyplot, figure, axes = _figure()
-    axes.scatter(
-        [r.energy_uj for r in rows], [100 * r.validation_accuracy for r in rows], s=24, color=GREY
-    )
+def _pareto(sheet: Any, rows: Sequence[Trial], chip: str) -> None:
+    axis = _axis(sheet, f"core dynamic energy per inference on {chip}, uJ (estimate)")
+    axis.scatter([r.energy_uj for r in rows], _accuracy(rows), s=24, color=LIGHT["faint"])
     front = sorted((r for r in rows if r.pareto), key=lambda r: r.energy_uj)
-    axes.plot(
-        [r.energy_uj for r in front],
-        [100 * r.validation_accuracy for r in front],
-        "o-",
-        color=FRONT,
-        label="Pareto front (trial number)",
-    )
-    for r in front:
-        axes.annotate(
-            str(r.number),
-            (r.energy_uj, 100 * r.validation_accuracy),
-            xytext=(4, -11),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
-    axes.set_xlabel(f"core dynamic energy per inference on {chip}, uJ (estimate)")
-    axes.legend(frameon=False)
-    return _save(pyplot, figure, path)
+    label = "Pareto front (trial number)"
+    axis.plot([r.energy_uj for r in front], _accuracy(front), "o-", color=LIGHT["red"], label=label)
+    for r, accuracy in zip(front, _accuracy(front)):
+        place = {"xytext": (4, -11), "textcoords": "offset points"}
+        axis.annotate(str(r.number), (r.energy_uj, accuracy), **place)
+    axis.legend()
 
 
-def _along(axis: Axis, rows: Sequence[Trial], path: Path) -> Path:
-    import statistics
-
-    pyplot, figure, axes = _figure()
-    values = sorted({row.parameters[axis.key] for row in rows})
-    groups = [
-        [100 * r.validation_accuracy for r in rows if r.parameters[axis.key] == value]
-        for value in values
-    ]
-    axes.scatter(
-        [v for v, group in zip(values, groups) for _ in group], sum(groups, []), s=18, color=GREY
-    )
-    if max(map(len, groups)) > 1:
-        axes.errorbar(
-            values,
-            [statistics.mean(g) for g in groups],
-            [statistics.stdev(g) if len(g) > 1 else 0.0 for g in groups],
-            color=INK,
-            capsize=3,
-            marker="o",
-        )
-    if axis.log:
-        axes.set_xscale("log")
-    axes.set_xlabel(axis.key)
-    return _save(pyplot, figure, path)
+def _along(sheet: Any, along: Axis, rows: Sequence[Trial]) -> None:
+    axis = _axis(sheet, along.key)
+    groups: dict[float, list[Trial]] = {}
+    for row in sorted(rows, key=lambda row: row.parameters[along.key]):
+        groups.setdefault(row.parameters[along.key], []).append(row)
+    accuracies = list(map(_accuracy, groups.values()))
+    for value, group in zip(groups, accuracies):
+        axis.scatter([value] * len(group), group, s=18, color=LIGHT["faint"])
+    if max(map(len, accuracies)) > 1:
+        mean = [statistics.mean(group) for group in accuracies]
+        spread = [statistics.stdev(group) if len(group) > 1 else 0.0 for group in accuracies]
+        axis.errorbar(list(groups), mean, spread, color=LIGHT["ink"], capsize=3, marker="o")
+    if along.log:
+        drawing.logarithmic(axis)

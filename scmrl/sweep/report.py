@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..core.report.report import Report, figure, first, percent, table
+from ..core.report.report import Block, Report, columns
+from ..core.report.text import figure, first, percent, value
 from ..system.errors import ScmrlError, quoted
 from .trials import Trial
 
@@ -70,36 +71,33 @@ class SweepReport(Report):
                 f"trial {self.best.number}: {percent(self.best.validation_accuracy)} on validation"
             )
             lines |= {
-                key: _value(value) for key, value in list(self.best.parameters.items())[:SETTINGS]
+                key: value(setting)
+                for key, setting in list(self.best.parameters.items())[:SETTINGS]
             }
         lines["objective"] = "validation accuracy; test data choose nothing"
         if self.chip:
             lines["second"] = f"core dynamic energy on {self.chip} (estimate)"
         return lines
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
-        cells = [
-            (
-                str(t.number) + ("*" if t.pareto and self.chip else ""),
-                t.state,
-                percent(t.validation_accuracy),
-                *([figure(t.energy_uj)] if self.chip else []),
-                figure(t.synops_per_inference),
-                *(_value(t.parameters.get(key)) for key in keys),
-            )
-            for t in self.trials[:SHOWN]
-        ]
-        heads = (
-            "trial",
-            "state",
-            "validation",
-            *(["core dynamic\nuJ/inf"] if self.chip else []),
-            "synops/inf",
-            *(key.replace(".", ".\n", 1) for key in keys),
+        energy = {"core dynamic\nuJ/inf": lambda t: figure(t.energy_uj)} if self.chip else {}
+        yield columns(
+            self.trials[:SHOWN],
+            {
+                "trial": lambda t: f"{t.number}{'*' if t.pareto and self.chip else ''}",
+                "state": lambda t: t.state,
+                "validation": lambda t: percent(t.validation_accuracy),
+                **energy,
+                "synops/inf": lambda t: figure(t.synops_per_inference),
+                **{
+                    key.replace(".", ".\n", 1): lambda t, key=key: value(t.parameters.get(key))
+                    for key in keys
+                },
+            },
+            words=("trial", "state"),
         )
-        yield table(heads, cells, words=("trial", "state"))
         if len(self.trials) > SHOWN:
             yield f"{len(self.trials) - SHOWN} more in {self.out}/trials.csv"
         if self.chip:
@@ -108,7 +106,3 @@ class SweepReport(Report):
             yield f"trial {trial.number} failed: {trial.why}"
         for picture in self.pictures:
             yield f"picture: {picture}"
-
-
-def _value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

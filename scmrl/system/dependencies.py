@@ -59,6 +59,7 @@ LIBRARIES = (
     Library("rich", ">=13", "tables on the terminal"),
     Library("numba", ">=0.59", "the fast simulator, training"),
     Library("matplotlib", ">=3.8", "pictures"),
+    Library("jinja2", ">=3.1", "pages (--html)"),
     Library("scipy", ">=1.10", "the Lava backends"),
     Library("networkx", ">=2.8", "the Lava backends"),
     Library("asteval", ">=0.9.33", "the Lava backends"),

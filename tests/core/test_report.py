@@ -12,20 +12,17 @@ import pytest
 from scmrl.core import reference
 from scmrl.core.comparison import compare
 from scmrl.core.graph import Dense, Graph, OneToOne, Population
+from scmrl.core.report import drawing
+from scmrl.core.report.report import Report
+from scmrl.core.report.text import figure, percent
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
 from scmrl.deploy.energy.energy import on_chip
 from scmrl.deploy.placement.traffic import fired
+from scmrl.deploy.reports.deploy import deploy_report, verify_report
 from scmrl.deploy.reports.energy import energy_report
-from scmrl.deploy.reports.picture import layer_bars, report_picture, spike_raster
-from scmrl.deploy.reports.report import (
-    DoctorReport,
-    ProfilesReport,
-    deploy_report,
-    figure,
-    percent,
-    verify_report,
-)
+from scmrl.deploy.reports.figures import run_picture
+from scmrl.deploy.reports.profiles import DoctorReport, ProfilesReport
 from scmrl.hw_profiles.profile import load, names
 from scmrl.system.doctor import Component, examine
 from scmrl.system.errors import DataError, MissingDependency, UsageError
@@ -368,10 +365,13 @@ def test_chips_without_a_total_stand_apart_from_those_with_one():
 
 def lines_of_headline(report):
     """What the answer takes at 80 columns."""
-    from scmrl.core.report.report import _console, _print
+
+    class Answer(Report):
+        def headline(self):
+            return report.headline()
 
     out = io.StringIO()
-    _print(_console(out), report.headline())
+    Answer().show(out)
     return out.getvalue().splitlines()
 
 
@@ -449,16 +449,15 @@ def test_figures_have_four_digits_and_no_exponent(value, text):
 # Pictures.
 
 
+def draw(path, *, run=RUN, sample=4, counts=COUNTS, energy=ENERGY):
+    drawing.save(path, *run_picture(GRAPH, INPUTS, run, sample, counts, energy))
+
+
 @pytest.mark.parametrize("name", ["run.png", "run.svg"])
 def test_pictures_are_written(name, tmp_path):
     pytest.importorskip("matplotlib")
-    for draw in (
-        lambda path: spike_raster(GRAPH, RUN, 2, path),
-        lambda path: layer_bars(COUNTS, ENERGY, path),
-        lambda path: layer_bars(COUNTS, [], path),
-        lambda path: report_picture(GRAPH, INPUTS, RUN, 4, COUNTS, ENERGY, path),
-    ):
-        draw(tmp_path / name)
+    for energy in (ENERGY, [], CHIPS):
+        draw(tmp_path / name, energy=energy)
         data = (tmp_path / name).read_bytes()
         assert (
             data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") and len(data) > 5000
@@ -469,7 +468,7 @@ def test_pictures_are_written(name, tmp_path):
 def test_picture_names_backend_sample_populations_and_units(tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        report_picture(GRAPH, INPUTS, lava_run(), 4, COUNTS, ENERGY, tmp_path / "run.svg")
+        draw(tmp_path / "run.svg", run=lava_run())
     text = (tmp_path / "run.svg").read_text()
     for part in (
         "lava lava-nc 0.10.0",
@@ -486,7 +485,7 @@ def test_picture_names_backend_sample_populations_and_units(tmp_path):
 def test_same_run_same_picture(tmp_path):
     pytest.importorskip("matplotlib")
     for name in ("one.svg", "two.svg"):
-        report_picture(GRAPH, INPUTS, RUN, 0, COUNTS, ENERGY, tmp_path / name)
+        draw(tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
@@ -495,11 +494,11 @@ def test_wrong_ending_sample_and_counts_are_refused_and_leave_no_file(tmp_path):
     with pytest.raises(
         UsageError, match=r"unknown kind of picture .*limit \.svg or \.png or \.pdf"
     ):
-        spike_raster(GRAPH, RUN, 0, tmp_path / "run.gif")
+        draw(tmp_path / "run.gif")
     with pytest.raises(UsageError, match=r"no such sample \(limit 0..4, got 5\)"):
-        spike_raster(GRAPH, RUN, 5, tmp_path / "run.png")
+        draw(tmp_path / "run.png", sample=5)
     with pytest.raises(DataError, match="of another graph"):
-        report_picture(GRAPH, INPUTS, RUN, 0, COUNTS[:2], ENERGY, tmp_path / "run.png")
+        draw(tmp_path / "run.png", counts=COUNTS[:2])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -513,4 +512,4 @@ def test_without_matplotlib_the_command_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingDependency, match=r"pip install 'matplotlib>=3.8'"):
-        spike_raster(GRAPH, RUN, 0, tmp_path / "run.png")
+        draw(tmp_path / "run.png")

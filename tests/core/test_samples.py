@@ -97,7 +97,7 @@ def test_export_of_own_classes_has_no_accuracy(scmrl, made_up):
 
 def test_place_says_what_its_traffic_is_from(made_up):
     report = jobs.place(made_up, "loihi2")
-    assert report.samples == "made-up samples 1 to 6 of 6" and report.origin == Origin(
+    assert report.selection == "made-up samples 1 to 6 of 6" and report.origin == Origin(
         MADE_UP, NETWORK
     )
 

@@ -5,6 +5,8 @@ import dataclasses
 import importlib
 import io
 import json
+import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,12 @@ from test_validation import RUN as LSNN
 
 import scmrl
 from scmrl.convert.nir.importer.report import ImportReport, PopulationChange
+from scmrl.core.report.compare import compare
 from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.data.check import DataReport, Modality, Split
 from scmrl.deploy import export, jobs
 from scmrl.deploy.demo import DemoReport
-from scmrl.deploy.reports.page.comparison import compare
-from scmrl.deploy.reports.report import evaluate_report
+from scmrl.deploy.reports.evaluate import evaluate_report
 from scmrl.deploy.robustness.report import RobustnessReport
 from scmrl.deploy.robustness.study import FAULTS, Point
 from scmrl.deploy.stream.feed import Asked
@@ -172,6 +174,7 @@ def demo():
 
 
 HASH = "5a" * 32
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 METRICS = {
     "test_accuracy": 0.99722,
     "test_samples": 360,
@@ -278,6 +281,43 @@ def _class(name: str, path: Path) -> type:
 
 def test_no_report_is_left_out(examples):
     assert {type(examples(name)).__name__ for name in EXAMPLES} == reports()
+
+
+def test_a_page_shows_what_the_terminal_shows_answer_first(report, monkeypatch):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from scmrl.core.report import html
+
+    text = html.page(report)
+    words = unescape(re.sub(r"<[^>]*>", " ", text.split("</style>")[1]))
+    terminal = " ".join(lines(report, monkeypatch))
+    assert set(NUMBER.findall(terminal)) <= set(NUMBER.findall(words))
+    places = [words.index(part) for part in report.headline().values()]
+    later = words.index("Details") if "<h2>Details" in text else words.index("Where this comes")
+    assert places == sorted(places) and max(places) < later
+
+
+def test_json_begins_with_command_and_version(report):
+    keys = list(report.to_json())
+    keys = keys[1:] if keys[0] == "type" else keys  # a line of a stream
+    assert keys[:2] == ["command", "schema_version"]
+    assert report.to_json()["schema_version"] == 2
+
+
+def kind(value) -> str:
+    if isinstance(value, bool):
+        return "yes or no"
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
+
+
+def test_a_key_has_one_type_in_all_reports(examples):
+    kinds: dict[str, set[str]] = {}
+    for name in EXAMPLES:
+        for key, value in json.loads(json.dumps(examples(name).to_json())).items():
+            if value is not None:
+                kinds.setdefault(key, set()).add(kind(value))
+    # The demo holds its four reports under their names.
+    assert {key: found for key, found in kinds.items() if len(found) > 1} == {}
 
 
 def test_wide_table_stands_as_several_that_share_the_first_column(monkeypatch):

@@ -4,24 +4,32 @@ a real browser.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import json
 import re
 import shutil
 import subprocess
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
 from scmrl.core import bundle
+from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
+from scmrl.core.report import html
+from scmrl.core.report.drawing import svg
+from scmrl.core.report.report import Report, table
 from scmrl.deploy import jobs
-from scmrl.deploy.reports.page import figures, pages
-from scmrl.deploy.reports.page.comparison import compare
-from scmrl.deploy.reports.page.document import table
-from scmrl.system.errors import DataError, UsageError
+from scmrl.core.report.compare import compare
+from scmrl.deploy.reports.figures import confusion, run_figures
+from scmrl.system.errors import DataError, MissingDependency, UsageError
 
 BROWSER = next(
     (
@@ -43,6 +51,7 @@ FLAGS = (
     "--disable-sync",
     "--enable-logging=stderr",
 )
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 HOSTILE = '<script>alert("x")</script>&\'é'
 
 
@@ -68,6 +77,77 @@ class Tags(HTMLParser):
     def handle_endtag(self, tag):
         if tag not in self.VOID:
             assert self.open.pop() == tag
+
+
+class Shown(HTMLParser):
+    """What a reader sees: facts by name, and tables as rows of cells, heads first."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.facts, self.tables, self.all = {}, [], []
+        self.name = self.cell = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th", "dt", "dd", "p", "caption", "figcaption"):
+            self.cell = ""
+
+    def handle_data(self, data):
+        self.cell = None if self.cell is None else self.cell + data
+
+    def handle_endtag(self, tag):
+        if self.cell is None or tag not in ("td", "th", "dt", "dd", "p", "caption", "figcaption"):
+            return
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append(self.cell)
+        elif tag == "dt":
+            self.name = self.cell
+        elif tag == "dd":
+            self.facts[self.name] = self.cell
+        self.all.append(self.cell)
+        self.cell = None
+
+    def rows(self, head: str) -> dict[str, list[str]]:
+        """The first table with that first head: cells by the first cell."""
+        found = next(t for t in self.tables if t[0][0] == head)
+        return {row[0]: row[1:] for row in found[1:]}
+
+
+def written(x: float | None) -> str:
+    """A number as a page is to write it, worked out apart from scmrl: four digits, whole numbers
+    in full, no exponent.
+    """
+    if x is None:
+        return "-"
+    exact = Decimal(x)
+    places = 0 if exact == exact.to_integral_value() else max(0, 3 - exact.adjusted())
+    return f"{exact.quantize(Decimal(1).scaleb(-places)):,f}"
+
+
+def in_percent(x: float | None) -> str:
+    return "-" if x is None else f"{(100 * Decimal(x)).quantize(Decimal('0.01')):f} %"
+
+
+class Small(Report):
+    """A report of given blocks."""
+
+    command = "small"
+
+    def __init__(self, *blocks, answer=None, drawn=()):
+        self.blocks, self.answer, self.drawn = blocks, answer or {"answer": "42"}, drawn
+
+    def headline(self):
+        return self.answer
+
+    def details(self):
+        yield from self.blocks
+
+    def figures(self):
+        yield from self.drawn
 
 
 def wide_graph(populations: int, steps: int = 6) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -108,7 +188,8 @@ def test_page_is_well_formed_and_fetches_nothing(page_of):
             and "onload" not in attributes
         )
         assert attributes.get("href", "data:,") == "data:,"
-    assert not re.search(r"https?://", re.sub(r"<dd>.*?</dd>|<td.*?</td>|<li>.*?</li>", "", text))
+    words = r"<dd>.*?</dd>|<td.*?</td>|<p>.*?</p>"
+    assert not re.search(r"https?://", re.sub(words, "", text, flags=re.DOTALL))
     levels = [int(tag[1]) for tag, _ in tags.seen if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:]))
     assert all(attributes.get("aria-label") for tag, attributes in tags.seen if tag == "svg")
@@ -116,18 +197,61 @@ def test_page_is_well_formed_and_fetches_nothing(page_of):
 
 def test_numbers_on_the_page_are_the_reports(page_of):
     report, path = page_of
-    text, r = path.read_text(), report.to_json()
-    if "totals" in r:
-        assert f"<dd>{pages.number(r['totals']['synops_per_inference'])}</dd>" in text
-    for estimate in (r.get("profiles") or {}).values():
+    text, r = path.read_text(), json.loads(json.dumps(report.to_json()))
+    page = Shown(text)
+    rows = page.rows("population")
+    for p in r["populations"]:
+        expected = {
+            "deploy": ("neurons", "spikes_per_inference", "rate", "synops_per_inference"),
+            "verify": ("neurons", "spikes_per_inference"),
+            "energy": ("spikes_per_inference", "synops_per_inference", "active_per_inference"),
+            "place": ("cores",),
+        }[r["command"]]
+        first = r["command"] in ("deploy", "verify")  # the shape stands before
+        cells = rows[p["name"]][first : first + len(expected)]
+        assert cells == [written(p[name]) for name in expected]
+    chips = page.rows("profile") if r.get("profiles") else {}
+    for name, estimate in (r.get("profiles") or {}).items():
         if estimate["core_dynamic_uj"] is not None:
-            assert pages.number(estimate["core_dynamic_uj"]) in text
-        assert all(
-            quantity["source"][:40].replace("&", "&amp;") in text.replace("&#x27;", "'")
-            for quantity in estimate["coefficients"].values()
-        )
+            ends = " .. ".join(map(written, estimate["ranges"]["core_dynamic_uj"]))
+            assert f"{written(estimate['core_dynamic_uj'])}\n{ends}" in chips[name]
+        sources = {quantity["source"] for quantity in estimate["coefficients"].values()}
+        assert sources <= {cell for t in page.tables for row in t for cell in row}
     if "map" in r:
         assert text.count("<title>core ") == 2 * len(r["map"])
+
+
+def test_every_number_on_the_page_is_in_the_json(page_of):
+    report, path = page_of
+    r = json.loads(json.dumps(report.to_json()))
+    ways = set()
+
+    def gather(value):
+        if isinstance(value, dict):
+            for name, part in value.items():
+                gather(name), gather(part)
+        elif isinstance(value, list):
+            for part in value:
+                gather(part)
+        elif isinstance(value, str):
+            ways.update(NUMBER.findall(value))
+        elif value is not None:
+            for words in (
+                written(value),
+                in_percent(value),
+                f"{value:,}",
+                f"{100 * value:.1f}",
+                written(round(value)),
+                f"{100 * value:.5f}",
+                written(value / 1000),
+            ):
+                ways.update(NUMBER.findall(words))
+
+    gather(r)
+    body = path.read_text().split("<h2>Where this comes from")[0]
+    seen = set(NUMBER.findall(" ".join(Shown(body).all)))
+    fixed = {"24"}  # "24-bit border"
+    assert seen - ways <= fixed and len(seen) > 20
 
 
 def test_hostile_names_stay_text(model, tmp_path):
@@ -165,11 +289,10 @@ def test_page_needs_the_ending_of_one(model, tmp_path):
 
 def test_chip_without_a_mesh_and_a_network_that_does_not_fit_have_pages(model, tmp_path):
     jobs.place(model, "odin", page=tmp_path / "odin.html")
-    assert "Placement" in (tmp_path / "odin.html").read_text()
+    text = (tmp_path / "odin.html").read_text()
+    assert "The cores" in text and "by utilisation" not in text
     report = jobs.place(model, "loihi2", chip_count=1, page=tmp_path / "one.html")
-    assert (
-        report.fits and 'aria-label="cores by utilisation"' in (tmp_path / "one.html").read_text()
-    )
+    assert report.fits and "cores by utilisation" in (tmp_path / "one.html").read_text()
     big = Graph(
         (Population("x", (40_000,), "input"), Population("out", (2,), "readout")),
         (Dense("x", "out", np.ones((2, 40_000), np.int16)),),
@@ -185,32 +308,69 @@ def test_chip_without_a_mesh_and_a_network_that_does_not_fit_have_pages(model, t
     Tags(text)
 
 
+def raster(spikes: np.ndarray) -> np.ndarray:
+    """Opacities [neurons, T] of the raster of spikes [T, 10], as they stand on a page."""
+    import base64
+    import io
+
+    from matplotlib.image import imread
+
+    graph = Graph(
+        (Population("x", (2,), "input"), Population("p", (10,), vth=1)),
+        (Dense("x", "p", np.ones((10, 2), np.int16)),),
+        len(spikes),
+    )
+    inputs = {"x": np.zeros((1, len(spikes), 2), np.uint8)}
+    run = Activity({"p": spikes[None]}, {}, "simulator", "1")
+    (drawn,) = [f for f in run_figures(graph, inputs, run) if f.name == "p"]
+    inside = svg(drawn).inside
+    (image,) = re.findall(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", inside)
+    return imread(io.BytesIO(base64.b64decode(image)))[..., 3]
+
+
 def test_raster_marks_what_fired():
     spikes = np.zeros((5, 10), np.uint8)
-    assert "<path" not in figures.raster(spikes, "none")
+    assert not raster(spikes).any()
     spikes[2, 3] = 1
-    drawn = figures.raster(spikes, "one")
-    assert drawn.count("M") == 1 and "M96.0 18.0" in drawn
+    marks = raster(spikes)
+    assert marks.shape == (10, 5) and marks.sum() == marks[3, 2] == 1
 
 
 def test_confusion_matrix_holds_every_count():
-    matrix = np.array([[7, 2], [0, 11]])
-    drawn = figures.confusion(matrix, ("cat", "dog"))
-    assert (
-        "cat answered as dog: 2" in drawn
-        and "dog answered as dog: 11" in drawn
-        and ">0</text>" not in drawn
-    )
+    (drawn,) = confusion(np.array([[7, 2], [0, 11]]), ("cat", "dog"))
+    inside = svg(drawn).inside
+    assert "cat answered as dog: 2" in inside and "dog answered as dog: 11" in inside
+    assert ">0</text>" not in inside and ">11</text>" in inside
 
 
 def test_table_hides_nothing_and_escapes():
-    drawn = table(("a", "b"), [("<x>", None), ("y", 2)], footer=("sum", 2))
-    assert (
-        "&lt;x&gt;" in drawn
-        and "<td>-</td>" in drawn
-        and "<tfoot>" in drawn
-        and table(("a",), []) == ""
-    )
+    text = html.page(Small(table(("a", "b"), [("<x>", "-"), ("y", "2")], footer=("sum", "2"))))
+    shown = Shown(text)
+    assert shown.rows("a") == {"<x>": ["-"], "y": ["2"], "sum": ["2"]}
+    assert "<x>" not in text and "<tfoot>" in text
+    assert not Shown(html.page(Small(table(("a",), [])))).tables
+
+
+def test_control_characters_are_written_out():
+    text = html.page(Small("\x1b[31mred\u202e", answer={"a\x00": "b\x07"}))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", text)
+    assert "\\x1b[31mred\\u202e" in text and Shown(text).facts["a\\x00"] == "b\\x07"
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])
+def test_a_missing_library_is_named_and_nothing_is_written(missing, model, tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.split(".")[0] == missing:
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(MissingDependency, match=f"(?i)pip install '{missing}>="):
+        jobs.deploy(model, "simulator", page=tmp_path / "p.html")
+    assert not (tmp_path / "p.html").exists()
+    assert jobs.deploy(model, "simulator").to_json()["bit_exact"]
 
 
 # Comparison.
@@ -234,12 +394,29 @@ def test_compare_puts_what_changed_most_first(model, tmp_path):
     )
     same = compare(tmp_path / "a.json", tmp_path / "a.json")
     assert not same.changes and same.equal > 50
-    page = result.page()
+    page = html.page(result)
     Tags(page)
     assert (
         "totals.synops_per_inference, first (% of the larger): 50 %" in page
-        and "larger): 100 %" in same.page()
+        and "larger): 100 %" in html.page(same)
     )
+    one, two = (written(n * report["totals"]["synops_per_inference"]) for n in (1, 2))
+    assert Shown(page).rows("figure")["totals.synops_per_inference"][:2] == [one, two]
+
+
+def test_compare_reads_reports_of_the_version_before_and_refuses_those_to_come(tmp_path):
+    now = {"command": "deploy", "schema_version": 2, "accuracy": 0.5}
+    for name, report in (
+        ("now", now),
+        ("before", {"command": "deploy", "accuracy": 0.25}),
+        ("later", now | {"schema_version": 3}),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    result = compare(tmp_path / "before.json", tmp_path / "now.json")
+    assert [row["ratio"] for row in result.head] == [2.0]
+    assert not result.only_first and not result.only_second and not result.equal
+    with pytest.raises(DataError, match="later.json: schema_version.*limit 1..2, got 3"):
+        compare(tmp_path / "now.json", tmp_path / "later.json")
 
 
 def test_compare_refuses_what_does_not_go_together(model, tmp_path):

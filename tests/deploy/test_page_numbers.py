@@ -3,23 +3,27 @@
 import dataclasses
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_page import Tags
+from test_page import Shown, Small, Tags, written
 from test_report import COUNTS, GRAPH
 
 from scmrl.core import bundle, reference
 from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
-from scmrl.core.report.report import figure as terminal
+from scmrl.core.report import html
+from scmrl.core.report.drawing import STRONGEST, svg
+from scmrl.core.report.report import Figure, table
+from scmrl.core.report.text import figure, value
 from scmrl.core.samples import HELD_OUT, TRUE, Origin
 from scmrl.deploy import evaluation, jobs
-from scmrl.deploy.reports.page import figures, pages
-from scmrl.deploy.reports.page.document import escape, facts, figure, table
-from scmrl.deploy.reports.report import evaluate_report
+from scmrl.core.report.compare import compare
+from scmrl.deploy.reports.evaluate import evaluate_report
+from scmrl.deploy.reports.figures import confusion, run_figures
 
 WRITTEN = [
     (None, "-"),
@@ -40,19 +44,32 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize("value, text", WRITTEN)
-def test_page_writes_numbers_as_by_hand(value, text):
-    assert pages.number(value) == text
+@pytest.mark.parametrize("number, text", WRITTEN)
+def test_numbers_are_written_as_by_hand(number, text):
+    assert value(number) == text
+    if isinstance(number, float):
+        assert written(number) == text
 
 
 @given(st.floats(-1e12, 1e12) | st.integers(-(10**12), 10**12))
-def test_page_and_terminal_write_a_number_alike(x):
-    assert pages.number(x) == terminal(x) and "e" not in terminal(x)
+def test_numbers_have_four_digits_rounded_by_decimals(x):
+    assert figure(x) == written(x) and "e" not in figure(x)
+
+
+def test_page_and_terminal_write_a_number_alike():
+    """Both get the same blocks; each is asked for what it shows."""
+    report = Small(table(("name", "size"), [("one", figure(9999.7)), ("two", figure(1e-5))]))
+    out = io.StringIO()
+    report.show(out)
+    rows = dict(line.split() for line in out.getvalue().splitlines()[-2:])
+    assert rows == {name: cells[0] for name, cells in Shown(html.page(report)).rows("name").items()}
+    assert rows == {"one": "10,000", "two": "0.00001000"}
 
 
 # The matrix: rows are true, columns answered.
 
 LABELS, ANSWERS = np.array([0, 0, 0, 1, 2]), np.array([1, 1, 0, 1, 0])
+MATRIX_2 = np.eye(2, dtype=int)
 MATRIX = ((1, 2, 0), (0, 1, 0), (1, 0, 0))
 
 
@@ -85,26 +102,31 @@ def test_matrix_has_a_row_for_each_label():
 def test_matrix_on_the_page_is_the_same():
     final = np.eye(3, dtype=np.int64)[ANSWERS][:, None]
     activity = Activity({}, {"out": final}, "x", "1")
-    drawn = pages._classes(
-        {"origin": {"labels": "true"}}, pages.Evidence(GRAPH, {}, activity, LABELS)
-    )
+    drawn = next(run_figures(GRAPH, {}, activity, LABELS, Origin(HELD_OUT, TRUE)))
     for words in (
         "yes answered as no: 2",
         "no answered as yes: 0",
         "yes answered as maybe: 0",
         "maybe answered as yes: 1",
     ):
-        assert words in drawn
-    assert "rows are labels, columns answers" in drawn
+        assert f"<title>{words}</title>" in svg(drawn).inside
+    assert "rows are labels, columns answers" in drawn.caption
+    page = Shown(html.page(evaluated()))
+    assert page.rows("label \\ answer") == {
+        name: [str(n) for n in row] for name, row in zip(GRAPH.class_names, MATRIX)
+    }
 
 
 def test_matrix_is_drawn_with_labels_down_and_answers_across():
-    drawn = figures.confusion(np.array([[0, 5], [0, 0]]), ("cat", "dog"))
-    (cell,) = [part for part in drawn.split("<g>") if "cat answered as dog: 5" in part]
-    assert '<rect x="70" y="44"' in cell  # second column, first row: 44 + 26, 44
-    drawn = figures.confusion(np.array([[3, 1], [0, 8]]), ("cat", "dog"))
-    (cell,) = [part for part in drawn.split("<g>") if "cat answered as dog: 1" in part]
-    assert f'fill="{figures.shade(1 / 4)}"' in cell  # one of four cats
+    (drawn,) = confusion(np.array([[3, 1], [0, 8]]), ("cat", "dog"))
+    inside, cells = svg(drawn).inside, {}
+    for part in inside.split("<title>")[1:]:
+        x, y = map(float, re.search(r'd="M ([\d.]+) ([\d.]+)', part).groups())
+        cells[part.split("</title>")[0]] = x, y, part.split("</g>")[0]
+    x, y, cell = cells["cat answered as dog: 1"]
+    assert x > cells["cat answered as cat: 3"][0] and y == cells["cat answered as cat: 3"][1]
+    assert y < cells["dog answered as dog: 8"][1] and x == cells["dog answered as dog: 8"][0]
+    assert f"opacity: {STRONGEST / 4:g}" in cell  # one of four cats
 
 
 # Averages over chunks of unequal size.
@@ -183,26 +205,30 @@ def counted(tmp_path):
 
 def test_page_shows_what_is_counted_by_hand(counted, tmp_path):
     jobs.deploy(counted, "simulator", page=tmp_path / "p.html")
-    text = (tmp_path / "p.html").read_text()
-    for name, value in (
-        ("accuracy", "75.00 % on 4 held-out samples"),
-        ("equality", "bit-exact"),
-        ("spikes an inference", "10"),
-        ("synaptic operations an inference", "24"),
-        ("neurons", "7"),
-    ):
-        assert f"<dt>{name}</dt><dd>{value}</dd>" in text, name
-    assert (
-        "<td class=text>hidden</td><td class=text>3</td><td>3</td><td>6</td><td>1</td><td>12</td>"
-        in text
-    )
+    page = Shown((tmp_path / "p.html").read_text())
+    assert page.facts["accuracy"] == "75.00 % on 4 held-out samples"
+    assert page.facts["result"].startswith("bit-exact")
+    rows = page.rows("population")
+    assert rows["hidden"][:5] == ["3", "3", "6", "1", "12"]
+    assert rows["total"][1:5] == ["7", "10", "", "24"]  # neurons, spikes, rate, operations
+
+
+def test_page_says_what_it_was_made_of(counted, tmp_path):
+    jobs.deploy(counted, "simulator", page=tmp_path / "p.html")
+    page = Shown((tmp_path / "p.html").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}", page.facts["date"])
+    assert page.facts["data"] == "held-out samples 1 to 4 of 4"
+    assert page.facts["bundle"] == bundle.load(counted).hash
+    assert "scmrl" in page.facts["versions"] and "numpy" in page.facts["versions"]
 
 
 def test_energies_on_the_page_are_written_as_by_hand(counted):
-    r = json.loads(json.dumps(jobs.energy(counted, ["loihi2"]).to_json()))
-    r["profiles"]["loihi2"] |= {"core_dynamic_uj": 9999.7}
-    r["profiles"]["loihi2"]["ranges"]["core_dynamic_uj"] = [0.000012346, 1234.5678]
-    assert "10,000  (0.00001235 to 1,235)" in pages.render(r)
+    report = jobs.energy(counted, ["loihi2"])
+    (chip,) = report.profiles
+    ranges = chip.ranges | {"core_dynamic_uj": (0.000012346, 1234.5678)}
+    chip = dataclasses.replace(chip, core_dynamic_uj=9999.7, ranges=ranges)
+    page = html.page(dataclasses.replace(report, profiles=(chip,)))
+    assert Shown(page).rows("profile")["loihi2"][1].startswith("10,000\n0.00001235 .. 1,235")
 
 
 # What stands in an attribute.
@@ -211,24 +237,25 @@ SHARP = '"><x y="\'&'
 
 
 def test_quotes_are_escaped_in_attributes():
-    assert escape("a\"b'c") == "a&quot;b&#x27;c"
-    for text in (
-        table((SHARP, "b"), [(SHARP, 1)], named=True, caption=SHARP),
-        figure("<svg></svg>", SHARP, SHARP),
-        facts([(SHARP, SHARP)]),
-        figures.confusion(np.eye(2, dtype=int), (SHARP, SHARP)),
-    ):
-        tags = Tags(text)
-        assert "x" not in [tag for tag, _ in tags.seen] and "&quot;&gt;&lt;x" in text
-    seen = Tags(table(("a", "b"), [(SHARP, 1)], named=True, caption=SHARP)).seen
+    def draw(sheet):
+        sheet.subplots().set_title(SHARP)
+
+    sharp = table((SHARP, "b"), [(SHARP, "1")], caption=SHARP)
+    drawn = [
+        Figure(SHARP, draw),
+        Figure(SHARP, draw, name=SHARP),
+        *confusion(MATRIX_2, (SHARP, "a")),
+    ]
+    seen = Tags(html.page(Small(sharp, SHARP, answer={SHARP: SHARP}, drawn=drawn))).seen
+    assert "x" not in [tag for tag, _ in seen]
     assert [a["data-name"] for tag, a in seen if tag == "tr" and a] == [SHARP]
-    assert [a["aria-label"] for tag, a in seen if tag == "div"] == [SHARP]
+    assert [a["aria-label"] for tag, a in seen if a.get("role") == "region"] == [SHARP]
+    assert [a["aria-label"] for tag, a in seen if tag == "svg"].count(SHARP) == 2
+    assert [a["data-name"] for tag, a in seen if tag == "figure" and a] == [SHARP]
 
 
 def test_reports_without_a_bundle_are_not_of_one(tmp_path):
     """What compare says of two reports that name no bundle, or an empty one."""
-    from scmrl.deploy.reports.page.comparison import compare
-
     for bundle in ({}, {"bundle": ""}):
         for name in "ab":
             (tmp_path / name).write_text(

@@ -22,7 +22,7 @@ from scmrl.core.graph import (
     SumTokens,
     Window,
 )
-from scmrl.deploy.reports.report import ProfilesReport
+from scmrl.deploy.reports.profiles import ProfilesReport
 from scmrl.hw_profiles import layer_limits, limits
 from scmrl.hw_profiles.precision import Precision
 from scmrl.hw_profiles.profile import KINDS, Profile, Quantity, load, names

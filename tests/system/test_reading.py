@@ -19,7 +19,7 @@ import scmrl
 from scmrl.data.formats.events import read_bs2
 from scmrl.data.formats.picture import read_picture
 from scmrl.data.formats.sound import read_sound
-from scmrl.deploy.reports.page.comparison import compare
+from scmrl.core.report.compare import compare
 from scmrl.hw_profiles import profile
 from scmrl.system import reading
 from scmrl.system.errors import BundleError, DataError, ScmrlError, UsageError

@@ -18,7 +18,7 @@ import pytest
 from scmrl.convert import exporter
 from scmrl.core import bundle
 from scmrl.core.graph import Dense, Graph, Population
-from scmrl.deploy.reports.page.document import write as write_page
+from scmrl.core.report.html import write as write_page
 from scmrl.system import lock, storage, targets
 from scmrl.system.errors import ScmrlError, UsageError
 from scmrl.system.storage import put_json, whole_directory, whole_file, write_figure, write_json

@@ -1,4 +1,4 @@
-"""A picture of the chips: every core where it stands, coloured by what binds it and by how busy it
+"""A picture of the chips: every core where it stands, stronger the fuller and the busier it
 is.
 
 Tiles of cores in columns and rows, chips side by side as in `mesh`; the numbers in the cores name
@@ -8,32 +8,30 @@ the populations in the list beside them, "3+" where a core holds more of them.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...core.graph import Graph
+from ...core.report import drawing
+from ...core.report.drawing import bare, shaded
+from ...core.report.report import Figure
+from ...core.report.text import figure, percent, whole
 from ...system.errors import UsageError
 from ..placement.mesh import Mesh
-from ..placement.placement import Placement
+from ..placement.placement import WORDS, Core, Placement
 from ..placement.traffic import Traffic
-from .picture import GREY, INK, PAPER, drawing
-from .report import figure as number
 
-CORE = 0.24  # inches
+CORE, LINE, LIST = 0.24, 0.145, 2.9  # inches: a core, a line of the list, its width
 TILE_GAP, CHIP_GAP = 0.25, 1.5  # in cores
 LISTED = 64  # populations in the list
 NUMBERED = 4  # chips whose cores are numbered
-MAPS = {"utilisation": "YlGnBu", "activity": "YlOrRd"}
 
 
-def core_map(
-    graph: Graph, placement: Placement, path: Path, *, traffic: Traffic | None = None
-) -> None:
-    """Draw the cores of a placement by utilisation and, with `traffic`, by synaptic operations per
-    step.
+def core_map(graph: Graph, placement: Placement, traffic: Traffic | None = None) -> Figure:
+    """The cores of a placement by utilisation and, with `traffic`, by synaptic operations per step.
 
-    Raises `UsageError` where the chip has no mesh or the file's ending is none of a picture's.
+    Raises `UsageError` where the chip has no mesh.
     """
     mesh = placement.mesh
     if mesh is None:
@@ -41,49 +39,58 @@ def core_map(
             "nothing tells where the cores of this chip lie, so there is no map",
             where=placement.profile,
         )
-    panels = {
-        "utilisation": (
-            "largest share of a core's limits (%)",
-            [100 * max(core.utilisation().values()) for core in placement.cores],
-            100.0,
-        )
-    }
-    if traffic is not None:
-        busy = traffic.synops / graph.steps
-        panels["activity"] = ("synaptic operations a step", busy, float(busy.max(initial=0)) or 1.0)
+    panels = shares(graph, placement, traffic)
     names = list(
         dict.fromkeys(piece.population for core in placement.cores for piece in core.pieces)
     )
+    listed = _listed(names, placement)
     width, height = _extent(mesh)
     across = width > 1.2 * height  # wide maps go below each other, tall ones side by side
     rows, columns = (len(panels), 1) if across else (1, len(panels))
-    listed = _listed(names, placement)
+
     size = (
-        columns * (width * CORE + 1.2) + 3.4,
-        max(rows * (height * CORE + 0.9), 0.145 * len(listed) + 0.6) + 0.5,
+        columns * (width * CORE + 0.4),
+        max(rows * (height * CORE + 0.5), LINE * len(listed) + 0.3),
     )
-    with drawing(path, size) as page:
-        axes = page.subplots(rows, columns, squeeze=False).ravel()
-        for axis, (kind, (label, values, top)) in zip(axes, panels.items()):
-            colours = _draw(
-                axis, placement, mesh, names, np.asarray(values, float), top, MAPS[kind]
-            )
-            page.colorbar(colours, ax=axis, label=label, fraction=0.05, pad=0.01, shrink=0.85)
-        _legend(page, listed)
-        busiest = (
-            ""
-            if traffic is None or traffic.hops_ew is None
-            else (f", {number(round(traffic.hops_ew + traffic.hops_ns))} hops an inference")
+
+    def draw(sheet: Any) -> None:
+        left, right = sheet.subfigures(1, 2, width_ratios=(size[0], LIST))
+        axes = left.subplots(rows, columns, squeeze=False).ravel()
+        for axis, (label, values) in zip(axes, panels.items()):
+            _draw(axis, placement, mesh, names, values)
+            axis.set_title(label, loc="left")
+        lines = bare(right, LIST, size[1])
+        for i, text in enumerate(listed):
+            lines.text(0, LINE * (i + 1), text, fontsize=7, fontweight="normal" if i else "bold")
+
+    chips = f"{figure(placement.chips)} chip{'s' * (placement.chips > 1)}"
+    hops = (
+        ""
+        if traffic is None or traffic.hops_ew is None
+        else f", {whole(traffic.hops_ew + traffic.hops_ns)} hops an inference"
+    )
+    return Figure(
+        f"{placement.chip}: {figure(len(placement.cores))} cores on {chips}{hops}",
+        draw,
+        (size[0] + LIST, size[1]),
+    )
+
+
+def shares(
+    graph: Graph, placement: Placement, traffic: Traffic | None = None
+) -> dict[str, np.ndarray]:
+    """By the words of a panel what each core is filled with, 0..1: by the limit that it uses most,
+    and by its operations as a share of those of the busiest.
+    """
+    used = np.array([max(core.utilisation().values()) for core in placement.cores])
+    panels = {"cores by utilisation: largest share of a core's limits": used}
+    if traffic is not None:
+        busy = traffic.synops / graph.steps
+        top = float(busy.max(initial=0)) or 1.0
+        panels[f"cores by activity: strongest {figure(top)} synaptic operations a step"] = (
+            busy / top
         )
-        page.suptitle(
-            f"{placement.chip}: {len(placement.cores):,} cores on {placement.chips:,} "
-            f"chip{'s' * (placement.chips > 1)}{busiest}",
-            color=INK,
-            fontsize=11,
-            fontweight="bold",
-            x=0.01,
-            ha="left",
-        )
+    return panels
 
 
 def _side(mesh: Mesh) -> tuple[int, int]:
@@ -115,69 +122,34 @@ def _corner(mesh: Mesh, slot: int) -> tuple[float, float]:
 
 
 def _draw(
-    axis,
-    placement: Placement,
-    mesh: Mesh,
-    names: list[str],
-    values: np.ndarray,
-    top: float,
-    colours: str,
-):
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
-    def squares(slots, **style):
-        patches = [Rectangle(_corner(mesh, int(slot)), 0.92, 0.92) for slot in slots]
-        return axis.add_collection(PatchCollection(patches, **style))
-
-    used = [core.slot for core in placement.cores]
-    squares(
-        sorted(set(range(mesh.chips * mesh.cores)) - set(used)), facecolor=PAPER, edgecolor="none"
-    )
-    drawn = squares(used, cmap=colours, edgecolor=GREY, linewidth=0.4)
-    drawn.set_array(values)
-    drawn.set_clim(0, top)
-    if mesh.chips <= NUMBERED:
-        for core, value in zip(placement.cores, values):
-            x, y = _corner(mesh, core.slot)
+    axis: Any, placement: Placement, mesh: Mesh, names: list[str], values: np.ndarray
+) -> None:
+    used = {core.slot for core in placement.cores}
+    for slot in set(range(mesh.chips * mesh.cores)) - used if mesh.chips <= NUMBERED else ():
+        shaded(axis, _corner(mesh, slot), (0.92, 0.92), 0.0, "unused")
+    for core, value in zip(placement.cores, values):
+        x, y = _corner(mesh, core.slot)
+        shaded(axis, (x, y), (0.92, 0.92), value, _words(core), edge="faint")
+        if mesh.chips <= NUMBERED:
             held = list(dict.fromkeys(piece.population for piece in core.pieces))
-            axis.text(
-                x + 0.46,
-                y + 0.48,
-                f"{names.index(held[0]) + 1}{'+' * (len(held) > 1)}",
-                ha="center",
-                va="center",
-                fontsize=6,
-                color="white" if value > 0.6 * top else INK,
-            )
+            number = f"{names.index(held[0]) + 1}{'+' * (len(held) > 1)}"
+            axis.text(x + 0.46, y + 0.48, number, ha="center", va="center", fontsize=6)
     width, height = _extent(mesh)
-    axis.set_xlim(-0.3, width - CHIP_GAP + 0.3)
-    axis.set_ylim(height - CHIP_GAP + 0.3, -0.3)
-    axis.set_aspect("equal")
+    axis.set(xlim=(-0.3, width - CHIP_GAP + 0.3), ylim=(height - CHIP_GAP + 0.3, -0.3))
+    axis.set_aspect("equal", anchor="NW")
     axis.axis("off")
-    return drawn
+
+
+def _words(core: Core) -> str:
+    held = ", ".join(dict.fromkeys(piece.population for piece in core.pieces))
+    used = f"{WORDS[core.binding]} at {percent(max(core.utilisation().values()))}"
+    return f"core {core.index}: {held}; {figure(core.neurons)} neurons, {used}"
 
 
 def _listed(names: list[str], placement: Placement) -> list[str]:
     lines = [
-        f"{i + 1}  {name}: {number(len(placement.of(name)))}"
+        f"{i + 1}  {drawing.name(name)}: {figure(len(placement.of(name)))}"
         for i, name in enumerate(names[:LISTED])
     ]
-    more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
+    more = [f"and {figure(len(names) - LISTED)} more"] if len(names) > LISTED else []
     return ["population: cores", *lines, *more]
-
-
-def _legend(page, lines: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    legend = page.legend(
-        [Line2D([], [], linestyle="none") for _ in lines],
-        lines,
-        loc="outside right upper",
-        frameon=False,
-        fontsize=7,
-        handlelength=0,
-        handletextpad=0,
-        labelspacing=0.25,
-    )
-    legend.get_texts()[0].set_fontweight("bold")

@@ -13,26 +13,28 @@ import numpy as np
 
 from ...core.activity import Activity
 from ...core.graph import Graph
-from ...core.report.report import figure, percent, span, table
+from ...core.report.report import Block, Figure, Table, columns, table
+from ...core.report.text import figure, percent, span
 from ...core.samples import Origin
 from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
-from ..energy.energy import EnergyEstimate
-from .report import (
-    RunReport,
-    _bases,
-    _energy_table,
-    _estimate,
-    _profiles_json,
-    _rows,
-    _run,
+from ..energy.energy import EnergyEstimate, LayerEnergy
+from .estimates import (
+    broken_limits,
+    by_profile,
+    caveats,
+    coefficients,
+    energy_table,
+    estimate_figures,
     fits_cell,
+    in_a_line,
+    ranked,
 )
+from .run import RunReport, population_rows, run_fields
 
 NARROW = 10  # characters of a column
-FITS = {True: 0, None: 1, False: 2}  # the order of the answers
 DETAILED = 3  # chips with ranges, and in the table of layers
 
 
@@ -73,7 +75,7 @@ class EnergyReport(RunReport):
     neurobench: NeuroBench
 
     def to_json(self) -> dict:
-        rows = _profiles_json(self.profiles)
+        rows = by_profile(self.profiles)
         return super().to_json() | {
             "verdicts": self.verdicts,
             "profiles": {
@@ -90,18 +92,8 @@ class EnergyReport(RunReport):
 
     @property
     def known(self) -> list[EnergyEstimate]:
-        """Chips with a total; then those without one, apart: that hold it, that may, that do
-        not.
-        """
-        return sorted(
-            self.profiles,
-            key=lambda e: (
-                e.total_uj is None,
-                FITS[e.fits],
-                e.core_dynamic_uj is None,
-                e.latency_us is None,
-            ),
-        )
+        """The chips in the order in which they are told."""
+        return ranked(self.profiles)
 
     @property
     def detailed(self) -> list[EnergyEstimate]:
@@ -110,7 +102,7 @@ class EnergyReport(RunReport):
     def headline(self) -> dict[str, str]:
         lines = self.warnings()
         if len(self.profiles) <= DETAILED:
-            lines |= {e.profile: _estimate(e) for e in self.known}
+            lines |= {e.profile: in_a_line(e) for e in self.known}
         else:
             lines |= self._verdicts()
         return lines | self._where() | self.right | {"samples": self.ran()["samples"]}
@@ -128,13 +120,11 @@ class EnergyReport(RunReport):
 
     def _verdicts(self) -> dict[str, str]:
         """How many chips hold the network, and the best known total."""
-        of, count = (
-            {answer: [e.profile for e in self.known if e.fits is answer] for answer in FITS},
-            self.verdicts,
-        )
+        count = self.verdicts
 
         def some(answer: bool | None) -> str:
-            return ", ".join(of[answer][:4]) + (", ..." if len(of[answer]) > 4 else "")
+            named = [e.profile for e in self.known if e.fits is answer]
+            return ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
 
         lines = {
             "fits": f"{count['fit']} of {count['asked']} chips: {some(True)}",
@@ -142,11 +132,9 @@ class EnergyReport(RunReport):
             "no limits": f"{count['unknown']}: {some(None)}",
         }
         lines = {name: text for name, text in lines.items() if not text.startswith("0: ")}
-        whole = [e for e in self.known if e.total_uj is not None]
-        return lines | (
-            {e.profile: _estimate(e) for e in whole[:1]}
-            or {"total": "of none: parts are not published"}
-        )
+        best = next((e for e in self.known if e.total_uj is not None), None)
+        none = {"total": "of none: parts are not published"}
+        return lines | ({best.profile: in_a_line(best)} if best else none)
 
     def _where(self) -> dict[str, str]:
         """Where the energy goes on the first chip: by part, and its populations."""
@@ -155,18 +143,10 @@ class EnergyReport(RunReport):
         e = self.detailed[0]
         parts = sorted(e.where().items(), key=lambda item: -item[1])
         most = sorted(self.shares(e).items(), key=lambda item: -item[1])[:2]
-        return {
-            "where": (
-                ", ".join(f"{name} {percent(share)}" for name, share in parts)
-                + (
-                    f"; {' and '.join(f'{name} {percent(share)}' for name, share in most)} of the"
-                    " dynamic"
-                    if most
-                    else ""
-                )
-                + f" ({e.profile})"
-            )
-        }
+        text = ", ".join(f"{name} {percent(share)}" for name, share in parts)
+        largest = " and ".join(f"{name} {percent(share)}" for name, share in most)
+        text += f"; {largest} of the dynamic" if most else ""
+        return {"where": f"{text} ({e.profile})"}
 
     @staticmethod
     def shares(e: EnergyEstimate) -> dict[str, float]:
@@ -177,12 +157,14 @@ class EnergyReport(RunReport):
             if layer.core_dynamic_uj and e.core_dynamic_uj
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         known, detailed = self.known, self.detailed
-        if len(known) > DETAILED:
-            yield _chip_table(known)
-        elif known:
-            yield _energy_table(known)
+        few = len(known) <= DETAILED
+        if known:
+            yield energy_table(known) if few else _chip_table(known)
+        based = {e.profile: [e.basis] for e in (known if few else detailed)}
+        notes = {e.profile: "; ".join(based.get(e.profile, []) + caveats(e)) for e in known}
+        yield {profile: text for profile, text in notes.items() if text}
         yield {
             "model": self.source,
             "backend": self.ran()["backend"],
@@ -190,8 +172,8 @@ class EnergyReport(RunReport):
             "kind": "counts are exact; energies and times are ESTIMATES from them, not measured",
         }
         yield from (_band(band) for band in self.bands)
-        if any(e.latency_us is not None for e in known):
-            yield _time_table([e for e in known if e.latency_us is not None])
+        if timed := [e for e in known if e.latency_us is not None]:
+            yield _time_table(timed)
         dense = self.dense_equivalent
         yield (
             f"the same network without spikes, every layer run once: {figure(dense.macs)}"
@@ -199,12 +181,19 @@ class EnergyReport(RunReport):
         )
         yield _dense_table(dense)
         yield {"NeuroBench": _neurobench(self.neurobench)}
-        yield from _remarks(known)
-        yield from _bases(known if len(known) <= DETAILED else detailed)
         for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
             yield f"assumed: {text}"
 
-    def layers(self) -> Iterator[object]:
+    def figures(self) -> Iterator[Figure]:
+        yield from estimate_figures(self.known)
+
+    def appendix(self) -> Iterator[Block]:
+        if len(self.known) > DETAILED:
+            yield energy_table(self.known)
+        yield broken_limits(self.known)
+        yield from coefficients(self.known)
+
+    def layers(self) -> Iterator[Block]:
         yield self._layer_table(self.detailed)
 
     def _counts(self) -> dict[str, str]:
@@ -228,32 +217,24 @@ class EnergyReport(RunReport):
             ),
         }
 
-    def _layer_table(self, shown: Sequence[EnergyEstimate]):
-        cells = [
-            (
-                r.name,
-                figure(r.spikes_per_inference),
-                figure(r.synops_per_inference),
-                figure(r.active_per_inference),
-                *(_layer(e.populations[i]) for e in shown),
-            )
-            for i, r in enumerate(self.populations)
-        ]
-        total = (
-            "total",
-            figure(self.totals.spikes_per_inference),
-            figure(self.totals.synops_per_inference),
-            figure(self.totals.active_per_inference),
-            *(f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown),
+    def _layer_table(self, shown: Sequence[EnergyEstimate]) -> Table:
+        names = ("spikes_per_inference", "synops_per_inference", "active_per_inference")
+        heads = ("spikes\n/inf", "synops\n/inf", "active\nupdates")
+        chips = (f"{_broken(e.profile)}\nuJ (cores)" for e in shown)
+        sums = (f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown)
+        return table(
+            ("population", *heads, *chips),
+            [
+                (
+                    r.name,
+                    *(figure(getattr(r, name)) for name in names),
+                    *(_layer(e.populations[i]) for e in shown),
+                )
+                for i, r in enumerate(self.populations)
+            ],
+            words=("population",),
+            footer=("total", *(figure(getattr(self.totals, name)) for name in names), *sums),
         )
-        heads = (
-            "population",
-            "spikes\n/inf",
-            "synops\n/inf",
-            "active\nupdates",
-            *(f"{_broken(e.profile)}\nuJ (cores)" for e in shown),
-        )
-        return table(heads, cells, words=("population",), footer=total)
 
 
 def energy_report(
@@ -269,17 +250,9 @@ def energy_report(
     origin: Origin = Origin(),
 ) -> EnergyReport:
     """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
-    rows = _rows(counts, None, activity.overflow)
-    run = _run(
-        graph,
-        labels,
-        activity,
-        rows,
-        model=model,
-        selection=selection,
-        origin=origin,
-        comparison=None,
-    )
+    rows = population_rows(counts, None, activity.overflow)
+    what = {"model": model, "selection": selection, "origin": origin}
+    run = run_fields(graph, labels, activity, rows, **what)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
     t = run["totals"]
     return EnergyReport(
@@ -305,57 +278,42 @@ def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
             yield Band(chip, tuple(sets), min(sets.values()), max(sets.values()))
 
 
-# The terminal.
-
-
-def _chip_table(energy: Sequence[EnergyEstimate]):
+def _chip_table(energy: Sequence[EnergyEstimate]) -> Table:
     """Chips with a total first; where there is none, the part that is known by its name."""
-    cells = [
-        (
-            e.profile,
-            fits_cell(e),
-            figure(e.total_uj),
-            figure(e.latency_ms),
-            (
+    return columns(
+        energy,
+        {
+            "profile": lambda e: e.profile,
+            "fits": fits_cell,
+            "total\nuJ/inf": lambda e: figure(e.total_uj),
+            "latency\nms": lambda e: figure(e.latency_ms),
+            "part of it, uJ/inf": lambda e: (
                 "not published"
                 if e.core_dynamic_uj is None
                 else f"{figure(e.core_dynamic_uj)} {e.part}"
             ),
-        )
-        for e in energy
-    ]
-    return table(
-        ("profile", "fits", "total\nuJ/inf", "latency\nms", "part of it, uJ/inf"),
-        cells,
+        },
         words=("profile", "fits", "part of it, uJ/inf"),
     )
 
 
-def _time_table(energy: Sequence[EnergyEstimate]):
+def _time_table(energy: Sequence[EnergyEstimate]) -> Table:
     """Two lines a chip; what sets the step is named with the population of that core below it."""
-    cells = [
-        (
-            f"{e.profile}\n",
-            _two(e.us_per_step, e.bound_us_per_step),
-            e.bottleneck.replace(" (", "\n("),
-            _two(e.busiest.synops_per_step, e.busiest.updates_per_step),
-            _two(*e.samples_per_s),
-            _two(e.messages, e.hops),
-            f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}",
-        )
-        for e in energy
-    ]
-    return table(
-        (
-            "profile",
-            "us a step\nat least",
-            "set by",
-            "busiest core\nsynops, updates\na step",
-            "samples/s\nalone\npipelined",
-            "messages\nhops\n/inf",
-            "energy-delay\nuJ ms",
-        ),
-        cells,
+    return columns(
+        energy,
+        {
+            "profile": lambda e: f"{e.profile}\n",
+            "us a step\nat least": lambda e: _two(e.us_per_step, e.bound_us_per_step),
+            "set by": lambda e: e.bottleneck.replace(" (", "\n("),
+            "busiest core\nsynops, updates\na step": lambda e: _two(
+                e.busiest.synops_per_step, e.busiest.updates_per_step
+            ),
+            "samples/s\nalone\npipelined": lambda e: _two(*e.samples_per_s),
+            "messages\nhops\n/inf": lambda e: _two(e.messages, e.hops),
+            "energy-delay\nuJ ms": lambda e: (
+                f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}"
+            ),
+        },
         words=("profile", "set by"),
     )
 
@@ -364,14 +322,15 @@ def _two(upper: float | None, lower: float | None) -> str:
     return f"{figure(upper)}\n{figure(lower)}"
 
 
-def _dense_table(dense: DenseEquivalent):
-    cells = [
-        (e.profile, figure(e.dense_uj), figure(e.spiking_uj), figure(e.ratio))
-        for e in dense.energies
-    ]
-    return table(
-        ("arithmetic of", "without spikes\nuJ/inf", "this network\nuJ/inf", "ratio"),
-        cells,
+def _dense_table(dense: DenseEquivalent) -> Table:
+    return columns(
+        dense.energies,
+        {
+            "arithmetic of": lambda e: e.profile,
+            "without spikes\nuJ/inf": lambda e: figure(e.dense_uj),
+            "this network\nuJ/inf": lambda e: figure(e.spiking_uj),
+            "ratio": lambda e: figure(e.ratio),
+        },
         words=("arithmetic of",),
     )
 
@@ -392,29 +351,7 @@ def _band(band: Band) -> str:
     )
 
 
-def _remarks(energy: Sequence[EnergyEstimate]) -> Iterator[str]:
-    """What is not in an estimate, and why a chip may not run the network; the same words said
-    once.
-    """
-    said: dict[str, list[str]] = {}
-    for e in energy:
-        for remark in _remarks_on(e):
-            said.setdefault(remark, []).append(e.profile)
-    return (f"{', '.join(names)}: {remark}" for remark, names in said.items())
-
-
-def _remarks_on(e: EnergyEstimate) -> Iterator[str]:
-    if e.unplaced and e.core_dynamic_uj is not None:
-        yield f"not placed: {e.unplaced}"
-    if e.cores and e.system is None:
-        yield f"no system of {figure(e.chips)} chips is known"
-    for v in e.violations:
-        yield f"breaks {v.rule} at {v.where}: limit {v.limit}, got {v.value}"
-    if e.not_published:
-        yield f"not published: {', '.join(e.not_published)}"
-
-
-def _layer(layer) -> str:
+def _layer(layer: LayerEnergy) -> str:
     return f"{figure(layer.core_dynamic_uj)}{_cores(layer.cores)}" if layer.updates else "-"
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ...core.report.report import Report, percent, source, table
+from ...core.report import drawing
+from ...core.report.drawing import LIGHT
+from ...core.report.report import Block, Figure, Report, table
+from ...core.report.text import figure, percent, source
 from ...core.samples import HELD_OUT, TRUE, Origin
-from ...system.errors import MissingDependency
-from ...system.storage import write_figure
-from ...system.targets import check_ending
 from .study import UNITS, Point
 
 WORST = 6  # kinds of disturbance in the headline
-INK, LINE, GREY = "#22303c", "#1f6f8b", "#8fa3b0"
+COLUMNS = 4  # of panels
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RobustnessReport(Report):
     data: str
     samples: int
     repeats: int
-    classes: int
+    class_count: int
     points: tuple[Point, ...]
     bundle: str = ""  # the hash of what ran
     origin: Origin = Origin(HELD_OUT, TRUE)  # the test split
@@ -37,7 +38,7 @@ class RobustnessReport(Report):
 
     def headline(self) -> dict[str, str]:
         lines = {
-            "accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.classes)}"
+            "accuracy": f"{percent(self.clean)} undisturbed; chance {percent(1 / self.class_count)}"
         }
         worst: dict[str, Point] = {}
         for p in self.points:
@@ -50,7 +51,7 @@ class RobustnessReport(Report):
             "figures": f"mean ± standard deviation over {self.repeats} draws, integer model",
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {"model": source(self.model, self.bundle)}
         for kind in dict.fromkeys(p.kind for p in self.points if p.kind != "clean"):
             rows = [
@@ -65,63 +66,55 @@ class RobustnessReport(Report):
             ]
             yield table((kind, "accuracy", "change"), rows, words=(kind,))
 
+    def figures(self) -> Iterator[Figure]:
+        kinds = list(dict.fromkeys(p.kind for p in self.points if p.kind != "clean"))
+        rows = -(-len(kinds) // COLUMNS)
+        yield Figure(
+            f"{self.data}: accuracy of the integer model, {figure(self.samples)} samples; lines:"
+            " undisturbed, and chance",
+            lambda sheet: _draw(sheet, self, kinds),
+            (3.1 * min(COLUMNS, len(kinds)), 2.9 * rows),
+        )
+
 
 def _level(point: Point) -> str:
     if isinstance(point.level, str):
         return point.level
-    return f"{point.level:g} {UNITS.get(point.kind, 'dB')}"
+    return f"{figure(point.level)} {UNITS.get(point.kind, 'dB')}"
 
 
 def picture(report: RobustnessReport, path: Path) -> None:
+    """Write the figure of a report to a file."""
+    drawing.save(path, *report.figures())
+
+
+def _draw(sheet: Any, report: RobustnessReport, kinds: Sequence[str]) -> None:
     """One panel per perturbation: accuracy over its level, a band of one standard deviation, chance
     and clean.
     """
-    check_ending(path, "picture")
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise MissingDependency("matplotlib", enables="pictures") from None
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "scmrl"
-    from matplotlib import pyplot
-
-    kinds = list(dict.fromkeys(p.kind for p in report.points if p.kind != "clean"))
-    columns = min(4, len(kinds))
-    figure, axes = pyplot.subplots(
-        -(-len(kinds) // columns),
-        columns,
-        figsize=(3.1 * columns, 2.9 * -(-len(kinds) // columns)),
-        layout="constrained",
-        squeeze=False,
-        sharey=True,
-    )
+    columns = min(COLUMNS, len(kinds))
+    axes = sheet.subplots(-(-len(kinds) // columns), columns, squeeze=False, sharey=True)
     for ax in axes.flat[len(kinds) :]:
         ax.set_axis_off()
     for kind, ax in zip(kinds, axes.flat):
         _panel(ax, report, kind, [p for p in report.points if p.kind == kind])
     for row in axes:
         row[0].set_ylabel("accuracy, %")
-    figure.suptitle(
-        f"{report.data}: integer model, {report.samples} samples", fontsize=10, color=INK
-    )
-    write_figure(path, figure, 150)
-    pyplot.close(figure)
 
 
-def _panel(ax, report: RobustnessReport, kind: str, points: list[Point]) -> None:
+def _panel(ax: Any, report: RobustnessReport, kind: str, points: list[Point]) -> None:
     mean, spread = [100 * p.accuracy for p in points], [100 * p.spread for p in points]
-    ax.axhline(100 * report.clean, color=GREY, linewidth=1)
-    ax.axhline(100 / report.classes, color=GREY, linewidth=1, linestyle=":")
+    ax.axhline(100 * report.clean, color=LIGHT["faint"], linewidth=1)
+    ax.axhline(100 / report.class_count, color=LIGHT["faint"], linewidth=1, linestyle=":")
     if kind == "missing":
-        ax.bar([p.level for p in points], mean, color=LINE, width=0.5)
+        ax.bar([p.level for p in points], mean, color=LIGHT["blue"], width=0.5)
     else:
         x = [p.level for p in points]
-        ax.errorbar(x, mean, spread, color=LINE, marker="o", markersize=4, capsize=2)
+        ax.errorbar(x, mean, spread, color=LIGHT["blue"], marker="o", markersize=4, capsize=2)
         if kind in UNITS:
-            ax.set_xscale("log")
+            drawing.logarithmic(ax)
         else:
             ax.invert_xaxis()  # to the right it gets worse, as in the other panels
     ax.set_ylim(0, 103)
-    ax.set_title(kind, fontsize=10, color=INK)
-    ax.set_xlabel(UNITS.get(kind, "dB"), fontsize=9)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(kind, fontsize=10)
+    ax.set_xlabel(UNITS.get(kind, "dB"))

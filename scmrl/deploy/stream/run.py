@@ -17,10 +17,12 @@ import numpy as np
 from ...core.activity import Activity
 from ...core.bundle import load
 from ...core.graph import Graph
-from ...core.report.report import Report, figure
+from ...core.report.report import Block, Report, columns
+from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
 from ..counts.counts import count
+from ..reports.run import provenance
 from .feed import Asked, Feed, open_feed
 from .stream import Meter, Stream, Tally, Values
 
@@ -129,8 +131,23 @@ class StreamReport(Report):
         energy = [f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()]
         return lines | {"energy": f"{', '.join(energy)} (estimate)"}
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield ENERGY
+
+    def appendix(self) -> Iterator[Block]:
+        yield columns(
+            self.decisions,
+            {
+                "window": lambda d: figure(d.window),
+                "seconds": lambda d: figure(d.time_s),
+                "class": lambda d: d.leading or "-",
+                "ahead by": lambda d: figure(d.margin),
+                "spikes": lambda d: figure(d.spikes),
+                "synops": lambda d: figure(d.synops),
+            },
+            words=("class",),
+            caption="Decisions, at the end of each window",
+        )
 
 
 class Engine(Protocol):
@@ -219,25 +236,35 @@ def stream(
         interrupted=interrupted,
         decisions=tuple(run.decisions),
     )
-    _draw(report, run, picture, page)
+    _draw(report, run, picture, page, provenance(bundle, feed.what))
     return report
 
 
-def _draw(report: StreamReport, run: Run, picture: Path | None, page: Path | None) -> None:
+def _draw(
+    report: StreamReport,
+    run: Run,
+    picture: Path | None,
+    page: Path | None,
+    made: dict[str, str],
+) -> None:
     """The picture and the page, with the spikes of the last whole window."""
     if picture is None and page is None:
         return
     evidence = _window(run, report)
     if page is not None:
-        from ..reports.page.pages import Evidence, save
+        from ...core.report import html
+        from ..reports.figures import run_figures
 
-        save(page, report, evidence and Evidence(run.graph, *evidence))
+        figures = run_figures(run.graph, *evidence) if evidence else ()
+        html.save(page, report, figures, made)
     if picture is not None:
         if evidence is None:
             raise DataError("no window was finished, so there is none to draw", where=report.source)
-        from ..reports.picture import report_picture
+        from ...core.report import drawing
+        from ..reports.figures import run_picture
 
-        report_picture(run.graph, *evidence, 0, count(run.graph, *evidence), (), picture)
+        counts = count(run.graph, *evidence)
+        drawing.save(picture, *run_picture(run.graph, *evidence, 0, counts, ()))
 
 
 def _window(run: Run, report: StreamReport) -> tuple[dict[str, np.ndarray], Activity] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from ...core.report.text import figure
 from ...system.dependencies import require
 from .run import ENERGY, Moment
 
@@ -67,7 +68,7 @@ class Live(AbstractContextManager[Show]):
 
 
 def counts(moment: Moment) -> str:
-    energy = ", ".join(f"{uj:.3g} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
+    energy = ", ".join(f"{figure(uj)} uJ {chip}" for chip, uj in moment.core_dynamic_uj.items())
     return (
         f"window {moment.window}, step {moment.step}: {moment.spikes} spikes, {moment.synops}"
         f" synaptic operations, {energy} (estimate)"
@@ -77,7 +78,9 @@ def counts(moment: Moment) -> str:
 def brief(moment: Moment) -> str:
     """The counts of a window, so that a line holds its decision too."""
     chip, uj = next(iter(moment.core_dynamic_uj.items()), ("", None))
-    return f"{moment.spikes:,} spikes" + ("" if uj is None else f", {uj:.3g} uJ {chip} (estimate)")
+    return f"{moment.spikes:,} spikes" + (
+        "" if uj is None else f", {figure(uj)} uJ {chip} (estimate)"
+    )
 
 
 def verdict(moment: Moment) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.storage import whole_file
 from ...system.targets import check_ending
@@ -12,7 +13,7 @@ from .cases import CORE, DAVIES
 from .core_counts import NOT_PUBLIC
 from .lsnn import CHIP_CORRECT
 from .picture import draw
-from .report import GOAL, ValidationReport, cells, core_cells, number, share, span, time_cells, word
+from .report import GOAL, ValidationReport, cells, core_cells, share, span, time_cells, word
 
 HEAD = """\
 # Estimates against published measurements
@@ -134,7 +135,7 @@ def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
     yield CORES
     yield from _grid(
         ("network", "chip", "placed", "published", "furthest off", "within", "note", "source"),
-        [(*core_cells(c), c.note, c.source) for c in report.cores],
+        [(*core_cells(c), c.note, c.source) for c in report.core_counts],
         words=(0, 1, 4, 5, 6, 7),
     )
     yield MISSING
@@ -174,7 +175,7 @@ def _ranges(report: ValidationReport) -> Iterator[str]:
             [
                 (
                     row.name,
-                    number(row.measured),
+                    figure(row.measured),
                     span(row.range),
                     word(row.inside),
                     span(row.network_range),
@@ -258,7 +259,7 @@ def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
             )
             for f in c.figures
         ]
-        rows.append((c.quantity, f"{number(c.measured)} {c.unit}", *c.measured_by.split(", ", 1)))
+        rows.append((c.quantity, f"{figure(c.measured)} {c.unit}", *c.measured_by.split(", ", 1)))
         for row in rows:
             if (c.network, c.chip, *row) not in seen:
                 seen.add((c.network, c.chip, *row))

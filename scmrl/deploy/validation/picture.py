@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..reports.picture import drawing
+from ...core.report import drawing
+from ...core.report.drawing import LIGHT
+from ...core.report.report import Figure
 from .cases import Case
 from .report import KIND_TEXTS, OWN, ValidationReport, label
 
-GREY, INSIDE, OUTSIDE = "#b3bcc4", "#1f6f8b", "#d1495b"
+GREY, INSIDE, OUTSIDE = LIGHT["faint"], LIGHT["blue"], LIGHT["red"]
 MARKS = {"complete": "o", "bounded": "s", "floor": "^"}
 ENDLESS = 30.0  # times the measurement: how far a range without an end is drawn
 
@@ -18,13 +21,16 @@ def draw(report: ValidationReport, path: Path) -> None:
     """Left: energies in uJ, estimate against measurement. Right: every case over its measurement.
     Logarithmic; bars are the ranges, arrows those without an upper end."""
     shown = [c for c in report.cases if c.kind != "fitted" and c.profile in OWN]
-    with drawing(path, (10.5, 0.22 * len(shown) + 1.2)) as sheet:
+
+    def both(sheet: Any) -> None:
         plane, rows = sheet.subplots(1, 2, width_ratios=(1, 1.1))
         _draw_plane(plane, shown)
         _draw_rows(rows, shown)
 
+    drawing.save(path, Figure("", both, (10.5, 0.22 * len(shown) + 1.2)))
 
-def _draw_plane(axis, shown: Sequence[Case]) -> None:
+
+def _draw_plane(axis: Any, shown: Sequence[Case]) -> None:
     for number, c in enumerate(shown, 1):
         if c.unit == "uJ":
             _draw_case(axis, c, c.measured, 1.0)
@@ -45,10 +51,9 @@ def _draw_plane(axis, shown: Sequence[Case]) -> None:
     for side in (axis.xaxis, axis.yaxis):
         side.set_ticks([1, 100, 10_000, 1_000_000])
         side.set_major_formatter("{x:,.0f}")
-    _finish(axis)
 
 
-def _draw_rows(axis, shown: Sequence[Case]) -> None:
+def _draw_rows(axis: Any, shown: Sequence[Case]) -> None:
     for row, c in enumerate(shown):
         _draw_case(axis, c, row, c.measured, flat=True)
     axis.axvline(1, color=GREY, linewidth=1, zorder=0)
@@ -57,11 +62,6 @@ def _draw_rows(axis, shown: Sequence[Case]) -> None:
         range(len(shown)), [f"{label(c)}  {number}" for number, c in enumerate(shown, 1)]
     )
     axis.xaxis.set_major_formatter("{x:g}")
-    _finish(axis)
-
-
-def _finish(axis) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _middle(c: Case) -> float:
@@ -69,7 +69,7 @@ def _middle(c: Case) -> float:
     return low if high is None else (low * high) ** 0.5
 
 
-def _draw_case(axis, c: Case, at: float, unit: float, *, flat: bool = False) -> None:
+def _draw_case(axis: Any, c: Case, at: float, unit: float, *, flat: bool = False) -> None:
     """Estimate and range of a case in multiples of `unit`, at a position of the other axis."""
     colour = OUTSIDE if c.inside is False else INSIDE
     low, high = c.range if c.inside is not None else c.estimate

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from ...core.report.report import Report, figure, table
+from ...core.report.report import Block, Report, table
+from ...core.report.text import figure
 from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
 from .lsnn import Run
 from .step_time import StepTime
@@ -81,7 +82,7 @@ class ValidationReport(Report):
     lsnn_not_run: str
     readings: dict[str, dict[str, float]]
     left_out: tuple[LeftOut, ...]
-    cores: tuple[CoreCount, ...]
+    core_counts: tuple[CoreCount, ...]
     step_times: tuple[StepTime, ...]
 
     def tested(self, kind: str | None = None, *, default: bool = True) -> list[Case]:
@@ -106,12 +107,12 @@ class ValidationReport(Report):
             for c in self.cases
         ]
         times = [asdict(t) | {"holds": t.holds, "inside": t.inside} for t in self.step_times]
-        cores = [asdict(c) | {"within": c.within} for c in self.cores]
+        cores = [asdict(c) | {"within": c.within} for c in self.core_counts]
         run = self.lsnn and asdict(self.lsnn) | {"as_on_the_chip": self.lsnn.as_on_the_chip}
         return super().to_json() | {
             "cases": table,
             "step_times": times,
-            "cores": cores,
+            "core_counts": cores,
             "lsnn": run,
             "contained": self.contained,
         }
@@ -139,7 +140,7 @@ class ValidationReport(Report):
             f"{holding} of {len(self.step_times)} lower bounds hold; "
             f"{sum(t.inside for t in free)} of {len(free)} lie in the range"
         )
-        rules = [c for c in self.cores if not c.by_hand]
+        rules = [c for c in self.core_counts if not c.by_hand]
         within = sum(c.within for c in rules)
         lines["cores"] = f"{within} of {len(rules)} networks within one core or 5 % in every layer"
         lines["LSNN"] = self.lsnn_not_run or _chip(self.lsnn)
@@ -148,7 +149,7 @@ class ValidationReport(Report):
     def headline(self) -> dict[str, str]:
         return {name: text for name, text in self.summary().items() if name in HEADLINE}
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {name: text for name, text in self.summary().items() if name not in HEADLINE}
         for kind, text in KIND_TEXTS.items():
             yield table(
@@ -163,7 +164,7 @@ class ValidationReport(Report):
         )
         yield table(
             ("cores", "chip", "placed", "published", "furthest off", "within"),
-            [core_cells(c) for c in self.cores],
+            [core_cells(c) for c in self.core_counts],
             words=("cores",),
         )
 
@@ -188,12 +189,7 @@ def word(answer: bool | None) -> str:
     return {None: "no range", True: "yes", False: "no"}[answer]
 
 
-def number(x: float | None) -> str:
-    """Four significant digits, whole numbers from 10,000 on."""
-    return "-" if x is None else f"{x:,.0f}" if abs(x) >= 10_000 else figure(float(f"{x:.4g}"))
-
-
-def span(ends: tuple[float | None, float | None], show=number) -> str:
+def span(ends: tuple[float | None, float | None], show=figure) -> str:
     low, high = ends
     if low is None:
         return "-"
@@ -226,7 +222,7 @@ def cells(c: Case) -> tuple[str, ...]:
         c.unit,
         span(c.estimate),
         span(c.range),
-        number(c.measured),
+        figure(c.measured),
         span(c.error, _percent),
         _counted(c.inside, c.counts),
     )
@@ -243,8 +239,8 @@ def _short(c: Case) -> tuple[str, ...]:
 def time_cells(t: StepTime) -> tuple[str, ...]:
     return (
         t.name,
-        number(t.bound_us),
-        number(t.measured_us),
+        figure(t.bound_us),
+        figure(t.measured_us),
         span(t.printed_us),
         word(t.holds),
         _counted(t.inside, not t.fitted),

@@ -37,7 +37,7 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
         lsnn_not_run="" if run else NO_DATA,
         readings=cases.lsnn_readings(run) if run else {},
         left_out=_left_out(table) if run else (),
-        cores=tuple(core_counts()),
+        core_counts=tuple(core_counts()),
         step_times=step_times(run),
     )
 

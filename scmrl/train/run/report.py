@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from ...core.report.report import Report, figure, first, percent, table
+from ...core.report.drawing import LIGHT
+from ...core.report.report import Block, Facts, Figure, Report, table
+from ...core.report.text import figure, first, made_of, percent
+from ...system.reading import LIST_BYTES, read_text, read_toml
+
+Curve = Sequence[tuple[float, float]]  # epoch, value
+COLOURS = ("blue", "orange", "green", "violet")
 
 
 @dataclass(frozen=True)
@@ -21,22 +30,15 @@ class TrainReport(Report):
     bundle: str | None
 
     def to_json(self) -> dict:
-        return {"command": self.command, "run": self.run, "bundle": self.bundle, **self.metrics}
+        return self.begun() | {"run": self.run, "bundle": self.bundle, **self.metrics}
 
     def headline(self) -> dict[str, str]:
         m = self.metrics
         frozen = self.bundle is not None
         model = "integer" if frozen else "float"
         dead = m.get("dead", ())
-        lines = (
-            {
-                "WARNING": (
-                    f"{len(dead)} of {len(m['rates'])} populations hardly ever fire: {first(dead)}"
-                )
-            }
-            if dead
-            else {}
-        )
+        few = f"{len(dead)} of {len(m.get('rates', ()))} populations hardly ever fire"
+        lines = {"WARNING": f"{few}: {first(dead)}"} if dead else {}
         lines["accuracy"] = (
             f"{percent(m['test_accuracy'])} on {m['test_samples']} held-out test samples "
             f"({m['test_correct']} correct), {model} model"
@@ -52,10 +54,57 @@ class TrainReport(Report):
             | ({} if frozen else {"chip": "none: this model is not for one"})
         )
 
-    def layers(self) -> Iterator[object]:
-        rates = self.metrics.get("rates", {})
+    def figures(self) -> Iterator[Figure]:
+        loss = {name: self._curves[name] for name in ("loss", "alignment") if name in self._curves}
+        right = [(x, 100 * y) for x, y in self._curves.get("validation_accuracy", ())]
+        for title, curves in (("Loss", loss), ("Validation accuracy, %", {"validation": right})):
+            if any(len(curve) > 1 for curve in curves.values()):
+                yield Figure(
+                    f"{title} by epoch", lambda sheet, shown=curves: _draw(sheet, shown), (5.0, 2.6)
+                )
+
+    def layers(self) -> Iterator[Block]:
         yield table(
             ("population", "rate"),
-            [(name, figure(rate)) for name, rate in rates.items()],
+            [(name, figure(rate)) for name, rate in self.metrics.get("rates", {}).items()],
             words=("population",),
         )
+
+    def appendix(self) -> Iterator[Block]:
+        rates = {n: c for n, c in self._curves.items() if n.startswith("rate/")}
+        yield table(
+            ("population", "first epoch", "last epoch"),
+            [
+                (name.removeprefix("rate/"), figure(curve[0][1]), figure(curve[-1][1]))
+                for name, curve in sorted(rates.items(), key=lambda item: item[1][-1][1])
+            ],
+            words=("population",),
+            caption="Spikes per neuron and step on validation, quietest first",
+        )
+        numbers = {k: v for k, v in self.metrics.items() if isinstance(v, (int, float))}
+        yield {name.replace("_", " "): figure(value) for name, value in numbers.items()}
+
+    def provenance(self) -> Facts:
+        config = Path(self.run) / "config.toml"
+        made = made_of(read_toml(config)) if config.is_file() else {}
+        return made | ({"bundle": self.bundle} if self.bundle else {})
+
+    @cached_property
+    def _curves(self) -> dict[str, list[tuple[float, float]]]:
+        """RUN/logs/metrics.csv by column."""
+        log, columns = Path(self.run) / "logs" / "metrics.csv", {}
+        if log.is_file():
+            for row in csv.DictReader(read_text(log, LIST_BYTES).splitlines()):
+                for key, value in row.items():
+                    if key and value and key not in ("epoch", "step") and row.get("epoch"):
+                        columns.setdefault(key, []).append((float(row["epoch"]) + 1, float(value)))
+        return columns
+
+
+def _draw(sheet: Any, curves: Mapping[str, Curve]) -> None:
+    axis = sheet.subplots()
+    for (name, curve), colour in zip(curves.items(), COLOURS):
+        axis.plot(*zip(*curve), color=LIGHT[colour], label=name)
+    axis.set(xlabel="epoch", ylim=(min(0.0, axis.get_ylim()[0]), None))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()

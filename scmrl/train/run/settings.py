@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...core.report.report import Report
+from ...core.report.report import Block, Report
 from .. import config
 
 WIDTH = 79
@@ -50,7 +50,7 @@ class ConfigReport(Report):
             "change more": "scmrl train --config FILE, as RUN/config.toml",
         }
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         for row in self.settings:
             bounds = f"   ({row.range})" if row.range else ""
             line = f"{row.name} = {config.literal(row.default)}{bounds}"

@@ -10,6 +10,7 @@ from test_energy import INPUT, counted, estimated, network
 from test_placement_borders import chip, relays
 
 from scmrl.core.graph import Dense, Graph, OneToOne, Pointwise, Population, whole
+from scmrl.core.report import drawing
 from scmrl.deploy.energy.energy import dynamic_uj
 from scmrl.deploy.energy.operations import Operations, unpriced
 from scmrl.deploy.placement.fit import fit
@@ -19,7 +20,7 @@ from scmrl.deploy.placement.synapse_memory import SynapseMemory
 from scmrl.deploy.placement.traffic import improve, rerouted, traffic
 from scmrl.deploy.reports import core_map
 from scmrl.deploy.reports.energy import EnergyReport
-from scmrl.deploy.reports.placement import placement_report
+from scmrl.deploy.reports.placing import placement_report
 from scmrl.hw_profiles.profile import load
 
 # ---- prices
@@ -286,21 +287,17 @@ def test_the_gain_and_the_map_by_hand(tmp_path, monkeypatch):
     assert report.map[0]["synops_per_step"] == pytest.approx(4 * 5 / graph.steps)
     assert report.map[7]["messages_per_step"] == pytest.approx(2 * 4 * 5 / graph.steps)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    drawn = []
-    draw = core_map._draw
-    monkeypatch.setattr(
-        core_map,
-        "_draw",
-        lambda axis, placed, mesh, names, values, *rest: (
-            drawn.append(values) or draw(axis, placed, mesh, names, values, *rest)
-        ),
-    )
-    core_map.core_map(graph, placement, tmp_path / "map.svg", traffic=naive[1])
-    utilisation, activity = drawn
-    assert activity[0] == pytest.approx(4 * 5 / graph.steps) and activity[7] == pytest.approx(
-        2 * 4 * 5 / graph.steps
-    )
-    assert utilisation[0] == pytest.approx(100 * max(report.map[0]["utilisation"].values()))
+    panels = core_map.shares(graph, placement, naive[1])
+    utilisation, activity = panels.values()
+    assert activity[0] == pytest.approx(0.5) and activity[7] == 1  # of the busiest
+    assert f"{2 * 4 * 5 / graph.steps:g}" in list(panels)[1]  # operations a step there
+    assert utilisation[0] == pytest.approx(max(report.map[0]["utilisation"].values()))
+    drawn = drawing.svg(core_map.core_map(graph, placement, naive[1])).inside
+    opacities = [
+        float(part.split("opacity: ")[1].split(";")[0]) if "opacity" in part else None
+        for part in drawn.split("<title>core 0:")[1:]
+    ]
+    assert opacities[1] == pytest.approx(0.5 * drawing.STRONGEST, abs=1e-3)
 
 
 def test_shares_of_the_populations_add_up():

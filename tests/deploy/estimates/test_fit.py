@@ -11,7 +11,7 @@ from scmrl.core.bundle import Bundle
 from scmrl.core.graph import Dense, Graph, OneToOne, Population
 from scmrl.deploy.backends.loihi.loihi import LoihiSim
 from scmrl.deploy.placement.fit import Room, capacity, fit, require
-from scmrl.deploy.reports.placement import placement_report
+from scmrl.deploy.reports.placing import placement_report
 from scmrl.hw_profiles import limits
 from scmrl.hw_profiles.profile import load, names
 from scmrl.system.errors import GraphError

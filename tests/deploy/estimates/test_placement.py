@@ -18,7 +18,7 @@ from scmrl.deploy.placement.fit import Room, capacity, fit
 from scmrl.deploy.placement.placement import place, placeable
 from scmrl.deploy.placement.synapse_memory import weight_bits
 from scmrl.deploy.placement.traffic import cost, fired, improve, rerouted, traffic
-from scmrl.deploy.reports.placement import placement_report
+from scmrl.deploy.reports.placing import placement_report
 from scmrl.deploy.validation import core_counts
 from scmrl.hw_profiles import profile
 from scmrl.system.errors import DataError, UsageError

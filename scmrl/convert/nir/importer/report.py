@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ....core.report.report import Report, dead_warning, figure, percent, table
+from ....core.report.report import Block, Report, columns, dead_warning
+from ....core.report.text import figure, percent, shape
 from ....core.samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
 
 
@@ -118,44 +119,30 @@ class ImportReport(Report):
         how = f"dt {self.dt:g} s, {self.steps} steps, convention {self.convention}, reset {reset}"
         return lines | {"read as": how}
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield from (
             f"input {i['name']}: {i['bits']} bits, one step {i['step']:g}, zero at {i['zero']}"
             for i in self.inputs
         )
         yield from (f"note: {note}" for note in self.notes)
 
-    def layers(self) -> Iterator[object]:
-        yield table(
-            (
-                "population",
-                "kind",
-                "shape",
-                "scale",
-                "vth",
-                "alpha",
-                "beta",
-                "weight\nerror",
-                "values\nequal",
-                "spikes\nrecur",
-                "rate\nfloat",
-                "rate\nint",
-                "overflow",
-            ),
-            [self._row(p) for p in self.populations],
+    def layers(self) -> Iterator[Block]:
+        yield columns(
+            self.populations,
+            {
+                "population": lambda p: p.name,
+                "kind": lambda p: p.kind,
+                "shape": lambda p: shape(p.shape),
+                "scale": lambda p: figure(p.scale),
+                "vth": lambda p: figure(p.vth),
+                "alpha": lambda p: f"{p.alpha_float:.5f}\n-> {p.alpha:.5f}",
+                "beta": lambda p: f"{p.beta_float:.5f}\n-> {p.beta:.5f}",
+                "weight\nerror": lambda p: percent(p.weight_error),
+                "values\nequal": lambda p: percent(p.agreement),
+                "spikes\nrecur": lambda p: percent(p.recall),
+                "rate\nfloat": lambda p: percent(p.rate_float),
+                "rate\nint": lambda p: percent(p.rate),
+                "overflow": lambda p: figure(p.overflow),
+            },
             words=("population", "kind"),
-        )
-
-    @staticmethod
-    def _row(p: PopulationChange) -> tuple[str, ...]:
-        return (
-            p.name,
-            p.kind,
-            "x".join(map(str, p.shape)),
-            f"{p.scale:.5g}",
-            figure(p.vth),
-            f"{p.alpha_float:.5f}\n-> {p.alpha:.5f}",
-            f"{p.beta_float:.5f}\n-> {p.beta:.5f}",
-            *map(percent, (p.weight_error, p.agreement, p.recall, p.rate_float, p.rate)),
-            figure(p.overflow),
         )

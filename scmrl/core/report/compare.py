@@ -4,18 +4,17 @@ changed first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ....core.report.report import Report
-from ....core.report.report import first as named
-from ....core.report.report import table as block
-from ....system.errors import DataError
-from ....system.reading import read_json
-from .document import document, facts, section, table
-from .figures import stacked_bars
-from .pages import number
+from ...system.errors import DataError
+from ...system.reading import read_json
+from . import drawing
+from .report import SCHEMA_VERSION, Block, Figure, Report, Table, table
+from .text import change, figure
+from .text import first as named
 
 SHOWN = 30
 FIRST = 6  # figures in the headline
@@ -34,8 +33,8 @@ HEAD = (
     "mismatches",
     "test_accuracy",
 )
-SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples")
-Numbers = dict[str, float]
+SKIPPED = ("coefficients", "map", "seconds", "startup_s", "shape", "samples", "schema_version")
+NAMES = ("name", "backend", "profile", "target")  # what a row of a list is known by
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,11 @@ class Change:
     def weight(self) -> float:
         """How much changed: share of the larger of the two."""
         return abs(self.difference) / max(abs(self.first), abs(self.second), 1e-30)
+
+    def row(self) -> dict[str, Any]:
+        """As it stands in the report."""
+        names = ("name", "first", "second", "difference", "ratio")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -99,91 +103,72 @@ class ComparisonReport(Report):
             lines[name] = f"{one} -> {other} ({difference}, {ratio})"
         return lines
 
-    def details(self) -> Iterator[object]:
+    def details(self) -> Iterator[Block]:
         yield {"first": self.first, "second": self.second}
-        heads = ("figure", "first", "second", "difference", "ratio")
-        for title, rows in (("", self.head), ("changed most", self.changes[:SHOWN])):
-            if rows:
-                yield block(
-                    (title or heads[0], *heads[1:]),
-                    [_cells(row) for row in rows],
-                    words=(title or heads[0],),
-                )
+        yield _table("figure", self.head)
+        yield _table("changed most", self.changes[:SHOWN])
         if len(self.changes) > SHOWN:
             yield f"{len(self.changes) - SHOWN} more with --json"
         for name, names in (("first", self.only_first), ("second", self.only_second)):
             if names:
                 yield f"only in the {name}: {named(names, 10)}"
 
-    def page(self) -> str:
-        """The comparison as an HTML page."""
-        heads = ("figure", "first", "second", "difference", "ratio")
-        rows = [[_cells(row) for row in part] for part in (self.head, self.changes)]
-        return document(
-            f"scmrl compare: {self.reports}",
-            section(
-                "Summary",
-                facts(
-                    [
-                        ("first", self.first),
-                        ("second", self.second),
-                        ("bundles", self.networks),
-                        ("numbers", f"{self.equal} equal, {len(self.changes)} others differ"),
-                    ]
-                ),
-                _bars(self.head),
-                table(heads, rows[0], caption="What is asked for first"),
-            ),
-            section(
-                "All that changed", table(heads, rows[1], caption="Most changed first", named=True)
-            ),
-        )
+    def figures(self) -> Iterator[Figure]:
+        rows = [row for row in self.head if row["first"] or row["second"]]
+        if rows:
+            yield Figure(
+                "The figures of both reports, as a share of the larger of the two: above the first,"
+                " below the second",
+                lambda sheet: _draw(sheet, rows),
+                (7.0, 0.34 * len(rows) + 0.7),
+            )
+
+    def appendix(self) -> Iterator[Block]:
+        if len(self.changes) > SHOWN:
+            yield _table("all that changed", self.changes)
 
 
-def _bars(head: tuple[dict, ...]) -> str:
-    """Both reports' figures as a share of the larger of the two."""
-    rows = []
-    for row in head:
-        larger = max(abs(row["first"]), abs(row["second"])) / 100
-        if larger:
-            rows += [
-                (
-                    row["name"] if side == "first" else "",
-                    {f"{side} (% of the larger)": abs(row[side]) / larger},
-                )
-                for side in ("first", "second")
-            ]
-    return stacked_bars(rows, "%", "The figures of both reports, in % of the larger of the two")
+def _table(title: str, rows: Sequence[dict]) -> Table:
+    heads = (title, "first", "second", "difference", "ratio")
+    return table(heads, map(_cells, rows), words=heads[:1])
 
 
 def _cells(row: dict) -> tuple[str, ...]:
     return (
         row["name"],
-        number(row["first"]),
-        number(row["second"]),
-        ("+" if row["difference"] > 0 else "") + number(row["difference"]),
-        "-" if row["ratio"] is None else f"{row['ratio']:.3g}x",
+        figure(row["first"]),
+        figure(row["second"]),
+        change(row["difference"]),
+        "-" if row["ratio"] is None else f"{figure(row['ratio'])}x",
     )
+
+
+def _draw(sheet: Any, rows: Sequence[dict]) -> None:
+    axis = sheet.subplots()
+    for y, row in enumerate(rows):
+        larger = max(abs(row["first"]), abs(row["second"])) / 100
+        for side, colour, at in (("first", "faint", y - 0.18), ("second", "blue", y + 0.18)):
+            part = abs(row[side]) / larger
+            (bar,) = axis.barh(at, part, 0.34, color=drawing.LIGHT[colour])
+            drawing.hover(bar, f"{row['name']}, {side} (% of the larger): {figure(part)} %")
+            axis.text(part, at, f" {figure(row[side])}", va="center", fontsize=7)
+    axis.set_yticks(range(len(rows)), [drawing.name(row["name"]) for row in rows])
+    axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 118), xlabel="% of the larger")
 
 
 def compare(first: Path, second: Path) -> ComparisonReport:
     """Compare two JSON reports of one command (from `--json`, or those that `scmrl demo` leaves).
 
-    Raises `DataError` for a file that is no report and for reports of different commands.
+    Raises `DataError` for a file that is no report, for one of a version to come, and for reports
+    of different commands.
     """
-    reports = []
-    for path in (first, second):
-        report = read_json(path, error=DataError)
-        if not isinstance(report.get("command"), str):
-            raise DataError(
-                "not a report of scmrl", where=path, fix="give files that --json printed"
-            )
-        reports.append(report)
-    if reports[0]["command"] != reports[1]["command"]:
+    reports = [_read(path) for path in (first, second)]
+    commands = [report["command"] for report in reports]
+    if commands[0] != commands[1]:
         raise DataError(
             "the reports are of different commands",
             where=f"{first}, {second}",
-            value=", ".join(r["command"] for r in reports),
+            value=", ".join(commands),
         )
     a, b = (dict(_numbers(report)) for report in reports)
     changes = [Change(name, a[name], b[name]) for name in a if name in b]
@@ -196,9 +181,9 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     return ComparisonReport(
         str(first),
         str(second),
-        reports[0]["command"],
-        tuple(map(_row, head)),
-        tuple(map(_row, rest)),
+        commands[0],
+        tuple(c.row() for c in head),
+        tuple(c.row() for c in rest),
         sum(not c.difference for c in changes),
         tuple(sorted(a.keys() - b.keys())),
         tuple(sorted(b.keys() - a.keys())),
@@ -206,26 +191,30 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     )
 
 
+def _read(path: Path) -> dict:
+    report = read_json(path, error=DataError)
+    if not isinstance(report.get("command"), str):
+        raise DataError("not a report of scmrl", where=path, fix="give files that --json printed")
+    version = report.get("schema_version", 1)  # scmrl 0.1 and 0.2 wrote none
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise DataError(
+            "a report of an unknown version",
+            where=f"{path}: schema_version",
+            limit=f"1..{SCHEMA_VERSION}",
+            value=version,
+            fix="compare with the scmrl that wrote it",
+        )
+    return report
+
+
 def _bundle(report: dict) -> str | None:
     made_from = report.get("bundle")
     return made_from if isinstance(made_from, str) else None
 
 
-def _row(change: Change) -> dict:
-    return {
-        "name": change.name,
-        "first": change.first,
-        "second": change.second,
-        "difference": change.difference,
-        "ratio": change.ratio,
-    }
-
-
 def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
     """Every number of a report with its place; rows of a list are known by their name."""
-    if isinstance(value, bool) or value is None:
-        return
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         yield path, value
     elif isinstance(value, dict):
         for key, part in value.items():
@@ -233,16 +222,5 @@ def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
                 yield from _numbers(part, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for i, part in enumerate(value):
-            name = (
-                next(
-                    (
-                        str(part[key])
-                        for key in ("name", "backend", "profile", "target")
-                        if key in part
-                    ),
-                    str(i),
-                )
-                if isinstance(part, dict)
-                else str(i)
-            )
-            yield from _numbers(part, f"{path}.{name}")
+            keys = [key for key in NAMES if isinstance(part, dict) and key in part]
+            yield from _numbers(part, f"{path}.{part[keys[0]] if keys else i}")

@@ -1,0 +1,225 @@
+"""How the estimates for chips are said, by `deploy` and `energy`: in a line, a table, a
+drawing, with their sources.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...core.report import drawing
+from ...core.report.report import Figure, Table, columns, table
+from ...core.report.text import figure, span, value
+from ..energy.energy import KIND_WORDS, POWERS, EnergyEstimate, LayerEnergy
+
+PARTS = {
+    "core_dynamic_uj": "core dynamic",
+    "core_static_uj": "static",
+    "chip_fixed_uj": "fixed",
+    "host_uj": "host",
+    "total_uj": "total",
+}
+FITS = {True: 0, None: 1, False: 2}  # the order of the answers
+LARGEST = 30  # populations in a drawing
+ROW, LINE, WIDTH = 0.36, 0.16, 9.0  # inches: a chip, a line of its caveats, the drawing
+CHARACTERS = 112  # of a line of caveats
+
+
+def in_a_line(e: EnergyEstimate) -> str:
+    """A chip in a line or two: whether it fits, energy and time with their ranges, or the part that
+    is known.
+    """
+    if e.fits is False:
+        worst, more = e.violations[0], len(e.violations) - 1
+        also = f" and {more} more" if more else ""
+        return (
+            f"does not fit: {worst.rule} at {worst.where} (limit {worst.limit}, got"
+            f" {worst.value}){also}"
+        )
+    cores = f", {figure(e.cores)} cores" if e.cores else ""
+    fits = "no limits" if e.fits is None else f"fits{cores}"
+    if e.total_uj is None:
+        known = e.core_dynamic_uj is not None
+        part = f"estimate {figure(e.core_dynamic_uj)} uJ {e.part}" if known else "no energy"
+        return f"{fits}; {part}, no total"
+    return (
+        f"{fits}; estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
+        f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
+    )
+
+
+def fits_cell(e: EnergyEstimate) -> str:
+    """Yes and its cores; no and the broken limits; nothing where the profile has no limits."""
+    if e.fits is False:
+        return f"no: {', '.join(e.broken)}"
+    return "-" if e.fits is None else "yes" + (f", {figure(e.cores)} cores" if e.cores else "")
+
+
+def ranked(profiles: Sequence[EnergyEstimate]) -> list[EnergyEstimate]:
+    """Chips with a total; then those without one, apart: that hold it, that may, that do not."""
+    return sorted(
+        profiles,
+        key=lambda e: (
+            e.total_uj is None,
+            FITS[e.fits],
+            e.core_dynamic_uj is None,
+            e.latency_us is None,
+        ),
+    )
+
+
+def by_profile(profiles: Sequence[EnergyEstimate]) -> dict[str, dict]:
+    """The estimates as JSON."""
+    return {estimate.profile: estimate.to_json() for estimate in profiles}
+
+
+def energy_table(profiles: Sequence[EnergyEstimate]) -> Table:
+    """Energies with their ranges; a column for each that somebody has, and what a part is where it
+    is no whole.
+    """
+    shown = [
+        name
+        for name in PARTS
+        if any(getattr(e, name) is not None for e in profiles) or name == "total_uj"
+    ]
+    return table(
+        ("profile", "fits", *(f"{PARTS[name]}\nuJ/inf" for name in shown)),
+        [(e.profile, fits_cell(e), *(_with_range(e, name) for name in shown)) for e in profiles],
+        words=("profile", "fits"),
+    )
+
+
+def _with_range(e: EnergyEstimate, name: str) -> str:
+    apart = name == "core_dynamic_uj" and e.known and e.part.endswith("only")
+    return f"{figure(getattr(e, name))}\n{span(e.ranges[name])}" + (f"\n{e.part}" if apart else "")
+
+
+def caveats(e: EnergyEstimate) -> list[str]:
+    """What is not in an estimate, and why the chip may not run the network."""
+    lines = []
+    if e.unplaced and e.core_dynamic_uj is not None:
+        lines.append(f"not placed: {e.unplaced}")
+    if e.cores and e.system is None:
+        lines.append(f"no system of {figure(e.chips)} chips is known")
+    for rule in dict.fromkeys(v.rule for v in e.violations):
+        first, *more = (v for v in e.violations if v.rule == rule)
+        also = f" and at {figure(len(more))} more" if more else ""
+        lines.append(
+            f"breaks {rule} at {first.where}: limit {first.limit}, got {first.value}{also}"
+        )
+    if e.not_published:
+        lines.append(f"not published: {', '.join(e.not_published)}")
+    return lines
+
+
+def broken_limits(profiles: Sequence[EnergyEstimate]) -> Table:
+    """Every limit that a network breaks."""
+    heads = ("profile", "limit", "where", "allowed", "got")
+    return table(
+        heads,
+        [(e.profile, v.rule, v.where, v.limit, v.value) for e in profiles for v in e.violations],
+        words=heads,
+        caption="What does not fit",
+    )
+
+
+def coefficients(profiles: Sequence[EnergyEstimate]) -> Iterator[Table]:
+    """Every quantity that an estimate rests on, with its source."""
+    cells = {
+        "profile": lambda of: of[0],
+        "quantity": lambda of: of[1],
+        "value": lambda of: value(of[2].value),
+        "unit": lambda of: of[2].unit,
+        "range": lambda of: span(of[2].range),
+        "kind": lambda of: of[2].kind,
+        "source": lambda of: of[2].source,
+    }
+    every = [(e.profile, name, q) for e in profiles for name, q in e.coefficients.items()]
+    words = cells.keys() - {"value", "range"}
+    yield columns(every, cells, words=words, caption="Coefficients of the estimates")
+
+
+# Drawings.
+
+
+def estimate_figures(profiles: Sequence[EnergyEstimate]) -> Iterator[Figure]:
+    """The chips, each by kinds of cost, and the populations on the first one."""
+    priced = [e for e in ranked(profiles) if e.core_dynamic_uj is not None]
+    if not priced:
+        return
+    yield chips_figure(priced)
+    first = priced[0]
+    rows = sorted(first.layers, key=lambda layer: -(layer.core_dynamic_uj or 0.0))[:LARGEST]
+    rows = [layer for layer in rows if layer.core_dynamic_uj]
+    if rows:
+        yield Figure(
+            f"Core dynamic energy of an inference by population on {first.title}, by kind of"
+            " operation, largest first (estimate)",
+            lambda sheet: _draw_layers(sheet, rows),
+            (WIDTH, 0.22 * len(rows) + 0.9),
+        )
+
+
+def kinds_of(of: EnergyEstimate | LayerEnergy) -> dict[str, float]:
+    """Core dynamic energy in uJ by kind of operation, in words."""
+    return {KIND_WORDS[kind]: uj for kind, uj in (of.kinds or {}).items() if uj}
+
+
+def parts_of(e: EnergyEstimate) -> dict[str, float]:
+    """Energies in uJ by kind of cost: the operations and, where there is a total, the powers."""
+    powers = {} if e.total_uj is None else {PARTS[n]: getattr(e, n) for n in POWERS}
+    return kinds_of(e) | {word: uj for word, uj in powers.items() if uj}
+
+
+def chips_figure(profiles: Sequence[EnergyEstimate]) -> Figure:
+    """A row a chip: name, what its energy is made of, the energy, its caveats below."""
+    profiles = ranked(profiles)
+    notes = {e.profile: _wrapped(caveats(e)) for e in profiles}
+    height = sum(ROW + LINE * len(lines) for lines in notes.values())
+    return Figure(
+        "Energy of an inference by chip (estimate): the bar is the whole, its colours the kinds of"
+        " cost, the number its size; where there is no total, the parts of the core dynamic energy"
+        " that are known, marked *",
+        lambda sheet: _draw_chips(sheet, profiles, notes, height),
+        (WIDTH, height + 0.5),
+    )
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return textwrap.wrap("; ".join(lines), CHARACTERS, max_lines=4, placeholder=" ...")
+
+
+def _draw_chips(
+    sheet: Any,
+    profiles: Sequence[EnergyEstimate],
+    notes: Mapping[str, Sequence[str]],
+    height: float,
+) -> None:
+    axis = drawing.bare(sheet, 1.0, height)
+    y, used = 0.0, {}
+    for e in profiles:
+        parts = parts_of(e)
+        used |= parts
+        whole, left = sum(parts.values()) or 1.0, 0.24
+        mark = "" if e.total_uj is not None else " *"
+        axis.text(0.23, y + ROW / 2, e.profile, ha="right", va="center")
+        for kind, uj in parts.items():
+            width = 0.56 * uj / whole
+            colour = drawing.LIGHT[drawing.KINDS[kind]]
+            (bar,) = axis.barh(y + ROW / 2, width, 0.2, left=left, color=colour)
+            drawing.hover(bar, f"{e.profile}, {kind}: {figure(uj)} uJ")
+            left += width
+        axis.text(0.81, y + ROW / 2, f"{figure(sum(parts.values()))} uJ{mark}", va="center")
+        for i, line in enumerate(notes[e.profile]):
+            at = y + ROW - 0.03 + LINE * (i + 0.4)
+            axis.text(0.24, at, line, va="center", fontsize=7, color=drawing.LIGHT["grey"])
+        y += ROW + LINE * len(notes[e.profile])
+    drawing.legend(sheet, [kind for kind in drawing.KINDS if kind in used])
+
+
+def _draw_layers(sheet: Any, rows: Sequence[LayerEnergy]) -> None:
+    parts = [(layer.name, kinds_of(layer)) for layer in rows]
+    drawing.stacked(sheet.subplots(), parts, "uJ", figure)
+    used = {kind for _, each in parts for kind in each}
+    drawing.legend(sheet, [kind for kind in drawing.KINDS if kind in used])
