@@ -17,12 +17,12 @@ from .output import render, tell
 @as_json
 def compare(first, second, page, json_):
     """Set two saved JSON reports of one command side by side: what changed, and by how much."""
-    from ..deploy.reports.page.comparison import compare as compare_reports
-    from ..deploy.reports.page.document import write
+    from ..core.report import html
+    from ..core.report.compare import compare as compare_reports
 
     report = compare_reports(first, second)
     if page:
-        write(page, report.page())
+        html.save(page, report)
     render(report, json_)
 
 
@@ -47,7 +47,7 @@ def profiles(name, template, json_):
         write(template)
         tell(f"wrote {template}; fill it in, then: scmrl profiles {quoted(template)}")
         return
-    from ..deploy.reports.report import ProfilesReport
+    from ..deploy.reports.profiles import ProfilesReport
     from ..hw_profiles import profile
 
     shown = [profile.load(n) for n in ([name] if name is not None else profile.names())]
@@ -88,7 +88,7 @@ def data_check(name, data_dir, picture, json_):
 @as_json
 def doctor(extra, yes, json_):
     """Say what is installed, what is missing, what that would enable, and how to install it."""
-    from ..deploy.reports.report import DoctorReport
+    from ..deploy.reports.profiles import DoctorReport
     from ..system.doctor import examine, install, leftovers, room
 
     if extra:

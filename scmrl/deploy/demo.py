@@ -18,8 +18,8 @@ from ..train import config, require
 from . import jobs
 from .evaluation import evaluate
 from .export import export
-from .reports.energy import EnergyReport
 from .reports.deploy import DeployReport, VerifyReport
+from .reports.energy import EnergyReport
 from .reports.evaluate import EvaluateReport
 from .training import train
 

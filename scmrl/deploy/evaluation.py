@@ -19,7 +19,7 @@ from .backends.backend import Progress
 from .counts.counts import count
 from .jobs import Model, opened
 from .registry import open_backend
-from .reports.report import EvaluateReport, evaluate_report
+from .reports.evaluate import EvaluateReport, evaluate_report
 
 CHUNK = 256  # samples that the whole-set evaluation holds at once
 

@@ -37,8 +37,8 @@ from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
 from .registry import backend_class
-from .reports.energy import EnergyReport, energy_report
 from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
+from .reports.energy import EnergyReport, energy_report
 from .reports.placement import PlacementReport
 from .reports.placing import placement_report
 from .samples import Given, Samples, choose

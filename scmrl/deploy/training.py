@@ -74,9 +74,9 @@ def train(
     )
     if outcome is None:
         return None
+    report = TrainReport(str(out), outcome.metrics, outcome.bundle)
     if page is not None:
-        from .reports.page.document import write
-        from .reports.page.pages import training
+        from ..core.report import html
 
-        write(Path(page), training(out, outcome.metrics))
-    return TrainReport(str(out), outcome.metrics, outcome.bundle)
+        html.save(Path(page), report)
+    return report

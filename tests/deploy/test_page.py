@@ -24,10 +24,10 @@ from scmrl.core import bundle
 from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
 from scmrl.core.report import html
+from scmrl.core.report.compare import compare
 from scmrl.core.report.drawing import svg
 from scmrl.core.report.report import Report, table
 from scmrl.deploy import jobs
-from scmrl.core.report.compare import compare
 from scmrl.deploy.reports.figures import confusion, run_figures
 from scmrl.system.errors import DataError, MissingDependency, UsageError
 

@@ -16,12 +16,12 @@ from scmrl.core import bundle, reference
 from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
 from scmrl.core.report import html
+from scmrl.core.report.compare import compare
 from scmrl.core.report.drawing import STRONGEST, svg
 from scmrl.core.report.report import Figure, table
 from scmrl.core.report.text import figure, value
 from scmrl.core.samples import HELD_OUT, TRUE, Origin
 from scmrl.deploy import evaluation, jobs
-from scmrl.core.report.compare import compare
 from scmrl.deploy.reports.evaluate import evaluate_report
 from scmrl.deploy.reports.figures import confusion, run_figures
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import scmrl
+from scmrl.core.report.compare import compare
 from scmrl.data.formats.events import read_bs2
 from scmrl.data.formats.picture import read_picture
 from scmrl.data.formats.sound import read_sound
-from scmrl.core.report.compare import compare
 from scmrl.hw_profiles import profile
 from scmrl.system import reading
 from scmrl.system.errors import BundleError, DataError, ScmrlError, UsageError

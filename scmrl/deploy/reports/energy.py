@@ -20,7 +20,7 @@ from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
-from ..energy.energy import EnergyEstimate, LayerEnergy
+from ..energy.result import EnergyEstimate, PopulationEnergy
 from .estimates import (
     broken_limits,
     by_profile,
@@ -351,7 +351,7 @@ def _band(band: Band) -> str:
     )
 
 
-def _layer(layer: LayerEnergy) -> str:
+def _layer(layer: PopulationEnergy) -> str:
     return f"{figure(layer.core_dynamic_uj)}{_cores(layer.cores)}" if layer.updates else "-"
 
 

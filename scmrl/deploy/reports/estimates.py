@@ -11,7 +11,8 @@ from typing import Any
 from ...core.report import drawing
 from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
-from ..energy.energy import KIND_WORDS, POWERS, EnergyEstimate, LayerEnergy
+from ..energy.result import KIND_WORDS, EnergyEstimate, PopulationEnergy
+from ..energy.terms import POWERS
 
 PARTS = {
     "core_dynamic_uj": "core dynamic",
@@ -150,7 +151,7 @@ def estimate_figures(profiles: Sequence[EnergyEstimate]) -> Iterator[Figure]:
         return
     yield chips_figure(priced)
     first = priced[0]
-    rows = sorted(first.layers, key=lambda layer: -(layer.core_dynamic_uj or 0.0))[:LARGEST]
+    rows = sorted(first.populations, key=lambda layer: -(layer.core_dynamic_uj or 0.0))[:LARGEST]
     rows = [layer for layer in rows if layer.core_dynamic_uj]
     if rows:
         yield Figure(
@@ -161,7 +162,7 @@ def estimate_figures(profiles: Sequence[EnergyEstimate]) -> Iterator[Figure]:
         )
 
 
-def kinds_of(of: EnergyEstimate | LayerEnergy) -> dict[str, float]:
+def kinds_of(of: EnergyEstimate | PopulationEnergy) -> dict[str, float]:
     """Core dynamic energy in uJ by kind of operation, in words."""
     return {KIND_WORDS[kind]: uj for kind, uj in (of.kinds or {}).items() if uj}
 
@@ -218,7 +219,7 @@ def _draw_chips(
     drawing.legend(sheet, [kind for kind in drawing.KINDS if kind in used])
 
 
-def _draw_layers(sheet: Any, rows: Sequence[LayerEnergy]) -> None:
+def _draw_layers(sheet: Any, rows: Sequence[PopulationEnergy]) -> None:
     parts = [(layer.name, kinds_of(layer)) for layer in rows]
     drawing.stacked(sheet.subplots(), parts, "uJ", figure)
     used = {kind for _, each in parts for kind in each}

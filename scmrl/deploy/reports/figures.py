@@ -289,10 +289,10 @@ def _draw_kinds(
     """
     energies: dict[tuple[float | None, ...], list[EnergyEstimate]] = {}
     for e in energy if len(energy) <= DETAILED else ranked(energy)[:1]:
-        energies.setdefault(tuple(layer.core_dynamic_uj for layer in e.layers), []).append(e)
+        energies.setdefault(tuple(layer.core_dynamic_uj for layer in e.populations), []).append(e)
     thickness, used, largest = 2 * HALF / len(energies), set(), 0.0
     for i, (first, *_) in enumerate(energies.values()):
-        layers = {layer.name: layer for layer in first.layers}
+        layers = {layer.name: layer for layer in first.populations}
         for row, c in enumerate(rows):
             left, y = 0.0, row - HALF + (i + 0.5) * thickness
             for kind, uj in kinds_of(layers[c.name]).items():
