@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.activity import Activity, check_inputs, check_labels, predictions
-from ..core.bundle import Bundle, load, locate
+from ..core.bundle import Bundle, load
 from ..core.comparison import compare
 from ..core.graph import Graph
 from ..core.samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
@@ -24,7 +24,7 @@ from ..data.remembered import data_dir_of
 from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, DataError, GraphError, MissingDependency, UsageError
 from ..system.reading import read_arrays
-from .backends.backend import Progress
+from .backends.backend import Backend, Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
 from .energy import energy as energy_model
@@ -128,21 +128,21 @@ def run(
 ) -> Activity:
     """Run `graph` on a backend; a backend that reads its own export takes what it finds in `model`.
 
-    `board`: the settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi" alone.
+    `board`: the settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi"
+    alone.
     """
-    kind = backend_class(backend)
+    opened: Backend
     if board:
+        backend_class(backend)  # an unknown name is refused as such
         if backend != "loihi":
             raise UsageError(
                 "board settings are for the backend 'loihi'", where="--backend", value=backend
             )
-        from .backends.loihi.loihi import Board
+        from .backends.loihi.loihi import Board, Loihi
 
-        opened = kind(graph, deadline_s=deadline_s, board=Board(**board))
-    elif hasattr(kind, "from_export") and kind.exported(locate(model)):
-        opened = kind.from_export(model, deadline_s=deadline_s)
+        opened = Loihi(graph, deadline_s=deadline_s, board=Board(**board))
     else:
-        opened = kind(graph, deadline_s=deadline_s)
+        opened = open_backend(backend, graph, deadline_s=deadline_s, model=model)
     with opened:
         return opened.run(inputs, progress=progress)
 
@@ -196,7 +196,7 @@ def deploy(
         comparison=comparison,
         exact=backend_class(backend).exact,
         energy=estimates,
-        measured=getattr(activity, "measured", None),
+        measured=activity.measured,
     )
     return _paged(report, bundle, page, chosen, activity)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ...core.activity import Activity, predictions
+from ...core.activity import Activity, Measurement, predictions
 from ...core.comparison import Comparison, Difference
 from ...core.graph import Graph
 from ...core.report.report import (
@@ -32,7 +32,6 @@ from ...hw_profiles.profile import Profile
 from ...system import memory
 from ...system.doctor import Component, Room
 from ...system.errors import ScmrlError
-from ..backends.loihi.measurement import Measurement
 from ..counts.counts import PopulationCount
 from ..energy.energy import EnergyEstimate
 
