@@ -65,8 +65,9 @@ def case(name: str) -> tuple[Graph, Inputs, Activity]:
     return graph, inputs, reference.run(graph, inputs)
 
 
-@pytest.mark.parametrize("way", WAYS)
+# Backend after backend, those with torch last: Lava forks, which takes long in a large process.
 @pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("way", WAYS)
 def test_equals_the_reference_or_names_the_limit(name, way, boards):
     backend, (graph, inputs, expected) = backend_of(way), case(name)
     assert backend in REFUSALS, f"{backend}: a name in the registry without a row of refusals"
