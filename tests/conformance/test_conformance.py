@@ -105,12 +105,12 @@ FAMILIES = {
     "joined, recurrent": functools.partial(random_graph, recurrent=True, joined=True),
     "loops": random_loops,
 }
-EXAMPLES = {
-    "simulator, numpy": 20,
-    "simulator, numba": 20,
-    "onnx": 20,
-    "onnx-step": 20,
-    "lava-inprocess": 12,
+EXAMPLES = {  # of each family
+    "simulator, numpy": 16,
+    "simulator, numba": 16,
+    "onnx": 14,
+    "onnx-step": 14,
+    "lava-inprocess": 13,
     "loihi-sim": 5,
 }
 DRAWN = [
