@@ -31,6 +31,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # that the others start.
 LONG = (
     "test_learning",
+    "test_conformance",
     "test_placement",
     "test_lava",
     "test_docs",

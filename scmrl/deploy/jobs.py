@@ -23,20 +23,20 @@ from pathlib import Path
 import numpy as np
 
 from ..core.activity import Activity
-from ..core.bundle import Bundle, load, locate
+from ..core.bundle import Bundle, load
 from ..core.comparison import compare
 from ..core.graph import Graph
 from ..core.report.report import Figure, Report
 from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, GraphError, MissingDependency, UsageError, nearest
-from .backends.backend import Progress
+from .backends.backend import Backend, Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
 from .energy import energy as energy_model
 from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
-from .registry import backend_class
+from .registry import backend_class, open_backend
 from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
 from .reports.energy import EnergyReport, energy_report
 from .reports.placement import PlacementReport
@@ -74,21 +74,19 @@ def run(
 
     `board`: settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi" alone.
     """
-    kind = backend_class(backend)
+    opened: Backend
     if board:
+        backend_class(backend)  # an unknown name is refused as such
         if backend != "loihi":
             raise UsageError(
                 "board settings are for the backend 'loihi'", where="--backend", value=backend
             )
-        opened = kind(graph, deadline_s=deadline_s, board=_board(board))
-    elif (
-        not isinstance(model, Bundle)
-        and hasattr(kind, "from_export")
-        and kind.exported(locate(model))
-    ):
-        opened = kind.from_export(Path(model), deadline_s=deadline_s)
+        from .backends.loihi.loihi import Loihi
+
+        opened = Loihi(graph, deadline_s=deadline_s, board=_board(board))
     else:
-        opened = kind(graph, deadline_s=deadline_s)
+        place = None if isinstance(model, Bundle) else Path(model)
+        opened = open_backend(backend, graph, deadline_s=deadline_s, model=place)
     with opened:
         return opened.run(inputs, progress=progress)
 
@@ -157,7 +155,7 @@ def deploy(
         comparison=comparison,
         exact=backend_class(backend).exact,
         energy=estimates,
-        measured=getattr(activity, "measured", None),
+        measured=activity.measured,
     )
     return _paged(report, bundle, page, chosen, activity)
 

@@ -1,9 +1,11 @@
-"""Backends by name: "module:attribute", loaded on use."""
+"""Backends by name: "module:attribute", loaded on use. The only list of them."""
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
+from ..core.bundle import locate
 from ..core.graph import Graph
 from ..system.errors import UsageError, nearest
 from .backends.backend import Backend
@@ -15,9 +17,9 @@ BACKENDS = {
     "lava-inprocess": "scmrl.deploy.backends.lava.lava:LavaInProcess",
     "loihi-sim": "scmrl.deploy.backends.loihi.loihi:LoihiSim",
     "loihi": "scmrl.deploy.backends.loihi.loihi:Loihi",
-    "netx": "scmrl.deploy.backends.netx.netx:Netx",
     "onnx": "scmrl.deploy.backends.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.backends.onnx:OnnxRuntimeStep",
+    "netx": "scmrl.deploy.backends.netx.netx:Netx",
     "norse": "scmrl.deploy.backends.peers:Norse",
     "snntorch": "scmrl.deploy.backends.peers:SnnTorch",
     "spikingjelly": "scmrl.deploy.backends.peers:SpikingJelly",
@@ -34,8 +36,14 @@ def backend_class(name: str) -> type[Backend]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def open_backend(name: str, graph: Graph, *, deadline_s: float | None = None) -> Backend:
-    """Open a backend on a graph. Raises `UsageError` (unknown name), `MissingDependency`,
-    `GraphError`.
+def open_backend(
+    name: str, graph: Graph, *, deadline_s: float | None = None, model: Path | None = None
+) -> Backend:
+    """Open a backend on a graph, or on its own file where the `model` is an export that has one.
+
+    Raises `UsageError` (unknown name), and what opening raises (see `Backend`).
     """
-    return backend_class(name)(graph, deadline_s=deadline_s)
+    kind = backend_class(name)
+    if model is not None and kind.file and kind.exported(locate(model)):
+        return kind.from_export(model, deadline_s=deadline_s)
+    return kind(graph, deadline_s=deadline_s)

@@ -1,94 +1,212 @@
-"""Every backend equals the reference in every bit: spikes of all populations, membranes of the
-readout.
+"""Every backend of the registry runs every small hard graph as the reference does, in every bit, or
+refuses it by the limit that `conformance.refusals` names.
 """
 
+import functools
 import importlib
-import importlib.util
+import re
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from conformance.demo import demo_graph, demo_inputs
-from conformance.graphs import GRAPHS, JOINED, LAVA_REFUSES, random_graph
+from conformance.double import OnTheDouble
+from conformance.equality import Inputs, assert_equal_in_every_bit, unequal
+from conformance.graphs import GRAPHS, JOINED, random_graph, random_loops
+from conformance.refusals import DIFFERS, REFUSALS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scmrl.core import reference
+from scmrl.core.activity import Activity
+from scmrl.core.graph import Graph
 from scmrl.deploy.backends.simulator.simulator import Simulator
-from scmrl.deploy.registry import backend_class
-from scmrl.system.errors import GraphError
+from scmrl.deploy.registry import BACKENDS, backend_class, open_backend
+from scmrl.system.errors import GraphError, MissingDependency
 
-needs_numba = pytest.mark.skipif(
-    importlib.util.find_spec("numba") is None, reason="numba is not installed"
-)
-needs_lava = pytest.mark.skipif(
-    importlib.util.find_spec("lava") is None, reason="Lava is not installed"
-)
-
-# To add a backend: its name, how it is opened on a graph, and what it needs.
-BACKENDS = {
-    "reference": lambda graph: backend_class("reference")(graph),
-    "simulator-numpy": lambda graph: Simulator(graph, compiled=False),
-    "simulator-numba": lambda graph: Simulator(graph, compiled=True, threads=1),
-    "simulator-threads": lambda graph: Simulator(graph, compiled=True, threads=2),
-    "lava-inprocess": lambda graph: backend_class("lava-inprocess")(graph),
-    "lava": lambda graph: backend_class("lava")(graph, deadline_s=60),
-}
-NEEDS = {
-    "simulator-numba": needs_numba,
-    "simulator-threads": needs_numba,
-    "lava-inprocess": needs_lava,
-    "lava": needs_lava,
+# How a backend is opened: by its name, and the simulator in each of its ways too.
+WAYS: dict[str, Callable] = {name: functools.partial(open_backend, name) for name in BACKENDS} | {
+    "simulator, numpy": functools.partial(Simulator, compiled=False),
+    "simulator, numba": functools.partial(Simulator, compiled=True, threads=1),
+    "simulator, threads": functools.partial(Simulator, compiled=True, threads=2),
 }
 
 
-def parameters(*names: str) -> list:
-    return [pytest.param(name, marks=NEEDS.get(name, ())) for name in names]
+def backend_of(way: str) -> str:
+    return way.split(",")[0]
 
 
-def assert_equal_in_every_bit(graph, expected, got):
-    assert set(got.spikes) == {p.name for p in graph.of_kind("lif")}
-    assert set(got.membrane) == {p.name for p in graph.of_kind("readout")}
-    for p in graph.order():
-        if p.kind != "input":
-            wanted, found = expected.values(p.name), got.values(p.name)
-            assert found.dtype == wanted.dtype and found.shape == wanted.shape, p.name
-            different = np.argwhere(found != wanted)
-            assert len(different) == 0, f"{p.name} differs first at {different[0]}"
-    if got.overflow is not None:
-        assert got.overflow == expected.overflow
+@pytest.fixture(scope="module")
+def boards() -> Iterator[list]:
+    """The one double that the tests share, from its first use on."""
+    opened: list[OnTheDouble] = []
+    yield opened
+    for double in opened:
+        double.__exit__()
 
 
-@pytest.mark.parametrize("backend", parameters(*BACKENDS))
-@pytest.mark.parametrize("name", GRAPHS)
-def test_equals_the_reference(name, backend):
+def run(way: str, graph: Graph, inputs: Inputs, boards: list) -> Activity:
+    """Skips where a library is missing, by its name; raises `GraphError` where it is refused."""
+    if way == "loihi":
+        pytest.importorskip("lava", reason="lava-nc is not installed")
+        if not boards:
+            boards.append(OnTheDouble().__enter__())
+        return boards[0].run(graph, inputs)
+    try:
+        with WAYS[way](graph) as backend:
+            return backend.run(inputs)
+    except MissingDependency as missing:
+        pytest.skip(str(missing))
+
+
+@functools.cache
+def case(name: str) -> tuple[Graph, Inputs, Activity]:
     graph, inputs = GRAPHS[name]()
-    if backend.startswith("lava") and name in LAVA_REFUSES:
-        with pytest.raises(GraphError, match="a|b"):
-            BACKENDS[backend](graph)
+    return graph, inputs, reference.run(graph, inputs)
+
+
+# Backend after backend, those with torch last: Lava forks, which takes long in a large process.
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("way", WAYS)
+def test_equals_the_reference_or_names_the_limit(name, way, boards):
+    backend, (graph, inputs, expected) = backend_of(way), case(name)
+    assert backend in REFUSALS, f"{backend}: a name in the registry without a row of refusals"
+    limit = REFUSALS[backend].get(name)
+    try:
+        got = run(way, graph, inputs, boards)
+    except GraphError as refusal:
+        assert limit, f"not in the table: {refusal}"
+        assert re.match(f".+?: {limit}", str(refusal)), refusal
         return
-    with BACKENDS[backend](graph) as opened:
-        assert_equal_in_every_bit(graph, reference.run(graph, inputs), opened.run(inputs))
+    assert limit is None, f"{backend} takes it; the table says: {limit}"
+    assert got.backend == backend and got.version
+    differ = DIFFERS.get(backend, {}).get(name, set())
+    assert set(unequal(graph, expected, got)) == differ
+    assert got.overflow is None or got.overflow == expected.overflow
 
 
-@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba"))
-@settings(max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
-def test_random_graphs_in_the_simulator(backend, seed, recurrent):
-    graph, inputs = random_graph(seed, recurrent)
-    assert_equal_in_every_bit(
-        graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs)
+def test_the_tables_speak_of_backends_and_graphs_that_are_there():
+    assert set(REFUSALS) == set(BACKENDS)
+    for table in (*REFUSALS.values(), *DIFFERS.values()):
+        assert set(table) <= set(GRAPHS)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_exact_backend_differs_nowhere(name):
+    assert not backend_class(name).exact or name not in DIFFERS
+
+
+# ---- graphs by chance ----------------------------------------------------------------------------
+
+FAMILIES = {
+    "graphs": random_graph,
+    "recurrent": functools.partial(random_graph, recurrent=True),
+    "joined": functools.partial(random_graph, joined=True),
+    "joined, recurrent": functools.partial(random_graph, recurrent=True, joined=True),
+    "loops": random_loops,
+}
+EXAMPLES = {  # of each family
+    "simulator, numpy": 16,
+    "simulator, numba": 16,
+    "onnx": 14,
+    "onnx-step": 14,
+    "lava-inprocess": 13,
+    "loihi-sim": 5,
+}
+DRAWN = [
+    (way, family)
+    for way in EXAMPLES
+    for family in FAMILIES
+    if way.startswith("simulator") or not family.startswith("joined")
+]
+
+
+@pytest.mark.parametrize(("way", "family"), DRAWN)
+def test_random_graphs(way, family, boards):
+    limits = set(REFUSALS[backend_of(way)].values())
+
+    @settings(max_examples=EXAMPLES[way])
+    @given(seed=st.integers(0, 2**32 - 1))
+    def check(seed):
+        graph, inputs = FAMILIES[family](seed)
+        assert any(p.adds for p in graph.populations) == family.startswith("joined")
+        try:
+            got = run(way, graph, inputs, boards)
+        except GraphError as refusal:
+            assert any(re.match(f".+?: {limit}", str(refusal)) for limit in limits), refusal
+            return
+        assert_equal_in_every_bit(graph, reference.run(graph, inputs), got)
+
+    check()
+
+
+# ---- a model as trained --------------------------------------------------------------------------
+
+
+@functools.cache
+def trained() -> tuple[Graph, Inputs, Activity]:
+    """Two modalities, four stages, attention, readout: smaller images, the full depth; more samples
+    than are computed together.
+    """
+    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
+    inputs = demo_inputs(graph, 64)
+    return graph, inputs, reference.run(graph, inputs)
+
+
+@pytest.mark.parametrize("way", EXAMPLES)
+def test_a_model_as_trained(way, boards):
+    graph, inputs, expected = trained()
+    samples = 3 if backend_of(way) in ("lava-inprocess", "loihi-sim") else 64
+    assert sum(s[:3].sum() for s in expected.spikes.values()) > 1000
+    got = run(way, graph, {name: x[:samples] for name, x in inputs.items()}, boards)
+    few = Activity(
+        {name: s[:samples] for name, s in expected.spikes.items()},
+        {name: v[:samples] for name, v in expected.membrane.items()},
+        "reference",
+        "",
+        expected.overflow if samples == 64 else got.overflow,
     )
+    assert_equal_in_every_bit(graph, few, got)
 
 
-@pytest.mark.parametrize("backend", parameters("simulator-numpy", "simulator-numba"))
-@settings(max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
-def test_random_graphs_of_joined_compartments(backend, seed, recurrent):
-    graph, inputs = random_graph(seed, recurrent, joined=True)
-    assert any(p.adds for p in graph.populations)
-    assert_equal_in_every_bit(
-        graph, reference.run(graph, inputs), BACKENDS[backend](graph).run(inputs)
-    )
+# ---- the graphs themselves -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_population_is_awake(name):
+    """A population that never fires proves nothing: all of them do, but those that must not."""
+    _, _, expected = case(name)
+    silent = {p for p, s in expected.spikes.items() if not s.any()}
+    assert silent == {"threshold_equality": {"at"}, "zero_weights": {"y"}}.get(name, set())
+
+
+@pytest.mark.parametrize("name", ["attention", "delays_and_loops", "borders_of_a_wide_input"])
+def test_populations_of_a_network_fire_at_times(name):
+    _, _, expected = case(name)
+    assert all(0 < s.mean() < 1 for p, s in expected.spikes.items() if p != "clock")
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("borders_of_a_wide_input", {"a": 1, "out": 1}),
+        ("sums_beyond_24_bits", {"y": 100}),
+        ("current_beyond_32_bits", {"y": 12}),
+    ],
+)
+def test_borders_that_a_graph_is_made_for_are_crossed(name, least):
+    _, _, expected = case(name)
+    assert all(expected.overflow[p] >= count for p, count in least.items())
+
+
+def test_the_largest_legal_sum_is_the_largest():
+    graph, _, _ = case("largest_legal_sum")
+    assert graph.worst_activation("y") == 2**24 - 1
+
+
+def test_a_current_beyond_32_bits_saturates_the_membrane():
+    _, _, expected = case("current_beyond_32_bits")
+    assert np.all(expected.membrane["y"] == 2**23 - 1)
 
 
 @pytest.mark.parametrize("name", sorted(JOINED))
@@ -110,33 +228,3 @@ def test_exports_refuse_joined_compartments_by_name(name, module, lower, needs):
         GraphError, match=f"^{joined[0]}: .*no form for joined compartments.*simulator"
     ):
         getattr(importlib.import_module(module), lower)(graph)
-
-
-@needs_lava
-@settings(max_examples=15)
-@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
-def test_random_graphs_in_lava(seed, recurrent):
-    graph, inputs = random_graph(seed, recurrent)
-    assert_equal_in_every_bit(
-        graph, reference.run(graph, inputs), BACKENDS["lava-inprocess"](graph).run(inputs)
-    )
-
-
-@pytest.mark.parametrize(
-    "backend", parameters("simulator-numpy", "simulator-numba", "lava-inprocess")
-)
-def test_a_model_as_trained(backend):
-    """Two modalities, four stages, attention, readout: smaller images, the full depth."""
-    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
-    inputs = demo_inputs(graph, 3)
-    expected = reference.run(graph, inputs)
-    assert sum(s.sum() for s in expected.spikes.values()) > 1000
-    assert_equal_in_every_bit(graph, expected, BACKENDS[backend](graph).run(inputs))
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_every_population_is_awake(name):
-    """A population that never fires proves nothing: all of them do, but those that must not."""
-    graph, inputs = GRAPHS[name]()
-    silent = {p for p, s in reference.run(graph, inputs).spikes.items() if not s.any()}
-    assert silent == {"threshold_equality": {"at"}, "zero_weights": {"y"}}.get(name, set())

@@ -13,7 +13,8 @@ import wave
 
 import numpy as np
 import pytest
-from conformance.graphs import GRAPHS, LAVA_REFUSES, random_graph, random_inputs
+from conformance.graphs import GRAPHS, random_graph, random_inputs
+from conformance.refusals import REFUSALS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import ROOT, SHARED
@@ -109,7 +110,7 @@ def test_random_graphs_for_any_number_of_steps(
 
 
 @pytest.mark.parametrize("carry", [False, True], ids=["windows", "endless"])
-@pytest.mark.parametrize("name", [name for name in GRAPHS if name not in LAVA_REFUSES])
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name not in REFUSALS["lava"]])
 def test_lava_step_by_step_equals_the_reference(name, carry):
     pytest.importorskip("lava", reason="lava-nc is not installed")
     from scmrl.deploy.stream.lava import LavaStream

@@ -1,34 +1,43 @@
-"""What can run a graph: a name, and the class behind it, loaded on use. numpy only.
+"""What deploy asks of a backend: the protocol, and the reference, the first that keeps it.
 
-To add a backend: write a subclass of `Backend` in a file of its own, import its library only when
-opened, and list it in `BACKENDS`. It is right when `tests/conformance` passes with its name added
-to the list there.
+To add a backend: a subclass of `Backend` in a file of its own, which imports its library when it is
+opened; a line in `scmrl.deploy.registry`; a row in `tests/conformance/refusals.py`, which says what
+it refuses. It is right when `tests/conformance` passes.
 """
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from ... import __version__
 from ...core import reference
 from ...core.activity import Activity, check_inputs
+from ...core.bundle import load, locate
 from ...core.graph import Graph
 from ...system.errors import BackendError, UsageError
 
 Progress = Callable[[int, int], None]  # (samples done, samples in all)
 
 
-class Backend:
-    """Runs one graph. A context manager; `deadline_s` bounds the seconds of one `run` (None:
-    unbounded).
+class Backend(ABC):
+    """Runs one graph and records every population. A context manager.
 
-    An `exact` backend is held to the reference in every bit; one that simulates in float is only
-    compared with it.
+    Opening one refuses what it cannot run, before anything runs: `GraphError` names the population
+    or synapse, the limit that it breaks and what to do; `MissingDependency` the library that is not
+    there; `BackendError` a library or machine that does not work. `deadline_s` bounds the seconds
+    of one `run` (None: unbounded, or what the backend finds generous for the size of the run).
     """
 
-    exact = True
+    name: ClassVar[str]  # in the registry, and of every `Activity`
+    exact: ClassVar[bool] = True  # equal to the reference in every bit; False: float, only compared
+    file: ClassVar[str] = ""  # in an export, what runs instead of the bundle's graph; "": nothing
+    version: str  # of what computes
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         if deadline_s is not None and not deadline_s > 0:
@@ -37,33 +46,46 @@ class Backend:
             )
         self.graph, self.deadline_s = graph, deadline_s
 
+    @classmethod
+    def exported(cls, directory: Path) -> bool:
+        """Whether the export there carries the `file` that this backend runs."""
+        return bool(cls.file) and (directory / cls.file).is_file()
+
+    @classmethod
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Backend:
+        """The backend on an export: on its `file`, as found there, else on the bundle's graph.
+
+        Raises `BundleError` where that is not what scmrl wrote, and what opening raises.
+        """
+        return cls(load(locate(path)).graph, deadline_s=deadline_s)
+
+    @abstractmethod
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Run inputs {name: integer [S, T, *shape]}; every sample starts from zero state.
+        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T,
+        *shape]}; every sample starts from zero state, and T need not be the graph's own.
 
         Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the backend
         fails.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most hold nothing
         """Give back what the backend holds; it cannot run again."""
 
     def __enter__(self) -> Backend:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class Deadline:
-    """The moment after which a run is given up. `check` raises `BackendError` once it has
-    passed.
-    """
+    """The moment after which a run is given up; `seconds` None: never."""
 
     def __init__(self, seconds: float | None, where: str):
         self.seconds, self.where, self.started = seconds, where, time.monotonic()
 
     def check(self) -> None:
+        """Raise `BackendError` once the moment has passed."""
         spent = time.monotonic() - self.started
         if self.seconds is not None and spent > self.seconds:
             raise BackendError(
@@ -76,12 +98,14 @@ class Deadline:
 
 
 class Reference(Backend):
-    """The living definition, `scmrl.core.reference`, one sample at a time: slow, and the measure of the
-    others.
+    """The living definition, `scmrl.core.reference`, one sample at a time: slow, and the measure of
+    the others.
     """
 
+    name, version = "reference", __version__
+
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        deadline = Deadline(self.deadline_s, "reference")
+        deadline = Deadline(self.deadline_s, self.name)
         inputs = check_inputs(self.graph, inputs)
         samples = len(next(iter(inputs.values())))
         parts = []
@@ -101,8 +125,11 @@ class Reference(Backend):
                 name: np.concatenate([part.membrane[name] for part in parts])
                 for name in first.membrane
             },
-            backend=first.backend,
-            version=first.version,
-            overflow={name: sum(part.overflow[name] for part in parts) for name in first.overflow},
+            backend=self.name,
+            version=self.version,
+            overflow={
+                name: sum(part.overflow[name] for part in parts if part.overflow)
+                for name in first.overflow or {}
+            },
             seconds=sum(part.seconds for part in parts),
         )

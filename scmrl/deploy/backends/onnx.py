@@ -35,9 +35,6 @@ class OnnxBackend(Backend):
     to another graph.
     """
 
-    name: str
-    file: str  # of the export
-
     def __init__(
         self, graph: Graph, *, deadline_s: float | None = None, model: bytes | None = None
     ):
@@ -54,19 +51,14 @@ class OnnxBackend(Backend):
         raise NotImplementedError
 
     @classmethod
-    def exported(cls, directory: Path) -> bool:
-        """Whether the bundle there carries the model."""
-        return (directory / "onnx" / cls.file).is_file()
-
-    @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> OnnxBackend:
-        """The backend on what `scmrl.convert.onnx.export.export` wrote; raises `BundleError` on any other
-        file.
+        """The backend on what `scmrl.convert.onnx.export.export` wrote; raises `BundleError` on any
+        other file.
         """
         directory = locate(path)
         bundle = load(directory)
         expected = cls.build(bundle.graph, onnx_graph.metadata(bundle, directory))
-        model = onnx_graph.read(directory / "onnx" / cls.file, expected)
+        model = onnx_graph.read(directory / cls.file, expected)
         return cls(bundle.graph, deadline_s=deadline_s, model=model)
 
     def _open(self, model: bytes):
@@ -140,7 +132,7 @@ class OnnxBackend(Backend):
 class OnnxRuntime(OnnxBackend):
     """The sequence model: all steps of a chunk of samples in one call."""
 
-    name, file = "onnx", "model.seq.onnx"
+    name, file = "onnx", "onnx/model.seq.onnx"
     build = staticmethod(onnx_graph.sequence_model)
 
     def _run(self, given, found, deadline):
@@ -155,7 +147,7 @@ class OnnxRuntime(OnnxBackend):
 class OnnxRuntimeStep(OnnxBackend):
     """The step model, one call a step: what it gives as state goes into the next."""
 
-    name, file = "onnx-step", "model.step.onnx"
+    name, file = "onnx-step", "onnx/model.step.onnx"
     build = staticmethod(onnx_graph.step_model)
 
     def _run(self, given, found, deadline):

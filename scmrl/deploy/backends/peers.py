@@ -2,9 +2,10 @@
 recorded.
 
 They simulate in float, so they are compared with the integer network and not held to it: `exact` is
-False, and what differs is what NIR cannot say (`scmrl.convert.nir.lowering`). Neurons are each library's
-own; nirtorch's executor runs the graph, since it puts branches in the right order (norse 1.1's own
-`from_nir` does not). The readout is added up by the integer rule from what arrives at the Output.
+False, and what differs is what NIR cannot say (`scmrl.convert.nir.lowering`). Neurons are each
+library's own; nirtorch's executor runs the graph, since it puts branches in the right order (norse
+1.1's own `from_nir` does not). The readout is added up by the integer rule from what arrives at the
+Output.
 This file is the one in this room that needs torch.
 """
 
@@ -47,8 +48,7 @@ class Peer(Backend):
     exported.
     """
 
-    name: str
-    exact = False  # float neurons: agreement is measured, not required
+    exact, file = False, MODEL  # float neurons: agreement is measured, not required
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, network=None):
         super().__init__(graph, deadline_s=deadline_s)
@@ -82,11 +82,6 @@ class Peer(Backend):
                 f"the importer failed: {type(error).__name__}: {error}", where=self.name
             ) from error
 
-    @staticmethod
-    def exported(directory: Path) -> bool:
-        """Whether the bundle there carries a NIR graph."""
-        return (directory / MODEL).is_file()
-
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Peer:
         """The backend on what `scmrl.convert.nir.export.export` wrote, running the very file found
@@ -105,12 +100,7 @@ class Peer(Backend):
         """Clear state that the library keeps inside its modules."""
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 [S, T, *shape] of the library's neurons, membranes int64 from the Output's
-        sums.
-
-        Raises `DataError` for wrong inputs, `BackendError` past the deadline or where the library
-        fails.
-        """
+        """Spikes are the library's neurons', membranes the integer rule on the Output's sums."""
         deadline = Deadline(self.deadline_s, self.name)
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]

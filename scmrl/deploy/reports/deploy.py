@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...core.activity import Activity
+from ...core.activity import Activity, Measurement
 from ...core.comparison import Comparison, Difference
 from ...core.graph import Graph
 from ...core.report.report import Block, Figure, Table, columns
 from ...core.report.text import figure, first, percent, shape, share
 from ...core.samples import Origin
 from ...system.errors import ScmrlError
-from ..backends.loihi.measurement import Measurement
 from ..counts.counts import PopulationCount
 from ..energy.energy import EnergyEstimate
 from .estimates import (

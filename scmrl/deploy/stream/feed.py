@@ -60,7 +60,8 @@ class Asked:
     @property
     def what(self) -> list[str]:
         """They in words: files by their names."""
-        return [getattr(getattr(self, way), "name", way) for way in self.senses]
+        given = {way: getattr(self, way) for way in self.senses}
+        return [value.name if isinstance(value, Path) else way for way, value in given.items()]
 
 
 @dataclass

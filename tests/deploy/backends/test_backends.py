@@ -1,12 +1,14 @@
 """Backends by name: all of one shape, opened on use, and clear about what is wrong."""
 
+import ast
 import inspect
 
 import numpy as np
 import pytest
+from conformance.equality import assert_equal_in_every_bit
 from conformance.graphs import GRAPHS
+from places import ROOT
 
-from scmrl.core import reference
 from scmrl.deploy.registry import BACKENDS, backend_class, open_backend
 from scmrl.system.errors import BackendError, UsageError
 
@@ -60,9 +62,43 @@ def test_a_deadline_must_be_positive(seconds):
         open_backend("simulator", graph, deadline_s=seconds)
 
 
-def test_the_reference_backend_is_the_reference():
-    graph, inputs = GRAPHS["current_wraps_by_memory"]()
-    expected, got = reference.run(graph, inputs), open_backend("reference", graph).run(inputs)
-    assert (
-        np.array_equal(expected.spikes["y"], got.spikes["y"]) and expected.overflow == got.overflow
-    )
+def test_a_name_is_the_backends_own():
+    for name in BACKENDS:
+        kind = backend_class(name)
+        assert kind.name == name and isinstance(kind.exact, bool) and isinstance(kind.file, str)
+
+
+@pytest.mark.parametrize("command", ["deploy", "verify"])
+def test_help_lists_the_registry(scmrl, command):
+    _, out, _ = scmrl(command, "--help")
+    assert ",".join(BACKENDS) in "".join(out.split())
+
+
+def test_a_backend_without_a_file_runs_the_bundles_graph(model, small_bundle):
+    kind = backend_class("simulator")
+    assert not kind.exported(model / "bundle")
+    with kind.from_export(model) as backend:
+        got = backend.run(small_bundle.inputs)
+    assert_equal_in_every_bit(small_bundle.graph, small_bundle.trained, got)
+
+
+# Attributes that a file asks another's objects for, since the library has no other way to say it.
+FOREIGN = {
+    "deploy/backends/lava/session.py": "Lava's ports and memory, and this module's own thread",
+    "deploy/backends/loihi/board.py": "the profilers of lava-loihi",
+    "deploy/backends/peers.py": "snntorch's neurons",
+    "deploy/backends/simulator/simulator.py": "a function that not every system has",
+}
+
+
+def test_what_is_asked_of_a_backend_is_in_the_protocol():
+    """No part of deploy finds out by trying what an object of scmrl's can do."""
+    asking = {
+        path.relative_to(ROOT / "scmrl").as_posix()
+        for path in (ROOT / "scmrl" / "deploy").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and (node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3))
+    }
+    assert asking == set(FOREIGN)

@@ -7,7 +7,6 @@ is.
 
 import inspect
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.demo import demo_graph, demo_inputs
-from conformance.graphs import GRAPHS, JOINED, LAVA_REFUSES, case, random_graph, source, weights
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from places import ROOT
+from conformance.demo import demo_graph
+from conformance.double import DOUBLE, environment
+from conformance.equality import assert_equals_the_reference
+from conformance.graphs import GRAPHS, case, source, weights
 
 from scmrl.core import reference
 from scmrl.core.graph import Dense, OneToOne, Population
@@ -36,67 +34,12 @@ from scmrl.deploy.backends.loihi.lowering import lower, lowest_activation, windo
 from scmrl.deploy.backends.loihi.measurement import measurement
 from scmrl.deploy.backends.loihi.process_models import Direct, Latency, _wrapped, probe
 
-DOUBLE = Path(__file__).parent / "lava_loihi_double"
-BEYOND_THE_CHIP = {  # and the limit that says so
-    "current_wraps_up": "exponent",
-    "current_wraps_down": "exponent",
-    "current_at_border": "exponent",
-    "current_at_border_below_saturation": "exponent",
-    "current_at_negative_border": "exponent",
-    "current_far_beyond_border": "exponent",
-    "current_wraps_by_memory": "exponent",
-    "membrane_saturates_up": "exponent",
-    "membrane_saturates_down": "exponent",
-    "membrane_saturates_and_fires": "exponent",
-    "current_never_decays": "decays",
-    "membrane_fully_leaks": "decays",
-    **dict.fromkeys(LAVA_REFUSES - JOINED, "loop is too fast"),
-    **dict.fromkeys(JOINED, "joined"),
-    "joined_chain": "exponent",
-}
-
-
-def assert_exact(graph, inputs):
-    expected = reference.run(graph, inputs)
-    with LoihiSim(graph) as backend:
-        got = backend.run(inputs)
-    for p in graph.order():
-        if p.kind != "input":
-            assert got.values(p.name).dtype == expected.values(p.name).dtype
-            np.testing.assert_array_equal(
-                got.values(p.name), expected.values(p.name), err_msg=p.name
-            )
-    return got
-
-
 # ---- the layout ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-def test_equals_the_reference_or_names_the_chips_limit(name):
-    graph, inputs = GRAPHS[name]()
-    if name in BEYOND_THE_CHIP:
-        with pytest.raises(GraphError, match=BEYOND_THE_CHIP[name]):
-            LoihiSim(graph)
-        return
-    assert_exact(graph, inputs)
-
-
-@settings(max_examples=15)
-@given(seed=st.integers(0, 2**32 - 1), recurrent=st.booleans())
-def test_random_graphs_are_exact_or_refused(seed, recurrent):
-    graph, inputs = random_graph(seed, recurrent)
-    try:
-        lower(graph)
-    except GraphError:
-        return
-    assert_exact(graph, inputs)
-
-
-def test_a_model_as_trained_fits_and_is_exact():
-    graph = demo_graph(size=16, channels=(4, 4, 8, 8)).check()
-    got = assert_exact(graph, demo_inputs(graph, 3))
-    assert "LIF processes" in got.notes[0]
+def test_a_run_says_what_the_layout_takes():
+    graph, inputs = GRAPHS["one_step"]()
+    assert "2 LIF processes" in LoihiSim(graph).run(inputs).notes[0]
 
 
 def test_every_process_has_what_a_chip_holds():
@@ -123,7 +66,10 @@ def test_what_holds_more_than_a_step_forgets_is_cleared_before_each_step():
     )
     loihi = lower(graph)
     assert {c.name: c.interval for c in loihi.cells} == {"big@0": 1, "small@0": 8}
-    assert "cleared before every step: big" in assert_exact(graph, inputs).notes
+    assert (
+        "cleared before every step: big"
+        in assert_equals_the_reference(LoihiSim(graph), inputs).notes
+    )
     assert lowest_activation(graph, "small") == 0 and lowest_activation(graph, "big") < -64
 
 
@@ -139,7 +85,7 @@ def test_other_numbers_of_steps_than_trained():
         inputs = {
             p.name: random.integers(0, 2, (2, steps, *p.shape)) for p in graph.of_kind("input")
         }
-        assert_exact(graph, inputs)
+        assert_equals_the_reference(LoihiSim(graph), inputs)
 
 
 def test_a_weight_beyond_the_exponent_is_named():
@@ -200,13 +146,7 @@ def test_the_probe_finds_no_latency_where_there_are_no_adapters():
 # ---- the way to a board --------------------------------------------------------------------------
 
 
-def scmrl(model, *arguments, double=None, **environment):
-    path = [str(ROOT), *([str(double)] if double else [])]
-    theirs = ("BOARD", "PARTITION", "NXSDKHOST")
-    env = {name: value for name, value in os.environ.items() if name not in theirs}
-    env |= {"PYTHONPATH": os.pathsep.join(path), **environment}
-    if double:
-        env["PATH"] = os.pathsep.join([str(double / "bin"), env["PATH"]])
+def scmrl(model, *arguments, double=None, **variables):
     command = [
         sys.executable,
         "-m",
@@ -217,7 +157,9 @@ def scmrl(model, *arguments, double=None, **environment):
         "loihi",
         *arguments,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=environment(double, **variables)
+    )
     lines = [line for line in done.stderr.splitlines() if line.startswith(("error", "Traceback"))]
     return done, lines
 
@@ -324,28 +266,21 @@ def test_a_chip_without_a_model_of_a_process_is_not_simulated_instead(small, tmp
 
 
 MEASURE = """
-    import sys, json
-    from scmrl.deploy.backends.loihi import loihi
-    loihi.MEASURED_STEPS = 24
-    from scmrl.cli import main
-    main(["deploy", sys.argv[1], "--backend", "loihi", *sys.argv[2:]])
-    """
+import sys, json
+from scmrl.deploy.backends.loihi import loihi
+loihi.MEASURED_STEPS = 24
+from scmrl.cli import main
+main(["deploy", sys.argv[1], "--backend", "loihi", *sys.argv[2:]])
+"""
 
 
-def measured(model, *arguments, **environment):
-    import textwrap
-
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(DOUBLE.parent.parent), str(DOUBLE)]),
-        "PATH": os.pathsep.join([str(DOUBLE / "bin"), os.environ["PATH"]]),
-        **environment,
-    }
+def measured(model, *arguments, **variables):
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEASURE), str(model), *arguments],
+        [sys.executable, "-c", MEASURE, str(model), *arguments],
         capture_output=True,
         text=True,
         timeout=120,
-        env=env,
+        env=environment(**variables),
     )
 
 

@@ -32,7 +32,7 @@ class InProcessSession:
         self._models = {process: builder.build() for process, builder in builders.items()}
         self._synapses = [model for process, model in self._models.items() if _is_synapse(process)]
         # Whoever sends first steps first: source, neurons, then synapses and recorders.
-        senders = [model for process, model in self._models.items() if hasattr(process, "s_out")]
+        senders = [model for process, model in self._models.items() if _sends(process, "s_out")]
         self._order = senders + [model for model in self._models.values() if model not in senders]
         self._step = 0
 
@@ -63,7 +63,11 @@ class InProcessSession:
 
 def _is_synapse(process) -> bool:
     """Sparse and Dense send from `a_out`; sources and neurons from `s_out`."""
-    return hasattr(process, "a_out")
+    return _sends(process, "a_out")
+
+
+def _sends(process, port: str) -> bool:
+    return port in process.out_ports.member_names
 
 
 class _Send:

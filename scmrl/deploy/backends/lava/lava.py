@@ -31,12 +31,10 @@ STARTUP_LIMIT_S = 60.0  # the default deadline: a start, and a step on a busy ma
 PROCESS_STEP_LIMIT_S = 0.02
 
 
-class LavaBackend(Backend):
-    """Runs a graph on Lava; the subclasses say how. `network` is the graph as an export has lowered
-    it.
+class Lowered(Backend):
+    """A graph lowered to Lava's processes; the subclasses say how these run. `network`: as an
+    export has lowered it.
     """
-
-    name: str
 
     def __init__(
         self, graph: Graph, *, deadline_s: float | None = None, network: LavaNetwork | None = None
@@ -51,31 +49,11 @@ class LavaBackend(Backend):
                 fix="export the model again",
             )
 
-    @staticmethod
-    def exported(directory: Path) -> bool:
-        """Whether the bundle there carries a lowered network."""
-        return (directory / "lava" / "network.json").is_file()
-
-    @classmethod
-    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> LavaBackend:
-        """The backend on what `scmrl.convert.lava.export.export` wrote, with the lowered network found
-        there.
-        """
-        directory = locate(path)
-        network = read(directory / "lava", directory)
-        return cls(load(directory).graph, deadline_s=deadline_s, network=network)
-
     def network(self, steps: int) -> LavaNetwork:
         """The lowered network for samples of `steps` steps; its layout depends on them."""
         return self._network if self._network.steps == steps else lower(self.graph, steps)
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T,
-        *shape]}.
-
-        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails.
-        Without a `deadline_s` the deadline follows the size of the run, generously.
-        """
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
         network = self.network(steps)
@@ -220,6 +198,19 @@ class Clock:
                 self.progress(done, self.samples)
         if not ended and time.monotonic() > self.end:
             raise TimeoutError
+
+
+class LavaBackend(Lowered):
+    """On Lava's simulator; an export carries the lowered network."""
+
+    file = "lava/network.json"
+
+    @classmethod
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> LavaBackend:
+        """The backend on the lowered network that `scmrl.convert.lava.export.export` wrote."""
+        directory = locate(path)
+        network = read((directory / cls.file).parent, directory)
+        return cls(load(directory).graph, deadline_s=deadline_s, network=network)
 
 
 class LavaRuntime(LavaBackend):

@@ -9,20 +9,19 @@ profiler.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from ....convert.lava.network import LavaNetwork
-from ....core.activity import Activity, check_inputs
+from ....core.activity import Activity, Measurement, check_inputs
 from ....core.graph import Graph
 from ....system.errors import GraphError, UsageError, nearest
 from ..backend import Progress
 from ..lava import compat
 from ..lava.inprocess import InProcessSession
-from ..lava.lava import Clock, LavaBackend, failures
+from ..lava.lava import Clock, Lowered, failures
 from .lowering import LoihiNetwork, lower, window
-from .measurement import Measurement, measurement
+from .measurement import measurement
 from .process_models import Direct, Embedded, Latency, build, probe
 
 GENERATIONS = ("N3B2", "N3B3", "N3C1", "N3D1")
@@ -61,14 +60,7 @@ class Board:
             )
 
 
-@dataclass(frozen=True)
-class BoardActivity(Activity):
-    """Activity that came from a board, with what was measured there."""
-
-    measured: Measurement | None = None
-
-
-class LoihiLayout(LavaBackend):
+class LoihiLayout(Lowered):
     """A graph in the chip's layout; samples are padded to the window and cut to their steps
     again.
     """
@@ -76,11 +68,6 @@ class LoihiLayout(LavaBackend):
     def __init__(self, graph: Graph, *, deadline_s: float | None = None):
         self._loihi = lower(graph)
         super().__init__(graph, deadline_s=deadline_s, network=self._loihi.network)
-
-    @staticmethod
-    def exported(directory: Path) -> bool:
-        """No export carries this layout; it is made from the graph."""
-        return False
 
     def loihi(self, steps: int) -> LoihiNetwork:
         """The layout for samples of `steps` steps."""
@@ -138,26 +125,27 @@ class Loihi(LoihiLayout):
         super().__init__(graph, deadline_s=deadline_s)
         self._board, self._lava = board, loihi_lava_board
         self._where = loihi_lava_board.reach(board)
+        self._check_delays()
         self.version = f"{self.version}, lava-loihi {loihi_lava_board.version()}"
         self._latency: Latency | None = None
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         inputs = check_inputs(self.graph, inputs)
-        self._check_biases(next(iter(inputs.values())).shape[1])
         activity = super().run(inputs, progress)
-        notes = (
-            *activity.notes,
+        note = (
             f"{self._where}; adapters take {self._latency.into} steps in, "
-            f"{self._latency.spikes} out",
+            f"{self._latency.spikes} out"
         )
         measured = self._measure(inputs) if self._board.energy or self._board.activity else None
-        return BoardActivity(**{**vars(activity), "notes": notes}, measured=measured)
+        return replace(activity, notes=(*activity.notes, note), measured=measured)
 
-    def _check_biases(self, steps: int) -> None:
-        network = self.network(steps)
-        if network.pipelined:
+    def _check_delays(self) -> None:
+        """Raise `GraphError` for delays between populations where a sample would have to wait for
+        the host.
+        """
+        if self._network.pipelined:
             return
-        if any(n.bias_mant.any() for n in network.neurons):
+        if any(n.bias_mant.any() for n in self._network.neurons):
             raise GraphError(
                 "biases of a network with delays between its populations would have to be "
                 "switched on step by step",

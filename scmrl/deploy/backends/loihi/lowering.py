@@ -1,9 +1,9 @@
 """Graph -> what a Loihi 2 chip holds: one LIF process a population, one value a parameter. numpy
 only.
 
-`scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of its own, which only
-Lava's simulator takes. A chip's process has one threshold, one pair of 12-bit decays and one bias
-exponent, and its state clears every `interval` steps, a power of two. So:
+`scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of its own, which
+only Lava's simulator takes. A chip's process has one threshold, one pair of 12-bit decays and one
+bias exponent, and its state clears every `interval` steps, a power of two. So:
 
     window     the power of two >= T; a sample's inputs are followed by zeros, its outputs cut to T
     memory     none: dv = 4095 where the membrane stays below 4096 (then v * 1 / 4096 = 0), else

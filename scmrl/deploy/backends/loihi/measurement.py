@@ -1,69 +1,9 @@
-"""What a board's own instruments measured, in the fields of an energy estimate. Numbers only, no
-Lava.
-"""
+"""Means over a measured run on a board -> what an inference takes. Numbers only, no Lava."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 from ....convert.lava.network import LavaNetwork
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What Lava's profiler measured on a board, per inference, in the fields of an energy estimate.
-
-    Powers in W, energies in uJ, times in us; None where it was not asked for or not delivered. The
-    chip runs samples back to back: an inference is one window of `window` steps.
-    """
-
-    chip: str
-    board: str
-    versions: str
-    steps: int  # T
-    window: int
-    depth: int
-    measured_steps: int
-    us_per_step: float | None = None
-    latency_us: float | None = None  # (T + depth) steps
-    core_dynamic_uj: float | None = None
-    core_static_uj: float | None = None
-    total_uj: float | None = None
-    power_w: dict[str, float] | None = (
-        None  # total, static, dynamic, and the rails vdd, vddm, vddio
-    )
-    cores: int | None = None
-    synops: float | None = None
-    updates: float | None = None
-    basis: str = (
-        "measured by Lava's profiler: power and time in runs of their own, inputs sent by the host "
-        "at every step, nothing read back; power of all chips of the board"
-    )
-
-    def facts(self) -> dict[str, str]:
-        """What was measured, in words."""
-        names = (
-            "us_per_step",
-            "latency_us",
-            "core_dynamic_uj",
-            "core_static_uj",
-            "total_uj",
-            "cores",
-            "synops",
-            "updates",
-        )
-        shown = {name: getattr(self, name) for name in names}
-        shown |= {f"power {name} W": watts for name, watts in (self.power_w or {}).items()}
-        values = ", ".join(
-            f"{name} {value:.4g}" for name, value in shown.items() if value is not None
-        )
-        return {
-            "MEASURED": f"{values}; per inference, on {self.board}, {self.measured_steps} steps",
-            "how": self.basis,
-        }
-
-    def to_json(self) -> dict:
-        return asdict(self) | {"kind": "measured"}
+from ....core.activity import Measurement
 
 
 def measurement(

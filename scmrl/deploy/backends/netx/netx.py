@@ -27,11 +27,9 @@ LAYER_STEP_LIMIT_S = 0.5
 
 
 class Netx(Backend):
-    """Runs a graph on Lava through a netx file: an export's `file`, or one that is written for the
-    run.
-    """
+    """Runs a graph on Lava through a netx file: an export's, or one that is written for the run."""
 
-    name = "netx"
+    name, file = "netx", MODEL
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, file: Path | None = None):
         super().__init__(graph, deadline_s=deadline_s)
@@ -42,16 +40,11 @@ class Netx(Backend):
             file = self._temporary.enter_context(temporary.directory("netx")) / "model.net"
             write(self.network, file)
         check_file(self.network, file)
-        self.file = file
-
-    @staticmethod
-    def exported(directory: Path) -> bool:
-        """Whether the bundle there carries a netx file."""
-        return (directory / MODEL).is_file()
+        self._path = file
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Netx:
-        """The backend on what `scmrl.convert.netx.export.export` wrote, with the file found there."""
+        """The backend on the file that `scmrl.convert.netx.export.export` wrote."""
         directory = locate(path)
         return cls(load(directory).graph, deadline_s=deadline_s, file=directory / MODEL)
 
@@ -59,12 +52,6 @@ class Netx(Backend):
         self._temporary.close()
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
-        """Spikes uint8 and readout membranes int64 [S, T, *shape] on inputs {name: integer [S, T,
-        *shape]}.
-
-        Raises `DataError` for wrong inputs, `BackendError` at the deadline or where Lava fails.
-        Without a `deadline_s` the deadline follows the size of the run, generously.
-        """
         x = check_inputs(self.graph, inputs)[self.network.populations[0]]
         clock = Clock(self._limit(*x.shape[:2]), len(x), progress)
         parts = [
@@ -102,7 +89,7 @@ class Netx(Backend):
     def _run(self, x: np.ndarray, clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava on x [S, T, *shape]: values [S, T, *shape] by population."""
         with failures(self.name, clock), compat.nothing_left(), blocks.without_slayer():
-            processes = blocks.build(self.graph, self.network, self.file, x)
+            processes = blocks.build(self.graph, self.network, self._path, x)
             with ProcessSession(processes, clock.end) as session:
                 clock.started()
                 self._advance(session, *x.shape[:2], clock)

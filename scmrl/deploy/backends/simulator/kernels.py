@@ -3,7 +3,7 @@ installed.
 
     for every active source neuron j and each of its segments:
         a[target : target + length] += x_j * weight[start : start + length]
-    then lif_step (scmrl.core.fixed_point), in int32 where the layer's bounds prove that all states fit
+    then lif_step (scmrl.core.fixed_point), in int32 where the layer's bounds prove that it fits
 
 Spikes are rare, so this touches a few per cent of what a matrix product would. Values are kept
 channels last, [S, T, positions, C]: the weights into all channels of a position then lie side by

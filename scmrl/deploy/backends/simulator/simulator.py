@@ -1,5 +1,4 @@
-"""The simulator: a graph in batches, fast, equal to `scmrl.core.reference` in every bit. Needs numpy
-alone.
+"""The simulator: a graph in batches, fast, equal to `scmrl.core.reference` in every bit; on numpy.
 
 Layers in order, time inside a layer: a population computes all steps of its sources at once. Where
 delayed synapses close a cycle, the same layers are advanced one step at a time instead. Samples go
@@ -13,6 +12,7 @@ import importlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Simulator(Backend):
     else the cores that this process may use). Raises `MissingDependency` where compiled kernels are
     asked for and numba does not import.
     """
+
+    name = "simulator"
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Simulator(Backend):
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         inputs = check_inputs(self.graph, inputs)
         samples, steps = next(iter(inputs.values())).shape[:2]
-        started, deadline = time.perf_counter(), Deadline(self.deadline_s, "simulator")
+        started, deadline = time.perf_counter(), Deadline(self.deadline_s, self.name)
         values = {
             p.name: np.empty((samples, steps, p.neurons), np.uint8 if p.fires else np.int64)
             for p in self.graph.populations
@@ -78,7 +80,7 @@ class Simulator(Backend):
             membrane={
                 p.name: self._unpack(values[p.name], p.shape) for p in self.graph.of_kind("readout")
             },
-            backend="simulator",
+            backend=self.name,
             version=self.version,
             overflow=overflow,
             seconds=time.perf_counter() - started,
@@ -138,17 +140,14 @@ def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
     """Populations so that every synapse, delayed or not, and every join goes forward; None where
     they form a cycle.
     """
-    waiting = {p.name: len(graph.incoming(p.name)) + bool(p.adds) for p in graph.populations}
-    ready = [name for name, count in waiting.items() if count == 0]
-    for name in ready:
-        for target in (
-            *(synapse.target for synapse in graph.outgoing(name)),
-            *graph.joined_to(name),
-        ):
-            waiting[target] -= 1
-            if waiting[target] == 0:
-                ready.append(target)
-    return tuple(graph[name] for name in ready) if len(ready) == len(waiting) else None
+    before = {
+        p.name: [*(synapse.source for synapse in graph.incoming(p.name)), *filter(None, [p.adds])]
+        for p in graph.populations
+    }
+    try:
+        return tuple(graph[name] for name in TopologicalSorter(before).static_order())
+    except CycleError:
+        return None
 
 
 def layer_module(compiled: bool | None) -> tuple[object, str]:
