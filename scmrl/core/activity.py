@@ -46,7 +46,8 @@ def predictions(graph: Graph, activity: Activity) -> np.ndarray:
     if graph.readout is None:
         raise DataError("the graph has no readout, so samples have no class")
     final = activity.membrane[graph.readout.name][:, -1]
-    return final.reshape(len(final), -1).argmax(1)
+    classes: np.ndarray = final.reshape(len(final), -1).argmax(1)
+    return classes
 
 
 def check_inputs(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,17 +44,15 @@ class Origin:
         return KINDS[self.samples][1]
 
 
-def origin_of(training: dict) -> Origin:
+def origin_of(training: Mapping[str, Any]) -> Origin:
     """That of a bundle which does not say it (scmrl 0.1), from its training settings: where they
     leave no doubt.
     """
     if "imported" in training:
-        labels = {"given": TRUE, "classes of the float network": NETWORK}.get(
-            training.get("labels"), UNKNOWN
-        )
-        return Origin(
-            CALIBRATION if labels == TRUE else UNKNOWN, labels
-        )  # only calibration data bring labels
+        said = {"given": TRUE, "classes of the float network": NETWORK}
+        labels = said.get(training.get("labels", ""), UNKNOWN)
+        # only calibration data bring labels
+        return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)
     return Origin(HELD_OUT, TRUE) if training.get("dataset") else Origin()
 
 
@@ -64,5 +63,5 @@ def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
     digest = hashlib.sha256()
     for name, x in (*sorted(inputs.items()), ("y", np.asarray(labels, np.int64))):
         digest.update(f"{name} {x.dtype} {x.shape}".encode())
-        digest.update(np.ascontiguousarray(x))
+        digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()

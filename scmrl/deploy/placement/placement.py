@@ -33,11 +33,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...core.graph import Box, Dense, Graph, Population, Synapse, slices, whole
+from ...core.graph import Box, Graph, Population, Synapse, slices, whole
 from ...hw_profiles.profile import Profile
 from ...system.errors import GraphError, UsageError
 from .mesh import Mesh, mesh_of
-from .synapse_memory import SynapseMemory, is_shared
+from .synapse_memory import SynapseMemory
 
 SHARES = ("neurons", "synapse_words", "axons_in", "axons_out")
 NEEDED = ("cores", "neurons_per_core")
@@ -366,7 +366,7 @@ class _Placer:
             stored = self.memory.store(synapse, source, box, counts)
             words, longest = words + stored.words, max(longest, stored.longest)
             formats.add((stored.format, self.memory.bits(synapse), synapse.exponent, synapse.delay))
-            if self.memory.mapping == "loihi2" and is_shared(synapse):
+            if self.memory.mapping == "loihi2" and synapse.shared:
                 shared += stored.words > 0
             else:
                 senders.setdefault(synapse.source, []).append((region, counts > 0))
@@ -409,9 +409,7 @@ class _Placer:
         if self.memory.mapping != "loihi2":
             return self._search(p, fewest)
         dense = len(p.shape) == 1 or any(
-            isinstance(s, Dense)
-            for member in self.units[p.name]
-            for s in self.graph.incoming(member.name)
+            s.all_to_all for member in self.units[p.name] for s in self.graph.incoming(member.name)
         )
         return self._ratio(p, fewest) if dense else self._tiles(p, fewest)
 
@@ -590,7 +588,7 @@ class _Placer:
                 s.fan_out(own.shape, self.graph[target].shape).reshape(own.shape) > 0
                 for s in between
             ]
-            if all(is_shared(s) for s in between):
+            if all(s.shared for s in between):
                 positions = math.prod(own.shape[1:])
                 place = own.astype(np.int64) * positions + np.arange(positions).reshape(
                     own.shape[1:]
@@ -648,7 +646,7 @@ def listeners(
         region, mask = union(graph[source].shape, [(box, part) for _, box, part in parts])
         shared = np.zeros(mask.shape, bool)
         for synapse, box, part in parts:
-            if is_shared(synapse):
+            if synapse.shared:
                 shared[slices(_within(box, region))] |= part
         yield source, region, shared, mask
 

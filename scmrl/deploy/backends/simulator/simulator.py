@@ -19,7 +19,7 @@ import numpy as np
 from .... import __version__
 from ....core.activity import Activity, check_inputs
 from ....core.graph import Graph, Population
-from ....system.errors import MissingDependency, UsageError
+from ....system.errors import GraphError, MissingDependency, UsageError
 from ..backend import Backend, Deadline, Progress
 
 SCRATCH_BYTES = 16 << 20  # of one chunk, about what stays in a cache
@@ -138,17 +138,10 @@ def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
     """Populations so that every synapse, delayed or not, and every join goes forward; None where
     they form a cycle.
     """
-    waiting = {p.name: len(graph.incoming(p.name)) + bool(p.adds) for p in graph.populations}
-    ready = [name for name, count in waiting.items() if count == 0]
-    for name in ready:
-        for target in (
-            *(synapse.target for synapse in graph.outgoing(name)),
-            *graph.joined_to(name),
-        ):
-            waiting[target] -= 1
-            if waiting[target] == 0:
-                ready.append(target)
-    return tuple(graph[name] for name in ready) if len(ready) == len(waiting) else None
+    try:
+        return graph.order(delayed=True)
+    except GraphError:
+        return None
 
 
 def layer_module(compiled: bool | None) -> tuple[object, str]:
