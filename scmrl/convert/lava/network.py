@@ -139,6 +139,11 @@ class LavaNetwork:
         return 1 + 2 * len(self.neurons) + len(self.weights)
 
     @property
+    def count(self) -> int:
+        """Neurons, relays included."""
+        return sum(n.count for n in self.neurons)
+
+    @property
     def nonzeros(self) -> int:
         return sum(len(w.mantissa) for w in self.weights)
 

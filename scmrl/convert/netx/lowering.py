@@ -26,13 +26,11 @@ import numpy as np
 from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
 from ...core.graph import (
     NO_CURRENT_MEMORY,
-    Conv2d,
     Dense,
     Graph,
     Pointwise,
     Population,
     Synapse,
-    Window,
     require_no_joins,
 )
 from ...system.dependencies import install
@@ -135,9 +133,7 @@ def _text(word: str) -> np.ndarray:
 
 def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np.ndarray]:
     """Datasets of the synapse: a convolution where the source is an image, else a matrix."""
-    if isinstance(s, Pointwise) and len(source.shape) == 1:
-        s = Dense(s.source, s.target, s.weight, exponent=s.exponent, delay=s.delay)
-    if isinstance(s, Dense):
+    if isinstance(s, Dense) or (isinstance(s, Pointwise) and len(source.shape) == 1):
         layer = {
             "type": _text("dense"),
             "shape": np.array([target.neurons]),
@@ -145,7 +141,9 @@ def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np
         }
         _check_dense_weight(layer["weight"], s.name)
         return layer | ({"delay": np.array(s.delay)} if s.delay else {})
-    if not isinstance(s, (Conv2d, Pointwise, Window)) or len(source.shape) != 3:
+    image = s.shared and len(source.shape) == 3
+    form = s.convolution(source.shape, target.shape) if image else None
+    if form is None:
         raise _refused(
             f"a {type(s).__name__} synapse from {len(source.shape)} axes",
             s.name,
@@ -153,25 +151,14 @@ def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np
         )
     if s.delay:
         raise _refused("a delayed convolution", s.name, limit=0, value=s.delay)
-    return {"type": _text("conv"), "shape": np.array(target.shape)} | _kernel(s, source)
-
-
-def _kernel(s: Synapse, source: Population) -> dict[str, np.ndarray]:
-    """Weight [C_out, C_in / groups, kh, kw] and geometry of a convolution."""
-    stride, padding, groups = (1, 1), (0, 0), 1
-    if isinstance(s, Pointwise):
-        weight = s.weight[:, :, None, None]
-    elif isinstance(s, Window):
-        weight = np.full((source.shape[0], 1, *s.kernel), s.weight)
-        stride, padding, groups = s.stride, s.padding, source.shape[0]
-    else:
-        weight, stride, padding, groups = s.weight, s.stride, s.padding, s.groups
     return {
-        "weight": _weight(s, weight),
-        "stride": np.array(stride),
-        "padding": np.array(padding),
+        "type": _text("conv"),
+        "shape": np.array(target.shape),
+        "weight": _weight(s, form.weight),
+        "stride": np.array(form.stride),
+        "padding": np.array(form.padding),
         "dilation": np.array([1, 1]),
-        "groups": np.array(groups),
+        "groups": np.array(form.groups),
     }
 
 
