@@ -17,6 +17,7 @@ STATE_BITS = 24
 STATE_LIMIT = 1 << (STATE_BITS - 1)  # 2^23
 STATE_MAX = STATE_LIMIT - 1  # v saturates at +-(2^23 - 1)
 DECAY_ONE = 4096  # decays are 12-bit fractions of one
+BIAS_EXPONENT_MAX = 15  # of the 4-bit exponent of a bias
 CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
 ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
 

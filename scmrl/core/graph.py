@@ -28,7 +28,7 @@ from .convolution import Conv2d as Conv2d  # names that a network is written dow
 from .convolution import OneToOne as OneToOne
 from .convolution import Pointwise as Pointwise
 from .convolution import Window as Window
-from .fixed_point import ACTIVATION_LIMIT, DECAY_ONE, STATE_LIMIT
+from .fixed_point import ACTIVATION_LIMIT, BIAS_EXPONENT_MAX, DECAY_ONE, STATE_LIMIT
 from .synapse import NEURONS as NEURONS
 from .synapse import SYNAPSES as SYNAPSES
 from .synapse import Box as Box
@@ -49,7 +49,7 @@ RANGES = (  # of a population's integers
     ("vth", 0, STATE_LIMIT - 1),
     ("du", -1, NO_CURRENT_MEMORY),
     ("dv", 0, DECAY_ONE),
-    ("bias_exp", 0, 15),
+    ("bias_exp", 0, BIAS_EXPONENT_MAX),
     ("bits", 1, 16),
 )
 

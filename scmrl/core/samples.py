@@ -1,13 +1,19 @@
-"""Where the samples of a run and their labels come from: what an accuracy on them is worth."""
+"""Samples of a run and their labels: read from a file, and where they come from, which is what an
+accuracy on them is worth.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..system.errors import DataError
+from ..system.reading import read_arrays
 
 HELD_OUT, TRAINING, CALIBRATION, MADE_UP = "held out", "training", "calibration", "made up"
 GIVEN, OTHER, UNKNOWN = "given", "other data", "unknown"
@@ -54,6 +60,22 @@ def origin_of(training: Mapping[str, Any]) -> Origin:
         # only calibration data bring labels
         return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)
     return Origin(HELD_OUT, TRUE) if training.get("dataset") else Origin()
+
+
+def read_samples(
+    path: Path, inputs: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The arrays of an npz by the names of a network's inputs (`x` stands for an only one), and its
+    labels `y` where it has them, both as they are. Raises `DataError` where the file is none.
+    """
+    arrays = read_arrays(path, error=DataError)
+    labels = arrays.pop("y", None)
+    return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
+
+
+def only_x(arrays: Mapping[str, np.ndarray], inputs: Sequence[str]) -> bool:
+    """Whether the one array `x` stands for the one input."""
+    return set(arrays) == {"x"} and len(inputs) == 1
 
 
 def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:

@@ -15,7 +15,17 @@ from ..core.activity import Activity, check_inputs, check_labels, predictions
 from ..core.bundle import Bundle, load, locate
 from ..core.comparison import compare
 from ..core.graph import Graph
-from ..core.samples import GIVEN, HELD_OUT, NONE, OTHER, TRAINING, TRUE, Origin, fingerprint
+from ..core.samples import (
+    GIVEN,
+    HELD_OUT,
+    NONE,
+    OTHER,
+    TRAINING,
+    TRUE,
+    Origin,
+    fingerprint,
+    read_samples,
+)
 from ..data import FrontEnd
 from ..data import load as load_pairs
 from ..data.features import tasks
@@ -23,7 +33,6 @@ from ..data.features.corruption import corruption
 from ..data.remembered import data_dir_of
 from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, DataError, GraphError, MissingDependency, UsageError
-from ..system.reading import read_arrays
 from .backends.backend import Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
@@ -92,11 +101,8 @@ def choose(bundle: Bundle, wanted: int | None, file: Path | None) -> Samples:
             f"{bundle.origin.adjective} samples 1 to {n} of {available}",
             bundle.origin,
         )
-    arrays = read_arrays(file, error=DataError)
-    labels = arrays.pop("y", None)
     names = [p.name for p in bundle.graph.of_kind("input")]
-    if set(arrays) == {"x"} and len(names) == 1:
-        arrays = {names[0]: arrays["x"]}
+    arrays, labels = read_samples(file, names)
     inputs = check_inputs(bundle.graph, arrays)
     there = len(next(iter(inputs.values())))
     if wanted is not None and wanted > there:
