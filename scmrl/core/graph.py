@@ -88,6 +88,11 @@ class Population:
         return self.kind == "lif"
 
     @property
+    def decays(self) -> tuple[int, int]:
+        """(du, dv) that hold: a memoryless population keeps nothing."""
+        return (NO_CURRENT_MEMORY, DECAY_ONE) if self.memoryless else (self.du, self.dv)
+
+    @property
     def largest(self) -> int:
         """The largest value that a neuron sends in one step."""
         return (1 << self.bits) - 1 if self.kind == "input" else 1

@@ -40,7 +40,6 @@ FIELDS: dict[str, Kind] = {  # of populations and synapses
 }
 
 
-@functools.cache
 def _schema(kind: type[Any]) -> Table:
     """The table of a dataclass: a field without a default is required."""
     required: dict[str, Kind] = {}
@@ -53,7 +52,9 @@ def _schema(kind: type[Any]) -> Table:
     return Table(required, optional)
 
 
-POPULATION = _schema(Population)
+@functools.cache
+def _synapse(kind: str) -> Table:
+    return _schema(SYNAPSES[kind])
 
 
 class _AnySynapse(Kind):
@@ -62,22 +63,22 @@ class _AnySynapse(Kind):
     def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         Table({"kind": Choice(tuple(SYNAPSES))}, open=True).check(value, where, error)
         fields = {k: v for k, v in value.items() if k != "kind"}
-        _schema(SYNAPSES[value["kind"]]).check(fields, where, error)
+        _synapse(value["kind"]).check(fields, where, error)
 
 
 GRAPH = Table(
     {
         "steps": Integer(1, (1 << 31) - 1),
         "classes": List(Text()),
-        "populations": List(POPULATION),
+        "populations": List(_schema(Population)),
         "synapses": List(_AnySynapse()),
     },
     {"format": Integer(FORMAT, FORMAT)},
 )
 
 
-def _entry(part: Population | Synapse, prefix: str, arrays: Arrays) -> dict[str, Any]:
-    """The fields of a part; its arrays go to `arrays`."""
+def entry_of(part: Any, prefix: str, arrays: Arrays) -> dict[str, Any]:
+    """The fields of a dataclass as JSON; its arrays go to `arrays` and are said by name."""
     out: dict[str, Any] = {}
     for f in dataclasses.fields(part):
         value = getattr(part, f.name)
@@ -93,10 +94,10 @@ def to_tables(graph: Graph) -> tuple[dict[str, Any], Arrays]:
     inverse. What a graph need not say is left out: then its hash is what it was in older files.
     """
     arrays: Arrays = {}
-    populations = [_entry(p, f"population/{p.name}", arrays) for p in graph.populations]
+    populations = [entry_of(p, f"population/{p.name}", arrays) for p in graph.populations]
     synapses = []
     for i, (s, derived) in enumerate(zip(graph.synapses, derived_names(graph.synapses))):
-        entry = _entry(s, f"synapse/{i}", arrays)
+        entry = entry_of(s, f"synapse/{i}", arrays)
         if s.name == derived:
             del entry["name"]
         synapses.append({"kind": type(s).__name__, **entry})

@@ -195,6 +195,10 @@ class Synapse:
         totals = np.bincount(rows, measure(weights), minlength=int(np.prod(target)))
         return totals.astype(np.int64)  # exact: a float holds integers up to 2^53
 
+    def fan_in(self, source: Shape, target: Shape) -> np.ndarray:
+        """Non-zero weights into each target neuron: int64 [neurons of the target]."""
+        return self.per_target(source, target, lambda w: w != 0)
+
     def check(self, source: Shape, target: Shape) -> None:
         """Raise `GraphError` where a field has no meaning, or the map does not fit the shapes."""
         if not isinstance(self.name, str) or not self.name.isprintable():

@@ -15,6 +15,7 @@ rest is refused. Measured on lava-dl 0.6.0, file lib/dl/netx/hdf5.py.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from ...core.graph import (
     Synapse,
     require_no_joins,
 )
+from ...hw_profiles import profile
+from ...hw_profiles.precision import Precision
 from ...system.dependencies import install
 from ...system.errors import BundleError, GraphError, MissingDependency
 from ...system.reading import regular
@@ -42,8 +45,6 @@ from ..lava.network import MANTISSA, NEVER
 MODEL = "netx/model.net"  # in an export
 LAVA_DL_VERSION = "0.6.0"  # the last release
 LAVA_DL_INSTALL = install("lava-dl")
-BIAS = (-(1 << 12), (1 << 12) - 1)  # a 13-bit mantissa; its exponent in netx is 6
-DELAY_MAX = 62  # netx clips longer ones
 ALMOST_NO_MEMORY = DECAY_ONE - 1  # dv: leaves v / 4096, rounded to zero
 EXPORT_AGAIN = "export the model again"
 INSTEAD = "use --target lava, which holds any graph"
@@ -60,6 +61,15 @@ class NetxNetwork:
     datasets: dict[str, np.ndarray]
     pipelined: bool
     bits: int
+
+
+@functools.cache
+def _chip() -> tuple[int, int]:
+    """The largest bias mantissa and the longest delay of Loihi 2, for which netx files are written:
+    netx stores biases of exponent 6, and clips longer delays without a word.
+    """
+    chip = profile.load("loihi2")
+    return Precision.of(chip).bias_mant_max, int(chip.limits["delay_steps"].value)
 
 
 def lower(graph: Graph) -> NetxNetwork:
@@ -218,7 +228,7 @@ def _check_sum(p: Population, activation: int) -> None:
     """Lava's convolution wraps at 24 bits, its LIF at 32; current memory piles up what one wrap
     leaves.
     """
-    forgets = p.memoryless or p.du == NO_CURRENT_MEMORY
+    forgets = p.decays[0] == NO_CURRENT_MEMORY
     limit = STATE_LIMIT - 1 if forgets else 2 * STATE_LIMIT >> CURRENT_SHIFT
     if activation > limit:
         raise _refused("so large a synaptic sum", p.name, limit=limit, value=activation)
@@ -250,11 +260,12 @@ def _bias(p: Population, flat: bool) -> np.ndarray:
             value=odd,
             fix=f"train with model.bias_exp_min = {CURRENT_SHIFT}, or {INSTEAD}",
         )
-    if mantissa.min() < BIAS[0] or mantissa.max() > BIAS[1]:
+    top = _chip()[0]
+    if mantissa.min() < -top - 1 or mantissa.max() > top:
         raise _refused(
             "a bias of more than 13 bits",
             where,
-            limit=f"{BIAS[0]}..{BIAS[1]} times 64",
+            limit=f"{-top - 1}..{top} times 64",
             value=f"{mantissa.min()}..{mantissa.max()}",
         )
     if flat:
@@ -270,8 +281,8 @@ def _check_delays(graph: Graph, chain: list[Synapse]) -> None:
     """
     biased = None
     for s in chain:
-        if s.delay > DELAY_MAX:
-            raise _refused("such a delay", s.name, limit=DELAY_MAX, value=s.delay)
+        if s.delay > _chip()[1]:
+            raise _refused("such a delay", s.name, limit=_chip()[1], value=s.delay)
         if s.delay and biased:
             raise _refused("a delay after a population with a bias", s.name, value=biased)
         biased = s.target if graph[s.target].bias.any() else biased

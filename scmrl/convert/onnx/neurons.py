@@ -25,11 +25,10 @@ class Range:
 
     def __init__(self, graph: Graph, p: Population):
         worst = graph.worst_activation(p.name) << CURRENT_SHIFT
-        self.keeps_u = not p.memoryless and p.du != NO_CURRENT_MEMORY
-        self.keeps_v = not p.memoryless and p.dv != DECAY_ONE
-        bounded = (
-            not self.keeps_u or worst <= 2 * STATE_LIMIT
-        )  # then one wrap brings u back into 24 bits
+        du, dv = p.decays
+        self.keeps_u, self.keeps_v = du != NO_CURRENT_MEMORY, dv != DECAY_ONE
+        # then one wrap brings u back into 24 bits
+        bounded = not self.keeps_u or worst <= 2 * STATE_LIMIT
         self.u = np.int32 if bounded else np.int64
         u_free = worst + self.keeps_u * STATE_LIMIT
         bias = max(abs(int(p.bias.min())), abs(int(p.bias.max())))
@@ -44,12 +43,10 @@ def _decay(n: Nodes, x: str, keep: int, dtype: type) -> str:
     if keep == DECAY_ONE:
         return x
     if dtype is np.int64:
-        return n.op(
-            "Div", n.op("Mul", x, n.constant(np.int64(keep))), n.constant(np.int64(DECAY_ONE))
-        )
-    return n.cast(
-        n.op("Mul", n.cast(x, np.float64), n.constant(np.float64(keep / DECAY_ONE))), dtype
-    )
+        product = n.op("Mul", x, n.constant(np.int64(keep)))
+        return n.op("Div", product, n.constant(np.int64(DECAY_ONE)))
+    share = n.constant(np.float64(keep / DECAY_ONE))
+    return n.cast(n.op("Mul", n.cast(x, np.float64), share), dtype)
 
 
 def _wrap(n: Nodes, u: str, dtype: type) -> str:

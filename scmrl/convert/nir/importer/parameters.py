@@ -1,4 +1,4 @@
-"""Parameters of NIR nodes, checked: what a file may say where a number, a shape or a pair is meant."""
+"""Parameters of NIR nodes, checked: what a file may say where a number, shape or pair is meant."""
 
 from __future__ import annotations
 
