@@ -175,9 +175,9 @@ class Graph:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Synapses of the same ends that were given no name are numbered."""
+        """Synapses of the same ends without a label are numbered."""
         synapses = tuple(
-            dataclasses.replace(s, name=name) if s.name == s.ends != name else s
+            s if s.label or name == s.ends else dataclasses.replace(s, label=name)
             for s, name in zip(self.synapses, derived_names(self.synapses))
         )
         object.__setattr__(self, "synapses", synapses)

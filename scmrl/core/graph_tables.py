@@ -4,8 +4,8 @@ field.
     {"format": 2, "steps": T, "classes": [...], "populations": [{"name": ...}, ...],
      "synapses": [{"kind": "Dense", "source": ..., "weight": {"array": NAME}}, ...]}
 
-A field that has its default may be missing, and so may the name of a synapse. Files of scmrl 0.1
-have no `format`: they know no names of synapses.
+A field that has its default may be missing, and so may the label of a synapse that has the name
+which its place gives it. Files of scmrl 0.1 have no `format`: they know no labels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NUMBERS = {name: Integer(low, high) for name, low, high in (*RANGES, *SYNAPSE_RA
 FIELDS: dict[str, Kind] = {  # of populations and synapses
     **NUMBERS,
     **{name: List(NUMBERS[name], 2, 2) for name in ("stride", "padding", "kernel")},
-    **dict.fromkeys(("name", "source", "target"), Text(printable=True)),
+    **dict.fromkeys(("name", "source", "target", "label"), Text(printable=True)),
     "shape": List(Integer(1, (1 << 31) - 1), 1, 16),
     "kind": Choice(KINDS),
     "bias_mant": Either(Integer(), ARRAY),
@@ -99,7 +99,7 @@ def to_tables(graph: Graph) -> tuple[dict[str, Any], Arrays]:
     for i, (s, derived) in enumerate(zip(graph.synapses, derived_names(graph.synapses))):
         entry = entry_of(s, f"synapse/{i}", arrays)
         if s.name == derived:
-            del entry["name"]
+            del entry["label"]
         synapses.append({"kind": type(s).__name__, **entry})
     for entry in populations:
         if not entry["adds"]:

@@ -2,9 +2,8 @@
 
     a_target[t] += (weight << exponent) . s_source[t - delay]
 
-A synapse has a name, unique in its graph: the one that it was given, or "source->target", and
-"source->target#2" for the second of its kin (`Graph` numbers them). What is kept by synapse is kept
-by name.
+A synapse has a name, unique in its graph: its label, or "source->target". `Graph` labels the second
+of the same ends "source->target#2". What is kept by synapse is kept by name.
 
 To add a kind: subclass `Synapse` here. It needs its map (`output_shape`, `count`, `apply`, and
 `coordinates`, the same map as a sparse matrix) and, where it has fields of its own, their ranges in
@@ -101,7 +100,7 @@ class Synapse:
     weight: np.ndarray | int
     exponent: int = field(default=0, kw_only=True)
     delay: int = field(default=0, kw_only=True)
-    name: str = field(default="", kw_only=True)
+    label: str = field(default="", kw_only=True)
 
     shared: ClassVar[bool] = False
     all_to_all: ClassVar[bool] = False
@@ -110,14 +109,13 @@ class Synapse:
         if not abstract:
             SYNAPSES[cls.__name__] = cls
 
-    def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", self.ends)
-
     @property
     def ends(self) -> str:
-        """The name of a synapse that was given none."""
         return f"{self.source}->{self.target}"
+
+    @property
+    def name(self) -> str:
+        return self.label or self.ends
 
     @property
     def weighted(self) -> bool:
@@ -201,8 +199,8 @@ class Synapse:
 
     def check(self, source: Shape, target: Shape) -> None:
         """Raise `GraphError` where a field has no meaning, or the map does not fit the shapes."""
-        if not isinstance(self.name, str) or not self.name.isprintable():
-            raise GraphError("a synapse's name must be printable text", value=ascii(self.name))
+        if not isinstance(self.label, str) or not self.label.isprintable():
+            raise GraphError("a synapse's label must be printable text", value=ascii(self.label))
         for name, low, high in RANGES:
             for number in np.atleast_1d(np.array(getattr(self, name, low), object)):
                 check_integer(name, number, low, high, self.name)
@@ -224,7 +222,7 @@ class Synapse:
 
 
 def derived_names(synapses: Sequence[Synapse]) -> list[str]:
-    """The names of synapses that were given none: "a->b", and "a->b#2" for the second such."""
+    """The names of synapses without a label: "a->b", and "a->b#2" for the second such."""
     seen: Counter[str] = Counter()
     names = []
     for s in synapses:

@@ -132,6 +132,9 @@ def reverse(value):
 
 
 def test_loading_does_not_depend_on_the_order_of_keys(small_bundle, model):
+    frontend = {"audio": {"bins": 8, "hop": 2}, "visual": {}}
+    small_bundle = dataclasses.replace(small_bundle, frontend=frontend)
+    small_bundle.save(model / "bundle")
     directory = model / "bundle"
     for name in ("graph.json", "bundle.json"):
         path = directory / name
@@ -150,10 +153,10 @@ def test_loading_does_not_depend_on_the_order_of_keys(small_bundle, model):
 
 def test_names_of_synapses_come_back_and_need_not_be_said(small_bundle, tmp_path):
     first, *others = small_bundle.graph.synapses
-    named = dataclasses.replace(first, name="the first")
+    named = dataclasses.replace(first, label="the first")
     graph = dataclasses.replace(small_bundle.graph, synapses=(named, *others))
     table = to_tables(graph)[0]
-    assert [entry.get("name") for entry in table["synapses"]] == ["the first"] + [None] * len(
+    assert [entry.get("label") for entry in table["synapses"]] == ["the first"] + [None] * len(
         others
     )
     dataclasses.replace(small_bundle, graph=graph).save(tmp_path / "b")

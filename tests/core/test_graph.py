@@ -141,10 +141,11 @@ def test_tables_bring_back_the_same_graph(name):
 
 
 def test_every_synapse_has_a_name_of_its_own():
-    pairs = (Dense("x", "y", ONES), Dense("x", "y", ONES, name="own"), Dense("x", "y", ONES))
+    pairs = (Dense("x", "y", ONES), Dense("x", "y", ONES, label="own"), Dense("x", "y", ONES))
     graph = Graph((X, Y), (*pairs, Dense("x", "y", ONES, delay=1)), 2).check()
     assert [s.name for s in graph.synapses] == ["x->y", "own", "x->y#3", "x->y#4"]
     assert [s.name for s in graph.incoming("y")] == [s.name for s in graph.synapses]
+    assert dataclasses.replace(pairs[0], target="z").name == "x->z"
     fewer = dataclasses.replace(graph, synapses=graph.synapses[2:]).check()
     assert [s.name for s in fewer.synapses] == ["x->y#3", "x->y#4"]
     assert [s.name for s in from_tables(*to_tables(fewer)).synapses] == ["x->y#3", "x->y#4"]
@@ -298,9 +299,9 @@ def test_a_wrong_geometry_names_the_synapse(options):
 def test_structure_that_has_no_meaning_is_refused():
     z = Population("z", (2,), "readout")
     refused("population names repeat", X, Y, Y)
-    same = [Dense("x", "y", ONES, name="map") for _ in range(2)]
+    same = [Dense("x", "y", ONES, label="map") for _ in range(2)]
     refused("synapse names repeat .*map", X, Y, *same)
-    refused("synapse's name must be printable", X, Y, Dense("x", "y", ONES, name="a\nb"))
+    refused("synapse's label must be printable", X, Y, Dense("x", "y", ONES, label="a\nb"))
     refused("no input", Y)
     refused("more than one readout", X, z, Population("z2", (2,), "readout"))
     refused("q: no such population", X, Y, Dense("q", "y", ONES))
