@@ -11,7 +11,7 @@ import numpy as np
 
 from ..system.errors import DataError, ScmrlError
 from ..system.reading import check_bound
-from .graph import Graph
+from .graph import Graph, Population
 
 RUN_VALUES = 1 << 30  # samples x steps x neurons of one run: a byte each
 
@@ -105,7 +105,8 @@ def predictions(graph: Graph, activity: Activity) -> np.ndarray:
     if graph.readout is None:
         raise DataError("the graph has no readout, so samples have no class")
     final = activity.membrane[graph.readout.name][:, -1]
-    return final.reshape(len(final), -1).argmax(1)
+    classes: np.ndarray = final.reshape(len(final), -1).argmax(1)
+    return classes
 
 
 def check_inputs(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -114,58 +115,48 @@ def check_inputs(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.nd
 
     Returns them in the graph's order. Raises `DataError` naming the input, the limit and the value.
     """
-    wanted = graph.of_kind("input")
+    wanted = {p.name: p for p in graph.of_kind("input")}
     for name in inputs:
-        if name not in {p.name for p in wanted}:
-            raise DataError(
-                "no such input",
-                where=name,
-                fix=f"the network takes: {', '.join(p.name for p in wanted)}",
-            )
-    checked, counts = {}, {}
-    for p in wanted:
-        if p.name not in inputs:
-            raise DataError(
-                "input is missing", where=p.name, fix=f"give an array [S, T, {p.shape}]"
-            )
-        x = np.asarray(inputs[p.name])
-        if x.dtype.kind not in "iub":
-            raise DataError("input must be integers", where=p.name, value=x.dtype)
-        if (
-            x.ndim != len(p.shape) + 2
-            or x.shape[2:] != tuple(p.shape)
-            or x.shape[0] < 1
-            or x.shape[1] < 1
-        ):
-            raise DataError(
-                "input has the wrong shape",
-                where=p.name,
-                limit=f"[S, T, {', '.join(map(str, p.shape))}]",
-                value=list(x.shape),
-            )
-        top = (1 << p.bits) - 1
-        if x.min() < 0 or x.max() > top:
-            raise DataError(
-                "input value out of range",
-                where=p.name,
-                limit=f"0..{top}",
-                value=f"{int(x.min())}..{int(x.max())}",
-            )
-        checked[p.name], counts[p.name] = x, x.shape[:2]
-    if len(set(counts.values())) > 1:
-        raise DataError(
-            "inputs differ in samples or steps", value={k: list(v) for k, v in counts.items()}
-        )
-    values = math.prod(next(iter(counts.values()))) * sum(p.neurons for p in graph.populations)
+        if name not in wanted:
+            fix = f"the network takes: {', '.join(wanted)}"
+            raise DataError("no such input", where=name, fix=fix)
+    for name, p in wanted.items():
+        if name not in inputs:
+            raise DataError("input is missing", where=name, fix=f"give an array [S, T, {p.shape}]")
+    checked = {name: _checked(p, np.asarray(inputs[name])) for name, p in wanted.items()}
+    sizes = {name: list(x.shape[:2]) for name, x in checked.items()}
+    if len(set(map(tuple, sizes.values()))) > 1:
+        raise DataError("inputs differ in samples or steps", value=sizes)
     check_bound(
         "too much to run at once; give fewer samples (--samples)",
-        values,
+        math.prod(next(iter(sizes.values()))) * sum(p.neurons for p in graph.populations),
         RUN_VALUES,
         where="inputs",
         error=DataError,
         unit="samples x steps x neurons",
     )
     return checked
+
+
+def _checked(p: Population, x: np.ndarray) -> np.ndarray:
+    """The values of one input."""
+    if x.dtype.kind not in "iub":
+        raise DataError("input must be integers", where=p.name, value=x.dtype)
+    if x.shape[2:] != tuple(p.shape) or 0 in x.shape[:2]:
+        raise DataError(
+            "input has the wrong shape",
+            where=p.name,
+            limit=f"[S, T, {', '.join(map(str, p.shape))}]",
+            value=list(x.shape),
+        )
+    if x.min() < 0 or x.max() > p.largest:
+        raise DataError(
+            "input value out of range",
+            where=p.name,
+            limit=f"0..{p.largest}",
+            value=f"{int(x.min())}..{int(x.max())}",
+        )
+    return x
 
 
 def check_labels(
@@ -187,12 +178,8 @@ def check_labels(
     if graph.readout is not None and samples:
         low, high, top = int(labels.min()), int(labels.max()), graph.readout.neurons - 1
         if low < 0 or high > top:
-            raise error(
-                "labels are not classes of this network",
-                where=where,
-                limit=f"0..{top}",
-                value=f"{low}..{high}",
-            )
+            what, value = "labels are not classes of this network", f"{low}..{high}"
+            raise error(what, where=where, limit=f"0..{top}", value=value)
     return labels.astype(np.int64)
 
 

@@ -3,11 +3,11 @@ only.
 
     bundle.json   schema version, hashes of the other files, front-end, metrics, training settings,
                   profile
-    graph.json    populations and synapses
+    graph.json    populations and synapses (`graph_tables`)
     tensors.npz   their arrays
-    samples.npz   inputs `x/<input>` uint [S, T, *shape], labels `y` [S], and the spikes that
-                  training's own
-                  quantised forward gave for them: bits `s/<population>` (np.packbits) and membranes `v/<readout>`
+    samples.npz   inputs `x/<input>` uint [S, T, *shape], labels `y` [S], and what training's own
+                  quantised forward gave for them: spikes as bits `s/<population>` (np.packbits),
+                  membranes `v/<readout>`
 
 A run directory holds its bundle as `RUN/bundle`; an export is a bundle with files of its target
 beside it.
@@ -21,6 +21,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,11 +32,12 @@ from ..system.storage import clear, put_arrays, put_json, whole_directory
 from ..system.targets import real
 from .activity import Activity, check_inputs, check_labels
 from .graph import Graph
-from .graph_tables import from_tables, to_tables
+from .graph_tables import FORMAT, from_tables, to_tables
 from .samples import KINDS, LABELS, Origin, origin_of
 from .schema import Anything, Choice, Flag, Integer, List, Map, Maybe, Number, Table, Text
 
-SCHEMA = 1
+SCHEMA, OLDEST = 2, 1  # what is written, and the oldest that is read: that of scmrl 0.1
+Json = dict[str, Any]
 FILES = ("graph.json", "tensors.npz", "samples.npz")
 SHARE, COUNT, SECONDS = Number(0, 1), Integer(0), Number(0)
 METRICS = Table(
@@ -81,7 +83,7 @@ TRAINING = Table(
 )
 BUNDLE = Table(
     {
-        "schema": Integer(SCHEMA, SCHEMA),
+        "schema": Integer(OLDEST, SCHEMA),
         "profile": Text(),
         "frontend": Map(Anything()),
         "metrics": METRICS,
@@ -108,9 +110,9 @@ class Bundle:
     inputs: dict[str, np.ndarray]  # {input: uint [S, T, *shape]}
     labels: np.ndarray  # int64 [S]
     trained: Activity | None = None  # training's own quantised forward on `inputs`
-    frontend: dict = field(default_factory=dict)
-    metrics: dict = field(default_factory=dict)
-    training: dict = field(default_factory=dict)
+    frontend: Json = field(default_factory=dict)
+    metrics: Json = field(default_factory=dict)
+    training: Json = field(default_factory=dict)
     profile: str = "loihi2"
     origin: Origin = Origin()
 
@@ -139,7 +141,7 @@ class Bundle:
     def write(self, directory: Path) -> None:
         """Write the files into an existing directory (an exporter adds its own beside them)."""
         table, arrays = to_tables(self.graph)
-        put_json(directory / "graph.json", table)
+        put_json(directory / "graph.json", {"format": FORMAT, **table})
         put_arrays(directory / "tensors.npz", arrays)
         put_arrays(directory / "samples.npz", self._sample_arrays())
         put_json(
@@ -185,10 +187,8 @@ def locate(path: str | Path) -> Path:
             "a float model as published: it multiplies rates and reads future steps, which no"
             " spiking chip does",
             where=path,
-            fix=(
-                "its figures are in metrics.json; for a chip train with "
-                "--set model.attention=binary"
-            ),
+            fix="its figures are in metrics.json; for a chip train with"
+            " --set model.attention=binary",
         )
     raise _no_model(path)
 
@@ -309,26 +309,7 @@ def load(path: str | Path) -> Bundle:
     True
     """
     directory = locate(path)
-    file = directory / "bundle.json"
-    table = read_json(file)
-    if table.get("schema") != SCHEMA:
-        raise BundleError(
-            "bundle has another schema",
-            where=directory,
-            limit=SCHEMA,
-            value=table.get("schema"),
-            fix="use the scmrl version that wrote it, or freeze the model again",
-        )
-    BUNDLE.check(table, str(file), BundleError)
-    for name in FILES:
-        if not (directory / name).is_file():
-            raise BundleError("file is missing", where=directory / name)
-        if sha256(directory / name) != table["sha256"].get(name):
-            raise BundleError(
-                "file is corrupt: its hash is not the one recorded",
-                where=directory / name,
-                fix="copy the bundle again, or freeze the model again",
-            )
+    table = _table(directory)
     graph = from_tables(
         read_json(directory / "graph.json"),
         read_arrays(directory / "tensors.npz"),
@@ -337,16 +318,14 @@ def load(path: str | Path) -> Bundle:
     )
     file = directory / "samples.npz"
     arrays = read_arrays(file)
+    given = {k[2:]: arrays.pop(k) for k in list(arrays) if k.startswith("x/")}
     try:
-        inputs = check_inputs(
-            graph, {k[2:]: arrays.pop(k) for k in list(arrays) if k.startswith("x/")}
-        )
+        inputs = check_inputs(graph, given)
     except DataError as error:
         raise error.at(file, BundleError) from None
     count, steps = next(iter(inputs.values())).shape[:2]
-    labels = check_labels(
-        graph, _taken(arrays, "y", file), count, where=f"{file}: y", error=BundleError
-    )
+    y = _taken(arrays, "y", file)
+    labels = check_labels(graph, y, count, where=f"{file}: y", error=BundleError)
     by = table.get("trained_by")
     trained = None if by is None else _trained(graph, arrays, by, (count, steps), file)
     if arrays:
@@ -362,6 +341,32 @@ def load(path: str | Path) -> Bundle:
         table["profile"],
         Origin(**table["origin"]) if "origin" in table else origin_of(table["training"]),
     )
+
+
+def _table(directory: Path) -> Json:
+    """bundle.json, and the hashes in it held to the other files."""
+    file = directory / "bundle.json"
+    table = read_json(file)
+    schema = table.get("schema")
+    if schema not in range(OLDEST, SCHEMA + 1):
+        raise BundleError(
+            "bundle has another schema",
+            where=directory,
+            limit=f"{OLDEST} to {SCHEMA}",
+            value=schema,
+            fix="use the scmrl version that wrote it, or freeze the model again",
+        )
+    BUNDLE.check(table, str(file), BundleError)
+    for name in FILES:
+        if not (directory / name).is_file():
+            raise BundleError("file is missing", where=directory / name)
+        if sha256(directory / name) != table["sha256"].get(name):
+            raise BundleError(
+                "file is corrupt: its hash is not the one recorded",
+                where=directory / name,
+                fix="copy the bundle again, or freeze the model again",
+            )
+    return table
 
 
 def _taken(arrays: dict[str, np.ndarray], name: str, file: Path) -> np.ndarray:

@@ -18,6 +18,7 @@ STATE_LIMIT = 1 << (STATE_BITS - 1)  # 2^23
 STATE_MAX = STATE_LIMIT - 1  # v saturates at +-(2^23 - 1)
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  # decays are fractions of 4096
+BIAS_EXPONENT_MAX = 15  # of the 4-bit exponent of a bias
 CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
 ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
 
@@ -36,7 +37,8 @@ def signed(bits: int) -> tuple[int, int]:
 def decay(x: np.ndarray, by: np.ndarray | int) -> np.ndarray:
     """x * (4096 - by) / 4096, rounded toward zero. `by` = 0 keeps x, 4096 clears it."""
     scaled = x * (DECAY_ONE - by)
-    return np.sign(scaled) * (np.abs(scaled) >> 12)
+    kept: np.ndarray = np.sign(scaled) * (np.abs(scaled) >> 12)
+    return kept
 
 
 def wrap(u: np.ndarray) -> np.ndarray:
@@ -47,11 +49,20 @@ def wrap(u: np.ndarray) -> np.ndarray:
 
 def saturate(v: np.ndarray) -> np.ndarray:
     """Clip the 24-bit membrane to +-(2^23 - 1)."""
-    return np.clip(v, -STATE_MAX, STATE_MAX)
+    clipped: np.ndarray = np.clip(v, -STATE_MAX, STATE_MAX)
+    return clipped
 
 
 def lif_step(
-    u: np.ndarray, v: np.ndarray, a: np.ndarray, *, du, dv, vth, bias, fires: bool = True
+    u: np.ndarray,
+    v: np.ndarray,
+    a: np.ndarray,
+    *,
+    du: np.ndarray | int,
+    dv: np.ndarray | int,
+    vth: np.ndarray | int,
+    bias: np.ndarray | int,
+    fires: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """One step of a population. All arguments int64, broadcastable to the shape of `a`.
 

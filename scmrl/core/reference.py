@@ -3,12 +3,12 @@ agreement.
 
 For every population at step t, in an order in which zero-delay synapses go forward:
 
-    a[t] = sum over incoming synapses of (weight << exponent) . s_source[t - delay]       (nothing fires before t = 0)
-    u, v, s = lif_step(u, v, a[t], bias + v_join[t])                                      (scmrl.core.fixed_point)
+    a[t] = sum over incoming synapses of (weight << exponent) . s_source[t - delay]
+    u, v, s = lif_step(u, v, a[t], bias + v_join[t])                     (scmrl.core.fixed_point)
     v_join: membrane of the population that this one `adds`, after its step; else 0
 
-State starts at zero for every sample. Every other backend must equal this in every bit, population
-and step.
+Nothing fires before t = 0. State starts at zero for every sample. Every other backend must equal
+this in every bit, population and step.
 """
 
 from __future__ import annotations
@@ -33,20 +33,17 @@ def run(graph: Graph, inputs: dict[str, np.ndarray]) -> Activity:
     values = {p.name: np.zeros((samples, steps, *p.shape), np.int64) for p in graph.populations}
     current = {p.name: np.zeros((samples, *p.shape), np.int64) for p in graph.populations}
     membrane = {p.name: np.zeros((samples, *p.shape), np.int64) for p in graph.populations}
-    overflow = {p.name: 0 for p in graph.populations if p.kind != "input"}
-    order = graph.order()
+    order = [p for p in graph.order() if p.kind != "input"]
+    overflow = {p.name: 0 for p in order}
     for t in range(steps):
+        for name, x in inputs.items():
+            values[name][:, t] = x[:, t]
         for p in order:
-            if p.kind == "input":
-                values[p.name][:, t] = inputs[p.name][:, t]
-                continue
             a = np.zeros((samples, *p.shape), np.int64)
             for synapse in graph.incoming(p.name):
                 if t >= synapse.delay:
-                    a += (
-                        synapse.apply(values[synapse.source][:, t - synapse.delay], p.shape)
-                        << synapse.exponent
-                    )
+                    s = values[synapse.source][:, t - synapse.delay]
+                    a += synapse.apply(s, p.shape) << synapse.exponent
             if p.memoryless:
                 current[p.name][:], membrane[p.name][:] = 0, 0
             bias = p.bias + membrane[p.adds] if p.adds else p.bias

@@ -1,12 +1,19 @@
-"""Where the samples of a run and their labels come from: what an accuracy on them is worth."""
+"""Samples of a run and their labels: read from a file, and where they come from, which is what an
+accuracy on them is worth.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from ..system.errors import DataError
+from ..system.reading import read_arrays
 
 HELD_OUT, TRAINING, CALIBRATION, MADE_UP = "held out", "training", "calibration", "made up"
 GIVEN, OTHER, UNKNOWN = "given", "other data", "unknown"
@@ -43,18 +50,34 @@ class Origin:
         return KINDS[self.samples][1]
 
 
-def origin_of(training: dict) -> Origin:
+def origin_of(training: Mapping[str, Any]) -> Origin:
     """That of a bundle which does not say it (scmrl 0.1), from its training settings: where they
     leave no doubt.
     """
     if "imported" in training:
-        labels = {"given": TRUE, "classes of the float network": NETWORK}.get(
-            training.get("labels"), UNKNOWN
-        )
-        return Origin(
-            CALIBRATION if labels == TRUE else UNKNOWN, labels
-        )  # only calibration data bring labels
+        said = {"given": TRUE, "classes of the float network": NETWORK}
+        labels = said.get(training.get("labels", ""), UNKNOWN)
+        # only calibration data bring labels
+        return Origin(CALIBRATION if labels == TRUE else UNKNOWN, labels)
     return Origin(HELD_OUT, TRUE) if training.get("dataset") else Origin()
+
+
+def read_samples(
+    given: Mapping[str, np.ndarray] | str | Path, inputs: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Arrays, or those of an npz, by the names of a network's inputs (`x` stands for an only one),
+    and the labels `y` where there are some, both as they are. Raises `DataError` where the file is
+    none.
+    """
+    known = isinstance(given, Mapping)
+    arrays = dict(given) if known else read_arrays(Path(given), error=DataError)
+    labels = arrays.pop("y", None)
+    return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
+
+
+def only_x(arrays: Mapping[str, np.ndarray], inputs: Sequence[str]) -> bool:
+    """Whether the one array `x` stands for the one input."""
+    return set(arrays) == {"x"} and len(inputs) == 1
 
 
 def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
@@ -64,5 +87,5 @@ def fingerprint(inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
     digest = hashlib.sha256()
     for name, x in (*sorted(inputs.items()), ("y", np.asarray(labels, np.int64))):
         digest.update(f"{name} {x.dtype} {x.shape}".encode())
-        digest.update(np.ascontiguousarray(x))
+        digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()

@@ -1,8 +1,9 @@
 """What a file's values must look like, said once as a table of kinds, and checked whole before
 anything is used.
 
-    BUNDLE = Table({"schema": Integer(1, 1), "profile": Text(), "classes": List(Text())}, optional={"note": Text()})
-    BUNDLE.check(table, "bundle.json", BundleError)        raises: bundle.json: classes.2: must be text (got int)
+    BUNDLE = Table({"schema": Integer(1, 2), "classes": List(Text())}, optional={"note": Text()})
+    BUNDLE.check(table, "bundle.json", BundleError)
+    raises: bundle.json: classes.2: must be text (got int)
 
 To add a kind: subclass `Kind` and give it `check`.
 """
@@ -10,6 +11,7 @@ To add a kind: subclass `Kind` and give it `check`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from ..system.errors import ScmrlError, nearest
 
@@ -17,12 +19,12 @@ from ..system.errors import ScmrlError, nearest
 class Kind:
     """A set of values."""
 
-    def check(self, value: object, where: str, error: type[ScmrlError]) -> None:
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         """Raise `error` where `value`, found at `where`, is not of this kind."""
         raise NotImplementedError
 
 
-def _refuse(wanted: str, value: object, where: str, error: type[ScmrlError]) -> None:
+def _refuse(wanted: str, value: object, where: str, error: type[ScmrlError]) -> NoReturn:
     raise error(f"must be {wanted}", where=where, value=f"{type(value).__name__} {value!r}")
 
 
@@ -33,7 +35,7 @@ class Integer(Kind):
     low: int = -(1 << 63)
     high: int = (1 << 63) - 1
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             _refuse("an integer", value, where, error)
         if not self.low <= value <= self.high:
@@ -49,7 +51,7 @@ class Number(Kind):
     low: float = -1e300
     high: float = 1e300
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             _refuse("a number", value, where, error)
         if not self.low <= value <= self.high:
@@ -64,7 +66,7 @@ class Text(Kind):
 
     printable: bool = False
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if not isinstance(value, str):
             _refuse("text", value, where, error)
         if self.printable and not (value and value.isprintable()):
@@ -77,7 +79,7 @@ class Choice(Kind):
 
     words: tuple[str, ...]
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if value not in self.words:
             raise error(
                 "unknown word", where=where, value=value, fix=nearest(str(value), self.words)
@@ -87,7 +89,7 @@ class Choice(Kind):
 class Flag(Kind):
     """true or false."""
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if not isinstance(value, bool):
             _refuse("true or false", value, where, error)
 
@@ -95,7 +97,7 @@ class Flag(Kind):
 class Anything(Kind):
     """Whatever `reading` lets in."""
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         pass
 
 
@@ -105,7 +107,7 @@ class Maybe(Kind):
 
     kind: Kind
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if value is not None:
             self.kind.check(value, where, error)
 
@@ -117,7 +119,7 @@ class Either(Kind):
     first: Kind
     table: Kind
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         (self.table if isinstance(value, dict) else self.first).check(value, where, error)
 
 
@@ -129,7 +131,7 @@ class List(Kind):
     low: int = 0
     high: int = 1 << 62
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if not isinstance(value, (list, tuple)):
             _refuse("a list", value, where, error)
         if not self.low <= len(value) <= self.high:
@@ -149,7 +151,7 @@ class Map(Kind):
 
     kind: Kind
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if not isinstance(value, dict):
             _refuse("a table", value, where, error)
         for key, part in value.items():
@@ -166,7 +168,7 @@ class Table(Kind):
     optional: dict[str, Kind] = field(default_factory=dict)
     open: bool = False
 
-    def check(self, value, where, error):
+    def check(self, value: Any, where: str, error: type[ScmrlError]) -> None:
         if not isinstance(value, dict):
             _refuse("a table", value, where, error)
         known = self.required | self.optional

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..core.activity import Activity, check_inputs, check_labels
 from ..core.bundle import Bundle
-from ..core.samples import GIVEN, NONE, TRUE, Origin
-from ..system.errors import DataError, UsageError
-from ..system.reading import read_arrays
+from ..core.samples import GIVEN, NONE, TRUE, Origin, read_samples
+from ..system.errors import UsageError
 
 Given = Mapping[str, np.ndarray] | str | Path  # {input: integers [S, T, ...]}, or an npz of them
 
@@ -74,12 +73,8 @@ def choose(
 
 def _given(bundle: Bundle, wanted: int | None, given: Given, labels: np.ndarray | None) -> Samples:
     file = Path(given) if isinstance(given, (str, Path)) else None
-    arrays = dict(given) if file is None else read_arrays(file, error=DataError)
-    in_file = arrays.pop("y", None)
-    labels = in_file if labels is None else np.asarray(labels)
-    names = [p.name for p in bundle.graph.of_kind("input")]
-    if set(arrays) == {"x"} and len(names) == 1:
-        arrays = {names[0]: arrays["x"]}
+    arrays, with_them = read_samples(given, [p.name for p in bundle.graph.of_kind("input")])
+    labels = with_them if labels is None else np.asarray(labels)
     inputs = check_inputs(bundle.graph, arrays)
     there = len(next(iter(inputs.values())))
     if wanted is not None and wanted > there:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from ..core.graph import Conv2d, Dense, Graph, Population, Synapse, Window
+from ..core.convolution import Convolution
+from ..core.graph import Graph, Population, Synapse
 
 Offences = Iterator[tuple[str, object]]
 
@@ -128,9 +129,9 @@ def kernel_size(graph: Graph, limit: int) -> Offences:
 
     Remedy: use smaller kernels.
     """
-    for synapse in _sliding(graph):
-        if max(_kernel(synapse)) > limit:
-            yield synapse.name, max(_kernel(synapse))
+    for name, form in _convolutions(graph):
+        if max(form.kernel) > limit:
+            yield name, max(form.kernel)
 
 
 def even_kernels(graph: Graph, limit: int) -> Offences:
@@ -138,9 +139,9 @@ def even_kernels(graph: Graph, limit: int) -> Offences:
 
     Remedy: use odd kernels.
     """
-    for synapse in _sliding(graph):
-        if not limit and any(size % 2 == 0 for size in _kernel(synapse)):
-            yield synapse.name, "x".join(map(str, _kernel(synapse)))
+    for name, form in _convolutions(graph):
+        if not limit and any(size % 2 == 0 for size in form.kernel):
+            yield name, "x".join(map(str, form.kernel))
 
 
 def stride(graph: Graph, limit: int) -> Offences:
@@ -148,9 +149,9 @@ def stride(graph: Graph, limit: int) -> Offences:
 
     Remedy: use a smaller stride.
     """
-    for synapse in _sliding(graph):
-        if max(synapse.stride) > limit:
-            yield synapse.name, max(synapse.stride)
+    for name, form in _convolutions(graph):
+        if max(form.stride) > limit:
+            yield name, max(form.stride)
 
 
 def any_stride(graph: Graph, limit: int) -> Offences:
@@ -158,10 +159,10 @@ def any_stride(graph: Graph, limit: int) -> Offences:
 
     Remedy: use a stride of 1, 2, 4 or 8.
     """
-    for synapse in _sliding(graph):
-        worst = [step for step in synapse.stride if step & (step - 1)]
+    for name, form in _convolutions(graph):
+        worst = [step for step in form.stride if step & (step - 1)]
         if not limit and worst:
-            yield synapse.name, max(worst)
+            yield name, max(worst)
 
 
 def padding(graph: Graph, limit: int) -> Offences:
@@ -169,9 +170,9 @@ def padding(graph: Graph, limit: int) -> Offences:
 
     Remedy: use less padding.
     """
-    for synapse in _sliding(graph):
-        if max(synapse.padding) > limit:
-            yield synapse.name, max(synapse.padding)
+    for name, form in _convolutions(graph):
+        if max(form.padding) > limit:
+            yield name, max(form.padding)
 
 
 def dense_inputs(graph: Graph, limit: int) -> Offences:
@@ -180,7 +181,7 @@ def dense_inputs(graph: Graph, limit: int) -> Offences:
     Remedy: put a convolution with a stride, or a pool, before it.
     """
     for synapse in graph.synapses:
-        if isinstance(synapse, Dense) and graph[synapse.source].neurons > limit:
+        if synapse.all_to_all and graph[synapse.source].neurons > limit:
             yield synapse.name, graph[synapse.source].neurons
 
 
@@ -206,16 +207,17 @@ def neuron_words(p: Population) -> int:
 
 def _taps(graph: Graph, synapse: Synapse) -> int:
     """Positions of a source channel that one output neuron may read."""
-    if isinstance(synapse, (Conv2d, Window)):
-        return prod(_kernel(synapse))
     source, target = graph[synapse.source], graph[synapse.target]
-    local = source.shape[1:] == target.shape[1:] and not isinstance(synapse, Dense)
+    form = synapse.convolution(source.shape, target.shape)
+    if form is not None:
+        return prod(form.kernel)
+    local = source.shape[1:] == target.shape[1:] and not synapse.all_to_all
     return 1 if local else prod(_chw(source)[1:])
 
 
 def _outputs(graph: Graph, synapse: Synapse) -> int:
     target = graph[synapse.target]
-    return target.neurons if isinstance(synapse, Dense) else target.shape[0]
+    return target.neurons if synapse.all_to_all else target.shape[0]
 
 
 def _unplaced(fits: dict[str, list[int]]) -> list[str]:
@@ -236,12 +238,13 @@ def _unplaced(fits: dict[str, list[int]]) -> list[str]:
     return [name for name, cores in fits.items() if cores and not place(name, set())]
 
 
-def _sliding(graph: Graph) -> list[Conv2d | Window]:
-    return [synapse for synapse in graph.synapses if isinstance(synapse, (Conv2d, Window))]
-
-
-def _kernel(synapse: Conv2d | Window) -> tuple[int, ...]:
-    return synapse.weight.shape[2:] if isinstance(synapse, Conv2d) else synapse.kernel
+def _convolutions(graph: Graph) -> list[tuple[str, Convolution]]:
+    """The synapses that are convolutions, by name."""
+    forms = [
+        (s.name, s.convolution(graph[s.source].shape, graph[s.target].shape))
+        for s in graph.synapses
+    ]
+    return [(name, form) for name, form in forms if form is not None]
 
 
 def _chw(p: Population) -> tuple[int, ...]:

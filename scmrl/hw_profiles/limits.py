@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from ..core.graph import Graph, Population, Synapse
 from ..system.errors import GraphError
 from . import integer_limits, layer_limits
 from .layer_limits import Offences, computed_populations
@@ -164,12 +164,7 @@ def _own_weights(synapse: Synapse) -> int:
     """Largest number of non-zero weights that one target neuron needs; a weight that is used twice
     is one.
     """
-    weight = np.asarray(synapse.weight)
-    if isinstance(synapse, (Dense, Pointwise)):
-        return int(np.count_nonzero(weight, axis=1).max(initial=0))
-    if isinstance(synapse, Conv2d):
-        return int(np.count_nonzero(weight.reshape(len(weight), -1), axis=1).max(initial=0))
-    return int(np.any(weight))
+    return int(np.count_nonzero(synapse.rows(), axis=1).max(initial=0))
 
 
 def _width(synapse: Synapse) -> int:
@@ -194,14 +189,13 @@ def _connections(source: Population, target: Population, synapses: list[Synapse]
     """Neurons of `source` that each neuron of `target` listens to: int64 [targets], without listing
     them.
     """
-    if all(isinstance(synapse, Dense) for synapse in synapses):
+    if all(synapse.all_to_all for synapse in synapses):
         connected = synapses[0].weight != 0
         for synapse in synapses[1:]:
             connected = connected | (synapse.weight != 0)
         return np.count_nonzero(connected, axis=1)
     if len(synapses) == 1:  # the map itself, with ones for weights and for spikes
-        weight = np.asarray(synapses[0].weight != 0, np.int64)
-        ones = replace(synapses[0], weight=weight if weight.ndim else int(weight))
+        ones = synapses[0].mapped(lambda w: (w != 0).astype(np.int64))
         return ones.apply(np.ones((1, *source.shape), np.int64), target.shape).ravel()
     pairs = [s.coordinates(source.shape, target.shape)[:2] for s in synapses]
     rows, columns = (np.concatenate(axis) for axis in zip(*pairs))

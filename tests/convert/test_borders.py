@@ -120,7 +120,7 @@ def test_lava_takes_16_bit_bias_mantissas_and_no_more():
     "bias", [float("nan"), float("inf"), -float("inf"), 1e30, -(2.0**63), (4095 << 15) + 1.0]
 )
 def test_a_bias_beyond_every_exponent_is_refused_before_it_is_cast(bias):
-    from scmrl.convert.nir.importer.quantise import _whole
+    from scmrl.convert.nir.importer.rounding import whole_units
 
     with np.errstate(all="raise"), pytest.raises(GraphError, match="n: bias is too large"):
-        _whole(np.array([0.0, bias]), "n")
+        whole_units(np.array([0.0, bias]), "n")

@@ -2,6 +2,7 @@
 nothing is half-written.
 """
 
+import dataclasses
 import json
 import zipfile
 
@@ -11,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scmrl.core import bundle
+from scmrl.core.comparison import compare
 from scmrl.core.graph_tables import from_tables, to_tables
+from scmrl.core.reference import run
 from scmrl.system.errors import BundleError, GraphError, ScmrlError
 from scmrl.system.reading import read_arrays, sha256
 from scmrl.system.storage import put_arrays
@@ -51,9 +54,115 @@ def test_missing_truncated_and_changed_files_are_named(model, name):
 
 def test_other_schema_is_refused(model):
     path = model / "bundle" / "bundle.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(BundleError, match="another schema.*limit 1, got 99"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+    with pytest.raises(BundleError, match="another schema.*limit 1 to 2, got 99"):
         bundle.load(model)
+
+
+# What scmrl 0.1 wrote: files of schema 1, a graph without a format and without names of synapses.
+OLD_GRAPH = {
+    "steps": 2,
+    "classes": ["no", "yes"],
+    "populations": [
+        {"name": "x", "shape": [3], "kind": "input", "vth": 0, "du": 4095, "dv": 0, "bias_mant": 0}
+        | {"bias_exp": 0, "memoryless": False, "bits": 1},
+        {"name": "out", "shape": [2], "kind": "readout", "vth": 0, "du": 4095, "dv": 1024}
+        | {"bias_mant": {"array": "population/out.bias_mant"}, "bias_exp": 3}
+        | {"memoryless": False, "bits": 1},
+    ],
+    "synapses": [
+        {"kind": "Dense", "source": "x", "target": "out", "exponent": 0, "delay": delay}
+        | {"weight": {"array": f"synapse/{delay}.weight"}}
+        for delay in (0, 1)
+    ],
+}
+OLD_TENSORS = {
+    "population/out.bias_mant": np.array([1, -2], np.int16),
+    "synapse/0.weight": np.array([[1, -2, 3], [4, 5, -6]], np.int16),
+    "synapse/1.weight": np.array([[7, 0, 0], [0, 7, 7]], np.int16),
+}
+OLD_SAMPLES = {
+    "x/x": np.array([[[1, 0, 1], [0, 1, 1]]], np.uint8),
+    "y": np.array([1]),
+    "v/out": np.array([[[264, -144], [718, 260]]]),
+}
+OLD_HASH = (
+    "5719a395c0a575f804b5f483606b94fead5145dd05a8ccf52a67490d5e85062f"  # what scmrl 0.1 recorded
+)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A bundle as scmrl 0.1 wrote it."""
+    (tmp_path / "graph.json").write_text(json.dumps(OLD_GRAPH))
+    put_arrays(tmp_path / "tensors.npz", OLD_TENSORS)
+    put_arrays(tmp_path / "samples.npz", OLD_SAMPLES)
+    table = {
+        "schema": 1,
+        "scmrl": "0.1.0",
+        "profile": "loihi2",
+        "frontend": {},
+        "metrics": {},
+        "training": {"dataset": "av-mnist"},
+        "trained_by": ["training", "0.1.0, torch 2.6"],
+        "sha256": {name: sha256(tmp_path / name) for name in bundle.FILES},
+    }
+    (tmp_path / "bundle.json").write_text(json.dumps(table))
+    return tmp_path
+
+
+def test_a_bundle_of_0_1_is_read_and_keeps_its_hash(old, tmp_path):
+    b = bundle.load(old)
+    assert b.hash == OLD_HASH
+    assert [s.name for s in b.graph.synapses] == ["x->out", "x->out#2"]
+    assert b.graph["out"].bias.tolist() == [8, -16] and b.origin.samples == "held out"
+    assert b.trained.backend == "training" and b.labels.tolist() == [1]
+    compare(b.graph, b.trained, run(b.graph, b.inputs)).require()
+    b.save(tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "graph.json").read_text())["format"] == 2
+    again = bundle.load(tmp_path / "new")
+    assert again.hash == OLD_HASH and bundle.same(tmp_path / "new", tmp_path / "new")
+
+
+def reverse(value):
+    """JSON with the keys of all its tables in the opposite order."""
+    if isinstance(value, dict):
+        return {key: reverse(value[key]) for key in reversed(value)}
+    return [reverse(part) for part in value] if isinstance(value, list) else value
+
+
+def test_loading_does_not_depend_on_the_order_of_keys(small_bundle, model):
+    frontend = {"audio": {"bins": 8, "hop": 2}, "visual": {}}
+    small_bundle = dataclasses.replace(small_bundle, frontend=frontend)
+    small_bundle.save(model / "bundle")
+    directory = model / "bundle"
+    for name in ("graph.json", "bundle.json"):
+        path = directory / name
+        path.write_text(json.dumps(reverse(json.loads(path.read_text()))))
+        if name == "graph.json":
+            damaged(model, name, path.read_bytes())
+    for name in ("tensors.npz", "samples.npz"):
+        arrays = read_arrays(directory / name)
+        put_arrays(directory / name, dict(reversed(arrays.items())))
+        damaged(model, name, (directory / name).read_bytes())
+    again = bundle.load(model)
+    assert again.hash == small_bundle.hash
+    assert repr(again.graph) == repr(small_bundle.graph)
+    assert list(again.inputs) == list(small_bundle.inputs)
+
+
+def test_names_of_synapses_come_back_and_need_not_be_said(small_bundle, tmp_path):
+    first, *others = small_bundle.graph.synapses
+    named = dataclasses.replace(first, label="the first")
+    graph = dataclasses.replace(small_bundle.graph, synapses=(named, *others))
+    table = to_tables(graph)[0]
+    assert [entry.get("label") for entry in table["synapses"]] == ["the first"] + [None] * len(
+        others
+    )
+    dataclasses.replace(small_bundle, graph=graph).save(tmp_path / "b")
+    again = bundle.load(tmp_path / "b")
+    assert [s.name for s in again.graph.synapses] == [s.name for s in graph.synapses]
+    assert again.hash != small_bundle.hash
 
 
 def damaged(model, name, content: bytes):
@@ -143,7 +252,7 @@ def test_pickles_are_never_read(tmp_path):
         read_arrays(tmp_path / "text.npz")
 
 
-# ---- python tests/core/test_bundle.py N: N damaged bundles, refused in one line or harmless ------
+# ---- python tests/core/test_bundle.py N: N damaged bundles, each refused or harmless -------------
 
 
 def fuzz(count: int, bundle_bytes: dict[str, bytes], path, seed: int = 0) -> dict[str, int]:

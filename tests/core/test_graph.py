@@ -12,7 +12,12 @@ from conformance.graphs import GRAPHS, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scmrl.convert.netx.lowering import lower as netx_lower
+from scmrl.convert.nir.lowering import lower
+from scmrl.core import reference
+from scmrl.core.comparison import compare
 from scmrl.core.graph import (
+    SYNAPSES,
     Broadcast,
     Conv2d,
     Dense,
@@ -21,10 +26,17 @@ from scmrl.core.graph import (
     Pointwise,
     Population,
     SumTokens,
+    Synapse,
     Window,
 )
 from scmrl.core.graph_tables import from_tables, to_tables
-from scmrl.system.errors import GraphError
+from scmrl.deploy.counts.counts import count
+from scmrl.deploy.counts.updates import count_updates
+from scmrl.deploy.placement.placement import place
+from scmrl.deploy.registry import open_backend
+from scmrl.hw_profiles import profile
+from scmrl.hw_profiles.limits import check
+from scmrl.system.errors import GraphError, MissingDependency
 
 
 def matrix(synapse, source, target):
@@ -125,6 +137,75 @@ def test_tables_bring_back_the_same_graph(name):
     assert repr(again) == repr(graph) and to_tables(again)[0] == to_tables(graph)[0]
 
 
+# ---- names of synapses, and a new kind ----------------------------------------------------------
+
+
+def test_every_synapse_has_a_name_of_its_own():
+    pairs = (Dense("x", "y", ONES), Dense("x", "y", ONES, label="own"), Dense("x", "y", ONES))
+    graph = Graph((X, Y), (*pairs, Dense("x", "y", ONES, delay=1)), 2).check()
+    assert [s.name for s in graph.synapses] == ["x->y", "own", "x->y#3", "x->y#4"]
+    assert [s.name for s in graph.incoming("y")] == [s.name for s in graph.synapses]
+    assert dataclasses.replace(pairs[0], target="z").name == "x->z"
+    fewer = dataclasses.replace(graph, synapses=graph.synapses[2:]).check()
+    assert [s.name for s in fewer.synapses] == ["x->y#3", "x->y#4"]
+    assert [s.name for s in from_tables(*to_tables(fewer)).synapses] == ["x->y#3", "x->y#4"]
+
+
+@pytest.fixture
+def mirrored():
+    """A kind of synapse that the package does not know: neuron i to neuron n - 1 - i."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Mirror(Synapse):
+        weight: int
+
+        def output_shape(self, source, target):
+            return tuple(source)
+
+        def count(self, source, target):
+            return int(np.prod(source))
+
+        def apply(self, s, target):
+            return self.weight * s.reshape(len(s), -1)[:, ::-1].reshape(len(s), *target)
+
+        def coordinates(self, source, target):
+            i = np.arange(np.prod(source))
+            return i[::-1], i, np.full(i.shape, self.weight)
+
+    yield Mirror
+    del SYNAPSES["Mirror"]
+
+
+def test_a_new_kind_needs_its_own_class_alone(mirrored):
+    graph = Graph(
+        (
+            Population("x", (2, 3), "input", bits=3),
+            Population("y", (2, 3), vth=9, dv=900),
+            Population("z", (2, 3), "readout", dv=100),
+        ),
+        (mirrored("x", "y", 3, exponent=1), mirrored("y", "z", -5)),
+        6,
+    ).check()
+    inputs = {"x": np.random.default_rng(0).integers(0, 8, (2, 6, 2, 3)).astype(np.uint8)}
+    expected = reference.run(graph, inputs)
+    assert expected.spikes["y"].any() and not expected.spikes["y"].all()
+    assert repr(from_tables(*to_tables(graph))) == repr(graph)
+    for backend in ("simulator", "lava-inprocess", "onnx", "onnx-step"):
+        try:
+            with open_backend(backend, graph) as opened:
+                compare(graph, expected, opened.run(inputs)).require()
+        except MissingDependency as missing:
+            pytest.skip(str(missing))
+    assert lower(graph).nodes
+    counts = count(graph, inputs, expected, count_updates(graph, inputs, expected))
+    assert counts[1].synops_per_inference == np.count_nonzero(inputs["x"]) / 2
+    for chip in ("loihi1", "loihi2"):
+        assert len(place(graph, profile.load(chip)).cores) == 2
+        check(graph, profile.load(chip))
+    with pytest.raises(GraphError, match="netx does not hold a Mirror synapse"):
+        netx_lower(graph)
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 X = Population("x", (4,), "input")
@@ -217,7 +298,10 @@ def test_a_wrong_geometry_names_the_synapse(options):
 
 def test_structure_that_has_no_meaning_is_refused():
     z = Population("z", (2,), "readout")
-    refused("repeat", X, Y, Y)
+    refused("population names repeat", X, Y, Y)
+    same = [Dense("x", "y", ONES, label="map") for _ in range(2)]
+    refused("synapse names repeat .*map", X, Y, *same)
+    refused("synapse's label must be printable", X, Y, Dense("x", "y", ONES, label="a\nb"))
     refused("no input", Y)
     refused("more than one readout", X, z, Population("z2", (2,), "readout"))
     refused("q: no such population", X, Y, Dense("q", "y", ONES))

@@ -124,7 +124,8 @@ def refused(scmrl, model, *words, code=4):
         ("bundle.json", ("training", "hard"), "no", ["training.hard", "true or false"]),
         ("bundle.json", ("profile",), None, ["profile", "must be text"]),
         ("bundle.json", ("trained_by",), "training", ["trained_by", "must be a list"]),
-        ("bundle.json", ("schema",), 2, ["another schema"]),
+        ("bundle.json", ("schema",), 3, ["another schema"]),
+        ("graph.json", ("format",), 3, ["format", "limit 2..2"]),
     ],
 )
 def test_a_wrong_field_is_refused_by_every_command(scmrl, model, file, key, value, words):

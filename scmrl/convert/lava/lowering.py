@@ -15,11 +15,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from ...core.fixed_point import CURRENT_SHIFT, STATE_LIMIT
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
 from ...core.graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
 from ...system.errors import GraphError
 from .network import (
-    FULL_LEAK,
     MANTISSA,
     NEURON_RANGES,
     NEVER,
@@ -79,7 +78,7 @@ def _check_32_bits(p: Population, activation: int, steps: int) -> None:
     every step of a sample.
     """
     jump = activation << CURRENT_SHIFT
-    forgets = p.memoryless or p.du == NO_CURRENT_MEMORY
+    forgets = p.decays[0] == NO_CURRENT_MEMORY
     held = 0 if forgets else STATE_LIMIT + steps * max(0, jump - 2 * STATE_LIMIT)
     worst = held + jump + STATE_LIMIT + int(np.abs(p.bias).max())
     if worst >= 1 << 31:
@@ -139,9 +138,8 @@ class _Layout:
         self.graph, self.steps, self.depth, self.merged = graph, steps, depth, merged
         self.places: dict[str, Place] = {}
         self.inputs: dict[tuple[str, int, int], Place] = {}
-        self.chains: dict[
-            str, list[Place]
-        ] = {}  # a population and its relays, one depth after another
+        # a population and its relays, one depth after another
+        self.chains: dict[str, list[Place]] = {}
         self.relays = 0
         self._size: dict[str, int] = defaultdict(int)
         self._phase: dict[str, int] = {}
@@ -158,9 +156,8 @@ class _Layout:
         self.places[p.name], self.chains[p.name] = home, [home]
         for i in range(1, max((self.hops(s) for s in self.graph.outgoing(p.name)), default=1)):
             relay = self._allocate(p.name, p.neurons, d + i)
-            self._parts[relay.process].append(
-                _lif(p.neurons, vth=0, du=NO_CURRENT_MEMORY, dv=FULL_LEAK)
-            )
+            forgetful = _lif(p.neurons, vth=0, du=NO_CURRENT_MEMORY, dv=DECAY_ONE)
+            self._parts[relay.process].append(forgetful)
             self.chains[p.name].append(relay)
             self.relays += p.neurons
 
@@ -249,7 +246,7 @@ def _parameters(p: Population) -> dict[str, np.ndarray]:
             value=f"{mantissa.min()}..{mantissa.max()}",
             fix="use a smaller mantissa and a larger bias_exp",
         )
-    du, dv = (NO_CURRENT_MEMORY, FULL_LEAK) if p.memoryless else (p.du, p.dv)
+    du, dv = p.decays
     vth = p.vth if p.fires else NEVER
     return _lif(p.neurons, vth=vth, du=du, dv=dv, bias_mant=mantissa, bias_exp=p.bias_exp)
 

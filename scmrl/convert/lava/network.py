@@ -5,19 +5,20 @@
 Every synapse takes one hardware step, so a population at depth d is at its own step t in hardware
 step n*T + t + d of sample n. Populations whose depths are equal modulo T reset at the same moments
 and share one LIFReset process; what skips levels waits in relays (memoryless neurons of the next
-processes), an input in a copy that starts later. `scmrl.convert.lava.lowering` makes this from a graph;
-`scmrl.convert.lava.export` writes it; `scmrl.deploy.backends.lava.lava` runs it.
+processes), an input in a copy that starts later. `scmrl.convert.lava.lowering` makes this from a
+graph, `export` writes it; `scmrl.deploy.backends.lava.lava` runs it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ...core.fixed_point import DECAY_ONE, STATE_MAX, THRESHOLD_MAX, WEIGHT_BITS, signed
 from ...core.graph import NO_CURRENT_MEMORY, Graph
+from ...core.graph_tables import entry_of
 from ...core.schema import Table, Text
 from ...system.dependencies import install
 from ...system.errors import BundleError, GraphError
@@ -140,6 +141,11 @@ class LavaNetwork:
         return 1 + 2 * len(self.neurons) + len(self.weights)
 
     @property
+    def count(self) -> int:
+        """Neurons, relays included."""
+        return sum(n.count for n in self.neurons)
+
+    @property
     def nonzeros(self) -> int:
         return sum(len(w.mantissa) for w in self.weights)
 
@@ -150,9 +156,9 @@ class LavaNetwork:
     def holds(self, graph: Graph) -> bool:
         """Whether every population of `graph` has its place, and every place its population."""
         sizes = {p.name: p.neurons for p in graph.populations}
-        return {p.population: p.count for p in self.places} == {
-            p.name: p.neurons for p in graph.populations if p.kind != "input"
-        } and all(sizes.get(p.population) == p.count for p in self.inputs)
+        own = {p.name: p.neurons for p in graph.populations if p.kind != "input"}
+        placed = {p.population: p.count for p in self.places}
+        return placed == own and all(sizes.get(p.population) == p.count for p in self.inputs)
 
     def check(self) -> LavaNetwork:
         """Raise `GraphError` on anything that Lava would hang on, wrap or get wrong: types, ranges,
@@ -241,23 +247,13 @@ def write(network: LavaNetwork, directory: Path, belongs_to: Path) -> None:
     for field in fields(network):
         value = getattr(network, field.name)
         if isinstance(value, tuple):
-            value = [_entry(part, f"{field.name}/{i}", arrays) for i, part in enumerate(value)]
+            value = [entry_of(part, f"{field.name}/{i}", arrays) for i, part in enumerate(value)]
         table[field.name] = value
     put_arrays(directory / "network.npz", arrays)
     table["sha256"] = {"network.npz": sha256(directory / "network.npz")} | {
         name: sha256(belongs_to / name) for name in BELONGS_TO
     }
     put_json(directory / "network.json", table)
-
-
-def _entry(part: Place | Neurons | Weights, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
-    entry = {}
-    for name, value in asdict(part).items():
-        if isinstance(value, np.ndarray):
-            arrays[f"{prefix}/{name}"] = value
-            value = {"array": f"{prefix}/{name}"}
-        entry[name] = value
-    return entry
 
 
 def _part(kind: type, entry: dict, arrays: dict[str, np.ndarray]) -> Place | Neurons | Weights:

@@ -15,6 +15,7 @@ rest is refused. Measured on lava-dl 0.6.0, file lib/dl/netx/hdf5.py.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +33,15 @@ from ...core.fixed_point import (
 )
 from ...core.graph import (
     NO_CURRENT_MEMORY,
-    Conv2d,
     Dense,
     Graph,
     Pointwise,
     Population,
     Synapse,
-    Window,
     require_no_joins,
 )
+from ...hw_profiles import profile
+from ...hw_profiles.precision import Precision
 from ...system.dependencies import install
 from ...system.errors import BundleError, GraphError, MissingDependency
 from ...system.reading import regular
@@ -50,8 +51,6 @@ from ..lava.network import MANTISSA, NEVER
 MODEL = "netx/model.net"  # in an export
 LAVA_DL_VERSION = "0.6.0"  # the last release
 LAVA_DL_INSTALL = install("lava-dl")
-BIAS = signed(BIAS_MANTISSA_BITS)  # its exponent in netx is 6
-DELAY_MAX = 62  # netx clips longer ones
 ALMOST_NO_MEMORY = DECAY_ONE - 1  # dv: leaves v / 4096, rounded to zero
 EXPORT_AGAIN = "export the model again"
 INSTEAD = "use --target lava, which holds any graph"
@@ -68,6 +67,15 @@ class NetxNetwork:
     datasets: dict[str, np.ndarray]
     pipelined: bool
     bits: int
+
+
+@functools.cache
+def _chip() -> tuple[int, int]:
+    """The largest bias mantissa and the longest delay of Loihi 2, for which netx files are written:
+    netx stores biases of exponent 6, and clips longer delays without a word.
+    """
+    chip = profile.load("loihi2")
+    return Precision.of(chip).bias_mant_max, int(chip.limits["delay_steps"].value)
 
 
 def lower(graph: Graph) -> NetxNetwork:
@@ -141,9 +149,7 @@ def _text(word: str) -> np.ndarray:
 
 def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np.ndarray]:
     """Datasets of the synapse: a convolution where the source is an image, else a matrix."""
-    if isinstance(s, Pointwise) and len(source.shape) == 1:
-        s = Dense(s.source, s.target, s.weight, exponent=s.exponent, delay=s.delay)
-    if isinstance(s, Dense):
+    if isinstance(s, Dense) or (isinstance(s, Pointwise) and len(source.shape) == 1):
         layer = {
             "type": _text("dense"),
             "shape": np.array([target.neurons]),
@@ -151,7 +157,9 @@ def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np
         }
         _check_dense_weight(layer["weight"], s.name)
         return layer | ({"delay": np.array(s.delay)} if s.delay else {})
-    if not isinstance(s, (Conv2d, Pointwise, Window)) or len(source.shape) != 3:
+    image = s.shared and len(source.shape) == 3
+    form = s.convolution(source.shape, target.shape) if image else None
+    if form is None:
         raise _refused(
             f"a {type(s).__name__} synapse from {len(source.shape)} axes",
             s.name,
@@ -159,25 +167,14 @@ def _synapse(s: Synapse, source: Population, target: Population) -> dict[str, np
         )
     if s.delay:
         raise _refused("a delayed convolution", s.name, limit=0, value=s.delay)
-    return {"type": _text("conv"), "shape": np.array(target.shape)} | _kernel(s, source)
-
-
-def _kernel(s: Synapse, source: Population) -> dict[str, np.ndarray]:
-    """Weight [C_out, C_in / groups, kh, kw] and geometry of a convolution."""
-    stride, padding, groups = (1, 1), (0, 0), 1
-    if isinstance(s, Pointwise):
-        weight = s.weight[:, :, None, None]
-    elif isinstance(s, Window):
-        weight = np.full((source.shape[0], 1, *s.kernel), s.weight)
-        stride, padding, groups = s.stride, s.padding, source.shape[0]
-    else:
-        weight, stride, padding, groups = s.weight, s.stride, s.padding, s.groups
     return {
-        "weight": _weight(s, weight),
-        "stride": np.array(stride),
-        "padding": np.array(padding),
+        "type": _text("conv"),
+        "shape": np.array(target.shape),
+        "weight": _weight(s, form.weight),
+        "stride": np.array(form.stride),
+        "padding": np.array(form.padding),
         "dilation": np.array([1, 1]),
-        "groups": np.array(groups),
+        "groups": np.array(form.groups),
     }
 
 
@@ -237,7 +234,7 @@ def _check_sum(p: Population, activation: int) -> None:
     """Lava's convolution wraps at 24 bits, its LIF at 32; current memory piles up what one wrap
     leaves.
     """
-    forgets = p.memoryless or p.du == NO_CURRENT_MEMORY
+    forgets = p.decays[0] == NO_CURRENT_MEMORY
     limit = STATE_LIMIT - 1 if forgets else 2 * STATE_LIMIT >> CURRENT_SHIFT
     if activation > limit:
         raise _refused("so large a synaptic sum", p.name, limit=limit, value=activation)
@@ -269,11 +266,12 @@ def _bias(p: Population, flat: bool) -> np.ndarray:
             value=odd,
             fix=f"train with model.bias_exp_min = {CURRENT_SHIFT}, or {INSTEAD}",
         )
-    if mantissa.min() < BIAS[0] or mantissa.max() > BIAS[1]:
+    top = _chip()[0]
+    if mantissa.min() < -top - 1 or mantissa.max() > top:
         raise _refused(
             "a bias of more than 13 bits",
             where,
-            limit=f"{BIAS[0]}..{BIAS[1]} times 64",
+            limit=f"{-top - 1}..{top} times 64",
             value=f"{mantissa.min()}..{mantissa.max()}",
         )
     if flat:
@@ -289,8 +287,8 @@ def _check_delays(graph: Graph, chain: list[Synapse]) -> None:
     """
     biased = None
     for s in chain:
-        if s.delay > DELAY_MAX:
-            raise _refused("such a delay", s.name, limit=DELAY_MAX, value=s.delay)
+        if s.delay > _chip()[1]:
+            raise _refused("such a delay", s.name, limit=_chip()[1], value=s.delay)
         if s.delay and biased:
             raise _refused("a delay after a population with a bias", s.name, value=biased)
         biased = s.target if graph[s.target].bias.any() else biased

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.activity import Activity, predictions
+from ...core.convolution import Convolution
 from ...core.graph import Graph, Population
 from ...system.errors import GraphError
 from .lowering import DT, INPUT, READOUT, InputLayout, is_exact, node_name, replay
@@ -129,11 +130,8 @@ class Sums:
 
 def convolve(x: np.ndarray, node) -> np.ndarray:
     """Cross-correlation of float32 [B, C, H, W] with a Conv2d node."""
-    (ph, pw), (sh, sw) = node.padding, node.stride
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, node.weight.shape[2:], (2, 3))
-    y = np.tensordot(windows[:, :, ::sh, ::sw], node.weight, ((1, 4, 5), (1, 2, 3)))  # [B, H, W, C]
-    return y.transpose(0, 3, 1, 2) + node.bias[:, None, None]
+    form = Convolution(node.weight, node.stride, node.padding)
+    return form.apply(x) + node.bias[:, None, None]
 
 
 def fire(a: np.ndarray, node) -> np.ndarray:

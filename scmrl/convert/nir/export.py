@@ -1,15 +1,14 @@
 """Bundle -> a NIR graph that norse, snntorch and spikingjelly run, and the spikes to hold them to.
 
-DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
-DIR/nir/model.nir       the graph; `scmrl.convert.nir.lowering` says in which form
-DIR/nir/spikes.nir      recordings of the reference, for `nir.read_data`
-DIR/nir/effect.json     what float neurons lose, measured, by population; hashes of the files
-DIR/README.txt          how to run it, and what NIR cannot say
+nir/model.nir       the graph; `scmrl.convert.nir.lowering` says in which form
+nir/spikes.nir      recordings of the reference, for `nir.read_data`
+nir/effect.json     what float neurons lose, measured, by population; hashes of the files
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from ...core.activity import Activity
 from ...core.bundle import Bundle
 from ...core.graph import Graph
 from ...system.reading import sha256
-from ...system.storage import put_hdf5, put_json, whole_directory
+from ...system.storage import put_hdf5, put_json
+from .. import frame
 from .effect import Effect, measure, same_class
 from .lowering import (
     DT,
@@ -42,38 +42,21 @@ LOST = (
     "wrap of the 24-bit current",
     "saturation of the 24-bit membrane",
 )
-README = """\
-A spiking network in the Neuromorphic Intermediate Representation, exported by scmrl.
-
-    nir/model.nir     one Input {shape}, one Output; dt = {dt} s, {steps} steps a sample
-    nir/spikes.nir    exact spikes of {golden} samples, by node: nir.read_data("nir/spikes.nir")
-
-Input channels: {channels}.
-Output: {output}.
-
-What NIR cannot say: {lost}.
-Measured on {samples} samples, float32 neurons against the integer network: {agreement}.
-nir/effect.json has every population.
-
-Run it, and compare every spike with the integer network:
-
-    scmrl deploy . --backend norse          or snntorch, or spikingjelly
-"""
+MEASURED = ("compared", "differ", "own", "agreement", "rounded", "borders", "cause")  # of `Effect`
 
 
-def export(bundle: Bundle, path: Path) -> dict:
-    """Write the export to directory `path`; returns its summary.
+def export(bundle: Bundle, path: Path) -> frame.Facts:
+    """Write the export to directory `path`, whole; returns its summary.
 
-    Raises `GraphError` for what NIR's importers cannot run (see `scmrl.convert.nir.lowering.lower`),
-    `MissingDependency` without nir.
+    Raises `GraphError` for what NIR's importers cannot run (see
+    `scmrl.convert.nir.lowering.lower`), `MissingDependency` without nir.
     """
     nir = load_nir()
-    with whole_directory(path, "nir") as directory:
-        bundle.write(directory)
+
+    def fill(directory: Path) -> tuple[frame.Facts, frame.Facts]:
         network = lower(bundle.graph, _provenance(bundle, directory))
         exact = reference.run(bundle.graph, bundle.inputs)
         effects, floats = measure(bundle.graph, network, bundle.inputs, exact)
-        (directory / "nir").mkdir()
         put_hdf5(directory / MODEL, lambda file: nir.write(file, network))
         golden = recordings(bundle.graph, bundle.inputs, exact, GOLDEN)
         put_hdf5(directory / "nir" / "spikes.nir", lambda file: nir.write_data(file, golden))
@@ -81,8 +64,9 @@ def export(bundle: Bundle, path: Path) -> dict:
         summary["file_bytes"] = (directory / MODEL).stat().st_size
         summary["sha256"] = {name: sha256(directory / name) for name in HASHED}
         put_json(directory / EFFECT, summary)
-        (directory / "README.txt").write_text(_readme(bundle, summary), encoding="utf-8")
-    return summary
+        return summary, _words(bundle, summary)
+
+    return frame.export(bundle, path, "nir", fill)
 
 
 def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, samples: int):
@@ -106,7 +90,7 @@ def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, sam
     )
 
 
-def _provenance(bundle: Bundle, directory: Path) -> dict:
+def _provenance(bundle: Bundle, directory: Path) -> frame.Facts:
     return {
         "tool": "scmrl",
         "version": __version__,
@@ -118,19 +102,15 @@ def _provenance(bundle: Bundle, directory: Path) -> dict:
 
 
 def _summary(
-    bundle: Bundle, network, effects: list[Effect], exact: Activity, floats: Activity
-) -> dict:
-    """What was exported, for reports: every population with its label, and what was lost with its
-    effect.
-    """
+    bundle: Bundle, network: Any, effects: list[Effect], exact: Activity, floats: Activity
+) -> frame.Facts:
+    """Every population with what was lost, and its effect."""
     graph = bundle.graph
     firing = [e for e in effects if graph[e.name].fires]
     compared, differ = sum(e.compared for e in firing), sum(e.differ for e in firing)
-    return {
-        "target": "nir",
+    facts = {
         "nir": load_nir().version,
         "dt_s": DT,
-        "steps": graph.steps,
         "nodes": len(network.nodes),
         "edges": len(network.edges),
         "not_expressed": list(LOST),
@@ -138,26 +118,17 @@ def _summary(
         "spikes_that_differ": differ,
         "spike_agreement": 1 - differ / compared if compared else 1.0,
         "same_class": same_class(graph, exact, floats) if graph.readout else None,
-        "populations": [
-            {
-                "name": e.name,
-                "node": node_name(e.name) if graph[e.name].fires else READOUT,
-                "kind": graph[e.name].kind,
-                "label": "exact" if e.exact else "approximate",
-                "compared": e.compared,
-                "differ": e.differ,
-                "own": e.own,
-                "agreement": e.agreement,
-                "rounded": e.rounded,
-                "borders": e.borders,
-                "cause": e.cause,
-            }
-            for e in effects
-        ],
     }
 
+    def own(e: Effect) -> frame.Facts:
+        node = node_name(e.name) if graph[e.name].fires else READOUT
+        measured = {name: getattr(e, name) for name in MEASURED}
+        return {"node": node} | measured
 
-def _readme(bundle: Bundle, summary: dict) -> str:
+    return frame.summary("nir", graph, facts, ((graph[e.name], e.exact, own(e)) for e in effects))
+
+
+def _words(bundle: Bundle, summary: frame.Facts) -> frame.Facts:
     graph, layout = bundle.graph, InputLayout.of(bundle.graph)
     channels = "; ".join(
         f"{name} {layout.first[name]} to {layout.first[name] + image[0] - 1}"
@@ -166,14 +137,14 @@ def _readme(bundle: Bundle, summary: dict) -> str:
     agreement = f"{summary['spikes_that_differ']} spikes differ"
     if summary["same_class"] is not None:
         agreement += f", {summary['same_class']} of {bundle.samples} classes are the same"
-    return README.format(
-        shape=list(layout.shape),
-        dt=DT,
-        steps=graph.steps,
-        golden=min(GOLDEN, bundle.samples),
-        channels=channels,
-        output=output_meaning(graph),
-        lost=", ".join(LOST),
-        samples=bundle.samples,
-        agreement=agreement,
-    )
+    return {
+        "shape": list(layout.shape),
+        "dt": DT,
+        "steps": graph.steps,
+        "golden": min(GOLDEN, bundle.samples),
+        "channels": channels,
+        "output": output_meaning(graph),
+        "lost": ", ".join(LOST),
+        "samples": bundle.samples,
+        "agreement": agreement,
+    }

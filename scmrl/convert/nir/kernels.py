@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.graph import Conv2d, OneToOne, Pointwise, Population, Synapse, Window
+from ...core.graph import Population, Synapse
 from ...system.errors import GraphError
 
 Image = tuple[int, int, int]
@@ -84,9 +84,8 @@ def gather(matrix: np.ndarray, source: Image) -> Kernel:
 def spread(matrix: np.ndarray, target: Image) -> Kernel:
     """matrix [targets, sources] from (sources, 1, 1) to an image."""
     channels, height, width = target
-    stride = (
-        1 if height == width else 2
-    )  # with 2, an odd kernel fits both sides, whatever their parity
+    # with 2, an odd kernel fits both sides, whatever their parity
+    stride = 1 if height == width else 2
     side = stride * (max(height, width) - 1) + 1
     padding = tuple((stride * (n - 1) + side - 1) // 2 for n in (height, width))
     rows, columns = (p - stride * np.arange(n) for p, n in zip(padding, (height, width)))
@@ -113,46 +112,18 @@ def _matrix(synapse: Synapse, source: Population, target: Population) -> np.ndar
 
 
 def _convolution(synapse: Synapse, source: Population, target: Population) -> Kernel | None:
-    """The synapse as the convolution that it is; None where it is none, or none with a square
-    kernel.
+    """The synapse as the convolution that it is, with zeros around the kernel until it is square;
+    None where it is none, or where there cannot be as many zeros before as after.
     """
-    if isinstance(synapse, Window):
-        channels = source.shape[0]
-        weight = np.full((channels, 1, *synapse.kernel), synapse.weight)
-        return _square(_without_groups(weight, channels), synapse)
-    if isinstance(synapse, Conv2d):
-        return _square(_without_groups(synapse.weight, synapse.groups), synapse)
-    if isinstance(synapse, Pointwise):
-        weight = synapse.weight
-    elif isinstance(synapse, OneToOne) and source.shape == target.shape:
-        weight = np.eye(source.shape[0]) * synapse.weight
-    else:
+    form = synapse.convolution(source.shape, target.shape)
+    if form is None:
         return None
-    return Kernel((weight * 2.0**synapse.exponent).astype(np.float32)[:, :, None, None])
-
-
-def _without_groups(weight: np.ndarray, groups: int) -> np.ndarray:
-    """Weights [C_out, C_in, kh, kw], zero across groups, of [C_out, C_in / groups, kh, kw]."""
-    out, per_group, height, width = weight.shape
-    dense = np.zeros((out, per_group * groups, height, width))
-    for group in range(groups):
-        outs = slice(group * out // groups, (group + 1) * out // groups)
-        dense[outs, group * per_group : (group + 1) * per_group] = weight[outs]
-    return dense
-
-
-def _square(weight: np.ndarray, conv: Conv2d | Window) -> Kernel | None:
-    """Zeros around the kernel until it is square; None where there cannot be as many before as
-    after.
-    """
-    missing = [max(weight.shape[2:]) - n for n in weight.shape[2:]]
+    missing = [max(form.kernel) - n for n in form.kernel]
     if any(n % 2 for n in missing):
         return None
-    padded = np.pad(
-        weight * 2.0**conv.exponent, ((0, 0), (0, 0), *((n // 2, n // 2) for n in missing))
-    )
-    return Kernel(
-        padded.astype(np.float32),
-        tuple(int(s) for s in conv.stride),
-        tuple(int(p) + n // 2 for p, n in zip(conv.padding, missing)),
-    )
+    around = [n // 2 for n in missing]
+    weight = form.ungrouped() * 2.0**synapse.exponent
+    padded = np.pad(weight, ((0, 0), (0, 0), *((n, n) for n in around)))
+    (sh, sw), (ph, pw) = form.stride, form.padding
+    padding = (int(ph) + around[0], int(pw) + around[1])
+    return Kernel(padded.astype(np.float32), (int(sh), int(sw)), padding)

@@ -1,7 +1,8 @@
 """A graph in the Neuromorphic Intermediate Representation (NIR), in the form that its importers run
 alike.
 
-    tau_syn u' = -u + w_in a;   tau_mem v' = -v + r u;   s = v > v_threshold;   v = 0 where s        (CubaLIF)
+    tau_syn u' = -u + w_in a;   tau_mem v' = -v + r u;   s = v > v_threshold;   v = 0 where s
+                                                                                          (CubaLIF)
 
 By forward Euler of step DT, with tau_syn = DT * 4096 / (du + 1), tau_mem = DT * 4096 / dv, w_in =
 tau_syn / DT and r = tau_mem / DT, this is a population's own equation without its rounding and its
@@ -19,8 +20,7 @@ rest.
 - A bias b is the convolution's, b / 64; where it differs between positions a node that is always 1
   gives it.
 - The Output is the synaptic sum of the readout, its bias included, at every step, and the reader
-  adds up as
-  the equations say, without the threshold: no integrator of NIR runs in all importers.
+  adds up as the equations say, without the threshold: no integrator of NIR runs in all importers.
 - Without a readout the Output is the spikes of all populations that lead nowhere, one after the
   other.
 
@@ -50,10 +50,7 @@ NO_LEAK = 1 << 26  # tau / DT of a state that keeps all: 1 - 2**-26 is 1 in floa
 # toward zero makes a firing state smaller than its float; no dyadic fraction, since float states
 # take those.
 OFF_LATTICE = 0.5**0.5 / UNIT
-MODEL, EFFECT = (
-    "nir/model.nir",
-    "nir/effect.json",
-)  # files of an export; EFFECT has the hashes of HASHED
+MODEL, EFFECT = "nir/model.nir", "nir/effect.json"  # of an export; EFFECT has the hashes of HASHED
 HASHED = ("graph.json", "tensors.npz", MODEL)
 INPUT, READOUT, OUTPUT, ONE = "input", "readout", "output", "one"
 
@@ -78,7 +75,7 @@ def lower(graph: Graph, provenance: dict | None = None):
     string.
 
     Raises `GraphError` for what has no exact form that importers run: delays, a bias on a current
-    with memory, a matrix beyond `scmrl.convert.nir.kernels.MATRIX_LIMIT`. `MissingDependency` without nir.
+    with memory, a matrix beyond `kernels.MATRIX_LIMIT`. `MissingDependency` without nir.
     """
     _refuse(graph.check())
     return _Lowering(graph).network(provenance or {})
@@ -169,7 +166,7 @@ def output_meaning(graph: Graph) -> str:
     if graph.readout is None:
         return "spikes of the populations that lead nowhere"
     p = graph.readout
-    du, dv = (NO_CURRENT_MEMORY, DECAY_ONE) if p.memoryless else (p.du, p.dv)
+    du, dv = p.decays
     keep_u, keep_v = ((DECAY_ONE - by) / DECAY_ONE for by in (du + 1, dv))
     rule = f"v = {keep_v:g} * v + output"
     if keep_u:
@@ -190,7 +187,7 @@ def _refuse(graph: Graph) -> None:
                 where=p.name,
                 fix="rename it",
             )
-        if p.kind != "input" and p.bias.any() and not p.memoryless and p.du != NO_CURRENT_MEMORY:
+        if p.kind != "input" and p.bias.any() and p.decays[0] != NO_CURRENT_MEMORY:
             raise GraphError(
                 "a bias on a current with memory has no form that importers of NIR run",
                 where=p.name,
@@ -234,7 +231,7 @@ class _Lowering:
         return self.nir.NIRGraph(self.nodes, self.edges, metadata={"json": table})
 
     def _neurons(self, p: Population):
-        du, dv = (NO_CURRENT_MEMORY, DECAY_ONE) if p.memoryless else (p.du, p.dv)
+        du, dv = p.decays
         syn, mem = (DECAY_ONE / by if by else NO_LEAK for by in (du + 1, dv))
         values = {
             "tau_syn": DT * syn,

@@ -14,7 +14,7 @@ receives it. Which updates are active depends on the state of the neurons: `scmr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def count(
     samples, steps = next(iter(inputs.values())).shape[:2]
     sent = {p.name: _messages(p, inputs, activity, (samples, steps)) for p in graph.populations}
     synops = {
-        id(s): int(sent[s.source][: max(0, steps - s.delay)].sum(0) @ graph.fan_out(s))
+        s.name: int(sent[s.source][: max(0, steps - s.delay)].sum(0) @ graph.fan_out(s))
         for s in graph.synapses
     }
     run, updates = (samples, steps), updates or {}
@@ -83,9 +83,8 @@ def connections(graph: Graph, synapse: Synapse) -> int:
     """Pairs of neurons that a synapse connects, those of weight zero too; not those in the
     padding.
     """
-    weight = synapse.weight
-    ones = np.broadcast_to(np.int8(1), weight.shape) if isinstance(weight, np.ndarray) else 1
-    return int(graph.fan_out(replace(synapse, weight=ones)).sum())
+    ones = synapse.mapped(lambda w: np.broadcast_to(np.int8(1), w.shape))
+    return int(graph.fan_out(ones).sum())
 
 
 def is_graded(p: Population) -> bool:
@@ -116,12 +115,12 @@ def _population_count(
     graph: Graph,
     p: Population,
     spikes: int,
-    synops: dict[int, int],
+    synops: dict[str, int],
     run: tuple[int, int],
     updates: Updates | None,
 ) -> PopulationCount:
     (samples, steps), incoming = run, graph.incoming(p.name)
-    arriving = [synops[id(s)] for s in incoming]
+    arriving = [synops[s.name] for s in incoming]
     graded = sum(n for n, s in zip(arriving, incoming) if is_graded(graph[s.source]))
     dense = sum(connections(graph, s) * max(0, steps - s.delay) for s in incoming)
     followed = (

@@ -29,10 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.activity import Activity, check_inputs
-from ...core.graph import Conv2d, Dense, Graph, Pointwise, Synapse
+from ...core.graph import Graph, Synapse
 from .counts import PopulationCount, connections
-
-LAYERS = (Dense, Conv2d, Pointwise)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def neurobench(
 
 def weighted(graph: Graph) -> list[Synapse]:
     """The synapses that are layers with weights."""
-    return [s for s in graph.synapses if isinstance(s, LAYERS)]
+    return [s for s in graph.synapses if s.weighted]
 
 
 def parameters(graph: Graph) -> list[np.ndarray]:

@@ -142,8 +142,7 @@ def count_updates(
 
 def _arrivals(graph: Graph, synapse: Synapse) -> Product:
     """How many messages reach each target neuron: the synapse with all its weights 1."""
-    weight = (np.asarray(synapse.weight) != 0).astype(np.int8)
-    ones = replace(synapse, weight=weight if weight.ndim else int(weight), exponent=0)
+    ones = replace(synapse.mapped(lambda w: (w != 0).astype(np.int8)), exponent=0)
     kind = PRODUCTS.get(type(synapse), Product)
     return kind(ones, graph[synapse.source].shape, graph[synapse.target].shape)
 

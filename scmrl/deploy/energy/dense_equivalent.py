@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from ...core.graph import Graph
 from ...hw_profiles import profile as profiles
 from ..counts.counts import PopulationCount, connections
-from ..counts.neurobench import weighted
 from .energy import estimate
 
 PJ_TO_UJ = 1e-6
@@ -49,10 +48,9 @@ class DenseEquivalent:
 
 def dense_equivalent(graph: Graph, counts: Sequence[PopulationCount]) -> DenseEquivalent:
     """The network without spikes, priced by every profile of scmrl that prices a multiplication."""
-    layers = {id(s) for s in weighted(graph)}
-    each = {id(s): connections(graph, s) for s in graph.synapses}
-    macs = sum(n for s, n in each.items() if s in layers)
-    acs = sum(n for s, n in each.items() if s not in layers)
+    each = [(s.weighted, connections(graph, s)) for s in graph.synapses]
+    macs = sum(n for weighted, n in each if weighted)
+    acs = sum(n for weighted, n in each if not weighted)
     known = [p for p in map(profiles.load, profiles.names()) if "mac" in p.energy]
     return DenseEquivalent(
         macs,

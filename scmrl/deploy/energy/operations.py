@@ -63,12 +63,12 @@ def operations(
     forms = (
         {}
         if placement is None
-        else {id(s): form for s, form in zip(graph.synapses, placement.formats)}
+        else {s.name: form for s, form in zip(graph.synapses, placement.formats)}
     )
 
     def form(synapse: Synapse) -> str:
         graded = is_graded(graph[synapse.source]) and "synop_graded" in profile.energy
-        return "graded" if graded else forms.get(id(synapse), "")
+        return "graded" if graded else forms.get(synapse.name, "")
 
     found = {}
     for count in counts:

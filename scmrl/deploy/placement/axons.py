@@ -16,7 +16,7 @@ import numpy as np
 from ...core.graph import Box, Graph, Synapse, slices
 from .boxes import union, within
 from .cores import Piece
-from .synapse_memory import SynapseMemory, is_shared
+from .synapse_memory import SynapseMemory
 
 Owners = dict[str, np.ndarray]
 
@@ -49,7 +49,7 @@ def listeners(
         region, mask = union([(box, part) for _, box, part in heard])
         shared = np.zeros(mask.shape, bool)
         for synapse, box, part in heard:
-            if is_shared(synapse):
+            if synapse.shared:
                 shared[slices(within(box, region))] |= part
         yield source, region, shared, mask
 
@@ -82,7 +82,7 @@ def _to_populations(graph: Graph, owner: Owners, cores: int) -> np.ndarray:
         between = [s for s in graph.incoming(target) if s.source == source]
         reach = [s.fan_out(own.shape, shape).reshape(own.shape) > 0 for s in between]
         reached = np.logical_or.reduce(reach)
-        if all(is_shared(s) for s in between):
+        if all(s.shared for s in between):
             positions = math.prod(own.shape[1:])
             position = np.arange(positions).reshape(own.shape[1:])
             taken = np.unique((own.astype(np.int64) * positions + position)[reached])

@@ -43,7 +43,7 @@ def cut(demands: Demands, unit: Unit, fewest: int) -> list[Box] | Misfit:
 
 def _is_dense(demands: Demands, unit: Unit) -> bool:
     return len(unit.shape) == 1 or any(
-        isinstance(synapse, Dense)
+        synapse.all_to_all
         for member in unit.members
         for synapse in demands.graph.incoming(member.name)
     )

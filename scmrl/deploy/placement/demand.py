@@ -20,7 +20,7 @@ from ...hw_profiles.profile import Profile
 from ...system.errors import GraphError
 from .boxes import grid, neurons_in, union
 from .cores import Piece
-from .synapse_memory import WORD, SynapseMemory, is_shared
+from .synapse_memory import WORD, SynapseMemory
 
 WORDS = {
     "neurons": "neurons",
@@ -146,7 +146,7 @@ class Demands:
             stored = self.memory.store(synapse, source, box, counts)
             words, longest = words + stored.words, max(longest, stored.longest)
             formats.add((stored.format, self.memory.bits(synapse), synapse.exponent, synapse.delay))
-            if self.memory.mapping == "loihi2" and is_shared(synapse):
+            if self.memory.mapping == "loihi2" and synapse.shared:
                 shared += stored.words > 0
             else:
                 senders.setdefault(synapse.source, []).append((region, counts > 0))

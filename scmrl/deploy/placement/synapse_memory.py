@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.graph import Box, Conv2d, Dense, Pointwise, Synapse, Window
+from ...core.graph import Box, Synapse
 from ...hw_profiles.profile import Profile
 
 WORD = 64
@@ -46,11 +46,6 @@ class Stored:
     words: int
     longest: int
     format: str  # dense, sparse or conv
-
-
-def is_shared(synapse: Synapse) -> bool:
-    """Whether the positions of a core share one copy of the weights."""
-    return isinstance(synapse, (Conv2d, Pointwise, Window))
 
 
 def weight_bits(weight: object) -> int:
@@ -78,13 +73,13 @@ class SynapseMemory:
         self.limits = {name: int(quantity.value) for name, quantity in profile.limits.items()}
         self.mapping = profile.mapping
         self._rule = RULES[profile.mapping]
-        self._bits: dict[int, tuple[Synapse, int]] = {}
+        self._bits: dict[str, int] = {}
 
     def bits(self, synapse: Synapse) -> int:
         """`weight_bits` of a synapse, computed once."""
-        if id(synapse) not in self._bits:
-            self._bits[id(synapse)] = (synapse, weight_bits(synapse.weight))
-        return self._bits[id(synapse)][1]
+        if synapse.name not in self._bits:
+            self._bits[synapse.name] = weight_bits(synapse.weight)
+        return self._bits[synapse.name]
 
     def store(
         self, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
@@ -93,7 +88,7 @@ class SynapseMemory:
         there.
         """
         if not counts.any():
-            return Stored(0, 0, "conv" if is_shared(synapse) else "sparse")
+            return Stored(0, 0, "conv" if synapse.shared else "sparse")
         return self._rule(self, synapse, source, box, counts)
 
 
@@ -104,14 +99,14 @@ def _loihi1(
         (code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse)
     )
     width += int(synapse.delay).bit_length()
-    if is_shared(synapse):
+    if synapse.shared:
         fans, stride = _kernel(synapse, source, box)  # [C_in, kh, kw]
         lists = _fewest(memory, fans, fans, width)[0]
         phase = tuple(-(-k // s) for k, s in zip(fans.shape[1:], stride))
         longest = lists.max() * math.prod(phase)  # taps that one source pixel meets
         return Stored(int(lists.sum()), int(longest), "conv")
     fans = counts[counts > 0]
-    dense = np.full(fans.shape, _neurons(box)) if isinstance(synapse, Dense) else fans
+    dense = np.full(fans.shape, _neurons(box)) if synapse.all_to_all else fans
     lists, kind = _fewest(memory, dense, fans, width)
     return Stored(int(lists.sum()), int(lists.max()), kind)
 
@@ -147,17 +142,15 @@ def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
 def _loihi2(
     memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
 ) -> Stored:
-    if is_shared(synapse):
+    if synapse.shared:
         fans, _ = _kernel(synapse, source, box)
         words = _ceil_words(fans * memory.bits(synapse))
         return Stored(int(words.sum()), int(words.max()), "conv")
     fans = counts[counts > 0]
-    if isinstance(synapse, Dense):
+    if synapse.all_to_all:
         fans = np.full(fans.shape, _neurons(box))
     words = _ceil_words(fans * memory.limits["synapse_bits"] + memory.limits["entry_prefix_bits"])
-    return Stored(
-        int(words.sum()), int(words.max()), "dense" if isinstance(synapse, Dense) else "sparse"
-    )
+    return Stored(int(words.sum()), int(words.max()), "dense" if synapse.all_to_all else "sparse")
 
 
 def _no_rule(
@@ -167,7 +160,7 @@ def _no_rule(
     return Stored(
         words,
         words,
-        "conv" if is_shared(synapse) else "dense" if isinstance(synapse, Dense) else "sparse",
+        "conv" if synapse.shared else "dense" if synapse.all_to_all else "sparse",
     )
 
 
@@ -181,19 +174,11 @@ def _kernel(
     kh, kw]; zeros are stored, source channels without any weight are not. And the stride.
     """
     (low, high), *_ = box
-    if isinstance(synapse, Window):
-        return np.ones((high - low, *synapse.kernel), np.int64), tuple(synapse.stride)
-    if isinstance(synapse, Pointwise):
-        reached = (synapse.weight[low:high] != 0).any(0)[:, None, None]
-        return np.full((int(reached.sum()), 1, 1), high - low), (1, 1)
-    outs, ins = len(synapse.weight) // synapse.groups, source[0] // synapse.groups
-    first, last = low // outs, (high - 1) // outs
-    starts = [max(0, group * outs - low) for group in range(first, last + 1)]
-    reached = np.logical_or.reduceat((synapse.weight[low:high] != 0).any((2, 3)), starts, axis=0)
-    fans = np.repeat(np.diff([*starts, high - low]), ins)[reached.ravel()]
-    return np.broadcast_to(fans[:, None, None], (len(fans), *synapse.weight.shape[2:])), tuple(
-        synapse.stride
-    )
+    form = synapse.convolution(source, ())
+    starts = form.channels(low, high, source)[1]
+    reached = np.logical_or.reduceat((form.weight[low:high] != 0).any((2, 3)), starts, axis=0)
+    fans = np.repeat(np.diff([*starts, high - low]), form.weight.shape[1])[reached.ravel()]
+    return np.broadcast_to(fans[:, None, None], (len(fans), *form.kernel)), form.stride
 
 
 def _neurons(box: Box) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...core.bundle import Bundle
 from ...core.graph import Graph, Population
+from ...core.samples import read_samples
 from ...data.features import cochlea
 from ...data.features.frontend import FrontEnd
 from ...data.features.pairs import SAMPLE_RATE, WINDOW, unit_window
@@ -29,7 +30,6 @@ from ...data.formats.sound import read_sound, resample
 from ...data.sets import mnistdvs_ntidigits as mnistdvs
 from ...system.dependencies import require
 from ...system.errors import DataError, UsageError
-from ...system.reading import read_arrays
 from .stream import Values
 
 POLARITIES = 2
@@ -95,12 +95,9 @@ def open_feed(bundle: Bundle, asked: Asked) -> Feed:
 
 def from_arrays(graph: Graph, path: Path) -> Feed:
     """Arrays named as the inputs (or x): [T, *shape], or samples in turn, [S, T, *shape]."""
-    arrays = read_arrays(path, error=DataError)
-    arrays.pop("y", None)
     inputs = graph.of_kind("input")
-    if set(arrays) == {"x"} and len(inputs) == 1:
-        arrays = {inputs[0].name: arrays["x"]}
     names = [p.name for p in inputs]
+    arrays, _ = read_samples(path, names)
     for name in arrays:
         if name not in names:
             fix = f"the network takes: {', '.join(names)}"

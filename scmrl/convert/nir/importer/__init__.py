@@ -1,9 +1,9 @@
 """NIR -> bundle: any network of NIR's spiking and linear nodes, as integers.
 
     file.read        HDF5 -> nir graph, safely
-    reading.network  nir graph -> neurons and linear maps in floats
+    reading.network  nir graph -> neurons and linear maps in floats (`neurons`, `linear`, `maps`)
     network.run      interprets those, under a framework's convention
-    quantise         those -> populations and synapses
+    quantise         those -> populations and synapses, with the pieces of `rounding`
 
 `import_graph` joins them and reports what quantisation changed; `import_nir` is that of a file, for
 `scmrl import`.
@@ -13,22 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from ....core.activity import Spikes, check_labels, predictions
+from ....core.activity import check_labels
 from ....core.bundle import Bundle
 from ....core.graph import Graph
 from ....core.reference import run as run_integers
+from ....core.samples import only_x, read_samples
 from ....system import targets
 from ....system.errors import DataError, UsageError
-from ....system.reading import read_arrays
 from .file import READ_LIMIT_BYTES, read
-from .network import CONVENTIONS, Convention, FloatRun, Network, convention_of, run
-from .quantise import InputScale, graph_shape, quantise
+from .maps import Shape
+from .network import CONVENTIONS, Convention, Network, convention_of, run
+from .quantise import quantise
 from .reading import network
-from .report import ImportReport, PopulationChange
+from .report import ImportReport, compared
+from .rounding import InputScale, graph_shape
 
 __all__ = [
     "CONVENTIONS",
@@ -42,6 +45,7 @@ __all__ = [
     "run",
 ]
 
+Calibration = np.ndarray | dict[str, np.ndarray] | None
 DEFAULT_STEPS = 32
 STAND_IN_SAMPLES = 8  # random spikes, where there is no calibration data
 
@@ -51,7 +55,7 @@ def import_graph(
     *,
     dt: float | None = None,
     steps: int | None = None,
-    calibration: np.ndarray | dict[str, np.ndarray] | None = None,
+    calibration: Calibration = None,
     weight_bits: int = 8,
     input_bits: int = 8,
     reset: str | None = None,
@@ -99,98 +103,80 @@ def import_nir(
     if out is not None:
         targets.check(Path(out), "bundle", force=force)
     floats = network(read(file, limit), dt=dt, convention=convention_of(convention, reset))
-    arrays, labels = _calibration(samples) if samples is not None else (None, None)
-    place = "samples" if isinstance(samples, Mapping) else samples
+    where = "samples: y" if isinstance(samples, Mapping) else f"{samples}: y"
+    arrays, y = (None, None) if samples is None else _calibration(floats, samples, where)
     given = _given(floats, arrays)
-    if (
-        given is not None
-        and labels is not None
-        and labels.shape != (len(next(iter(given.values()))),)
-    ):
-        raise DataError(
-            "labels must be one for each sample", where=f"{place}: y", value=labels.shape
-        )
-    graph, report, (inputs, classes) = _import(
-        floats, given, steps, weight_bits, input_bits, labels
-    )
-    if labels is not None:
-        labels = check_labels(graph, labels, len(classes), where=f"{place}: y")
+    if given is not None and y is not None and y.shape != (len(next(iter(given.values()))),):
+        raise DataError("labels must be one for each sample", where=where, value=y.shape)
+    graph, report, (inputs, classes) = _import(floats, given, steps, weight_bits, input_bits, y)
+    labels = classes if y is None else check_labels(graph, y, len(classes), where=where)
     training = {
         "imported": str(Path(file).name),
         "format": "nir",
         "dt": floats.dt,
         "convention": floats.convention.name,
         "reset": floats.convention.reset,
-        "labels": "given" if labels is not None else "classes of the float network",
+        "labels": "given" if y is not None else "classes of the float network",
         "inputs": {i["name"]: i for i in report.inputs},
     }
     metrics = {"class_agreement": report.class_agreement, "import_samples": report.samples}
-    bundle = Bundle(
-        graph,
-        inputs,
-        classes if labels is None else labels,
-        None,
-        metrics=metrics,
-        training=training,
-        origin=report.origin,
-    )
+    bundle = Bundle(graph, inputs, labels, metrics=metrics, training=training, origin=report.origin)
     if out is not None:
         bundle.save(Path(out))
     return bundle, replace(report, bundle=bundle.hash)
 
 
 def _calibration(
-    given: str | Path | Mapping[str, np.ndarray],
+    floats: Network, given: str | Path | Mapping[str, np.ndarray], where: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    here = isinstance(given, Mapping)
-    arrays = dict(given) if here else read_arrays(Path(given), error=DataError)
-    labels = arrays.pop("y", None)
-    labels = labels if labels is None else np.asarray(labels)
-    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
-        raise DataError(
-            "labels must be integers [S]",
-            where="samples: y" if here else f"{given}: y",
-            value=f"{labels.dtype} {labels.shape}",
-        )
-    return arrays, labels if labels is None else labels.astype(np.int64)
+    """Calibration values by input name and their labels int64 [S], from an npz or as given."""
+    arrays, labels = read_samples(given, [n.name for n in floats.inputs])
+    if labels is None:
+        return arrays, None
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        value = f"{labels.dtype} {labels.shape}"
+        raise DataError("labels must be integers [S]", where=where, value=value)
+    return arrays, labels.astype(np.int64)
 
 
-def _given(floats: Network, calibration) -> dict[str, np.ndarray] | None:
+def _given(floats: Network, calibration: Calibration) -> dict[str, np.ndarray] | None:
     """Calibration by input name, float [S, T, *shape]. Raises `DataError`."""
     if calibration is None:
         return None
     wanted = {n.name: n.shape for n in floats.inputs}
-    if not isinstance(calibration, dict) or (set(calibration) == {"x"} and len(wanted) == 1):
-        x = calibration["x"] if isinstance(calibration, dict) else calibration
-        calibration = dict.fromkeys(wanted, x) if len(wanted) == 1 else {}
+    if not isinstance(calibration, dict):
+        calibration = {"x": calibration}
+    if only_x(calibration, list(wanted)):
+        calibration = dict.fromkeys(wanted, calibration["x"])
     if set(calibration) != set(wanted):
         raise DataError(
             "calibration data must hold every input",
             value=sorted(calibration),
             limit=sorted(wanted),
         )
-    arrays = {}
-    for name, shape in wanted.items():
-        x = np.asarray(calibration[name])
-        fits = (
-            x.ndim >= 2 and min(x.shape) >= 1 and int(np.prod(x.shape[2:])) == int(np.prod(shape))
-        )
-        if x.dtype.kind not in "fiub" or not fits:
-            raise DataError(
-                "calibration data has the wrong shape or type",
-                where=name,
-                limit=f"[S, T, {', '.join(map(str, shape))}]",
-                value=f"{x.dtype} {list(x.shape)}",
-            )
-        arrays[name] = x.astype(float).reshape(*x.shape[:2], *shape)
-        if not np.isfinite(arrays[name]).all():
-            raise DataError("calibration data is not finite", where=name)
-    if len({x.shape[:2] for x in arrays.values()}) > 1:
-        raise DataError(
-            "inputs differ in samples or steps",
-            value={k: list(x.shape[:2]) for k, x in arrays.items()},
-        )
+    arrays = {name: _values(name, calibration[name], shape) for name, shape in wanted.items()}
+    sizes = {name: list(x.shape[:2]) for name, x in arrays.items()}
+    if len(set(map(tuple, sizes.values()))) > 1:
+        raise DataError("inputs differ in samples or steps", value=sizes)
     return arrays
+
+
+def _values(name: str, values: np.ndarray, shape: Shape) -> np.ndarray:
+    """The calibration of one input, float [S, T, *shape]."""
+    x = np.asarray(values)
+    fits = x.ndim >= 2 and min(x.shape) >= 1 and prod(x.shape[2:]) == prod(shape)
+    if x.dtype.kind not in "fiub" or not fits:
+        raise DataError(
+            "calibration data has the wrong shape or type",
+            where=name,
+            limit=f"[S, T, {', '.join(map(str, shape))}]",
+            value=f"{x.dtype} {list(x.shape)}",
+        )
+    x = x.astype(float).reshape(*x.shape[:2], *shape)
+    if not np.isfinite(x).all():
+        raise DataError("calibration data is not finite", where=name)
+    return x
 
 
 def _import(
@@ -200,21 +186,19 @@ def _import(
     weight_bits: int,
     input_bits: int,
     labels: np.ndarray | None = None,
-) -> tuple[Graph, ImportReport, tuple]:
+) -> tuple[Graph, ImportReport, tuple[dict[str, np.ndarray], np.ndarray]]:
+    """The graph, the report, and the integer inputs with the classes of the float network."""
     if steps is not None and steps < 1:
         raise UsageError("at least one step is needed", where="steps", value=steps)
     if not 1 <= input_bits <= 16:
         raise UsageError("inputs have 1 to 16 bits", where="input_bits", value=input_bits)
-    given = (
-        given
-        if given is None or steps is None
-        else {name: x[:, :steps] for name, x in given.items()}
-    )
-    data = given or _stand_in(floats, steps or DEFAULT_STEPS)
+    if given is None:
+        data = _stand_in(floats, steps or DEFAULT_STEPS)
+        scales = {name: InputScale() for name in data}
+    else:
+        data = {name: x[:, :steps] for name, x in given.items()}
+        scales = {name: InputScale.of(x, input_bits) for name, x in data.items()}
     steps = steps or next(iter(data.values())).shape[1]
-    scales = {
-        name: InputScale.of(x, input_bits) if given else InputScale() for name, x in data.items()
-    }
     observed = run(floats, data)
     graph, scaled, notes = quantise(
         floats, scales, observed if given else None, steps=steps, weight_bits=weight_bits
@@ -223,95 +207,23 @@ def _import(
         name: scales[name].encode(x).reshape(*x.shape[:2], *graph_shape(floats[name].shape))
         for name, x in data.items()
     }
-    return graph, *_report(
-        floats,
-        graph,
-        scales,
-        scaled,
-        (*floats.notes, *notes),
-        observed,
-        inputs,
-        bool(given),
-        labels,
+    report = compared(floats, observed, graph, run_integers(graph, inputs), scaled, labels)
+    report = replace(
+        report,
+        calibrated=bool(given),
+        inputs=tuple(
+            {"name": name, "step": s.step, "zero": s.zero, "bits": s.bits}
+            for name, s in scales.items()
+        ),
+        notes=(*floats.notes, *notes),
     )
+    return graph, report, (inputs, observed.classes(floats))
 
 
 def _stand_in(floats: Network, steps: int) -> dict[str, np.ndarray]:
+    """Random spikes."""
     random = np.random.default_rng(0)
     return {
         n.name: (random.random((STAND_IN_SAMPLES, steps, *n.shape)) < 0.5).astype(float)
         for n in floats.inputs
     }
-
-
-def _report(
-    floats: Network,
-    graph: Graph,
-    scales: dict[str, InputScale],
-    scaled: tuple,
-    notes: tuple[str, ...],
-    observed: FloatRun,
-    inputs: dict[str, np.ndarray],
-    calibrated: bool,
-    labels: np.ndarray | None,
-) -> tuple:
-    activity = run_integers(graph, inputs)
-    wanted, found = observed.classes(floats), predictions(graph, activity)
-    changes, total = [], Spikes()
-    for s in scaled:
-        p = graph[s.name]
-        float_spikes = (
-            observed.values[s.name].reshape(activity.values(s.name).shape) if p.fires else None
-        )
-        int_spikes = activity.spikes[s.name] if p.fires else None
-        spikes = Spikes.of(float_spikes, int_spikes) if p.fires else Spikes()
-        total += spikes
-        changes.append(
-            PopulationChange(
-                s.name,
-                p.kind,
-                p.shape,
-                s.scale,
-                p.vth,
-                float(np.mean(floats[s.name].alpha)),
-                s.alpha,
-                float(np.mean(floats[s.name].beta)),
-                s.beta,
-                s.weight_error,
-                *(None,) * 3
-                if not p.fires
-                else (
-                    float((float_spikes == int_spikes).mean()),
-                    float(float_spikes.mean()),
-                    float(int_spikes.mean()),
-                ),
-                overflow=activity.overflow[s.name],
-                recall=spikes.recall,
-                precision=spikes.precision,
-            )
-        )
-    correct = (
-        (None, None)
-        if labels is None
-        else (int((wanted == labels).sum()), int((found == labels).sum()))
-    )
-    report = ImportReport(
-        dt=floats.dt,
-        steps=graph.steps,
-        convention=floats.convention.name,
-        reset=floats.convention.reset,
-        calibrated=calibrated,
-        samples=len(wanted),
-        class_agreement=float((wanted == found).mean()),
-        spike_recall=total.recall,
-        spike_precision=total.precision,
-        correct_float=correct[0],
-        correct_integer=correct[1],
-        populations=tuple(changes),
-        inputs=tuple(
-            {"name": name, "step": s.step, "zero": s.zero, "bits": s.bits}
-            for name, s in scales.items()
-        ),
-        notes=notes,
-    )
-    return report, (inputs, wanted)

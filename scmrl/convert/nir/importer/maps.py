@@ -1,7 +1,6 @@
 """Linear maps between neurons, and how two of them become one. Floats, numpy only.
 
-    Diagonal   y = scale * x                 elementwise; source and target may differ in shape, not
-               in number
+    Diagonal   y = scale * x                 elementwise; the shapes may differ, not the numbers
     Conv       y = cross-correlation         as torch's, dilation written out as zeros
     Matrix     y = W x                       over the flattened shapes
 
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ....core.convolution import Convolution
 from ....system.errors import GraphError
 
 Shape = tuple[int, ...]
@@ -107,17 +107,12 @@ class Conv(Map):
     padding: tuple[int, int]
     groups: int = 1
 
+    @property
+    def form(self) -> Convolution:
+        return Convolution(self.weight, self.stride, self.padding, self.groups)
+
     def apply(self, x):
-        (ph, pw), (sh, sw), (outs, height, width) = self.padding, self.stride, self.target
-        x = np.pad(x.reshape(len(x), *self.source), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-        x = x.reshape(len(x), self.groups, -1, *x.shape[2:])
-        weight = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
-        out = np.zeros((len(x), self.groups, outs // self.groups, height, width))
-        for i, j in np.ndindex(*self.weight.shape[2:]):
-            patch = x[..., i : i + sh * height : sh, j : j + sw * width : sw][..., :height, :width]
-            flat = patch.reshape(*patch.shape[:3], -1)
-            out += np.matmul(weight[None, :, :, :, i, j], flat).reshape(out.shape)
-        return out.reshape(len(x), *self.target)
+        return self.form.apply(x.reshape(len(x), *self.source))
 
     def rows_scaled(self, factor):
         factor = np.broadcast_to(factor, self.target).reshape(self.target[0], -1)
@@ -130,14 +125,8 @@ class Conv(Map):
 
     def ungrouped(self) -> np.ndarray:
         """The kernel without groups, zeros written out: [C_out, C_in, kh, kw]."""
-        ins, outs = self.weight.shape[1], self.target[0] // self.groups
         check_size(self.weight.size * self.groups, self.name)
-        full = np.zeros((self.target[0], self.source[0], *self.weight.shape[2:]))
-        for g in range(self.groups):
-            full[g * outs : (g + 1) * outs, g * ins : (g + 1) * ins] = self.weight[
-                g * outs : (g + 1) * outs
-            ]
-        return full
+        return self.form.ungrouped()
 
 
 def identity(name: str, source: Shape, target: Shape) -> Diagonal:

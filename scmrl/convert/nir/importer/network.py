@@ -4,9 +4,11 @@ NIR's equations are continuous; frameworks disagree on their discrete form (`Con
 them, for every kind of neuron, are cases of one recurrence per neuron, with g, b, alpha and beta
 from the node's parameters and dt:
 
-    u[t] = alpha u[t-1] + g I[t]                     I[t] = sum over maps  M s_source[t - delay]  + constants
+    I[t] = sum over maps  M s_source[t - delay]  + constants
+    u[t] = alpha u[t-1] + g I[t]
     v[t] = beta  v[t-1] + u[t] + b
-    s[t] = v[t] > threshold   (>= where the convention says so);  where s:  v = 0,  or  v = v - threshold
+    s[t] = v[t] > threshold   (>= where the convention says so)
+    where s:  v = 0,  or  v = v - threshold
 
 State starts at rest, which is v_reset; a reset potential other than zero is the origin of v.
 """

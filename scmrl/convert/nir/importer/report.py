@@ -5,11 +5,17 @@ network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
+from ....core.activity import Activity, Spikes, predictions
+from ....core.graph import Graph
 from ....core.report.report import Block, Report, columns, dead_warning
 from ....core.report.text import figure, percent, shape
 from ....core.samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
+from .network import FloatRun, Network
+from .rounding import Scaled
 
 
 @dataclass(frozen=True)
@@ -146,3 +152,73 @@ class ImportReport(Report):
             },
             words=("population", "kind"),
         )
+def compared(
+    floats: Network,
+    observed: FloatRun,
+    graph: Graph,
+    activity: Activity,
+    scaled: tuple[Scaled, ...],
+    labels: np.ndarray | None,
+) -> ImportReport:
+    """What became of the float network's run in integers, on the same samples."""
+    wanted, found = observed.classes(floats), predictions(graph, activity)
+    total = sum((_spikes(s.name, observed, graph, activity) for s in scaled), Spikes())
+    known = labels is not None
+    return ImportReport(
+        dt=floats.dt,
+        steps=graph.steps,
+        convention=floats.convention.name,
+        reset=floats.convention.reset,
+        calibrated=False,
+        samples=len(wanted),
+        class_agreement=float((wanted == found).mean()),
+        spike_recall=total.recall,
+        spike_precision=total.precision,
+        correct_float=int((wanted == labels).sum()) if known else None,
+        correct_integer=int((found == labels).sum()) if known else None,
+        populations=tuple(_change(s, floats, observed, graph, activity) for s in scaled),
+        inputs=(),
+        notes=(),
+    )
+
+
+def _spikes(name: str, observed: FloatRun, graph: Graph, activity: Activity) -> Spikes:
+    """Of a population in both runs; none of a readout."""
+    if not graph[name].fires:
+        return Spikes()
+    got = activity.spikes[name]
+    return Spikes.of(observed.values[name].reshape(got.shape), got)
+
+
+def _change(
+    s: Scaled, floats: Network, observed: FloatRun, graph: Graph, activity: Activity
+) -> PopulationChange:
+    p, n = graph[s.name], floats[s.name]
+    change = PopulationChange(
+        s.name,
+        p.kind,
+        p.shape,
+        s.scale,
+        p.vth,
+        alpha_float=float(np.mean(n.alpha)),
+        alpha=s.alpha,
+        beta_float=float(np.mean(n.beta)),
+        beta=s.beta,
+        weight_error=s.weight_error,
+        agreement=None,
+        rate_float=None,
+        rate=None,
+        overflow=activity.overflow[s.name],
+    )
+    if not p.fires:
+        return change
+    got, spikes = activity.spikes[s.name], _spikes(s.name, observed, graph, activity)
+    wanted = observed.values[s.name].reshape(got.shape)
+    return replace(
+        change,
+        agreement=float((wanted == got).mean()),
+        rate_float=float(wanted.mean()),
+        rate=float(got.mean()),
+        recall=spikes.recall,
+        precision=spikes.precision,
+    )

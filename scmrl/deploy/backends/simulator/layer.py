@@ -22,7 +22,7 @@ class PreparedLayer:
         self.sources = {synapse.source: graph[synapse.source] for synapse in self.synapses}
         self.bias = population.bias
         self.keep_u, self.keep_v = DECAY_ONE - (population.du + 1), DECAY_ONE - population.dv
-        self.worst = sum(self.largest_sum(synapse) for synapse in self.synapses)
+        self.worst = graph.worst_activation(population.name)
         self.fits_24_bits = (
             self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS
         )
@@ -32,10 +32,8 @@ class PreparedLayer:
         value.
         """
         source = self.sources[synapse.source]
-        value = (1 << source.bits) - 1 if source.kind == "input" else 1
-        return _largest_row(synapse, source.shape, self.population.shape) * (
-            value << synapse.exponent
-        )
+        sums = synapse.per_target(source.shape, self.population.shape, np.abs)
+        return int(sums.max()) * (source.largest << int(synapse.exponent))
 
     def can_hold(self, static: set[str]) -> bool:
         """Whether a[t] is the same at every step because every source is a static input."""
@@ -74,12 +72,3 @@ class PreparedLayer:
         every one of these steps.
         """
         raise NotImplementedError
-
-
-def _largest_row(synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]) -> int:
-    """Largest sum of |weights| into one target neuron, or an upper bound of it."""
-    weight = np.abs(np.asarray(synapse.weight, np.int64))
-    if weight.ndim > 1:  # first axis: target or its channel; borders make sums only smaller
-        return int(weight.reshape(len(weight), -1).sum(1).max())
-    rows, _, weights = synapse.coordinates(source, target)
-    return int(np.bincount(rows, np.abs(weights), minlength=1).max())

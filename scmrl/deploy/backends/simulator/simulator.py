@@ -19,7 +19,7 @@ import numpy as np
 from .... import __version__
 from ....core.activity import Activity, check_inputs
 from ....core.graph import Graph, Population
-from ....system.errors import MissingDependency, UsageError
+from ....system.errors import GraphError, MissingDependency, UsageError
 from ..backend import Backend, Deadline, Progress
 
 SCRATCH_BYTES = 16 << 20  # of one chunk, about what stays in a cache
@@ -140,13 +140,9 @@ def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
     """Populations so that every synapse, delayed or not, and every join goes forward; None where
     they form a cycle.
     """
-    before = {
-        p.name: [*(synapse.source for synapse in graph.incoming(p.name)), *filter(None, [p.adds])]
-        for p in graph.populations
-    }
     try:
-        return tuple(graph[name] for name in TopologicalSorter(before).static_order())
-    except CycleError:
+        return graph.order(delayed=True)
+    except GraphError:
         return None
 
 

@@ -1,0 +1,197 @@
+"""The pieces of quantisation, without a network around them: scales of inputs, one decay and one
+threshold a population, steps on which weights lie, mantissas and exponents. numpy only.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ....core.fixed_point import BIAS_EXPONENT_MAX, DECAY_ONE
+from ....hw_profiles import profile
+from ....hw_profiles.precision import Precision
+from ....system.errors import GraphError
+from .maps import Conv, Map
+from .network import Neurons, Shape
+
+LATTICE_TOLERANCE = 1e-4  # of a step: float32 weights of 7 bits are this near
+
+
+class Widths(NamedTuple):
+    """The largest integers of a chip."""
+
+    vth: int
+    bias_mantissa: int
+    exponent: int  # of weights
+
+    @property
+    def pair(self) -> int:
+        """What two 8-bit mantissas hold, of the exponents 0 and the largest."""
+        return 63 << self.exponent
+
+
+@functools.cache
+def widths() -> Widths:
+    """Those of Loihi 2, for which imports are made; whether another chip takes the graph is told by
+    its own limits (`hw_profiles.limits`).
+    """
+    chip = profile.load("loihi2")
+    precision = Precision.of(chip)
+    exponent = int(chip.limits["weight_exponent"].value)
+    return Widths(precision.vth_max, precision.bias_mant_max, exponent)
+
+
+@dataclass(frozen=True)
+class InputScale:
+    """A graded input: integer q = round(x / step) + zero, of `bits` bits. Spikes and counts have
+    step 1.
+    """
+
+    step: float = 1.0
+    zero: int = 0
+    bits: int = 1
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """float [...] -> uint8 or uint16 [...]; values beyond the range are clipped."""
+        q = np.clip(np.rint(np.asarray(x, float) / self.step) + self.zero, 0, (1 << self.bits) - 1)
+        return q.astype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    @classmethod
+    def of(cls, x: np.ndarray, bits: int) -> InputScale:
+        """From calibration values: whole numbers as they are, others over their range in `bits`
+        bits.
+        """
+        low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+        span = high - low
+        if span <= (1 << 16) - 1 and np.array_equal(x, np.rint(x)):
+            return cls(1.0, int(-low), max(1, int(span).bit_length()))
+        step = span / ((1 << bits) - 1)
+        return cls(step, round(-low / step), bits)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What became of one node: the scale L, the decays that integers hold, the error of the
+    weights.
+    """
+
+    name: str
+    scale: float
+    alpha: float
+    beta: float
+    weight_error: float  # rms of the rounding over rms of the weights
+
+
+def graph_shape(shape: Shape) -> Shape:
+    """(C, L) is held as (C, 1, L), so that a convolution over L is one."""
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
+
+
+def uniform(value: np.ndarray | float, name: str, what: str) -> float:
+    """The one 12-bit decay of a population, as a float."""
+    values = np.ravel(value)
+    if np.ptp(np.rint(values * DECAY_ONE)) > 0:
+        raise GraphError(
+            f"neurons of one node differ in their {what}",
+            where=name,
+            value=f"{values.min():.4g}..{values.max():.4g}",
+            limit="one value for a population",
+            fix="split the node by time constant",
+        )
+    return float(values.mean()) if np.ptp(values) else float(values[0])
+
+
+def normal(n: Neurons, alpha: float, beta: float) -> tuple[np.ndarray, float, np.ndarray]:
+    """(ratio, threshold, bias): each neuron's equation times `ratio` [*shape] has the one
+    threshold.
+    """
+    threshold = np.broadcast_to(np.asarray(n.threshold, float), n.shape)
+    bias = np.broadcast_to(np.asarray(n.bias, float), n.shape)
+    if n.kind != "spiking" or np.all(threshold == 0):
+        return np.ones(n.shape), 0.0, bias
+    if np.all(threshold > 0):
+        ratio = threshold.max() / threshold
+        return ratio, float(threshold.max()), bias * ratio
+    if alpha == 0 and beta == 0:  # no memory: the threshold is a bias
+        return np.ones(n.shape), 0.0, bias - threshold
+    raise GraphError(
+        "a threshold at or below rest cannot be expressed",
+        where=n.name,
+        value=float(threshold.min()),
+        limit="> 0",
+    )
+
+
+def whole_threshold(scaled: float, n: Neurons) -> int:
+    """vth so that v > vth where the float neuron fires; states lie on whole steps where nothing
+    leaks.
+    """
+    if n.kind != "spiking":
+        return 0
+    above, at = np.floor(scaled * (1 + 1e-6)), np.ceil(scaled * (1 - 1e-6)) - 1
+    return max(int(at if n.inclusive else above), 0)
+
+
+def bound(m: Map, top: int) -> np.ndarray:
+    """Upper bound of |M s| [targets] for sources up to `top`; of a convolution, away from its
+    borders.
+    """
+    weight = np.abs(m.values())
+    if isinstance(m, Conv):
+        return np.repeat(weight.reshape(m.target[0], -1).sum(1), m.target[1] * m.target[2]) * top
+    return (weight.sum(1) if weight.ndim == 2 else weight) * top
+
+
+def lattice(weights: list[np.ndarray], largest: float, top: int) -> int:
+    """The smallest m <= top for which every weight is a multiple of largest / m, or 0."""
+    values = np.unique(np.concatenate([np.unique(np.abs(w)) for w in weights])) / largest
+    if len(values) > 4 * top:
+        return 0
+    for m in range(1, top + 1):
+        if np.abs(values * m - np.rint(values * m)).max() < LATTICE_TOLERANCE:
+            return m
+    return 0
+
+
+def whole_units(units: np.ndarray, name: str) -> np.ndarray:
+    """Rounded to integers, where an exponent can be found for them at all."""
+    rounded, limit = np.rint(units), widths().bias_mantissa << BIAS_EXPONENT_MAX
+    if not np.all(np.abs(rounded) <= limit):
+        raise GraphError(
+            "bias is too large", where=name, limit=limit, value=float(np.abs(rounded).max())
+        )
+    return rounded.astype(np.int64)
+
+
+def mantissa_and_exponent(units: np.ndarray) -> tuple[int | np.ndarray, int]:
+    """units = mantissa << exponent with the smallest exponent that fits; the mantissa is
+    rounded.
+    """
+    largest = int(np.abs(units).max())
+    exponent = 0
+    while round(largest / (1 << exponent)) > widths().bias_mantissa:
+        exponent += 1
+    mantissa = np.rint(units / (1 << exponent)).astype(np.int64)
+    return (int(mantissa.flat[0]) if np.all(mantissa == mantissa.flat[0]) else mantissa), exponent
+
+
+def seven_bit_parts(value: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """value = sum of (mantissa << exponent), exactly, in steps of 7 bits: two parts up to
+    `Widths.pair`.
+    """
+    parts, exponent, value = [], 0, np.asarray(value, np.int64)
+    while value.any():
+        low = (value + 64) % 128 - 64
+        if low.any():
+            parts.append((low, exponent))
+        value, exponent = (value - low) >> 7, exponent + 7
+    return parts
+
+
+def relative_rms(parts: list[tuple[float, float]]) -> float:
+    """The root of summed squared errors over summed squared weights."""
+    error, weights = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    return float(np.sqrt(error / weights)) if weights else 0.0
