@@ -25,11 +25,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ...core.fixed_point import (
-    BIAS_MANTISSA_BITS,
     CURRENT_SHIFT,
     DECAY_ONE,
     STATE_LIMIT,
-    signed,
 )
 from ...core.graph import (
     NO_CURRENT_MEMORY,

@@ -8,7 +8,8 @@ only.
 
 A graded input value that is not zero counts as one message, as a spike does; a zero sends nothing.
 What a delayed synapse would deliver after the last step of a sample is not counted: no neuron
-receives it. Which updates are active depends on the state of the neurons: `scmrl.deploy.counts.updates`.
+receives it. Which updates are active depends on the state of the neurons:
+`scmrl.deploy.counts.updates`.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def count(
     """Counts of every population as listed, inputs included, of a run on inputs {name: [S, T,
     *shape]}.
 
-    `updates`: those of the same run (`scmrl.deploy.counts.updates.count_updates`). Raises `DataError`
-    where the inputs are not the graph's, or differ from the activity in samples or steps.
+    `updates`: those of the same run (`scmrl.deploy.counts.updates.count_updates`). Raises
+    `DataError` where the inputs are not the graph's, or differ from the activity in samples or
+    steps.
     """
     inputs = check_inputs(graph, inputs)
     samples, steps = next(iter(inputs.values())).shape[:2]

@@ -16,9 +16,9 @@ nor does it see the readout, whose membrane is no activation, nor the constants 
 (thresholds, decays), which are no parameters here. Where a model does make those layers, neurons or
 tensors, its own figures are larger by them.
 
-Equal to NeuroBench 2.3.0 on the same network and samples in one batch (tests/deploy/estimates/test_neurobench.py);
-it rounds the connection sparsity to four digits. Source: Yik et al., arXiv 2304.04640; the package
-neurobench.
+Equal to NeuroBench 2.3.0 on the same network and samples in one batch
+(tests/deploy/estimates/test_neurobench.py); it rounds the connection sparsity to four digits.
+Source: Yik et al., arXiv 2304.04640; the package neurobench.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import heapq
 import itertools
 import math
 
-from ...core.graph import Box, Dense, whole
+from ...core.graph import Box, whole
 from .boxes import Extent, chunk, first, grid, halved, halvings, number, parts
 from .demand import Demands, Misfit, Unit
 

@@ -133,11 +133,12 @@ class Tally:
 
 
 class Meter:
-    """Counts each step as `scmrl.deploy.counts.counts` and `updates` count a run: over a window, the same
-    numbers.
+    """Counts each step as `scmrl.deploy.counts.counts` and `updates` count a run: over a window,
+    the same numbers.
 
     The energies are estimates: these counts times the coefficients of a profile, one message to
-    each spike and no way on the mesh, since the network is not placed (`scmrl.deploy.energy.energy`).
+    each spike and no way on the mesh, since the network is not placed
+    (`scmrl.deploy.energy.energy`).
     """
 
     def __init__(self, graph: Graph, profiles: list[Profile], *, window: int | None = None):

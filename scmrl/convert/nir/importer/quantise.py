@@ -20,12 +20,9 @@ import numpy as np
 
 from ....core.fixed_point import (
     ACTIVATION_LIMIT,
-    BIAS_MANTISSA_BITS,
     CURRENT_SHIFT,
     DECAY_ONE,
-    EXPONENT_MAX,
     STATE_MAX,
-    THRESHOLD_MAX,
     WEIGHT_BITS,
     signed,
 )

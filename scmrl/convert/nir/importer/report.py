@@ -152,6 +152,8 @@ class ImportReport(Report):
             },
             words=("population", "kind"),
         )
+
+
 def compared(
     floats: Network,
     observed: FloatRun,

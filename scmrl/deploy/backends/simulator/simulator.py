@@ -12,7 +12,6 @@ import importlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
