@@ -160,7 +160,8 @@ def test_an_extra_is_what_the_package_declares_and_what_pip_gets_wrong():
         ),
         (
             "scipy",
-            "pip install 'scipy>=1.10', or all that deploy needs with: scmrl doctor --install deploy",
+            "pip install 'scipy>=1.10', or all that deploy needs with:"
+            " scmrl doctor --install deploy",
         ),
         ("matplotlib", "pip install 'matplotlib>=3.8'"),
         ("tomli", "pip install tomli"),

@@ -557,7 +557,7 @@ WRITERS = {  # the option that writes, its other words, a name to write
 
 
 def test_every_benchmark_that_writes_is_known():
-    folder = ROOT / "benchmarks"
+    folder = BENCHMARKS
     writing = {
         p.name
         for p in folder.glob("*.py")

@@ -2,7 +2,8 @@
 only.
 
     synops[synapse] = sum over source neurons j and steps t < T - delay of
-                      (message of j at t) * fan_out_j                  fan_out_j: non-zero weights leaving j
+                      (message of j at t) * fan_out_j                  fan_out_j: non-zero weights
+                          leaving j
     dense[synapse]  = all weights, zeros too, * (T - delay)            what a network without spikes
                     would do
 

@@ -5,10 +5,12 @@
                          it
     connection sparsity  zero weights / weights; a weight that positions share is one
     activation sparsity  1 - spikes / (neurons * steps) over all firing populations
-    effective ACs, MACs  operations of messages through weights that are not zero; MACs where the values that
+    effective ACs, MACs  operations of messages through weights that are not zero; MACs where the
+                         values that
                          a layer takes in one step of the run are not all 0 and 1
     dense                the same where every source sends and no weight is zero
-    membrane updates     neuron-steps of firing populations after which the membrane differs; at first all do
+    membrane updates     neuron-steps of firing populations after which the membrane differs; at
+                         first all do
 
 per sample, biases never operations. Layers are Dense, Conv2d and Pointwise synapses: pooling,
 gating and sums are functions in PyTorch, not layers with weights, and NeuroBench does not see them;

@@ -1,8 +1,8 @@
 """Neuron updates that have something to do, counted exactly by following the state of every neuron.
 
-    active     a message arrives, or the bias or an added membrane is not 0, or state that the step
-               takes
-               over is not 0: u where du < 4095, v where dv < 4096, neither in a memoryless population
+    active     a message arrives, or the bias or an added membrane is not 0, or state that the
+               step takes over is not 0: u where du < 4095, v where dv < 4096, neither in a
+               memoryless population
     receiving  a message arrives through a weight that is not 0
     changed    the stored membrane (after the reset) differs from that before the step; at the first
                all do

@@ -1,6 +1,7 @@
 """The same network without spikes: every layer runs once, on real-valued activations.
 
-    MACs = weights of Dense, Conv2d and Pointwise synapses over all positions, zeros too, not the padding
+    MACs = weights of Dense, Conv2d and Pointwise synapses over all positions, zeros too,
+           not the padding
     ACs  = connections of the others (pooling, gating, sums), one addition each
     energy = MACs * e_mac + ACs * e_ac                  e_ac: where the profile has it
 

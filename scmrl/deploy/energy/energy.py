@@ -3,7 +3,8 @@ profile.
 
     core dynamic = synops * e_synop(format) + active * e_active + inactive * e_inactive
                  + spikes * e_spike_out + messages * (e_spike + e_axon_out) + hops * e_hop
-    core static  = power of a used core * cores * latency       (of a chip * chips, where no core's is known)
+    core static  = power of a used core * cores * latency       (of a chip * chips, where no core's
+                 is known)
     chip fixed   = power that is always on * chips * latency
     host         = host power of a chip * chips * latency
     latency      = (T + depth) * step           a population at depth d runs d steps behind the

@@ -1,7 +1,7 @@
 """What a network does in one inference on a chip, and what a profile's coefficients make of it.
 
-    synaptic operations by the format in which the chip stores them, neuron updates active and inactive,
-    spikes, messages (a spike to each core that listens) and the hops of their way
+    synaptic operations by the format in which the chip stores them, neuron updates active
+    and inactive, spikes, messages (a spike to each core that listens) and the hops of their way
 
 Spikes, synaptic operations and updates are exact counts of a run (`counts`), messages and hops
 exact counts on a placement (`traffic`). Without a placement a spike is one message, and formats are

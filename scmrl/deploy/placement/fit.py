@@ -2,7 +2,8 @@
 
     fits  <=>  no rule of `hw_profiles.limits` is broken, every neuron finds room on a core, and
           there are as
-               many cores as it takes: of the system or chips asked for, else of the chip's largest system
+               many cores as it takes: of the system or chips asked for, else of the chip's
+               largest system
 
 `fits` is None for a profile without limits: arithmetic holds anything.
 """

@@ -1,7 +1,8 @@
 """The mesh of a chip: tiles of a few cores each in columns and rows, XY routing, chips side by
 side.
 
-    hops E-W = |column - column'|     hops N-S = |row - row'|     first along the row, then along the column
+    hops E-W = |column - column'|     hops N-S = |row - row'|     first along the row, then along
+                                      the column
 
 Chips lie in a near-square grid and their meshes continue each other: how the boards of a system
 really are wired is not public, so hops between chips are a model; the borders crossed are counted

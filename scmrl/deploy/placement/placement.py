@@ -1,11 +1,10 @@
 """Placement of a graph on the cores of a chip, under the limits that bind: neurons, synaptic
 memory, axons.
 
-    cut         each population into equal boxes, one a core, as few as the chip's rule gives  `cut`
-    cut again   where a core has more output axons than it may, finer                          `axons`
+    `cut`       each population into equal boxes, one a core, as few as the chip's rule gives
+    `axons`     cut again, finer, where a core has more output axons than it may
     pack        where asked for: each core's pieces onto the first core that has room for them
-    slot        core i stands at place i of the system: chip by chip, tile by tile
-                `mesh`
+    `mesh`      core i stands at place i of the system: chip by chip, tile by tile
 
 Every neuron takes one place on its core, memoryless AND and OR populations too. Inputs are injected
 by the host and take no core, unless asked for.

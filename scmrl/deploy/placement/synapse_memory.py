@@ -5,12 +5,14 @@ A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however ma
 core holds; all others once for every source neuron that reaches the core (OneToOne and SumTokens:
 one synapse each, Broadcast: one for each position, Dense: one for each neuron of the core).
 
-    Loihi 1 (NxTF, doi 10.1145/3501770): a list of entries; an entry has `entry_prefix_bits`, at most
-    `synapses_per_entry` synapses, and is padded to words (one more where the rest is 0 or 59 bits and up)
+    Loihi 1 (NxTF, doi 10.1145/3501770): a list of entries; an entry has `entry_prefix_bits`,
+    at most `synapses_per_entry` synapses, and is padded to words (one more where the rest is
+    0 or 59 bits and up)
         dense        prefix + index + n (weight + delay)
         sparse       prefix         + f (weight + delay + index)         f: non-zero weights
         run-length   prefix + index + f (weight + delay + skip)
-    the format with the fewest words is taken; a shared synapse has an entry or more a kernel tap and channel
+    the format with the fewest words is taken; a shared synapse has an entry or more a kernel
+    tap and channel
 
     Loihi 2 (derived from the mapping logs of lava-dl 0.6.0)
         not shared   source neurons * ceil((synapse_bits n + entry_prefix_bits) / 64)

@@ -1,6 +1,7 @@
 """A graph step by step: state is kept between calls, and every step's spikes are there at once.
 
-    with window = T:  state clears before steps 0, T, 2T, ...   samples back to back, each as in a batch
+    with window = T:  state clears before steps 0, T, 2T, ...   samples back to back, each as in a
+                      batch
     with window None: state is never cleared                    one sample without end
 
 Equal to `scmrl.core.reference` in every bit: window k to its sample k, or the first T steps of an
