@@ -151,18 +151,14 @@ def test_an_extra_is_what_the_package_declares_and_what_pip_gets_wrong():
     assert set(dependencies.EXTRAS["all"]) == dependencies.BY_NAME.keys() - not_public
 
 
+TOGETHER = "or all that {0} needs with: scmrl doctor --install {0}".format
+
+
 @pytest.mark.parametrize(
     "name, hint",
     [
-        (
-            "torch",
-            "pip install torch==2.13.0, or all that train needs with: scmrl doctor --install train",
-        ),
-        (
-            "scipy",
-            "pip install 'scipy>=1.10', or all that deploy needs with:"
-            " scmrl doctor --install deploy",
-        ),
+        ("torch", f"pip install torch==2.13.0, {TOGETHER('train')}"),
+        ("scipy", f"pip install 'scipy>=1.10', {TOGETHER('deploy')}"),
         ("matplotlib", "pip install 'matplotlib>=3.8'"),
         ("tomli", "pip install tomli"),
     ],
