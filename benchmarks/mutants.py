@@ -53,7 +53,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scmrl/convert/lava/lowering.py": ("tests/convert/test_convert_lava.py", CONFORMANCE),
     "scmrl/convert/netx/lowering.py": ("tests/deploy/backends/test_netx.py",),
     "scmrl/convert/nir/lowering.py": ("tests/convert/test_nir_export.py",),
-    "scmrl/convert/nir/importer/*": ("tests/convert/test_nir_import.py",),
+    "scmrl/convert/nir/importer/*": (
+        "tests/convert/test_nir_import.py",
+        "tests/core/test_hostile.py",
+    ),
     "scmrl/deploy/backends/loihi/lowering.py": ("tests/deploy/backends/test_loihi.py", CONFORMANCE),
     "scmrl/deploy/counts/*": (
         f"{ESTIMATES}/test_counts.py {ESTIMATES}/test_neurobench.py",
