@@ -1,5 +1,4 @@
-"""A frozen model on disk: everything that deployment needs, and the proof to hold it to. numpy
-only.
+"""A frozen model on disk: all that deployment needs, and the proof to hold it to. numpy only.
 
     bundle.json   schema version, hashes of the other files, front-end, metrics, training settings,
                   profile
@@ -102,9 +101,7 @@ BUNDLE = Table(
 
 @dataclass(frozen=True)
 class Bundle:
-    """A graph with samples of an `origin`, training's spikes for them, and what is known
-    about it.
-    """
+    """A graph with samples of an `origin`, training's spikes for them, and what is known of it."""
 
     graph: Graph
     inputs: dict[str, np.ndarray]  # {input: uint [S, T, *shape]}
