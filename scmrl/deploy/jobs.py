@@ -17,17 +17,19 @@ target cannot hold the network, BackendError where it fails or is past `deadline
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..core.activity import Activity
-from ..core.bundle import Bundle, load, locate
+from ..core.bundle import Bundle
 from ..core.comparison import compare
 from ..core.graph import Graph
 from ..hw_profiles import profile as profiles
-from ..system.errors import BackendError, GraphError, MissingDependency, UsageError, nearest
+from ..system.errors import BackendError, GraphError, MissingDependency, UsageError
+from . import running
 from .backends.backend import Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
@@ -41,71 +43,20 @@ from .reports.placement import PlacementReport, placement_report
 from .reports.report import (
     DeployReport,
     Refusal,
-    Report,
     VerifyReport,
     deploy_report,
     verify_report,
 )
+from .running import Model, opened
 from .samples import Given, Samples, choose
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
-Model = Bundle | str | Path
-
-
-def opened(model: Model) -> tuple[Bundle, str]:
-    """The bundle of a model, and what reports call it."""
-    if isinstance(model, Bundle):
-        return model, "in memory"
-    return load(model), str(Path(model))
+Reported = TypeVar("Reported", DeployReport, VerifyReport, EnergyReport, PlacementReport)
 
 
 def several(names: str | Sequence[str]) -> list[str]:
     """One name, or several, each once."""
     return [names] if isinstance(names, str) else list(dict.fromkeys(names))
-
-
-def run(
-    model: Model,
-    graph: Graph,
-    backend: str,
-    inputs: dict[str, np.ndarray],
-    *,
-    deadline_s: float | None = None,
-    progress: Progress | None = None,
-    board: Mapping[str, object] | None = None,
-) -> Activity:
-    """Run `graph` on a backend; a backend that reads its own export takes what it finds where
-    `model` lies.
-
-    `board`: settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi" alone.
-    """
-    kind = backend_class(backend)
-    if board:
-        if backend != "loihi":
-            raise UsageError(
-                "board settings are for the backend 'loihi'", where="--backend", value=backend
-            )
-        opened = kind(graph, deadline_s=deadline_s, board=_board(board))
-    elif (
-        not isinstance(model, Bundle)
-        and hasattr(kind, "from_export")
-        and kind.exported(locate(model))
-    ):
-        opened = kind.from_export(Path(model), deadline_s=deadline_s)
-    else:
-        opened = kind(graph, deadline_s=deadline_s)
-    with opened:
-        return opened.run(inputs, progress=progress)
-
-
-def _board(settings: Mapping[str, object]):
-    from .backends.loihi.loihi import Board
-
-    known = [field.name for field in fields(Board)]
-    for name in settings:
-        if name not in known:
-            raise UsageError("no such setting of a board", value=name, fix=nearest(name, known))
-    return Board(**settings)
 
 
 def deploy(
@@ -117,7 +68,7 @@ def deploy(
     labels: np.ndarray | None = None,
     deadline_s: float | None = None,
     compared: bool = True,
-    board: Mapping[str, object] | None = None,
+    board: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     picture: Path | None = None,
     page: Path | None = None,
@@ -134,7 +85,7 @@ def deploy(
     bundle, name = opened(model)
     chosen = choose(bundle, samples, inputs, labels)
     chips = [profiles.load(name) for name in DEPLOY_PROFILES]
-    activity = run(
+    activity = running.run(
         model,
         bundle.graph,
         backend,
@@ -146,7 +97,7 @@ def deploy(
     comparison = None
     if compared and backend != "reference":
         comparison = compare(
-            bundle.graph, run(model, bundle.graph, "reference", chosen.inputs), activity
+            bundle.graph, running.run(model, bundle.graph, "reference", chosen.inputs), activity
         )
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
@@ -168,12 +119,12 @@ def deploy(
 
 
 def _paged(
-    report: Report,
+    report: Reported,
     bundle: Bundle,
     page: Path | None,
     chosen: Samples | None = None,
     activity: Activity | None = None,
-) -> Report:
+) -> Reported:
     """The report with the bundle it speaks of, its page written to the file `page` if one is asked
     for; with the run, if there was one.
     """
@@ -181,7 +132,9 @@ def _paged(
     if page is not None:
         from .reports.page.pages import Evidence, save
 
-        ran = chosen and Evidence(bundle.graph, chosen.inputs, activity, chosen.labels)
+        ran = None
+        if chosen is not None and activity is not None:
+            ran = Evidence(bundle.graph, chosen.inputs, activity, chosen.labels)
         save(page, report, ran)
     return report
 
@@ -241,13 +194,13 @@ def verify(
     chosen = choose(bundle, samples, inputs, labels)
     backends = several(backends)
     exact = {b: backend_class(b).exact for b in backends}  # refuses an unknown name before any run
-    reference = run(model, bundle.graph, "reference", chosen.inputs)
+    reference = running.run(model, bundle.graph, "reference", chosen.inputs)
     trained = chosen.trained
     runs = [] if trained is None else [(trained, compare(bundle.graph, reference, trained))]
     refused = []
     for backend in backends:
         try:
-            activity = run(
+            activity = running.run(
                 model,
                 bundle.graph,
                 backend,
@@ -308,7 +261,7 @@ def energy(
             fix="rename one of the files",
         )
     chosen = choose(bundle, samples, inputs, labels)
-    activity = run(model, bundle.graph, "simulator", chosen.inputs)
+    activity = running.run(model, bundle.graph, "simulator", chosen.inputs)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, progress)
     drawn = [estimate for estimate in estimates if estimate.core_dynamic_uj is not None]
     _draw(bundle.graph, chosen, activity, counts, drawn, picture)
@@ -367,13 +320,17 @@ def place(
             "a system says how many chips it has", where="--chips", fix="give --system or --chips"
         )
     require_cores(profile)
-    asked = {"packed": packed, "inputs": place_inputs}
-    found = fit(graph, profile, **asked, room=capacity(profile, system, chip_count))
+    room = capacity(profile, system, chip_count)
+    found = fit(graph, profile, packed=packed, inputs=place_inputs, room=room)
     placed = found.placement
     if placed is None or any(v.rule == "cores" for v in found.violations):
-        return _paged(placement_report(graph, found, model=name, **asked), bundle, page)
+        return _paged(
+            placement_report(graph, found, model=name, packed=packed, inputs=place_inputs),
+            bundle,
+            page,
+        )
     chosen = choose(bundle, samples, inputs)
-    activity = run(model, graph, "simulator", chosen.inputs)
+    activity = running.run(model, graph, "simulator", chosen.inputs)
     naive = (
         placed,
         traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)),
@@ -395,6 +352,7 @@ def place(
         samples=chosen.selection,
         origin=chosen.origin,
         model=name,
-        **asked,
+        packed=packed,
+        inputs=place_inputs,
     )
     return _paged(report, bundle, page, chosen, activity)

@@ -73,8 +73,11 @@ def choose(
 
 
 def _given(bundle: Bundle, wanted: int | None, given: Given, labels: np.ndarray | None) -> Samples:
-    file = Path(given) if isinstance(given, (str, Path)) else None
-    arrays = dict(given) if file is None else read_arrays(file, error=DataError)
+    file = None if isinstance(given, Mapping) else Path(given)
+    if isinstance(given, Mapping):
+        arrays = dict(given)
+    else:
+        arrays = read_arrays(Path(given), error=DataError)
     in_file = arrays.pop("y", None)
     labels = in_file if labels is None else np.asarray(labels)
     names = [p.name for p in bundle.graph.of_kind("input")]
