@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -97,24 +97,32 @@ class Commands(click.Group):
     the work.
     """
 
-    def make_context(self, info_name, args, parent=None, **extra):
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
         with writing():
             return super().make_context(info_name, args, parent, **extra)
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
         with writing():
             return super().invoke(ctx)
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
-    def parse_args(self, ctx, args):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:  # the bare command shows what there is
             click.echo(ctx.get_help(), color=ctx.color)
             ctx.exit()
         return super().parse_args(ctx, args)
 
-    def resolve_command(self, ctx, args):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             raise UsageError("no such command", value=args[0], fix=nearest(args[0], self.commands))
         return super().resolve_command(ctx, args)
@@ -166,7 +174,8 @@ def _run(arguments: list[str] | None) -> None:
     except ScmrlError as error:
         _leave(f"error: {error}", error.exit_code)
     except click.ClickException as error:
-        where = f"; see `{error.ctx.command_path} --help`" if getattr(error, "ctx", None) else ""
+        of = getattr(error, "ctx", None)
+        where = f"; see `{of.command_path} --help`" if of else ""
         _leave(f"error: {error.format_message()}{where}", 2)
     except (KeyboardInterrupt, click.Abort):
         _leave("interrupted", interrupts.INTERRUPTED)

@@ -16,7 +16,7 @@ from scmrl.commands.options import listed
 from scmrl.convert import TARGETS
 from scmrl.core import bundle
 from scmrl.core.activity import predictions
-from scmrl.deploy import evaluation, jobs
+from scmrl.deploy import evaluation, running
 from scmrl.system.errors import (
     BackendError,
     GraphError,
@@ -55,7 +55,7 @@ NUMBERS = (
 )
 def test_numbers_are_checked_before_any_work(scmrl, model, monkeypatch, command, option, value):
     monkeypatch.setattr(bundle, "load", lambda path: pytest.fail("work was begun"))
-    monkeypatch.setattr(jobs, "load", lambda path: pytest.fail("work was begun"))
+    monkeypatch.setattr(running, "load", lambda path: pytest.fail("work was begun"))
     fails(scmrl(command, model, option, value), 2, option, value)
 
 
@@ -154,7 +154,7 @@ def test_data_that_need_a_folder_are_not_called_embedded(scmrl):
 @pytest.fixture
 def lying(monkeypatch):
     """Every backend but the reference gives one wrong spike."""
-    real = jobs.run
+    real = running.run
 
     def run(model, graph, backend, inputs, **options):
         activity = real(model, graph, backend, inputs, **options)
@@ -164,7 +164,7 @@ def lying(monkeypatch):
         next(iter(spikes.values())).reshape(-1)[0] ^= 1
         return dataclasses.replace(activity, spikes=spikes)
 
-    monkeypatch.setattr(jobs, "run", run)
+    monkeypatch.setattr(running, "run", run)
 
 
 def test_a_wrong_spike_ends_every_command_with_1(scmrl, model, lying):
@@ -187,14 +187,14 @@ def test_without_a_comparison_there_is_no_mismatch(scmrl, model, lying):
 @pytest.fixture
 def failing(monkeypatch):
     """Backends that cannot run, by name."""
-    real, errors = jobs.run, {}
+    real, errors = running.run, {}
 
     def run(model, graph, backend, inputs, **options):
         if backend in errors:
             raise errors[backend]
         return real(model, graph, backend, inputs, **options)
 
-    monkeypatch.setattr(jobs, "run", run)
+    monkeypatch.setattr(running, "run", run)
     return errors
 
 
@@ -229,14 +229,14 @@ def test_verify_of_nothing_that_can_run_ends_with_the_first_reason(
 
 
 def test_unknown_backend_in_a_list_is_refused_before_any_run(scmrl, model, monkeypatch):
-    monkeypatch.setattr(jobs, "run", lambda *_, **__: pytest.fail("it ran"))
+    monkeypatch.setattr(running, "run", lambda *_, **__: pytest.fail("it ran"))
     fails(scmrl("verify", model, "--backends", "simulator,lawa"), 2, "did you mean 'lava'")
 
 
 def test_a_mismatch_beside_a_refusal_is_a_mismatch(scmrl, model, lying, monkeypatch):
-    inner = jobs.run
+    inner = running.run
     monkeypatch.setattr(
-        jobs,
+        running,
         "run",
         lambda m, g, backend, x, **o: (
             inner(m, g, backend, x, **o)
@@ -335,7 +335,7 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(
     pytest.importorskip("onnxruntime")
     from scmrl.deploy import export
 
-    real = jobs.run
+    real = running.run
 
     def run(path, graph, backend, inputs, **options):
         activity = real(path, graph, backend, inputs, **options)
@@ -346,7 +346,7 @@ def test_export_is_verified_unless_told_otherwise_and_compares_classes(
         }  # another class each
         return dataclasses.replace(activity, membrane=membrane)
 
-    monkeypatch.setattr(jobs, "run", run)
+    monkeypatch.setattr(running, "run", run)
     (row,) = export.export(model, ["onnx"]).targets
     answers = predictions(small_bundle.graph, small_bundle.trained)
     assert row.backend == "onnx" and row.exported_vs_original == 0.0 and row.bit_exact is False

@@ -21,7 +21,7 @@ from .output import render, tell
 )
 @force_option
 @as_json
-def demo(out, samples, json_):
+def demo(out: Path, samples: int, json_: bool) -> None:
     """The whole way on embedded data: train, evaluate, export, deploy on Lava, verify, energy."""
     from ..deploy.demo import run_demo
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,31 +46,31 @@ BACKENDS = (
 @force_option
 @as_json
 def deploy(
-    model,
-    backend,
-    samples,
-    file,
-    deadline,
-    no_compare,
-    board,
-    partition,
-    host,
-    generation,
-    profile_energy,
-    profile_activity,
-    streaming,
-    wav,
-    image,
-    events,
-    microphone,
-    camera,
-    hop,
-    carry,
-    picture,
-    page,
-    layers,
-    json_,
-):
+    model: Path,
+    backend: str,
+    samples: int | None,
+    file: Path | None,
+    deadline: float | None,
+    no_compare: bool,
+    board: str | None,
+    partition: str | None,
+    host: str | None,
+    generation: str | None,
+    profile_energy: bool,
+    profile_activity: bool,
+    streaming: bool,
+    wav: Path | None,
+    image: Path | None,
+    events: Path | None,
+    microphone: bool,
+    camera: int | None,
+    hop: float | None,
+    carry: bool,
+    picture: Path | None,
+    page: Path | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Run a model or an export on a backend: spikes, accuracy, energy, comparison with training."""
     boards = given(
         board=board,
@@ -81,11 +83,10 @@ def deploy(
     asked = given(
         wav=wav, image=image, events=events, microphone=microphone, camera=camera, hop=hop
     )
-    how = {"compared": not no_compare, "picture": picture, "page": page}
     if streaming:
         refuse("--stream", given(samples=samples, deadline=deadline) | boards)
         asked |= given(arrays=file)
-        stream(model, backend, asked, json_, carry=carry, **how)
+        stream(model, backend, asked, json_, carry, not no_compare, picture, page)
         return
     if asked or carry:
         raise UsageError(
@@ -101,7 +102,9 @@ def deploy(
         deadline_s=deadline,
         board=boards,
         progress=Progress("samples"),
-        **how,
+        compared=not no_compare,
+        picture=picture,
+        page=page,
     )
     render(
         report,
@@ -126,7 +129,16 @@ def refuse(where: str, options: dict[str, object]) -> None:
         )
 
 
-def stream(model, backend, asked, json_, **how):
+def stream(
+    model: Path,
+    backend: str,
+    asked: dict[str, Any],
+    json_: bool,
+    carry: bool,
+    compared: bool,
+    picture: Path | None,
+    page: Path | None,
+) -> None:
     """`deploy --stream`: what is there step by step, then the summary."""
     from ..core.bundle import load
     from ..deploy.stream import run as stream_run
@@ -134,7 +146,16 @@ def stream(model, backend, asked, json_, **how):
     from ..deploy.stream.feed import Asked
 
     with view.view(load(model).graph.class_names, json_) as show:
-        report = stream_run.stream(model, Asked(**asked), backend=backend, show=show, **how)
+        report = stream_run.stream(
+            model,
+            Asked(**asked),
+            backend=backend,
+            show=show,
+            carry=carry,
+            compared=compared,
+            picture=picture,
+            page=page,
+        )
     if json_:
         click.echo(json.dumps(report.to_json()))
     else:
@@ -164,7 +185,16 @@ def stream(model, backend, asked, json_, **how):
 @layers_option
 @force_option
 @as_json
-def verify(model, backends, samples, file, deadline, page, layers, json_):
+def verify(
+    model: Path,
+    backends: str,
+    samples: int | None,
+    file: Path | None,
+    deadline: float | None,
+    page: Path | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Compare backends, and training's own spikes, with the reference: every population and step.
 
     With several backends, one that cannot run is a row with the reason, and the others run. Exit

@@ -40,7 +40,16 @@ from .output import render, tell
 @layers_option
 @force_option
 @as_json
-def energy(model, names, samples, file, picture, page, layers, json_):
+def energy(
+    model: Path,
+    names: str,
+    samples: int | None,
+    file: Path | None,
+    picture: Path | None,
+    page: Path | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Estimate energy and latency per inference, per chip and per layer.
 
     Exit code 5 where none of the chips asked for holds the network; where some do, the others are
@@ -90,20 +99,20 @@ def energy(model, names, samples, file, picture, page, layers, json_):
 @force_option
 @as_json
 def place(
-    model,
-    profile,
-    system,
-    chips,
-    packed,
-    inputs,
-    order,
-    samples,
-    file,
-    picture,
-    page,
-    layers,
-    json_,
-):
+    model: Path,
+    profile: str,
+    system: str | None,
+    chips: int | None,
+    packed: bool,
+    inputs: bool,
+    order: str,
+    samples: int | None,
+    file: Path | None,
+    picture: Path | None,
+    page: Path | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Place a model on cores and chips: what binds, what it would fit, and the traffic between
     cores.
     """
@@ -144,7 +153,7 @@ def place(
 )
 @force_option
 @as_json
-def validate(data_dir, write, json_):
+def validate(data_dir: Path | None, write: Path | None, json_: bool) -> None:
     """Recompute published measurements of chips: energy, time and cores, estimate against
     measurement.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..core.report.progress import Progress
@@ -22,7 +24,15 @@ from .output import render, tell
 )
 @layers_option
 @as_json
-def evaluate(model, dataset, data_dir, split, silence, layers, json_):
+def evaluate(
+    model: Path,
+    dataset: str | None,
+    data_dir: str | None,
+    split: str,
+    silence: str | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Run a whole split on the simulator."""
     from ..deploy import evaluation
 
@@ -66,7 +76,14 @@ def evaluate(model, dataset, data_dir, split, silence, layers, json_):
 @picture_option
 @force_option
 @as_json
-def robustness(model, data_dir, samples, repeats, picture, json_):
+def robustness(
+    model: Path,
+    data_dir: str | None,
+    samples: int | None,
+    repeats: int,
+    picture: Path | None,
+    json_: bool,
+) -> None:
     """Accuracy under noise, without a modality, and with faults of the chip: bit flips, dead
     neurons, lost spikes.
     """

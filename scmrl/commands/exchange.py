@@ -47,7 +47,14 @@ from .output import render
 @click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
 @force_option
 @as_json
-def export(model, target, out, samples, no_verify, json_):
+def export(
+    model: Path,
+    target: str,
+    out: Path | None,
+    samples: int | None,
+    no_verify: bool,
+    json_: bool,
+) -> None:
     """Write a frozen model for targets, and verify it there on the model's own samples.
 
     With several targets, one that cannot hold the network is a row with the reason. Exit code 1
@@ -127,8 +134,18 @@ def export(model, target, out, samples, no_verify, json_):
 @force_option
 @as_json
 def import_(
-    file, out, calibrate, steps, dt, reset, convention, weight_bits, input_bits, layers, json_
-):
+    file: Path,
+    out: Path,
+    calibrate: Path | None,
+    steps: int | None,
+    dt: float | None,
+    reset: str | None,
+    convention: str,
+    weight_bits: int,
+    input_bits: int,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
     from ..convert.nir.importer import import_nir
 

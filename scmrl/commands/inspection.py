@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..system.errors import DataError, UsageError, quoted
@@ -15,7 +17,12 @@ from .output import render, tell
 @page_option
 @force_option
 @as_json
-def compare(first, second, page, json_):
+def compare(
+    first: Path,
+    second: Path,
+    page: Path | None,
+    json_: bool,
+) -> None:
     """Set two saved JSON reports of one command side by side: what changed, and by how much."""
     from ..core.report import html
     from ..core.report.compare import compare as compare_reports
@@ -35,7 +42,7 @@ def compare(first, second, page, json_):
     help="Write a chip file to fill in: every quantity with its unit and meaning.",
 )
 @as_json
-def profiles(name, template, json_):
+def profiles(name: str | None, template: Path | None, json_: bool) -> None:
     """List the hardware profiles and what each can do, or show every number of one (a name, or a
     file).
     """
@@ -60,7 +67,12 @@ def profiles(name, template, json_):
 @picture_option
 @force_option
 @as_json
-def data_check(name, data_dir, picture, json_):
+def data_check(
+    name: str,
+    data_dir: str | None,
+    picture: Path | None,
+    json_: bool,
+) -> None:
     """What of a dataset is there, what is missing or damaged (exit code 3), and what its samples
     are.
     """
@@ -86,7 +98,7 @@ def data_check(name, data_dir, picture, json_):
 )
 @click.option("--yes", is_flag=True, help="With --install: ask nothing.")
 @as_json
-def doctor(extra, yes, json_):
+def doctor(extra: str | None, yes: bool, json_: bool) -> None:
     """Say what is installed, what is missing, what that would enable, and how to install it."""
     from ..deploy.reports.profiles import DoctorReport
     from ..system.doctor import examine, install, leftovers, room

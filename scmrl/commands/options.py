@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -22,7 +23,7 @@ class Positive(click.ParamType):
     name = "float"
 
     def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         number = click.FLOAT.convert(value, param, ctx)
         if not (math.isfinite(number) and number > 0):
@@ -38,11 +39,14 @@ class Source(click.Path):
         self.error = error
 
     def convert(
-        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> Path:
         from ..system.reading import refuse_special
 
-        path = super().convert(value, param, ctx)
+        path = cast(Path, super().convert(value, param, ctx))
         refuse_special(path, error=self.error)
         return path
 
@@ -64,7 +68,7 @@ def listed(names: str, option: str) -> list[str]:
     return words
 
 
-def given(**options) -> dict[str, object]:
+def given(**options: object) -> dict[str, Any]:
     """The options that were given on the command line."""
     return {
         name: value for name, value in options.items() if value is not None and value is not False
@@ -82,9 +86,12 @@ class Target(click.Path):
         self.kind, self.asks = kind, asks
 
     def convert(
-        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> Path:
-        path = super().convert(value, param, ctx)
+        path = cast(Path, super().convert(value, param, ctx))
         if os.environ.get("RANK", "0") == "0":  # of several processes the first one writes
             may_write(path, self.kind, asks=self.asks)
         return path

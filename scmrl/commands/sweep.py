@@ -73,8 +73,20 @@ from .output import render, tell
 @click.option("--resume", is_flag=True, help="Go on with the sweep of OUT, or help with it.")
 @as_json
 def sweep(
-    out, axes, trials, grid, chip, config, settings, data_dir, storage, seed, jobs, resume, json_
-):
+    out: Path,
+    axes: tuple[str, ...],
+    trials: int | None,
+    grid: bool,
+    chip: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    data_dir: Path | None,
+    storage: str | None,
+    seed: int | None,
+    jobs: int,
+    resume: bool,
+    json_: bool,
+) -> None:
     """Search settings for accuracy, or accuracy against energy; can be killed and resumed, and
     shared.
     """
@@ -86,12 +98,12 @@ def sweep(
     from ..sweep.study import Sweep, request, resumed
     from ..sweep.worker import Worker
 
-    given = {
+    given: dict[str, object] = {
         "trials": trials,
         "storage": storage,
         "data_dir": data_dir and str(data_dir.absolute()),
     }
-    fixed = {
+    fixed: dict[str, object] = {
         "axes": axes,
         "settings": settings,
         "config": config and str(config.absolute()),

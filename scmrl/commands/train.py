@@ -60,20 +60,20 @@ from .output import render, tell
 @layers_option
 @as_json
 def train(
-    dataset,
-    data_dir,
-    hard,
-    out,
-    config,
-    epochs,
-    seed,
-    profile,
-    settings,
-    resume,
-    page,
-    layers,
-    json_,
-):
+    dataset: str | None,
+    data_dir: str | None,
+    hard: bool | None,
+    out: Path,
+    config: Path | None,
+    epochs: int | None,
+    seed: int | None,
+    profile: str | None,
+    settings: tuple[str, ...],
+    resume: bool,
+    page: Path | None,
+    layers: bool,
+    json_: bool,
+) -> None:
     """Train a model and freeze it to RUN/bundle."""
     from ..deploy.training import train as run
     from ..train.config import assignments
@@ -117,7 +117,7 @@ def tell_stale(run: Path) -> None:
 
 @click.command("config")
 @as_json
-def config(json_):
+def config(json_: bool) -> None:
     """List every setting of training: meaning, default, range; --set KEY=VALUE and a TOML file
     change them.
     """

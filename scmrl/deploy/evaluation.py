@@ -17,9 +17,9 @@ from ..data.remembered import data_dir_of
 from ..system.errors import DataError, UsageError
 from .backends.backend import Progress
 from .counts.counts import count
-from .jobs import Model, opened
 from .registry import open_backend
 from .reports.evaluate import EvaluateReport, evaluate_report
+from .running import Model, opened
 
 CHUNK = 256  # samples that the whole-set evaluation holds at once
 

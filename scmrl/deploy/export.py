@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,12 @@ from ..core.comparison import compare
 from ..core.samples import NETWORK
 from ..system import targets
 from ..system.errors import GraphError, MissingDependency, UsageError
-from . import jobs
+from . import running
+from .jobs import several
 from .registry import backend_class
 from .reports.exports import ExportReport, ExportRow
+from .running import Model, opened
+from .samples import choose
 
 RUNS_ON = {
     "lava": "lava-inprocess",
@@ -30,7 +34,7 @@ RUNS_ON = {
 
 
 def export(
-    model: jobs.Model,
+    model: Model,
     target: str | Sequence[str] = "lava",
     out: str | Path | None = None,
     *,
@@ -52,7 +56,7 @@ def export(
     there = places(model, target, out)
     for name, path in there.items():
         targets.check(path, name, force=force)
-    bundle, called = jobs.opened(model)
+    bundle, called = opened(model)
     rows = []
     for name, path in there.items():
         try:
@@ -66,13 +70,11 @@ def export(
     )
 
 
-def places(
-    model: jobs.Model, target: str | Sequence[str], out: str | Path | None
-) -> dict[str, Path]:
+def places(model: Model, target: str | Sequence[str], out: str | Path | None) -> dict[str, Path]:
     """Where each target is written: `out` (one target), OUT/TARGET, or MODEL/TARGET. Raises
     UsageError for an unknown target, and for a place in the way of the model.
     """
-    named = jobs.several(target)
+    named = several(target)
     names = list(TARGETS) if "all" in named else named
     for name in names:
         exporter(name)
@@ -118,7 +120,7 @@ def _export(
     seconds = time.perf_counter() - started
     size = sum(file.stat().st_size for file in (path / target).rglob("*") if file.is_file())
     backend, why = RUNS_ON[target], ""
-    verified = {
+    verified: dict[str, Any] = {
         "backend": None,
         "version": None,
         "samples": 0,
@@ -152,9 +154,9 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
     """The three rows by class, and the spikes: the exported model against labels, against the
     original.
     """
-    chosen = jobs.choose(bundle, samples, None)
-    original = jobs.run(path, bundle.graph, "reference", chosen.inputs)
-    exported = jobs.run(path, bundle.graph, backend, chosen.inputs)
+    chosen = choose(bundle, samples, None)
+    original = running.run(path, bundle.graph, "reference", chosen.inputs)
+    exported = running.run(path, bundle.graph, backend, chosen.inputs)
     comparison = compare(bundle.graph, original, exported)
     named = bundle.graph.readout is not None
     classes = [
@@ -163,13 +165,13 @@ def _verify(bundle: Bundle, path: Path, backend: str, samples: int | None) -> di
 
     against = "float" if chosen.origin.labels == NETWORK else "labels"
 
-    def agree(a, b) -> float | None:
+    def agree(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
         return None if a is None or b is None else float(np.mean(a == b))
 
     return {
         "backend": exported.backend,
         "version": exported.version,
-        "samples": len(chosen.labels),
+        "samples": len(next(iter(chosen.inputs.values()))),
         **{
             f"{who}_vs_{whose}": agree(found, chosen.labels if whose == against else None)
             for who, found in (("exported", classes[1]), ("original", classes[0]))

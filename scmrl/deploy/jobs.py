@@ -17,88 +17,42 @@ target cannot hold the network, BackendError where it fails or is past `deadline
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..core.activity import Activity
-from ..core.bundle import Bundle, load
+from ..core.bundle import Bundle
 from ..core.comparison import compare
 from ..core.graph import Graph
-from ..core.report.report import Figure, Report
+from ..core.report.report import Figure
 from ..hw_profiles import profile as profiles
-from ..system.errors import BackendError, GraphError, MissingDependency, UsageError, nearest
-from .backends.backend import Backend, Progress
+from ..system.errors import BackendError, GraphError, MissingDependency, UsageError
+from . import running
+from .backends.backend import Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
 from .energy import energy as energy_model
 from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
-from .registry import backend_class, open_backend
+from .registry import backend_class
 from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
 from .reports.energy import EnergyReport, energy_report
 from .reports.placement import PlacementReport
 from .reports.placing import placement_report
+from .running import Model, opened
 from .samples import Given, Samples, choose
 
 DEPLOY_PROFILES = ("loihi1", "loihi2")
-Model = Bundle | str | Path
-
-
-def opened(model: Model) -> tuple[Bundle, str]:
-    """The bundle of a model, and what reports call it."""
-    if isinstance(model, Bundle):
-        return model, "in memory"
-    return load(model), str(Path(model))
+Reported = TypeVar("Reported", DeployReport, VerifyReport, EnergyReport, PlacementReport)
 
 
 def several(names: str | Sequence[str]) -> list[str]:
     """One name, or several, each once."""
     return [names] if isinstance(names, str) else list(dict.fromkeys(names))
-
-
-def run(
-    model: Model,
-    graph: Graph,
-    backend: str,
-    inputs: dict[str, np.ndarray],
-    *,
-    deadline_s: float | None = None,
-    progress: Progress | None = None,
-    board: Mapping[str, object] | None = None,
-) -> Activity:
-    """Run `graph` on a backend; a backend that reads its own export takes what it finds where
-    `model` lies.
-
-    `board`: settings of `scmrl.deploy.backends.loihi.loihi.Board`, for the backend "loihi" alone.
-    """
-    opened: Backend
-    if board:
-        backend_class(backend)  # an unknown name is refused as such
-        if backend != "loihi":
-            raise UsageError(
-                "board settings are for the backend 'loihi'", where="--backend", value=backend
-            )
-        from .backends.loihi.loihi import Loihi
-
-        opened = Loihi(graph, deadline_s=deadline_s, board=_board(board))
-    else:
-        place = None if isinstance(model, Bundle) else Path(model)
-        opened = open_backend(backend, graph, deadline_s=deadline_s, model=place)
-    with opened:
-        return opened.run(inputs, progress=progress)
-
-
-def _board(settings: Mapping[str, object]):
-    from .backends.loihi.loihi import Board
-
-    known = [field.name for field in fields(Board)]
-    for name in settings:
-        if name not in known:
-            raise UsageError("no such setting of a board", value=name, fix=nearest(name, known))
-    return Board(**settings)
 
 
 def deploy(
@@ -110,7 +64,7 @@ def deploy(
     labels: np.ndarray | None = None,
     deadline_s: float | None = None,
     compared: bool = True,
-    board: Mapping[str, object] | None = None,
+    board: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     picture: Path | None = None,
     page: Path | None = None,
@@ -127,7 +81,7 @@ def deploy(
     bundle, name = opened(model)
     chosen = choose(bundle, samples, inputs, labels)
     chips = [profiles.load(name) for name in DEPLOY_PROFILES]
-    activity = run(
+    activity = running.run(
         model,
         bundle.graph,
         backend,
@@ -139,7 +93,7 @@ def deploy(
     comparison = None
     if compared and backend != "reference":
         comparison = compare(
-            bundle.graph, run(model, bundle.graph, "reference", chosen.inputs), activity
+            bundle.graph, running.run(model, bundle.graph, "reference", chosen.inputs), activity
         )
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
@@ -161,13 +115,13 @@ def deploy(
 
 
 def _paged(
-    report: Report,
+    report: Reported,
     bundle: Bundle,
     page: Path | None,
     chosen: Samples | None = None,
     activity: Activity | None = None,
     figures: Sequence[Figure] = (),
-) -> Report:
+) -> Reported:
     """The report with the bundle it speaks of, its page written to the file `page` if one is asked
     for; with the run, if there was one.
     """
@@ -178,7 +132,7 @@ def _paged(
         from .reports.run import provenance
 
         selection = ""
-        if chosen is not None:
+        if chosen is not None and activity is not None:
             selection, evidence = chosen.selection, (chosen.inputs, activity, chosen.labels)
             figures = (*figures, *run_figures(bundle.graph, *evidence, chosen.origin))
         html.save(page, report, figures, provenance(bundle, selection))
@@ -242,13 +196,13 @@ def verify(
     chosen = choose(bundle, samples, inputs, labels)
     backends = several(backends)
     exact = {b: backend_class(b).exact for b in backends}  # refuses an unknown name before any run
-    reference = run(model, bundle.graph, "reference", chosen.inputs)
+    reference = running.run(model, bundle.graph, "reference", chosen.inputs)
     trained = chosen.trained
     runs = [] if trained is None else [(trained, compare(bundle.graph, reference, trained))]
     refused = []
     for backend in backends:
         try:
-            activity = run(
+            activity = running.run(
                 model,
                 bundle.graph,
                 backend,
@@ -309,7 +263,7 @@ def energy(
             fix="rename one of the files",
         )
     chosen = choose(bundle, samples, inputs, labels)
-    activity = run(model, bundle.graph, "simulator", chosen.inputs)
+    activity = running.run(model, bundle.graph, "simulator", chosen.inputs)
     counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, progress)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
@@ -367,13 +321,17 @@ def place(
             "a system says how many chips it has", where="--chips", fix="give --system or --chips"
         )
     require_cores(profile)
-    asked = {"packed": packed, "inputs": place_inputs}
-    found = fit(graph, profile, **asked, room=capacity(profile, system, chip_count))
+    room = capacity(profile, system, chip_count)
+    found = fit(graph, profile, packed=packed, inputs=place_inputs, room=room)
     placed = found.placement
     if placed is None or any(v.rule == "cores" for v in found.violations):
-        return _paged(placement_report(graph, found, model=name, **asked), bundle, page)
+        return _paged(
+            placement_report(graph, found, model=name, packed=packed, inputs=place_inputs),
+            bundle,
+            page,
+        )
     chosen = choose(bundle, samples, inputs)
-    activity = run(model, graph, "simulator", chosen.inputs)
+    activity = running.run(model, graph, "simulator", chosen.inputs)
     naive = (
         placed,
         traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)),
@@ -396,7 +354,8 @@ def place(
         samples=chosen.selection,
         origin=chosen.origin,
         model=name,
-        **asked,
+        packed=packed,
+        inputs=place_inputs,
     )
     maps = [core_map(graph, *best)] if best[0].mesh else []
     return _paged(report, bundle, page, chosen, activity, maps)

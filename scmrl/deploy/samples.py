@@ -72,7 +72,7 @@ def choose(
 
 
 def _given(bundle: Bundle, wanted: int | None, given: Given, labels: np.ndarray | None) -> Samples:
-    file = Path(given) if isinstance(given, (str, Path)) else None
+    file = None if isinstance(given, Mapping) else Path(given)
     arrays, with_them = read_samples(given, [p.name for p in bundle.graph.of_kind("input")])
     labels = with_them if labels is None else np.asarray(labels)
     inputs = check_inputs(bundle.graph, arrays)

@@ -65,7 +65,7 @@ def train(
     outcome = run(
         chosen,
         out,
-        data_dir=data_dir and str(data_dir),
+        data_dir=None if data_dir is None else str(data_dir),
         resume=resume,
         force=force,
         held=fit.require,
