@@ -134,8 +134,6 @@ class Neighbours(Synapse):
     3.
     """
 
-    weight = 3
-
     def output_shape(self, source, target):
         return source
 
@@ -152,7 +150,7 @@ class Neighbours(Synapse):
 
 @each_way
 def test_an_unknown_kind_of_synapse_runs_by_its_definition(compiled):
-    network = graph(source(2, 3, 2), Population("y", (2, 3, 2), vth=4), Neighbours("x", "y"))
+    network = graph(source(2, 3, 2), Population("y", (2, 3, 2), vth=4), Neighbours("x", "y", 3))
     inputs = random_inputs(network)
     assert_equals_the_reference(Simulator(network, compiled=compiled), inputs)
 
