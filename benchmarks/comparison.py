@@ -1,7 +1,7 @@
 """The published model, its baselines and ours side by side: the tables of docs/results.md.
 
-    python benchmarks/comparison.py TABLE [TABLE ...] --data-dir DIR [--out runs/comparison] [--seeds 42,43,44]
-                                    [--jobs 2] [--write FILE.md]
+    python benchmarks/comparison.py TABLE [TABLE ...] --data-dir DIR [--out runs/comparison]
+                                    [--seeds 42,43,44] [--jobs 2] [--write FILE.md]
     python benchmarks/comparison.py sum --small          two models on embedded digits, in minutes
 
 Every model of a table trains with every seed on the same data for the same epochs (runs that are

@@ -1,7 +1,8 @@
 """What each modality, their fusion and the attention contribute on noisy audio-visual digits.
 
-    python benchmarks/hard_digits.py --data-dir DIR [--out runs/hard] [--seeds 42,43,44] [--jobs 2] [--write FILE]
-    python benchmarks/hard_digits.py --small           the full model alone on embedded digits, in a minute
+    python benchmarks/hard_digits.py --data-dir DIR [--out runs/hard] [--seeds 42,43,44] [--jobs 2]
+                                     [--write FILE]
+    python benchmarks/hard_digits.py --small     the full model on embedded digits, in a minute
 
 Trains audio only, visual only, late fusion (no attention) and the full model on `av-mnist --hard`
 with every seed (runs that are there are kept), evaluates each frozen, integer model on the whole

@@ -1,6 +1,7 @@
 """Kill scmrl at random moments, cut the power, start again, and look at what is left.
 
-    python benchmarks/kills.py [--kills N] [--places train-epoch,export-lava,...] [--seed S] [--write docs/faults.md]
+    python benchmarks/kills.py [--kills N] [--places train-epoch,export-lava,...] [--seed S]
+                               [--write docs/faults.md]
 
 For each place a command runs once undisturbed; the epochs that it finished and the files that it
 wrote are landmarks. Then, N times: a moment is drawn uniformly over the span of that place, the
@@ -9,7 +10,8 @@ it, so that a slow machine changes nothing. What was not flushed to the disk is 
 a power cut (`powercut/sitecustomize.py`). Judged:
 
  1. what stands under the target's name is a whole copy, or nothing where nothing was;
- 2. the next start (`--resume`, or the command again) ends well, with the very result of the undisturbed run;
+ 2. the next start (`--resume`, or the command again) ends well, with the very result of the
+    undisturbed run;
  3. then nothing hidden, no process and no shared memory of the killed one is left.
 
 Exits with 1 where one of the three fails. `--without fsync` and `--without rename` take a safeguard

@@ -1,7 +1,8 @@
 """A frozen model's NIR export in norse, snntorch and spikingjelly, against the integer network,
 spike by spike.
 
-    python benchmarks/peers.py MODEL... [--samples N] [--steps T] [--data-dir DIR] [--out docs/peers.md]
+    python benchmarks/peers.py MODEL... [--samples N] [--steps T] [--data-dir DIR]
+                               [--out docs/peers.md]
 
 Takes the first N samples of the test split that each model was trained for. Exit code 1 where less
 agrees than promised: 99.5 % of classes, 99.9 % of a population's spikes, and all of them where
@@ -39,13 +40,13 @@ CLASSES, SPIKES = 0.995, 0.999  # what is promised
 INTRODUCTION = """\
 # The same spikes in other simulators
 
-A frozen model, exported to NIR, in each library's own importer and neurons; every spike of every population,
-and the readout's membrane at every step, compared with the integer network's. NIR has no words for the
-rounding of decays and for 24-bit borders, so that is all that can differ. *Rounds*: "never" where the
-population cannot round within these steps, else the neuron-steps in which the integer rule dropped a
-remainder on these samples. *Own*: what scmrl's float32 reading of the file, measured at export, says of the
-same samples. Runs of more steps than a model was trained for show how a difference spreads. Written by
-`benchmarks/peers.py`.
+A frozen model, exported to NIR, in each library's own importer and neurons; every spike of every
+population, and the readout's membrane at every step, compared with the integer network's. NIR has
+no words for the rounding of decays and for 24-bit borders, so that is all that can differ.
+*Rounds*: "never" where the population cannot round within these steps, else the neuron-steps in
+which the integer rule dropped a remainder on these samples. *Own*: what scmrl's float32 reading of
+the file, measured at export, says of the same samples. Runs of more steps than a model was trained
+for show how a difference spreads. Written by `benchmarks/peers.py`.
 """
 
 

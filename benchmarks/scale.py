@@ -1,7 +1,10 @@
 """Placement, traffic and energy of generated networks of about 100 million synapses: seconds and
 peak memory.
 
-    python benchmarks/scale.py [--only dense,chain,conv,mixed,loihi1] [--synapses 100e6] [--out FILE]     (--synapses 2e6: seconds)
+    python benchmarks/scale.py [--only dense,chain,conv,mixed,loihi1] [--synapses 100e6]
+                               [--out FILE]
+
+(`--synapses 2e6` takes seconds.)
 
 Each network runs in a process of its own, so that its peak memory is its own. Spike counts are made
 up (5 % of the neurons a step); everything else is the real code: check, placement, traffic, energy.

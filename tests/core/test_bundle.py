@@ -143,7 +143,7 @@ def test_pickles_are_never_read(tmp_path):
         read_arrays(tmp_path / "text.npz")
 
 
-# ---- python tests/core/test_bundle.py N: N damaged bundles, each refused in one line or harmless ------
+# ---- python tests/core/test_bundle.py N: N damaged bundles, each refused in one line or harmless -
 
 
 def fuzz(count: int, bundle_bytes: dict[str, bytes], path, seed: int = 0) -> dict[str, int]:

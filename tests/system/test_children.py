@@ -40,8 +40,9 @@ def test_a_bound_command_is_killed_with_its_parent(stopped):
     parent = textwrap.dedent("""
         import subprocess, sys, time
         from scmrl.system import children
-        child = subprocess.Popen(children.bound([sys.executable, "-c", "print(flush=True); input()"]),
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        words = [sys.executable, "-c", "print(flush=True); input()"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        child = subprocess.Popen(children.bound(words), **pipes)
         child.stdout.readline()                 # the command itself runs
         print(child.pid, flush=True)
         time.sleep(600)

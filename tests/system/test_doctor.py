@@ -171,7 +171,8 @@ def test_the_report_names_what_it_removed_and_fits_the_screen(scmrl, tmp_path, m
             sys.executable,
             "-c",
             (
-                "import os; from scmrl.system import temporary\nwith temporary.directory('netx') as path:"
+                "import os; from scmrl.system import temporary\n"
+                "with temporary.directory('netx') as path:"
                 " print(path, flush=True); os.kill(os.getpid(), 9)"
             ),
         ],

@@ -229,7 +229,8 @@ def test_a_signal_within_an_exec_of_text_leaves_its_exit_code(number):
     code, said = ended(
         python("""
         import scmrl.cli
-        scmrl.cli.commands.main = lambda *_, **__: exec('import time; print("ready", flush=True); time.sleep(60)')
+        wait = 'import time; print("ready", flush=True); time.sleep(60)'
+        scmrl.cli.commands.main = lambda *_, **__: exec(wait)
         from scmrl.__main__ import main
         main()
     """),

@@ -490,7 +490,8 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
             if done == 3:
                 processes = multiprocessing.active_children()
                 maps = [open(f"/proc/{child.pid}/maps").read() for child in processes]
-                print("running", len(processes), "".join(maps).count("/dev/shm"), file=sys.stderr, flush=True)
+                shared = "".join(maps).count("/dev/shm")
+                print("running", len(processes), shared, file=sys.stderr, flush=True)
         LavaRuntime(graph).run(x, progress)
     """,
         samples=100_000,

@@ -445,7 +445,8 @@ def test_neither_torch_nor_stand_ins_stay_behind(tmp_path, netx):
     """
     export(bundle(flat_graph()), tmp_path / "out")
     program = (
-        "import sys; from scmrl.core.bundle import load; from scmrl.deploy.backends.netx.netx import Netx\n"
+        "import sys; from scmrl.core.bundle import load\n"
+        "from scmrl.deploy.backends.netx.netx import Netx\n"
         "with Netx.from_export(sys.argv[1]) as b: b.run(load(sys.argv[1]).inputs)\n"
         "print([m for m in sys.modules if m.split('.')[0] == 'torch' or 'slayer' in m])\n"
         "print([f for f in sys.meta_path if 'scmrl' in type(f).__module__])"

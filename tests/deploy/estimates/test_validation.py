@@ -15,8 +15,8 @@ from scmrl.deploy.validation.step_time import step_times
 from scmrl.hw_profiles import profile as profiles
 from scmrl.system.errors import UsageError
 
-# The LSNN as counted (tests/deploy/estimates/test_lsnn.py): synaptic operations, of which into the relay; updates;
-# messages.
+# The LSNN as counted (tests/deploy/estimates/test_lsnn.py): synaptic operations, of which into the
+# relay; updates; messages.
 SYNOPS, INJECTED = 638_821.105, 2013.02
 RUN = lsnn.Run(
     200,
