@@ -28,7 +28,7 @@ from scmrl.deploy.stream.feed import Asked
 from scmrl.deploy.stream.run import stream
 from scmrl.deploy.validation import study
 from scmrl.sweep.report import SweepReport
-from scmrl.sweep.worker import Trial
+from scmrl.sweep.trials import Trial
 from scmrl.train.run.report import TrainReport
 from scmrl.train.run.settings import ConfigReport
 
