@@ -137,23 +137,23 @@ class Population:
             ) from None
         largest = np.abs(mantissa.astype(float)).max(initial=0)
         if largest > STATE_LIMIT:
-            raise GraphError(
-                "bias is beyond the 24-bit state",
-                where=self.name,
-                limit=STATE_LIMIT,
-                value=int(largest),
-            )
+            what = "bias is beyond the 24-bit state"
+            raise GraphError(what, where=self.name, limit=STATE_LIMIT, value=int(largest))
 
 
 def longest_paths(names: Sequence[str], arrows: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """How many arrows (source, target) lead to each name at most. Raises `graphlib.CycleError`."""
+    """How many arrows (source, target) lead to each name at most, sources first. Raises
+    `graphlib.CycleError`.
+    """
     before: dict[str, list[str]] = {name: [] for name in names}
+    sorter = graphlib.TopologicalSorter(before)
     for source, target in arrows:
         before[target].append(source)
+        sorter.add(target, source)
     depth: dict[str, int] = {}
-    for name in graphlib.TopologicalSorter(before).static_order():
+    for name in sorter.static_order():
         depth[name] = max((depth[source] + 1 for source in before.get(name, ())), default=0)
-    return {name: depth[name] for name in names}
+    return depth
 
 
 def _by_end(synapses: Sequence[Synapse], end: str) -> dict[str, tuple[Synapse, ...]]:

@@ -191,12 +191,9 @@ class _Reading:
                     f"{r.source} -> {r.target} closes a cycle: it takes one step{loop}"
                 )
         arrows = [(r.source, r.target) for r in routes if r.delay == 0]
-        depth = longest_paths([n.name for n in kept], arrows)
-        order = sorted(kept, key=lambda n: depth[n.name])
+        order = tuple(found[name] for name in longest_paths([n.name for n in kept], arrows))
         texts = tuple(self.notes)
-        return Network(
-            tuple(order), tuple(routes), constants, readout, self.dt, self.convention, texts
-        )
+        return Network(order, tuple(routes), constants, readout, self.dt, self.convention, texts)
 
     def _neurons(self, name: str) -> Neurons:
         kind, shape = self.kind(name), self.shapes[name][0]
