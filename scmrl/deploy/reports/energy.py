@@ -163,7 +163,12 @@ class EnergyReport(RunReport):
         if known:
             yield energy_table(known) if few else _chip_table(known)
         based = {e.profile: [e.basis] for e in (known if few else detailed)}
-        notes = {e.profile: "; ".join(based.get(e.profile, []) + caveats(e)) for e in known}
+        notes = {
+            e.profile: "; ".join(
+                s.removesuffix(".") for s in (*based.get(e.profile, []), *caveats(e))
+            )
+            for e in known
+        }
         yield {profile: text for profile, text in notes.items() if text}
         yield {
             "model": self.source,
