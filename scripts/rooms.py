@@ -21,16 +21,17 @@ PICTURE = ROOT / "docs" / "rooms.svg"
 WIDTH, COLUMN, HEIGHT, ROW = 900, 310, 70, 100
 # Room: (row from the top, first column, columns, what it is).
 PLACES = {
-    "": (0, 0, 3, "commands, demo and the public API: thin, they parse and print"),
-    "sweep": (1, 0, 3, "search over settings, on one machine or several"),
-    "deploy": (2, 1, 2, "runs, counts, estimates, reports"),
-    "train": (3, 0, 1, "trains and freezes to a bundle"),
-    "convert": (3, 2, 1, "a bundle to a format, and back"),
-    "network": (4, 0, 1, "layers in torch, trained as integers"),
-    "hw_profiles": (5, 0, 1, "chips: numbers, sources, limits"),
-    "data": (5, 1, 1, "recordings to spikes; no torch"),
-    "core": (6, 0, 3, "the integer graph, its definition, bundles, activity; numpy only"),
-    "system": (7, 0, 3, "errors, files, locks, signals, libraries; the standard library only"),
+    "": (0, 0, 3, "the public API, and cli: the table of commands"),
+    "commands": (1, 0, 3, "what is typed: thin, they parse and print"),
+    "sweep": (2, 0, 3, "search over settings, on one machine or several"),
+    "deploy": (3, 1, 2, "runs, counts, estimates, reports"),
+    "train": (4, 0, 1, "trains and freezes to a bundle"),
+    "convert": (4, 2, 1, "a bundle to a format, and back"),
+    "network": (5, 0, 1, "layers in torch, trained as integers"),
+    "hw_profiles": (6, 0, 1, "chips: numbers, sources, limits"),
+    "data": (6, 1, 1, "recordings to spikes; no torch"),
+    "core": (7, 0, 3, "the integer graph, its definition, bundles, activity; numpy only"),
+    "system": (8, 0, 3, "errors, files, locks, signals, libraries; the standard library only"),
 }
 
 

@@ -116,7 +116,7 @@ MODULES = {"PIL": "pillow", "sklearn": "scikit-learn", "cv2": "opencv-python"}  
 # libraries that pip would get wrong by itself.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "fast": ("numba",),
-    "plot": ("matplotlib",),
+    "plot": ("matplotlib", "jinja2"),
     "deploy": ("scipy", "networkx", "asteval", "lava-nc"),
     "onnx": ("onnx", "onnxruntime"),
     "nir": ("nir", "h5py"),

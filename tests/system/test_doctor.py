@@ -159,7 +159,7 @@ TOGETHER = "or all that {0} needs with: scmrl doctor --install {0}".format
     [
         ("torch", f"pip install torch==2.13.0, {TOGETHER('train')}"),
         ("scipy", f"pip install 'scipy>=1.10', {TOGETHER('deploy')}"),
-        ("matplotlib", "pip install 'matplotlib>=3.8'"),
+        ("matplotlib", f"pip install 'matplotlib>=3.8', {TOGETHER('plot')}"),
         ("tomli", "pip install tomli"),
     ],
 )
@@ -223,7 +223,7 @@ def test_install_asks_first(pip, monkeypatch):
     doctor.install("plot", lambda _: None, lambda _: False)
     assert calls == []
     doctor.install("plot", lambda _: None, lambda _: True)
-    assert calls == [["install", "matplotlib>=3.8"]]
+    assert calls == [["install", "matplotlib>=3.8", "jinja2>=3.1"]]
 
 
 def test_what_pip_says_is_one_line(pip):

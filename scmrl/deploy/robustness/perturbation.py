@@ -38,7 +38,7 @@ def flip_bits(graph: Graph, rate: float, random: np.random.Generator) -> Graph:
     check_share(rate, "bit flips")
     synapses = []
     for synapse in graph.synapses:
-        stored = getattr(synapse, "weight", None)  # of every kind; a number is fixed in the wiring
+        stored = synapse.weight  # a number is fixed in the wiring
         if isinstance(stored, np.ndarray):
             weight = np.asarray(stored, np.int64)
             if (most := int(np.abs(weight).max(initial=0))) > 127:
