@@ -330,7 +330,7 @@ def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]
 
     for w in weights:
         group[root(w.source)] = root(w.target)
-    lone = {}
+    lone: dict[str, str] = {}
     for name in sizes:
         lone.setdefault(root(name), name)
     lone.pop(root(SOURCE), None)

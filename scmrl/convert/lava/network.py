@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -243,7 +244,8 @@ def write(network: LavaNetwork, directory: Path, belongs_to: Path) -> None:
     `belongs_to`.
     """
     directory.mkdir(exist_ok=True)
-    table, arrays = {"schema": SCHEMA}, {}
+    table: dict[str, Any] = {"schema": SCHEMA}
+    arrays: dict[str, np.ndarray] = {}
     for field in fields(network):
         value = getattr(network, field.name)
         if isinstance(value, tuple):

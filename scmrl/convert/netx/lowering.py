@@ -20,7 +20,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -106,8 +106,10 @@ def lower(graph: Graph) -> NetxNetwork:
     )
 
 
-def _refused(what: str, where: str, **facts: object) -> GraphError:
-    return GraphError(f"netx does not hold {what}", where=where, **{"fix": INSTEAD} | facts)
+def _refused(
+    what: str, where: str, *, limit: object = None, value: object = None, fix: str = INSTEAD
+) -> GraphError:
+    return GraphError(f"netx does not hold {what}", where=where, limit=limit, value=value, fix=fix)
 
 
 def _chain(graph: Graph) -> list[Synapse]:
@@ -117,7 +119,8 @@ def _chain(graph: Graph) -> list[Synapse]:
         raise _refused(
             "several inputs", ", ".join(p.name for p in inputs), limit=1, value=len(inputs)
         )
-    chain, at = [], inputs[0].name
+    chain: list[Synapse] = []
+    at = inputs[0].name
     while graph.outgoing(at):
         if len(graph.outgoing(at)) > 1:
             raise _refused(
@@ -334,7 +337,7 @@ def check_file(network: NetxNetwork, path: Path) -> None:
 
 
 def _first_difference(
-    h5py: ModuleType, group: object, datasets: dict[str, np.ndarray], prefix: str
+    h5py: ModuleType, group: Any, datasets: dict[str, np.ndarray], prefix: str
 ) -> str | None:
     """Path of the first name below `group` that is missing, too much, a link, or other than in
     `datasets`.
@@ -356,6 +359,6 @@ def _first_difference(
     return None
 
 
-def _same(item: object, value: np.ndarray) -> bool:
+def _same(item: Any, value: np.ndarray) -> bool:
     same_kind = getattr(item, "shape", None) == value.shape and item.dtype == value.dtype
     return same_kind and np.array_equal(item[()], value)

@@ -17,6 +17,7 @@ the file holds the graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Effect:
 
 
 def measure(
-    graph: Graph, network, inputs: dict[str, np.ndarray], exact: Activity
+    graph: Graph, network: Any, inputs: dict[str, np.ndarray], exact: Activity
 ) -> tuple[list[Effect], Activity]:
     """Effects per population in the graph's order, and the float network's own `Activity`.
 
@@ -112,7 +113,7 @@ class Sums:
     populations.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Any):
         self.nodes = network.nodes
         self.into: dict[str, list[str]] = {}
         for source, target in network.edges:
@@ -120,21 +121,20 @@ class Sums:
 
     def __call__(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
         """float32 [B, C, H, W] that arrives at node `name`, of values [B, C, H, W] by node."""
-        return np.sum(
-            [self._value(source, values) for source in self.into[name]], axis=0, dtype=np.float32
-        )
+        parts = np.stack([self._value(source, values) for source in self.into[name]])
+        return parts.sum(0, np.float32)
 
     def _value(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
         return values[name] if name in values else convolve(self(name, values), self.nodes[name])
 
 
-def convolve(x: np.ndarray, node) -> np.ndarray:
+def convolve(x: np.ndarray, node: Any) -> np.ndarray:
     """Cross-correlation of float32 [B, C, H, W] with a Conv2d node."""
     form = Convolution(node.weight, node.stride, node.padding)
     return form.apply(x) + node.bias[:, None, None]
 
 
-def fire(a: np.ndarray, node) -> np.ndarray:
+def fire(a: np.ndarray, node: Any) -> np.ndarray:
     """Spikes float32 [S, T, ...] of a CubaLIF node on sums of that shape."""
     syn, mem = (np.float32(DT / tau.flat[0]) for tau in (node.tau_syn, node.tau_mem))
     w_in, r, threshold = (np.float32(x.flat[0]) for x in (node.w_in, node.r, node.v_threshold))
@@ -152,7 +152,7 @@ class _Chunk:
     into the batch, since no synapse has a delay.
     """
 
-    def __init__(self, graph: Graph, network, inputs: dict[str, np.ndarray]):
+    def __init__(self, graph: Graph, network: Any, inputs: dict[str, np.ndarray]):
         self.graph, self.sums = graph, Sums(network)
         x = InputLayout.of(graph).join(inputs)
         self.shape = x.shape[:2]

@@ -69,7 +69,7 @@ def export(bundle: Bundle, path: Path) -> frame.Facts:
     return frame.export(bundle, path, "nir", fill)
 
 
-def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, samples: int):
+def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, samples: int) -> Any:
     """The first `samples` samples as `nir.NIRGraphData`, by node [samples, T, neurons].
 
     `values` of the Input (float32), `spikes` of every population (bool), `membrane` of the readout
@@ -77,7 +77,7 @@ def recordings(graph: Graph, inputs: dict[str, np.ndarray], exact: Activity, sam
     """
     nir = load_nir()
 
-    def grid(values: np.ndarray):
+    def grid(values: np.ndarray) -> Any:
         values = values[:samples]
         return nir.TimeGriddedData(values.reshape(*values.shape[:2], -1), DT)
 

@@ -29,7 +29,7 @@ MATRIX_LIMIT = 1 << 26  # numbers in one matrix: 256 MiB of float32
 def image_shape(shape: tuple[int, ...]) -> Image:
     """(C, H, W) of a population's shape."""
     if len(shape) == 3:
-        return tuple(int(n) for n in shape)
+        return int(shape[0]), int(shape[1]), int(shape[2])
     positions = int(np.prod(shape[1:]))
     height = max(h for h in range(1, int(positions**0.5) + 1) if positions % h == 0)
     return int(shape[0]), height, positions // height
@@ -87,11 +87,11 @@ def spread(matrix: np.ndarray, target: Image) -> Kernel:
     # with 2, an odd kernel fits both sides, whatever their parity
     stride = 1 if height == width else 2
     side = stride * (max(height, width) - 1) + 1
-    padding = tuple((stride * (n - 1) + side - 1) // 2 for n in (height, width))
-    rows, columns = (p - stride * np.arange(n) for p, n in zip(padding, (height, width)))
+    top, left = ((stride * (n - 1) + side - 1) // 2 for n in (height, width))
+    rows, columns = top - stride * np.arange(height), left - stride * np.arange(width)
     weight = np.zeros((channels, matrix.shape[1], side, side), np.float32)
     weight[:, :, rows[:, None], columns] = matrix.reshape(*target, -1).transpose(0, 3, 1, 2)
-    return Kernel(weight, (stride, stride), padding)
+    return Kernel(weight, (stride, stride), (top, left))
 
 
 def _matrix(synapse: Synapse, source: Population, target: Population) -> np.ndarray:

@@ -35,6 +35,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def node_name(population: str) -> str:
     return "lif_" + re.sub(r"\W", "_", population)
 
 
-def lower(graph: Graph, provenance: dict | None = None):
+def lower(graph: Graph, provenance: dict[str, Any] | None = None) -> Any:
     """`graph` as a `nir.NIRGraph`; its metadata hold the integers and `provenance` as one JSON
     string.
 
@@ -90,7 +91,7 @@ def is_exact(p: Population, graph: Graph) -> bool:
     """
     steps = 1 if p.memoryless else graph.steps
     decays = (p.du + 1, p.dv)
-    largest = graph.worst_activation(p.name) * UNIT + int(np.abs(p.bias).max())
+    largest: float = graph.worst_activation(p.name) * UNIT + int(np.abs(p.bias).max())
     for by in decays:  # a state adds up its fading past
         largest *= sum((1 - by / DECAY_ONE) ** t for t in range(steps))
     e = min(CURRENT_SHIFT, _trailing_zeros(int(np.bitwise_or.reduce(np.abs(p.bias), axis=None))))
@@ -218,7 +219,7 @@ class _Lowering:
         self.nodes: dict = {}
         self.edges: list[tuple[str, str]] = []
 
-    def network(self, provenance: dict):
+    def network(self, provenance: dict[str, Any]) -> Any:
         self.nodes[INPUT] = self.nir.Input({"input": np.array(self.layout.shape)})
         for p in self.graph.order():
             if p.kind == "lif":
@@ -230,7 +231,7 @@ class _Lowering:
         table = json.dumps(self._metadata() | provenance)
         return self.nir.NIRGraph(self.nodes, self.edges, metadata={"json": table})
 
-    def _neurons(self, p: Population):
+    def _neurons(self, p: Population) -> Any:
         du, dv = p.decays
         syn, mem = (DECAY_ONE / by if by else NO_LEAK for by in (du + 1, dv))
         values = {
@@ -256,7 +257,7 @@ class _Lowering:
             biases = [bias[:, 0, 0], *([None] * (len(incoming) - 1))]
         else:
             biases = [None] * len(incoming)
-            chain = [spread(bias.reshape(-1, 1), bias.shape)]
+            chain = [spread(bias.reshape(-1, 1), self.images[p.name])]
             self._chain(self._one(), (1, 1, 1), chain, node, f"bias_{node}")
         for synapse, carried in zip(incoming, biases):
             self._synapse(synapse, node, carried)
@@ -287,10 +288,10 @@ class _Lowering:
             node = self._conv(kernel, image, bias if last else None)
             self.nodes[name] = node
             self.edges.append((start, name))
-            start, image = name, tuple(int(n) for n in node.output_type["output"])
+            start, image = name, image_shape(node.output_type["output"])
         self.edges.append((start, end))
 
-    def _conv(self, kernel: Kernel, image: Image, bias: np.ndarray | None):
+    def _conv(self, kernel: Kernel, image: Image, bias: np.ndarray | None) -> Any:
         bias = np.zeros(len(kernel.weight), np.float32) if bias is None else bias
         return self.nir.Conv2d(
             input_shape=tuple(image[1:]),

@@ -64,9 +64,9 @@ def given(graph: Graph) -> Ports:
 
 def values(graph: Graph) -> Ports:
     """What a model gives."""
-    return {f"s/{p.name}": (np.uint8, tuple(p.shape)) for p in graph.of_kind("lif")} | {
-        f"v/{p.name}": (np.int32, tuple(p.shape)) for p in graph.of_kind("readout")
-    }
+    spikes: Ports = {f"s/{p.name}": (np.uint8, tuple(p.shape)) for p in graph.of_kind("lif")}
+    membranes: Ports = {f"v/{p.name}": (np.int32, tuple(p.shape)) for p in graph.of_kind("readout")}
+    return spikes | membranes
 
 
 def _states(graph: Graph, ranges: dict[str, Range]) -> Ports:
@@ -118,7 +118,9 @@ def _step(n: Nodes, graph: Graph, ranges: dict[str, Range]) -> tuple[list, list]
         if not sums:
             sums = [n.zeros(p.shape, np.float32)]
         total = n.op("Sum", *sums) if len(sums) > 1 else sums[0]
-        now[p.name, 0] = fire(n, p, ranges[p.name], total)
+        spikes = fire(n, p, ranges[p.name], total)
+        if spikes is not None:  # nothing listens to a readout
+            now[p.name, 0] = spikes
     for name, delay in _delays(graph).items():
         _remember(n, graph[name], delay)
     first = _states(graph, ranges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +36,12 @@ class Nodes:
         self.onnx = onnx
         self.nodes: list = []
         self.outer = self.nodes  # of the model itself
-        self.constants: dict[tuple, object] = {}
+        self.constants: dict[tuple[Any, ...], Any] = {}
         self.prefix = ""  # of the names in the current scope
         self.batch = ""  # a value whose first axis is S
         self._count = 0
 
-    def op(self, kind: str, *inputs: str, out: str | None = None, **attributes) -> str:
+    def op(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
         self._count += 1
         out = out or f"{self.prefix}n/{self._count}_{kind}"
@@ -68,7 +69,7 @@ class Nodes:
         finally:
             self.nodes, self.prefix, self.batch = before
 
-    def constant(self, value: np.ndarray, name: str | None = None) -> str:
+    def constant(self, value: np.ndarray | np.generic, name: str | None = None) -> str:
         """An initialiser; equal ones without a name of their own are stored once."""
         value = np.asarray(value)
         key = (name, value.dtype.str, value.shape, value.tobytes())
@@ -93,7 +94,9 @@ class Nodes:
             for name, (dtype, shape) in table.items()
         ]
 
-    def scan(self, body, inputs: list[str], outputs: list[str], scanned: int, stacked: int) -> None:
+    def scan(
+        self, body: Any, inputs: list[str], outputs: list[str], scanned: int, stacked: int
+    ) -> None:
         """Run `body` for every entry of axis 1 (T) of the last inputs; stack the last outputs along
         it.
         """

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +63,7 @@ class OnnxBackend(Backend):
         model = onnx_graph.read(directory / cls.file, expected)
         return cls(bundle.graph, deadline_s=deadline_s, model=model)
 
-    def _open(self, model: bytes):
+    def _open(self, model: bytes) -> Any:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         options.log_severity_level = ERRORS_ONLY
@@ -104,7 +106,7 @@ class OnnxBackend(Backend):
         size = max(1, CHUNK_BYTES // max(1, per_sample))
         for first in range(0, samples, size):
             chunk = slice(first, min(first + size, samples))
-            given = {
+            given: dict[str, np.ndarray] = {
                 name: inputs[name.removeprefix("x/")][chunk].astype(dtype)
                 for name, (dtype, _) in takes.items()
             }
@@ -135,7 +137,9 @@ class OnnxRuntime(OnnxBackend):
     name, file = "onnx", "onnx/model.seq.onnx"
     build = staticmethod(onnx_graph.sequence_model)
 
-    def _run(self, given, found, deadline):
+    def _run(
+        self, given: dict[str, np.ndarray], found: dict[str, np.ndarray], deadline: Deadline
+    ) -> None:
         deadline.check()
         options = self._runtime.RunOptions()
         with self._failures(deadline), _stop_at(deadline, options):
@@ -150,7 +154,9 @@ class OnnxRuntimeStep(OnnxBackend):
     name, file = "onnx-step", "onnx/model.step.onnx"
     build = staticmethod(onnx_graph.step_model)
 
-    def _run(self, given, found, deadline):
+    def _run(
+        self, given: dict[str, np.ndarray], found: dict[str, np.ndarray], deadline: Deadline
+    ) -> None:
         samples, steps = next(iter(given.values())).shape[:2]
         state = {
             port.name: np.zeros((samples, *port.shape[1:]), port.type[len("tensor(") : -1])
@@ -170,7 +176,7 @@ class OnnxRuntimeStep(OnnxBackend):
 
 
 @contextmanager
-def _stop_at(deadline: Deadline, options) -> Iterator[None]:
+def _stop_at(deadline: Deadline, options: object) -> Iterator[None]:
     """Ask the runtime to stop its call when the deadline comes."""
     if deadline.seconds is None:
         yield
@@ -185,7 +191,7 @@ def _stop_at(deadline: Deadline, options) -> Iterator[None]:
         timer.cancel()
 
 
-def _library():
+def _library() -> ModuleType:
     """The onnxruntime package; raises `MissingDependency`."""
     try:
         import onnxruntime

@@ -16,7 +16,10 @@ import importlib
 import importlib.metadata
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +53,7 @@ class Peer(Backend):
 
     exact, file = False, MODEL  # float neurons: agreement is measured, not required
 
-    def __init__(self, graph: Graph, *, deadline_s: float | None = None, network=None):
+    def __init__(self, graph: Graph, *, deadline_s: float | None = None, network: Any = None):
         super().__init__(graph, deadline_s=deadline_s)
         for library in ("torch", "nirtorch", self.name):
             self._library(library)
@@ -60,13 +63,13 @@ class Peer(Backend):
         self._module = self._imported(lower(graph) if network is None else network).eval()
         self._startup_s = time.perf_counter() - started
 
-    def _library(self, library: str):
+    def _library(self, library: str) -> ModuleType:
         try:
             return importlib.import_module(library)
         except ImportError:
             raise MissingDependency(library, enables=f"the backend {self.name}") from None
 
-    def _imported(self, network):
+    def _imported(self, network: Any) -> Any:
         """The module that the library makes of the graph."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # snntorch prints while it imports
@@ -90,7 +93,7 @@ class Peer(Backend):
         directory = locate(path)
         return cls(load(directory).graph, deadline_s=deadline_s, network=read(directory))
 
-    def _import(self, network):
+    def _import(self, network: Any) -> Any:
         """The library's importer: a NIR graph -> module(x [B, C, H, W], state) -> (output [B, K],
         state).
         """
@@ -132,7 +135,11 @@ class Peer(Backend):
         )
 
     def _batch(
-        self, x: np.ndarray, heard: dict, spikes: dict[str, np.ndarray], deadline: Deadline
+        self,
+        x: np.ndarray,
+        heard: dict[str, Any],
+        spikes: dict[str, np.ndarray],
+        deadline: Deadline,
     ) -> np.ndarray:
         """All steps of x [B, T, C, H, W]: fills `spikes`, returns the Output float64 [B, T, K]."""
         import torch
@@ -156,14 +163,15 @@ class Peer(Backend):
         return np.stack(outputs, 1)
 
     @contextlib.contextmanager
-    def _recorded(self):
+    def _recorded(self) -> Iterator[dict[str, Any]]:
         """{population: what its neurons gave last}, filled by hooks on the modules of the same
         names.
         """
-        heard, hooks = {}, []
+        heard: dict[str, Any] = {}
+        hooks = []
         for p in self.graph.of_kind("lif"):
 
-            def record(_module, _inputs, output, name=p.name):
+            def record(_module: object, _inputs: object, output: Any, name: str = p.name) -> None:
                 heard[name] = output[0] if isinstance(output, tuple) else output
 
             hooks.append(
@@ -176,7 +184,7 @@ class Peer(Backend):
                 hook.remove()
 
 
-def read(directory: Path):
+def read(directory: Path) -> Any:
     """The NIR graph of an export, if all its files are as they were written together.
 
     Raises `BundleError`, `MissingDependency`. Hashes come first: the HDF5 library crashes on
@@ -218,7 +226,7 @@ def _unpacked_bytes(path: Path) -> int:
 
     total = 0
 
-    def visit(name: str, link) -> None:
+    def visit(name: str, link: object) -> None:
         nonlocal total
         if not isinstance(link, h5py.HardLink):
             raise BundleError("link in a NIR file", where=path, value=name)
@@ -235,12 +243,12 @@ class Norse(Peer):
 
     name = "norse"
 
-    def _import(self, network):
+    def _import(self, network: Any) -> Any:
         from norse.torch.utils import import_nir
 
         nir, nirtorch = load_nir(), self._library("nirtorch")
 
-        def module(node):
+        def module(node: object) -> Any:
             return import_nir._import_norse_module(node, ignore_warnings=True, dt=DT)
 
         return nirtorch.nir_to_torch(
@@ -253,7 +261,7 @@ class SnnTorch(Peer):
 
     name = "snntorch"
 
-    def _import(self, network):
+    def _import(self, network: Any) -> Any:
         from snntorch.import_nir import import_from_nir
 
         return import_from_nir(network)
@@ -269,7 +277,7 @@ class SpikingJelly(Peer):
 
     name = "spikingjelly"
 
-    def _import(self, network):
+    def _import(self, network: Any) -> Any:
         from loguru import logger
 
         logger.disable("spikingjelly")

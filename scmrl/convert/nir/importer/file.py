@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ READ_LIMIT_BYTES = 1 << 30  # what one file may unpack to
 READ_SECONDS = 60  # what reading one file may take
 
 
-def read(path: str | Path, limit: int = READ_LIMIT_BYTES):
+def read(path: str | Path, limit: int = READ_LIMIT_BYTES) -> Any:
     """The `nir.NIRGraph` in the file `path`, which may unpack to at most `limit` bytes.
 
     A child process opens the file (`hdf5`). Types are not checked here: `import_graph` infers

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +32,13 @@ OWN_MEMORY = 1 << 30  # what Python, numpy and HDF5 take before the first byte i
 class _Walk:
     """Reads one file into arrays by their path under /node, within the budget."""
 
-    def __init__(self, h5py, path: Path, limit: int):
+    def __init__(self, h5py: ModuleType, path: Path, limit: int):
         self.h5py, self.path, self.limit = h5py, path, limit
         self.left, self.objects = limit, 0
         self.seen: set[int] = set()
         self.arrays: dict[str, np.ndarray] = {}
 
-    def read(self, file) -> dict[str, np.ndarray]:
+    def read(self, file: Any) -> dict[str, np.ndarray]:
         node = self.member(file, ROOT)
         if not isinstance(node, self.h5py.Group):
             raise self.refuse("not a NIR file", f"no group /{ROOT}")
@@ -46,14 +48,14 @@ class _Walk:
     def refuse(self, what: str, value: object = None, limit: object = None) -> BundleError:
         return BundleError(what, where=self.path, value=value, limit=limit)
 
-    def member(self, group, name: str):
+    def member(self, group: Any, name: str) -> Any:
         """A member that the group holds itself."""
         link = group.get(name, getlink=True)
         if link is not None and not isinstance(link, self.h5py.HardLink):
             raise self.refuse("file links elsewhere, which is not followed", f"{group.name}/{name}")
         return group.get(name)
 
-    def group(self, group, prefix: str, depth: int) -> None:
+    def group(self, group: Any, prefix: str, depth: int) -> None:
         address = self.h5py.h5o.get_info(group.id).addr
         if address in self.seen or depth > MAX_DEPTH:
             raise self.refuse("groups form a cycle, repeat or nest too deep", group.name, MAX_DEPTH)
@@ -77,7 +79,7 @@ class _Walk:
                 "file unpacks to too much", f"{name}: {size} bytes", f"{self.limit} bytes"
             )
 
-    def dataset(self, data):
+    def dataset(self, data: Any) -> np.ndarray:
         """A plain dataset: numbers, or strings of variable or fixed length."""
         creation = data.id.get_create_plist()
         filters = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())}
@@ -103,7 +105,7 @@ class _Walk:
             return np.asarray(data[()])
         return self.text(data, count)
 
-    def text(self, data, count: int) -> np.ndarray:
+    def text(self, data: Any, count: int) -> np.ndarray:
         """Strings one by one: a thousand may point to the same megabyte."""
         if data.shape == ():
             return np.array(self.decode(data[()], data.name))
@@ -118,7 +120,7 @@ class _Walk:
                 )
         return words.astype(str)
 
-    def decode(self, word, name: str) -> str:
+    def decode(self, word: str | bytes, name: str) -> str:
         self.spend(4 * len(word), name)
         return word.decode("utf8") if isinstance(word, bytes) else str(word)
 
@@ -147,7 +149,8 @@ def main(path: str, limit: str, seconds: str, out: str) -> int:
     try:
         with h5py.File(path, "r") as file:
             arrays = _Walk(h5py, Path(path), int(limit)).read(file)
-        np.savez(out, **{f"/{name}": array for name, array in arrays.items()})
+        named = {f"/{name}": array for name, array in arrays.items()}
+        np.savez(out, allow_pickle=False, **named)
     except ScmrlError as error:
         print(error, file=sys.stderr)
     except Exception as error:  # h5py raises a dozen kinds on corrupt files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ LINEAR = (
 RANKS = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3}
 
 
-def linear(kind: str, node: object, name: str, shape: Shape) -> Map:
+def linear(kind: str, node: Any, name: str, shape: Shape) -> Map:
     """The map of a linear node on an input of `shape`."""
     if kind == "Scale":
         scale = parameter(node.scale, shape, name, "scale")
@@ -35,7 +36,7 @@ def linear(kind: str, node: object, name: str, shape: Shape) -> Map:
     return _convolution(kind, node, name, shape, weight)
 
 
-def _convolution(kind: str, node: object, name: str, shape: Shape, weight: np.ndarray) -> Conv:
+def _convolution(kind: str, node: Any, name: str, shape: Shape, weight: np.ndarray) -> Conv:
     if weight.ndim != RANKS[kind] + 1 or len(shape) != RANKS[kind] or weight.size == 0:
         raise GraphError(
             "convolution does not fit its input", where=name, limit=shape, value=weight.shape
@@ -51,7 +52,7 @@ def _convolution(kind: str, node: object, name: str, shape: Shape, weight: np.nd
     return conv(name, shape, weight, stride, around, dilation, groups)
 
 
-def _pool(kind: str, node: object, name: str, shape: Shape) -> Conv:
+def _pool(kind: str, node: Any, name: str, shape: Shape) -> Conv:
     kernel = pair(node.kernel_size, name, "kernel_size")
     stride = pair(node.stride, name, "stride")
     if len(shape) != 3 or min(*kernel, *stride) < 1 or prod(kernel) * shape[0] > MAX_NEURONS:

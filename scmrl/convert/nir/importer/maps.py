@@ -69,13 +69,13 @@ class Map:
 class Diagonal(Map):
     scale: np.ndarray  # [neurons]
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return (x.reshape(len(x), -1) * self.scale).reshape(len(x), *self.target)
 
-    def rows_scaled(self, factor):
+    def rows_scaled(self, factor: np.ndarray) -> Diagonal:
         return replace(self, scale=self.scale * np.broadcast_to(factor, self.target).ravel())
 
-    def values(self):
+    def values(self) -> np.ndarray:
         return self.scale
 
 
@@ -83,18 +83,18 @@ class Diagonal(Map):
 class Matrix(Map):
     weight: np.ndarray  # [targets, sources]
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return (x.reshape(len(x), -1) @ self.weight.T).reshape(len(x), *self.target)
 
-    def rows_scaled(self, factor):
+    def rows_scaled(self, factor: np.ndarray) -> Matrix:
         return replace(
             self, weight=self.weight * np.broadcast_to(factor, self.target).reshape(-1, 1)
         )
 
-    def values(self):
+    def values(self) -> np.ndarray:
         return self.weight
 
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         return self.weight
 
 
@@ -111,16 +111,16 @@ class Conv(Map):
     def form(self) -> Convolution:
         return Convolution(self.weight, self.stride, self.padding, self.groups)
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return self.form.apply(x.reshape(len(x), *self.source))
 
-    def rows_scaled(self, factor):
+    def rows_scaled(self, factor: np.ndarray) -> Conv | Matrix:
         factor = np.broadcast_to(factor, self.target).reshape(self.target[0], -1)
         if np.all(factor == factor[:, :1]):
             return replace(self, weight=self.weight * factor[:, 0].reshape(-1, 1, 1, 1))
         return self.dense().rows_scaled(factor.reshape(self.target))
 
-    def values(self):
+    def values(self) -> np.ndarray:
         return self.weight
 
     def ungrouped(self) -> np.ndarray:
@@ -134,7 +134,13 @@ def identity(name: str, source: Shape, target: Shape) -> Diagonal:
 
 
 def conv(
-    name: str, source: Shape, weight: np.ndarray, stride, padding, dilation=(1, 1), groups: int = 1
+    name: str,
+    source: Shape,
+    weight: np.ndarray,
+    stride: tuple[int, int],
+    padding: str | tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
 ) -> Conv:
     """A convolution on source (C, H, W). `padding` is a pair or 'same' or 'valid'. Raises
     `GraphError`.
@@ -143,15 +149,15 @@ def conv(
     check_size(int(np.prod(weight.shape[:2])) * size[0] * size[1], name)
     kernel = np.zeros((*weight.shape[:2], *size))
     kernel[:, :, :: dilation[0], :: dilation[1]] = weight
-    if padding == "same":
-        if tuple(stride) != (1, 1):
-            raise GraphError("padding 'same' needs stride 1", where=name, value=tuple(stride))
+    if padding == "valid":
+        padding = (0, 0)
+    elif isinstance(padding, str):  # "same"
+        if stride != (1, 1):
+            raise GraphError("padding 'same' needs stride 1", where=name, value=stride)
         # torch pads the far side more: a leading zero tap
         odd = [(k - 1) % 2 for k in size]
         kernel = np.pad(kernel, ((0, 0), (0, 0), (odd[0], 0), (odd[1], 0)))
-        padding = tuple((k - 1) // 2 for k in kernel.shape[2:])
-    elif padding == "valid":
-        padding = (0, 0)
+        padding = ((kernel.shape[2] - 1) // 2, (kernel.shape[3] - 1) // 2)
     if source[0] != kernel.shape[1] * groups or kernel.shape[0] % groups:
         raise GraphError(
             "convolution does not fit its input", where=name, limit=source, value=weight.shape
@@ -164,9 +170,7 @@ def conv(
         (n + 2 * p - k) // s + 1
         for n, p, k, s in zip(source[1:], padding, kernel.shape[2:], stride)
     ]
-    return Conv(
-        name, source, (kernel.shape[0], *sizes), kernel, tuple(stride), tuple(padding), groups
-    )
+    return Conv(name, source, (kernel.shape[0], *sizes), kernel, stride, padding, groups)
 
 
 def compose(second: Map, first: Map) -> Map:
@@ -176,8 +180,12 @@ def compose(second: Map, first: Map) -> Map:
         return replace(first.rows_scaled(second.scale.reshape(first.target)), name=name)
     if isinstance(first, Diagonal):
         return _columns_scaled(second, first.scale, name)
-    both = isinstance(first, Conv) and isinstance(second, Conv) and first.target == second.source
-    if both and all(_padding_meets_padding(first, second, axis) for axis in (0, 1)):
+    if (
+        isinstance(first, Conv)
+        and isinstance(second, Conv)
+        and first.target == second.source
+        and all(_padding_meets_padding(first, second, axis) for axis in (0, 1))
+    ):
         return _one_conv(second, first, name)
     check_size(int(np.prod(first.source)) * int(np.prod(second.target)), name)
     return Matrix(name, first.source, second.target, second.matrix() @ first.matrix())
@@ -185,7 +193,7 @@ def compose(second: Map, first: Map) -> Map:
 
 def _columns_scaled(second: Map, scale: np.ndarray, name: str) -> Map:
     if np.all(scale == scale[0]):
-        return replace(second, name=name, weight=second.weight * scale[0])
+        return replace(second.rows_scaled(scale[0]), name=name)
     if isinstance(second, Conv):
         channel = scale.reshape(second.source[0], -1)
         if np.all(channel == channel[:, :1]):
@@ -217,6 +225,6 @@ def _one_conv(second: Conv, first: Conv, name: str) -> Conv:
         kernel[:, :, a * sh : a * sh + kh, b * sw : b * sw + kw] += np.tensordot(
             two[:, :, a, b], one, 1
         )
-    stride = tuple(p * q for p, q in zip(first.stride, second.stride))
-    padding = tuple(p + q * s for p, q, s in zip(first.padding, second.padding, first.stride))
+    (p, q), (r, s), (ph, pw) = second.stride, second.padding, first.padding
+    stride, padding = (sh * p, sw * q), (ph + r * sh, pw + s * sw)
     return Conv(name, first.source, second.target, kernel, stride, padding)

@@ -170,7 +170,7 @@ def run(network: Network, inputs: dict[str, np.ndarray]) -> FloatRun:
             for r in network.incoming(n.name):
                 if t >= r.delay:
                     current += r.map.apply(values[r.source][:, t - r.delay]).reshape(current.shape)
-            u, v, s = _step(n, *state[n.name], current)
+            u, v, s = _step(n, state[n.name], current)
             for peak, x in zip(peaks[n.name], (u, v)):
                 np.maximum(peak, np.abs(x).max(0), out=peak)
             values[n.name][:, t] = s if n.kind == "spiking" else v
@@ -178,9 +178,9 @@ def run(network: Network, inputs: dict[str, np.ndarray]) -> FloatRun:
     return FloatRun(values, peaks)
 
 
-def _step(n: Neurons, u: np.ndarray, v: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, ...]:
-    u = n.alpha * u + n.gain * current
-    v = n.beta * v + u + n.bias
+def _step(n: Neurons, state: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, ...]:
+    u = n.alpha * state[0] + n.gain * current
+    v = n.beta * state[1] + u + n.bias
     return u, v, v >= n.threshold if n.inclusive else v > n.threshold
 
 

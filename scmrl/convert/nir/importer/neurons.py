@@ -101,7 +101,7 @@ def choose_dt(graph: object, nodes: dict[str, object]) -> tuple[float, str]:
         return positive(metadata["dt"], "dt in the metadata"), "from the file's metadata"
     kinds = {name: type(node).__name__ for name, node in nodes.items()}
     taus = {
-        name: np.ravel(getattr(node, "tau_mem", getattr(node, "tau", None))).astype(float)
+        name: np.ravel(getattr(node, "tau_mem", getattr(node, "tau", np.nan))).astype(float)
         for name, node in nodes.items()
         if kinds[name] in ("LI", "LIF", "CubaLI", "CubaLIF")
     }

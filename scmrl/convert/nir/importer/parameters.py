@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def padding(value: object, name: str) -> str | tuple[int, int]:
     return text
 
 
-def shape_of(shape: object, name: str) -> Shape:
+def shape_of(shape: Any, name: str) -> Shape:
     """A node's shape: at least one axis, none of them empty."""
     try:
         sizes = tuple(int(n) for n in np.ravel(shape))
@@ -68,7 +69,7 @@ def shape_of(shape: object, name: str) -> Shape:
     return sizes
 
 
-def flattened(shape: Shape, node: object, name: str) -> Shape:
+def flattened(shape: Shape, node: Any, name: str) -> Shape:
     """The shape after a Flatten; NIR has no batch axis, but start 0 and 1 both occur for the first
     axis.
     """

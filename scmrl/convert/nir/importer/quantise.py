@@ -316,17 +316,20 @@ class _Builder:
             self.notes.append(f"{r.source} -> {r.target}: every weight rounds to zero; left out")
             return None, error
         ends = [graph_shape(self.network[name].shape) for name in (r.source, r.target)]
-        common = {"exponent": exponent, "delay": r.delay}
         synapse: Synapse
         if isinstance(m, Conv) and [m.source, m.target] == ends:
             geometry = (m.stride, m.padding, m.groups)
-            synapse = Conv2d(r.source, r.target, mantissa, *geometry, **common)
+            synapse = Conv2d(
+                r.source, r.target, mantissa, *geometry, exponent=exponent, delay=r.delay
+            )
         elif isinstance(m, Diagonal) and np.all(mantissa == mantissa[0]):
-            synapse = OneToOne(r.source, r.target, int(mantissa[0]), **common)
+            synapse = OneToOne(
+                r.source, r.target, int(mantissa[0]), exponent=exponent, delay=r.delay
+            )
         else:
             if isinstance(m, (Conv, Diagonal)):
                 mantissa = self._rounded(m.matrix() * scale, exponent)
-            synapse = Dense(r.source, r.target, mantissa, **common)
+            synapse = Dense(r.source, r.target, mantissa, exponent=exponent, delay=r.delay)
         return synapse, error
 
     def _rounded(self, weight: np.ndarray, exponent: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ SUPPORTED = ("Input", "Output", *LINEAR, *NEURONS, "NIRGraph")
 
 
 def network(
-    graph: object, *, dt: float | None = None, convention: Convention | str = "nir"
+    graph: Any, *, dt: float | None = None, convention: Convention | str = "nir"
 ) -> Network:
     """A NIR graph as a `Network`. dt in seconds; None: from metadata, r or the time constants, said
     in the notes.
@@ -37,8 +38,8 @@ class _Flat:
     of a subgraph become identities.
     """
 
-    def __init__(self, graph: object):
-        self.nodes: dict[str, object] = {}
+    def __init__(self, graph: Any):
+        self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
         self._add(graph, "", top=True)
 
@@ -46,7 +47,7 @@ class _Flat:
         node = self.nodes[name]
         return node if isinstance(node, str) else type(node).__name__
 
-    def _add(self, graph: object, prefix: str, *, top: bool) -> None:
+    def _add(self, graph: Any, prefix: str, *, top: bool) -> None:
         if type(graph).__name__ != "NIRGraph":
             raise GraphError("not a NIR graph", value=type(graph).__name__)
         doors: dict[str, tuple[str, str]] = {}  # where edges to a node end, and from it begin
@@ -72,7 +73,7 @@ class _Flat:
             self.edges.append((start, end))
 
     @staticmethod
-    def _doors(graph: object, full: str) -> tuple[str, str]:
+    def _doors(graph: Any, full: str) -> tuple[str, str]:
         """The one Input and the one Output of a subgraph."""
         kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
         ins, outs = (
@@ -91,7 +92,7 @@ class _Flat:
 class _Reading:
     """Builds a `Network` of a flat graph: shapes, routes, order."""
 
-    def __init__(self, graph: object, convention: Convention, dt: float | None):
+    def __init__(self, graph: Any, convention: Convention, dt: float | None):
         flat = _Flat(graph)
         self.convention, self.kind = convention, flat.kind
         self.nodes, self.edges = flat.nodes, flat.edges
@@ -265,7 +266,9 @@ class _Reading:
         constants: dict[str, np.ndarray] = {}
         for name in self.nodes:
             bias = self._bias(name)
-            for target, m, _ in self._walk(name) if bias is not None else ():
+            if bias is None:
+                continue
+            for target, m, _ in self._walk(name):
                 reached = bias if m is None else m.apply(bias[None])[0]
                 reached = reached.reshape(found[target].shape)
                 constants[target] = constants.get(target, 0.0) + reached
@@ -293,8 +296,8 @@ class _Reading:
         for name in integrators:
             leaving = [r for r in routes if r.source == name]
             alone = [(r.target, r.delay) for r in leaving] == [(output, 0)] and len(incoming) == 1
-            plain = alone and isinstance(leaving[0].map, Diagonal) and output not in constants
-            if not plain or np.any(leaving[0].map.scale != 1):
+            m = leaving[0].map if alone and output not in constants else None
+            if not isinstance(m, Diagonal) or np.any(m.scale != 1):
                 raise GraphError(
                     "an integrator's analog value can only be the network's output",
                     where=name,

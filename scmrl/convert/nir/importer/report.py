@@ -110,8 +110,8 @@ class ImportReport(Report):
                 f"float network right on {self.correct_float}, integer network on "
                 f"{self.correct_integer} of {self.samples}"
             )
-        if changed := [p for p in fired if p.recall is not None]:
-            worst = min(changed, key=lambda p: p.recall)
+        if changed := [(p.recall, p) for p in fired if p.recall is not None]:
+            _, worst = min(changed, key=lambda pair: pair[0])
             lines["worst"] = (
                 f"{worst.name}: {percent(worst.recall)} of spikes recur, rate"
                 f" {percent(worst.rate_float)} -> {percent(worst.rate)}"
@@ -210,7 +210,7 @@ def _change(
         agreement=None,
         rate_float=None,
         rate=None,
-        overflow=activity.overflow[s.name],
+        overflow=(activity.overflow or {})[s.name],
     )
     if not p.fires:
         return change

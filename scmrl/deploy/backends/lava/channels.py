@@ -16,6 +16,7 @@ import mmap
 import multiprocessing
 import queue
 import sys
+from typing import Any
 
 from ....system.errors import BackendError
 from ....system.memory import words
@@ -100,5 +101,7 @@ def install() -> None:
     import.
     """
     if sys.platform == "linux":  # elsewhere sem_init is not there (macOS)
-        importlib.import_module("lava.magma.compiler.channels.pypychannel").Semaphore = Semaphore
-    importlib.import_module("lava.magma.runtime.runtime").Queue = Report
+        channel: Any = importlib.import_module("lava.magma.compiler.channels.pypychannel")
+        channel.Semaphore = Semaphore
+    runtime: Any = importlib.import_module("lava.magma.runtime.runtime")
+    runtime.Queue = Report

@@ -23,7 +23,9 @@ import importlib.metadata
 import logging
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
 
 from ....convert.lava.network import LAVA_INSTALL, LAVA_VERSION
 from ....system.errors import BackendError, MissingDependency
@@ -74,18 +76,21 @@ class _HashableEncoder(importlib.machinery.SourceFileLoader):
     code.
     """
 
-    def get_code(self, fullname: str):
+    def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         source = self.get_data(path).decode("utf-8")
         hashable = "@dataclass(unsafe_hash=True)\nclass ByteEncoder"
         source = source.replace("@dataclass\nclass ByteEncoder", hashable)
-        return compile(source, path, "exec", dont_inherit=True)
+        code: CodeType = compile(source, path, "exec", dont_inherit=True)
+        return code
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds var_model.py as usual and hands it to the correcting loader."""
 
-    def find_spec(self, fullname, path, target=None):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != "lava.magma.compiler.var_model":
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
@@ -110,7 +115,10 @@ def _fork_is_set() -> Iterator[None]:
     if multiprocessing.get_start_method(allow_none=True) is None:
         multiprocessing.set_start_method("fork")
     original = multiprocessing.set_start_method
-    multiprocessing.set_start_method = lambda method=None, force=False: None
+
+    def ignored(method: str | None = None, force: bool = False) -> None: ...
+
+    multiprocessing.set_start_method = ignored
     try:
         yield
     finally:

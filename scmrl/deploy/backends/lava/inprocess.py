@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,8 @@ class InProcessSession:
             for model in self._order:
                 model.time_step += 1
                 model.run_spk()
-            if self.processes.readout is not None:
-                frames = self.processes.membrane
+            frames = self.processes.membrane
+            if frames is not None:
                 frames[self._step % len(frames)] = self._models[self.processes.readout].v
             self._step += 1
 
@@ -61,19 +62,19 @@ class InProcessSession:
         self._models[self.processes.neurons[name]].bias_mant[:] = mantissa
 
 
-def _is_synapse(process) -> bool:
+def _is_synapse(process: Any) -> bool:
     """Sparse and Dense send from `a_out`; sources and neurons from `s_out`."""
     return _sends(process, "a_out")
 
 
-def _sends(process, port: str) -> bool:
+def _sends(process: Any, port: str) -> bool:
     return port in process.out_ports.member_names
 
 
 class _Send:
     """The sending end of a channel, as Lava's ports use it."""
 
-    def __init__(self, name: str, messages: deque, dtype: type):
+    def __init__(self, name: str, messages: deque[np.ndarray], dtype: type):
         self.name, self._messages, self._dtype = name, messages, np.dtype(dtype)
 
     def send(self, data: np.ndarray) -> None:
@@ -98,19 +99,19 @@ class _EarlySend(_Send):
 class _Receive:
     """The receiving end of a channel."""
 
-    def __init__(self, name: str, messages: deque):
+    def __init__(self, name: str, messages: deque[np.ndarray]):
         self.name, self._messages = name, messages
 
     def recv(self) -> np.ndarray:
         return self._messages.popleft()
 
 
-def _connect(channel, builders: dict, early: bool) -> None:
+def _connect(channel: Any, builders: dict[Any, Any], early: bool) -> None:
     """A queue in place of the channel's shared memory."""
     from lava.magma.core.process.ports.ports import create_port_id
 
     out, into = channel.src_port_initializer, channel.dst_port_initializer
-    messages: deque = deque()
+    messages: deque[np.ndarray] = deque()
     send = (_EarlySend if early else _Send)(out.name, messages, out.d_type)
     receive = _Receive(into.name, messages)
     builders[channel.src_process].set_csp_ports([send])

@@ -26,6 +26,8 @@ from .inprocess import InProcessSession
 from .processes import LavaProcesses, bias_at, build, spikes_of
 from .session import ProcessSession
 
+Session = ProcessSession | InProcessSession
+
 BATCH_BYTES = 256 << 20  # recordings of one run; more samples take several runs
 STARTUP_LIMIT_S = 60.0  # the default deadline: a start, and a step on a busy machine
 PROCESS_STEP_LIMIT_S = 0.02
@@ -96,7 +98,9 @@ class Lowered(Backend):
             f"{self._network.steps}",
         )
 
-    def _session(self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock) -> tuple:
+    def _session(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> tuple[LavaProcesses, Session]:
         """Lava's processes for one run, and the context manager that runs them."""
         raise NotImplementedError
 
@@ -113,7 +117,7 @@ class Lowered(Backend):
                 clock.stopped()
         return _values(network, processes, samples)
 
-    def _advance(self, network: LavaNetwork, session, samples: int, clock: Clock) -> None:
+    def _advance(self, network: LavaNetwork, session: Session, samples: int, clock: Clock) -> None:
         """All hardware steps, a sample's worth at a time; switches biases on where the network
         needs it.
         """
@@ -144,7 +148,7 @@ def _batches(network: LavaNetwork, samples: int) -> list[range]:
 
 def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dict[str, np.ndarray]:
     frames = dict(processes.spikes)
-    if network.readout is not None:
+    if network.readout is not None and processes.membrane is not None:
         frames[network.readout] = processes.membrane
     return {
         p.population: spikes_of(frames[p.process], p, samples, network.steps)
@@ -218,7 +222,9 @@ class LavaRuntime(LavaBackend):
 
     name = "lava"
 
-    def _session(self, network, inputs, clock):
+    def _session(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> tuple[LavaProcesses, Session]:
         processes = build(network, inputs, own_processes=True)
         return processes, ProcessSession(processes, clock.end)
 
@@ -228,6 +234,8 @@ class LavaInProcess(LavaBackend):
 
     name = "lava-inprocess"
 
-    def _session(self, network, inputs, clock):
+    def _session(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> tuple[LavaProcesses, Session]:
         processes = build(network, inputs, own_processes=False)
         return processes, InProcessSession(processes, clock.end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,9 @@ class LavaProcesses:
     [hardware steps, n] of the readout.
     """
 
-    source: object
-    neurons: dict[str, object]
-    readout: object | None
+    source: Any
+    neurons: dict[str, Any]
+    readout: Any | None
     spikes: dict[str, np.ndarray]
     membrane: np.ndarray | None
 
@@ -41,7 +42,7 @@ def build(
     return join(network, source, network.hardware_steps(samples), own_processes=own_processes)
 
 
-def join(network: LavaNetwork, source: object, steps: int, *, own_processes: bool) -> LavaProcesses:
+def join(network: LavaNetwork, source: Any, steps: int, *, own_processes: bool) -> LavaProcesses:
     """The processes of `network` behind `source`, with recordings that hold the last `steps`
     steps.
     """
@@ -57,7 +58,7 @@ def join(network: LavaNetwork, source: object, steps: int, *, own_processes: boo
     spikes = {name: zeros((steps, counts[name]), np.uint8) for name in network.recorded}
     for name, frames in spikes.items():
         neurons[name].s_out.connect(SpikeRecorder(frames=frames, name=f"recorder of {name}").s_in)
-    readout = neurons.get(network.readout)
+    readout = None if network.readout is None else neurons.get(network.readout)
     membrane = None
     if readout is not None:
         membrane = zeros((steps, *readout.s_out.shape), np.int32)
@@ -68,7 +69,7 @@ def join(network: LavaNetwork, source: object, steps: int, *, own_processes: boo
     return LavaProcesses(source, neurons, readout, spikes, membrane)
 
 
-def _neurons(n: Neurons, network: LavaNetwork) -> object:
+def _neurons(n: Neurons, network: LavaNetwork) -> Any:
     from lava.proc.lif.process import LIFReset
 
     bias = n.bias_mant if network.pipelined else bias_at(network, n, 0)
@@ -86,7 +87,7 @@ def _neurons(n: Neurons, network: LavaNetwork) -> object:
     )
 
 
-def _weights(w: Weights, shape: tuple[int, int]) -> object:
+def _weights(w: Weights, shape: tuple[int, int]) -> Any:
     from lava.proc.sparse.process import Sparse
     from lava.utils.weightutils import SignMode
     from scipy.sparse import csr_matrix

@@ -18,7 +18,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class ProcessSession:
 
     def __init__(self, processes: LavaProcesses, end: float, run_cfg: object | None = None):
         self.processes, self.end, self._run_cfg = processes, end, run_cfg
-        self._runtime = None
+        self._runtime: Any = None
         self._names: list[str] = []
         self._noise = -1  # the file that the children's output goes to
 
@@ -134,21 +135,21 @@ class ProcessSession:
         for port in self._runtime.service_to_runtime:
             del port.recv
 
-    def _send(self, port, send, data: np.ndarray) -> None:
+    def _send(self, port: Any, send: Callable[[np.ndarray], None], data: np.ndarray) -> None:
         self._wait(functools.partial(_has_room, port))
         send(data)
 
-    def _receive(self, port, receive) -> np.ndarray:
+    def _receive(self, port: Any, receive: Callable[[], np.ndarray]) -> np.ndarray:
         self._wait(functools.partial(port._queue.get, peek=True))
         return receive()
 
-    def _compile(self) -> object:
+    def _compile(self) -> Any:
         """Lava's executable of the processes."""
         from lava.magma.core.run_configs import Loihi2SimCfg
 
         return self.processes.source.compile(self._run_cfg or Loihi2SimCfg(select_tag="fixed_pt"))
 
-    def _wait(self, get) -> object:
+    def _wait(self, get: Callable[..., object]) -> object:
         """`get(timeout=)` from a queue, while children live and time is left."""
         while True:
             with contextlib.suppress(queue.Empty):
@@ -206,7 +207,7 @@ class ProcessSession:
         log.debug("Lava's processes said:\n%s", said)
         return said
 
-    def _actors(self) -> list:
+    def _actors(self) -> list[Any]:
         infrastructure = self._runtime and self._runtime._messaging_infrastructure
         return list(infrastructure.actors) if infrastructure else []
 
@@ -246,7 +247,7 @@ class ProcessSession:
         self._runtime._open_ports.clear()
 
 
-def _has_room(port, timeout: float) -> None:
+def _has_room(port: Any, timeout: float) -> None:
     """Wait until a message can be sent. Raises `queue.Empty` after `timeout` s."""
     if not port._semaphore.acquire(timeout=timeout):
         raise queue.Empty
@@ -257,11 +258,12 @@ def _ended(code: int | None) -> str:
     """How a child ended, from its exit code."""
     if code is None or code >= 0:
         return f"ended with exit code {code}"
+    sign = signal.Signals(-code)
     why = {
         signal.SIGKILL: ", as the system does where memory runs out",
         signal.SIGBUS: ", as the system does where shared memory runs out",
-    }.get(-code, "")
-    return f"was killed by {signal.Signals(-code).name} (exit code {code}){why}"
+    }.get(sign, "")
+    return f"was killed by {sign.name} (exit code {code}){why}"
 
 
 def _unnamed_file() -> int:

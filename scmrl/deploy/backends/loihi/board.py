@@ -20,12 +20,17 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....system import dependencies
 from ....system.errors import BackendError, MissingDependency
+from ..lava.processes import LavaProcesses
 from ..lava.session import LavaProcessError, ProcessSession
+
+if TYPE_CHECKING:
+    from .loihi import Board
 
 NEEDED = (
     "lava.utils.loihi2_profiler",
@@ -60,7 +65,7 @@ def version() -> str:
     return "of unknown version"
 
 
-def reach(board) -> str:
+def reach(board: Board) -> str:
     """Point Lava at a board, by its environment variables; returns which, in words.
 
     SLURM, BOARD, PARTITION, LOIHI_GEN, or NOSLURM, NXSDKHOST, HOST_BINARY, LOIHI_GEN are set as
@@ -88,11 +93,11 @@ def reach(board) -> str:
             )
         # Lava forgets both where they are not named; where they are, it fails on sinfo's last,
         # empty line.
-        wanted = {
+        asked = {
             "BOARD": board.board or os.environ.get("BOARD"),
             "PARTITION": board.partition or os.environ.get("PARTITION"),
         }
-        wanted = {name: value for name, value in wanted.items() if value}
+        wanted = {name: value for name, value in asked.items() if value}
         _require_up(wanted)
         loihi.use_slurm_host(loihi_gen=generation)
         os.environ.update(wanted)
@@ -126,7 +131,7 @@ def _require_up(wanted: dict[str, str]) -> None:
         )
 
 
-def run_configuration() -> object:
+def run_configuration() -> Any:
     """Lava's hardware configuration: what it has for the chip first, the host's source in
     integers.
     """
@@ -139,10 +144,10 @@ def run_configuration() -> object:
 class BoardSession(ProcessSession):
     """Lava's runtime with a board; ends by Lava's own stop, so that the board is given back."""
 
-    def __init__(self, processes, end: float, run_cfg: object | None = None):
+    def __init__(self, processes: LavaProcesses, end: float, run_cfg: object | None = None):
         super().__init__(processes, end, run_cfg or run_configuration())
 
-    def _compile(self):
+    def _compile(self) -> Any:
         """Raises `BackendError` where Lava would compute neurons or synapses on the host's
         processor.
         """
@@ -164,7 +169,7 @@ class BoardSession(ProcessSession):
                 )
         return executable
 
-    def _build_infrastructure(self):
+    def _build_infrastructure(self) -> None:
         """Lava's own: channels to the board may ask for shared memory by its name."""
         self._runtime._build_message_infrastructure()
 
@@ -197,7 +202,9 @@ class BoardSession(ProcessSession):
             raise LavaProcessError(f"Lava did not stop: {failure[0]}", where="loihi")
 
 
-def measure(run: Callable[[object], None], steps: int, *, energy: bool, activity: bool) -> dict:
+def measure(
+    run: Callable[[object], None], steps: int, *, energy: bool, activity: bool
+) -> dict[str, float | None]:
     """What Lava's profilers measured while `run(run_cfg)` took `steps` steps; one probe a run.
 
     A probe of every step slows the chip, and so would change its power. Raises `BackendError` where
@@ -212,7 +219,7 @@ def measure(run: Callable[[object], None], steps: int, *, energy: bool, activity
     return values
 
 
-def _profiler(run_cfg: object):
+def _profiler(run_cfg: object) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lava warns at import where there is none
         from lava.utils.profiler import Profiler
@@ -237,7 +244,7 @@ def _power(run: Callable[[object], None], steps: int) -> dict[str, float | None]
         "vddio": "vddio_power",
     }
     return {
-        name: _mean(profiler, attribute, required=name in ("total", "static"))
+        name: (_required if name in ("total", "static") else _mean)(profiler, attribute)
         for name, attribute in names.items()
     }
 
@@ -248,7 +255,7 @@ def _step_time(run: Callable[[object], None], steps: int) -> float:
     profiler = _profiler(run_cfg)
     profiler.execution_time_probe(num_steps=steps)
     run(run_cfg)
-    return 1e6 * _mean(profiler, "execution_time", required=True)
+    return 1e6 * _required(profiler, "execution_time")
 
 
 def _operations(run: Callable[[object], None]) -> dict[str, float | None]:
@@ -269,17 +276,23 @@ def _operations(run: Callable[[object], None]) -> dict[str, float | None]:
     }
 
 
-def _mean(probe: object, name: str, required: bool) -> float | None:
+def _required(probe: object, name: str) -> float:
+    """The mean of a probe's number or series, which has to be there."""
+    mean = _mean(probe, name)
+    if mean is None:
+        raise BackendError(
+            "Lava's profiler delivered no number",
+            where=f"loihi: {name}",
+            fix="see whether this board has power measurement",
+        )
+    return mean
+
+
+def _mean(probe: object, name: str) -> float | None:
     """The mean of a probe's number or series."""
     value = getattr(probe, name, None)
     numbers = np.asarray([] if value is None else value, float).ravel()
     if numbers.size == 0 or not np.isfinite(numbers).all():
-        if required:
-            raise BackendError(
-                "Lava's profiler delivered no number",
-                where=f"loihi: {name}",
-                fix="see whether this board has power measurement",
-            )
         return None
     return float(numbers.mean())
 

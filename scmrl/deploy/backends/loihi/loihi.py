@@ -19,7 +19,8 @@ from ....system.errors import GraphError, UsageError, nearest
 from ..backend import Progress
 from ..lava import compat
 from ..lava.inprocess import InProcessSession
-from ..lava.lava import Clock, Lowered, failures
+from ..lava.lava import Clock, Lowered, Session, failures
+from ..lava.processes import LavaProcesses
 from .lowering import LoihiNetwork, lower, window
 from .measurement import measurement
 from .process_models import Direct, Embedded, Latency, build, probe
@@ -44,7 +45,7 @@ class Board:
     energy: bool = False
     activity: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.generation not in GENERATIONS:
             raise UsageError(
                 "no such Loihi 2 generation",
@@ -88,7 +89,7 @@ class LoihiLayout(Lowered):
             membrane={name: v[:, :steps] for name, v in activity.membrane.items()},
         )
 
-    def _notes(self, network):
+    def _notes(self, network: LavaNetwork) -> tuple[str, ...]:
         return self.loihi(network.steps).notes
 
 
@@ -105,7 +106,9 @@ class LoihiSim(LoihiLayout):
 
     name = "loihi-sim"
 
-    def _session(self, network, inputs, clock):
+    def _session(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> tuple[LavaProcesses, Session]:
         processes = build(self.loihi(network.steps), inputs, adapters=Direct(), own_processes=False)
         return processes, InProcessSession(processes, clock.end)
 
@@ -127,7 +130,7 @@ class Loihi(LoihiLayout):
         self._where = loihi_lava_board.reach(board)
         self._check_delays()
         self.version = f"{self.version}, lava-loihi {loihi_lava_board.version()}"
-        self._latency: Latency | None = None
+        self._latency, self._probed = Latency(), False  # of its adapters, which a probe measures
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         inputs = check_inputs(self.graph, inputs)
@@ -159,17 +162,20 @@ class Loihi(LoihiLayout):
                 fix="run it without profiling",
             )
 
-    def _session(self, network, inputs, clock):
-        if self._latency is None:
+    def _session(
+        self, network: LavaNetwork, inputs: dict[str, np.ndarray], clock: Clock
+    ) -> tuple[LavaProcesses, Session]:
+        if not self._probed:
             self._latency = probe(
                 Embedded(), lambda probes: self._lava.BoardSession(probes, clock.end)
             )
+            self._probed = True
         processes = build(
             self.loihi(network.steps), inputs, adapters=Embedded(), latency=self._latency
         )
         return processes, self._lava.BoardSession(processes, clock.end)
 
-    def _advance(self, network, session, samples, clock):
+    def _advance(self, network: LavaNetwork, session: Session, samples: int, clock: Clock) -> None:
         super()._advance(network, session, samples, clock)
         if self._latency.total:
             session.advance(self._latency.total)  # until the last spike is back

@@ -28,8 +28,10 @@ def measurement(
         return None if power is None or inference_us is None else power * inference_us
 
     def each(name: str) -> float | None:
-        return None if values.get(name) is None else values[name] / inferences
+        value = values.get(name)
+        return None if value is None else value / inferences
 
+    cores = values.get("cores")
     dynamic = None if total is None or static is None else total - static
     power = {name: values.get(name) for name in ("total", "static", "vdd", "vddm", "vddio")}
     power["dynamic"] = dynamic
@@ -47,7 +49,7 @@ def measurement(
         core_static_uj=energy(static),
         total_uj=energy(total),
         power_w={name: watts for name, watts in power.items() if watts is not None} or None,
-        cores=values.get("cores"),
+        cores=None if cores is None else int(cores),
         synops=each("synops"),
         updates=each("updates"),
     )

@@ -11,13 +11,16 @@ processes of `lava.proc.embedded_io`, which come with lava-loihi and take steps 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ....convert.lava.network import SOURCE, Weights
 from ....core.graph import NO_CURRENT_MEMORY
 from ....system.errors import BackendError
+from ..lava.lava import Session
 from ..lava.processes import LavaProcesses, bias_at, shared_zeros, source_values
 from .lowering import LOWEST_MEMORY, Cells, LoihiNetwork
 
@@ -41,13 +44,13 @@ class Latency:
 class Direct:
     """No adapters: host and chip are one simulator."""
 
-    def into_chip(self, port: object, bits: int) -> object:
+    def into_chip(self, port: Any, bits: int) -> Any:
         return port
 
-    def spikes_of(self, port: object) -> object:
+    def spikes_of(self, port: Any) -> Any:
         return port
 
-    def record_state(self, variable: object, frames: np.ndarray, name: str) -> None:
+    def record_state(self, variable: Any, frames: np.ndarray, name: str) -> None:
         from ..lava.io.recorders import MembraneRecorder
 
         MembraneRecorder(variable=variable, frames=frames, name=name)
@@ -56,23 +59,23 @@ class Direct:
 class Embedded:
     """lava-loihi's adapters, which run on the embedded processors of the chip."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         from lava.proc.embedded_io.spike import NxToPyAdapter, PyToNxAdapter
         from lava.proc.embedded_io.state import Read
 
         self._into, self._out, self._read = PyToNxAdapter, NxToPyAdapter, Read
 
-    def into_chip(self, port: object, bits: int) -> object:
+    def into_chip(self, port: Any, bits: int) -> Any:
         adapter = self._into(shape=port.shape, num_message_bits=bits)
         port.connect(adapter.inp)
         return adapter.out
 
-    def spikes_of(self, port: object) -> object:
+    def spikes_of(self, port: Any) -> Any:
         adapter = self._out(shape=port.shape, num_message_bits=0)
         port.connect(adapter.inp)
         return adapter.out
 
-    def record_state(self, variable: object, frames: np.ndarray, name: str) -> None:
+    def record_state(self, variable: Any, frames: np.ndarray, name: str) -> None:
         from ..lava.io.recorders import SpikeRecorder
 
         reader = self._read(shape=variable.shape, interval=1, offset=0)
@@ -117,7 +120,7 @@ def build(
         )
         (head if w.source == SOURCE else neurons[w.source].s_out).connect(synapse.s_in)
         synapse.a_out.connect(neurons[w.target].a_in)
-    readout = neurons.get(network.readout)
+    readout = None if network.readout is None else neurons.get(network.readout)
     if not recorded:
         return LavaProcesses(source, neurons, readout, {}, None)
     zeros = shared_zeros if own_processes else np.zeros
@@ -128,7 +131,7 @@ def build(
         out.connect(SpikeRecorder(frames=frames, name=f"recorder of {name}").s_in)
     membrane = None
     if readout is not None:
-        membrane = zeros((steps, counts[network.readout]), np.int32)
+        membrane = zeros((steps, *readout.s_out.shape), np.int32)
         if own_processes:  # in one OS process the session itself reads it
             adapters.record_state(readout.v, membrane, f"recorder of {network.readout}")
         membrane = membrane[latency.into + latency.states :]
@@ -156,7 +159,7 @@ def _message_bits(bits: int) -> int:
     return 0 if bits == 1 else bits
 
 
-def _neurons(c: Cells, loihi: LoihiNetwork, late: int) -> object:
+def _neurons(c: Cells, loihi: LoihiNetwork, late: int) -> Any:
     from lava.proc.lif.process import LIFReset
 
     network = loihi.network
@@ -177,7 +180,7 @@ def _neurons(c: Cells, loihi: LoihiNetwork, late: int) -> object:
     )
 
 
-def _weights(w: Weights, shape: tuple[int, int], bits: int) -> object:
+def _weights(w: Weights, shape: tuple[int, int], bits: int) -> Any:
     from lava.proc.dense.process import Dense
     from lava.proc.sparse.process import Sparse
     from lava.utils.weightutils import SignMode
@@ -198,7 +201,10 @@ def _weights(w: Weights, shape: tuple[int, int], bits: int) -> object:
     )
 
 
-def probe(adapters: Direct | Embedded, session: Callable[[LavaProcesses], object]) -> Latency:
+def probe(
+    adapters: Direct | Embedded,
+    session: Callable[[LavaProcesses], AbstractContextManager[Session]],
+) -> Latency:
     """The latency of the adapters, from one spike in and a clock on the chip: two neurons, 64
     steps.
 

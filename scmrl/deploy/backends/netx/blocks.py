@@ -20,9 +20,10 @@ import importlib.metadata
 import importlib.util
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -91,21 +92,26 @@ class _NoTorch(importlib.abc.MetaPathFinder):
     fails.
     """
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> None:
         if fullname == "torch":
             raise ModuleNotFoundError("torch is not for netx", name=fullname)
 
 
 def _stand_in(name: str) -> ModuleType:
     library, _, rest = name.partition(".dl.")
-    home = importlib.util.find_spec(f"{library}.dl").submodule_search_locations[0]
-    module = ModuleType(name, "not loaded by scmrl: netx works without it")
+    spec = importlib.util.find_spec(f"{library}.dl")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("lava-dl is not there", name=f"{library}.dl")
+    home = spec.submodule_search_locations[0]
+    module: Any = ModuleType(name, "not loaded by scmrl: netx works without it")
     module.__path__, module.__file__ = [], str(Path(home, *rest.split(".")).with_suffix(".py"))
     module.neuron_params = _no_resonate_and_fire
     return module
 
 
-def _no_resonate_and_fire(*_: object) -> dict:
+def _no_resonate_and_fire(*_: object) -> NoReturn:
     raise BackendError("resonate-and-fire neurons are not supported", where="netx")
 
 

@@ -88,13 +88,14 @@ class Netx(Backend):
 
     def _run(self, x: np.ndarray, clock: Clock) -> dict[str, np.ndarray]:
         """One run of Lava on x [S, T, *shape]: values [S, T, *shape] by population."""
+        samples, steps = x.shape[:2]
         with failures(self.name, clock), compat.nothing_left(), blocks.without_slayer():
             processes = blocks.build(self.graph, self.network, self._path, x)
             with ProcessSession(processes, clock.end) as session:
                 clock.started()
-                self._advance(session, *x.shape[:2], clock)
+                self._advance(session, samples, steps, clock)
                 clock.stopped()
-        return self._values(processes, *x.shape[:2])
+        return self._values(processes, samples, steps)
 
     def _advance(self, session: ProcessSession, samples: int, steps: int, clock: Clock) -> None:
         """The steps until the first sample has gone through, then a sample's worth at a time."""
@@ -106,9 +107,11 @@ class Netx(Backend):
 
     def _values(self, processes: LavaProcesses, samples: int, steps: int) -> dict[str, np.ndarray]:
         """Layer number d of the chain is at its step 0 in hardware step d."""
-        values = {}
+        values, recorded = {}, dict(processes.spikes)
+        if processes.membrane is not None:  # a readout ends the chain
+            recorded[self.network.populations[-1]] = processes.membrane
         for depth, name in enumerate(self.network.populations[1:], 1):
             shape = self.graph[name].shape
-            frames = processes.spikes.get(name, processes.membrane)[depth : depth + samples * steps]
+            frames = recorded[name][depth : depth + samples * steps]
             values[name] = blocks.from_lava_order(frames, shape).reshape(samples, steps, *shape)
         return values

@@ -12,14 +12,21 @@ side, and add as vectors.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ....core.convolution import Shape
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_MAX
 from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
-from .layer import PreparedLayer
+from .layer import PreparedLayer, State
+
+Function = TypeVar("Function", bound=Callable[..., object])
+# Of every piece its source neuron, first target, first weight and length; and the weights.
+Pieces = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 THREADED = True  # the kernels run without Python's lock
 
@@ -53,9 +60,7 @@ class Segments(NamedTuple):
     weight: np.ndarray  # int32 or int64, exponent applied; shared by segments where it can be
 
 
-def segments(
-    synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...], number: type
-) -> Segments:
+def segments(synapse: Synapse, source: Shape, target: Shape, number: DTypeLike) -> Segments:
     """The segments of a synapse; weights that all positions share are stored once."""
     j, place, start, length, weight = PIECES.get(type(synapse), _pieces)(synapse, source, target)
     order = np.lexsort((place, j))
@@ -70,12 +75,14 @@ def segments(
     first = np.searchsorted(j[heads], np.arange(np.prod(source) + 1))
     return Segments(
         first,
-        *(array.astype(np.int32) for array in (place[heads], start[heads], length)),
+        place[heads].astype(np.int32),
+        start[heads].astype(np.int32),
+        length.astype(np.int32),
         (weight << synapse.exponent).astype(number),
     )
 
 
-def _pieces(synapse, source, target):
+def _pieces(synapse: Synapse, source: Shape, target: Shape) -> Pieces:
     """Any synapse, weight by weight, from its coordinates."""
     rows, columns, weight = synapse.coordinates(source, target)
     j, place = _places(source)[columns], _places(target)[rows]
@@ -83,21 +90,22 @@ def _pieces(synapse, source, target):
     return j[order], place[order], np.arange(len(j)), np.ones(len(j), np.int64), weight[order]
 
 
-def _dense_pieces(synapse, source, target):
+def _dense_pieces(synapse: Dense, source: Shape, target: Shape) -> Pieces:
     """One piece a source: its whole column."""
-    weight = np.empty(synapse.weight.shape[::-1], np.int64)
+    targets, sources = synapse.weight.shape
+    weight = np.empty((sources, targets), np.int64)
     weight[np.ix_(_places(source), _places(target))] = synapse.weight.T
-    j = np.arange(len(weight))
+    j = np.arange(sources)
     return (
         j,
         np.zeros_like(j),
-        j * weight.shape[1],
-        np.full_like(j, weight.shape[1]),
+        j * targets,
+        np.full_like(j, targets),
         weight.ravel(),
     )
 
 
-def _pointwise_pieces(synapse, source, target):
+def _pointwise_pieces(synapse: Pointwise, source: Shape, target: Shape) -> Pieces:
     """One piece a source: the column of its channel, to its position."""
     position, channel = (axis.ravel() for axis in np.indices((int(np.prod(source[1:])), source[0])))
     j = np.arange(len(position))
@@ -105,11 +113,11 @@ def _pointwise_pieces(synapse, source, target):
     return j, position * target[0], channel * target[0], length, _integers(synapse).T.ravel()
 
 
-def _conv_pieces(synapse, source, target):
+def _conv_pieces(synapse: Conv2d, source: Shape, target: Shape) -> Pieces:
     """One piece a source and kernel position; mirrored in x, so that the pieces of a kernel row
     join.
     """
-    outs, ins, kh, kw = (target[0] // synapse.groups, *synapse.weight.shape[1:])
+    outs, (ins, kh, kw) = target[0] // synapse.groups, synapse.weight.shape[1:]
     grouped = _integers(synapse).reshape(synapse.groups, outs, ins, kh, kw)
     weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)  # [groups, ins, kh, kw mirrored, outs]
     c, y, x, i, k = (axis.ravel() for axis in np.indices((*source, kh, kw)))
@@ -137,7 +145,11 @@ def _integers(synapse: Synapse) -> np.ndarray:
     return np.asarray(synapse.weight, np.int64)
 
 
-PIECES = {Dense: _dense_pieces, Pointwise: _pointwise_pieces, Conv2d: _conv_pieces}
+PIECES: dict[type[Synapse], Callable[..., Pieces]] = {
+    Dense: _dense_pieces,
+    Pointwise: _pointwise_pieces,
+    Conv2d: _conv_pieces,
+}
 
 
 class Layer(PreparedLayer):
@@ -150,14 +162,21 @@ class Layer(PreparedLayer):
         ]
         self.bias = np.moveaxis(self.bias, 0, -1).ravel().astype(self.number)
 
-    def bytes_per_step(self):
+    def bytes_per_step(self) -> int:
         return 8 * self.population.neurons
 
-    def state(self, samples):
+    def state(self, samples: int) -> State:
         shape = (samples, self.population.neurons)
         return np.zeros(shape, self.number), np.zeros(shape, self.number)
 
-    def advance(self, values, states, first, last, held):
+    def advance(
+        self,
+        values: dict[str, np.ndarray],
+        states: dict[str, State],
+        first: int,
+        last: int,
+        held: bool,
+    ) -> int:
         p, out = self.population, values[self.population.name]
         computed = first + 1 if held else last
         a = np.zeros((len(out), computed - first, p.neurons), self.number)
@@ -178,7 +197,7 @@ class Layer(PreparedLayer):
         )
 
 
-def compiled(function):
+def compiled(function: Function) -> Function:
     """numba's compiler, with its cache on disk where there is a place for it. Runs without Python's
     lock.
     """
@@ -189,7 +208,18 @@ def compiled(function):
 
 
 @compiled
-def add_events(a, values, first_of, target, start, length, weight, first, last, delay):
+def add_events(
+    a: np.ndarray,
+    values: np.ndarray,
+    first_of: np.ndarray,
+    target: np.ndarray,
+    start: np.ndarray,
+    length: np.ndarray,
+    weight: np.ndarray,
+    first: int,
+    last: int,
+    delay: int,
+) -> None:
     """Add the sums of one synapse for steps first..last-1 to a [S, steps, targets]."""
     samples, _, sources = values.shape
     for s in range(samples):
@@ -208,7 +238,7 @@ def add_events(a, values, first_of, target, start, length, weight, first, last, 
 
 
 @numba.extending.register_jitable
-def decay(x, keep, word):
+def decay(x: Any, keep: Any, word: Any) -> Any:
     """x * keep / 4096 toward zero, in two halves, neither of which leaves the width of x."""
     size = word(abs(x))
     low = word(word(size & (DECAY_ONE - 1)) * keep) >> DECAY_BITS
@@ -217,7 +247,20 @@ def decay(x, keep, word):
 
 
 @compiled
-def lif(a, u, v, bias, out, first, last, keep_u, keep_v, threshold, memoryless, fires):
+def lif(
+    a: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    bias: np.ndarray,
+    out: np.ndarray,
+    first: int,
+    last: int,
+    keep_u: int,
+    keep_v: int,
+    threshold: int,
+    memoryless: bool,
+    fires: bool,
+) -> int:
     """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v
     to out.
 

@@ -5,12 +5,15 @@ exact.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ....core.fixed_point import DECAY_ONE
 from ....core.graph import Graph, Population, Synapse
 
 EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
 BIAS_FITS = 1 << 29  # and then |v| + |u| + |bias| < 2^31
+
+State = tuple[np.ndarray, np.ndarray]  # u and v of a population [S, neurons]
 
 
 class PreparedLayer:
@@ -39,7 +42,7 @@ class PreparedLayer:
         """Whether a[t] is the same at every step because every source is a static input."""
         return all(s.source in static and s.delay == 0 for s in self.synapses)
 
-    def offset(self, states: dict[str, tuple[np.ndarray, ...]], number: type) -> np.ndarray:
+    def offset(self, states: dict[str, State], number: DTypeLike) -> np.ndarray:
         """What a step adds to v beside u: the bias, and the membrane of a joined population. [1 or
         S, neurons].
         """
@@ -52,14 +55,14 @@ class PreparedLayer:
         """Scratch memory of one sample and step."""
         raise NotImplementedError
 
-    def state(self, samples: int) -> tuple[np.ndarray, ...]:
+    def state(self, samples: int) -> State:
         """u and v at the start of a sample."""
         raise NotImplementedError
 
     def advance(
         self,
         values: dict[str, np.ndarray],
-        states: dict[str, tuple[np.ndarray, ...]],
+        states: dict[str, State],
         first: int,
         last: int,
         held: bool,

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import DTypeLike
 
+from ....core.convolution import Shape
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX, lif_step
 from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window
-from .layer import PreparedLayer
+from .layer import PreparedLayer, State
 
 FLOAT32_EXACT = 1 << 24
 THREADED = False  # numpy's matrix products bring threads of their own
@@ -44,19 +46,26 @@ class Layer(PreparedLayer):
         )
         return kind(synapse, self.sources[synapse.source].shape, self.population.shape)
 
-    def bytes_per_step(self):
+    def bytes_per_step(self) -> int:
         return 8 * max(
             [6 * self.population.neurons, *(product.numbers for _, product in self.products)]
         )
 
-    def state(self, samples):
+    def state(self, samples: int) -> State:
         shape, number = (
             (samples, self.population.neurons),
             np.float64 if self.fits_24_bits else np.int64,
         )
         return np.zeros(shape, number), np.zeros(shape, number)
 
-    def advance(self, values, states, first, last, held):
+    def advance(
+        self,
+        values: dict[str, np.ndarray],
+        states: dict[str, State],
+        first: int,
+        last: int,
+        held: bool,
+    ) -> int:
         out, state = values[self.population.name], states[self.population.name]
         a = self._activation(values, first, first + 1 if held else last, len(out), state[0].dtype)
         step = self._step_in_float if self.fits_24_bits else self._step_in_integers
@@ -66,7 +75,14 @@ class Layer(PreparedLayer):
             for t in range(first, last)
         )
 
-    def _activation(self, values, first, last, samples, number) -> np.ndarray:
+    def _activation(
+        self,
+        values: dict[str, np.ndarray],
+        first: int,
+        last: int,
+        samples: int,
+        number: DTypeLike,
+    ) -> np.ndarray:
         """a of steps first..last-1: [S, steps, neurons]. A delayed source has sent nothing before
         step 0.
         """
@@ -79,11 +95,14 @@ class Layer(PreparedLayer):
                 a[:, start - first :] += sums.astype(number, copy=False) * (1 << synapse.exponent)
         return a
 
-    def _step_in_float(self, a, u, v, bias, out) -> int:
+    def _step_in_float(
+        self, a: np.ndarray, u: np.ndarray, v: np.ndarray, bias: np.ndarray, out: np.ndarray
+    ) -> int:
         """`lif_step` in float64: every product is below 2^36 and exact. u and v are updated in
         place.
         """
-        p, overflow = self.population, False
+        p = self.population
+        overflow: np.ndarray | bool = False
         if p.memoryless or self.keep_u == 0:
             np.multiply(a, 1 << CURRENT_SHIFT, out=u)
         else:
@@ -110,7 +129,9 @@ class Layer(PreparedLayer):
             out[...] = v
         return int(np.count_nonzero(overflow))
 
-    def _step_in_integers(self, a, u, v, bias, out) -> int:
+    def _step_in_integers(
+        self, a: np.ndarray, u: np.ndarray, v: np.ndarray, bias: np.ndarray, out: np.ndarray
+    ) -> int:
         p = self.population
         if p.memoryless:
             u[:], v[:] = 0, 0
@@ -134,7 +155,7 @@ class Product:
     int64.
     """
 
-    def __init__(self, synapse: Synapse, source: tuple[int, ...], target: tuple[int, ...]):
+    def __init__(self, synapse: Synapse, source: Shape, target: Shape):
         self.synapse, self.source, self.target = synapse, source, target
         self.numbers = int(np.prod(source)) + int(
             np.prod(target)
@@ -146,30 +167,32 @@ class Product:
 
 
 class DenseProduct(Product):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.weight = self.synapse.weight.astype(np.float32).T
+    def __init__(self, synapse: Dense | Pointwise, source: Shape, target: Shape):
+        super().__init__(synapse, source, target)
+        self.weight = synapse.weight.astype(np.float32).T
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         return x.astype(np.float32) @ self.weight
 
 
 class PointwiseProduct(DenseProduct):
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         x = x.reshape(len(x), self.source[0], -1).astype(np.float32)
         return (self.weight.T @ x).reshape(len(x), -1)
 
 
 class ConvProduct(Product):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        weight, groups = self.synapse.weight.astype(np.float32), self.synapse.groups
+    synapse: Conv2d
+
+    def __init__(self, synapse: Conv2d, source: Shape, target: Shape):
+        super().__init__(synapse, source, target)
+        weight, groups = synapse.weight.astype(np.float32), synapse.groups
         self.weight = weight.reshape(groups, len(weight) // groups, -1)
         self.numbers += (
             self.source[0] * int(np.prod(weight.shape[2:])) * int(np.prod(self.target[1:]))
         )
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         x = x.reshape(len(x), *self.source).astype(np.float32)
         patches = _windows(x, self.synapse, self.synapse.weight.shape[2:])
         columns = patches.reshape(len(x), len(self.weight), -1, int(np.prod(self.target[1:])))
@@ -177,7 +200,9 @@ class ConvProduct(Product):
 
 
 class WindowProduct(Product):
-    def __call__(self, x):
+    synapse: Window
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         taps = _windows(
             x.reshape(len(x), *self.source).astype(np.float32), self.synapse, self.synapse.kernel
         )
@@ -196,7 +221,7 @@ def _windows(x: np.ndarray, synapse: Conv2d | Window, kernel: tuple[int, int]) -
     )
 
 
-PRODUCTS = {
+PRODUCTS: dict[type[Synapse], type[Product]] = {
     Dense: DenseProduct,
     Pointwise: PointwiseProduct,
     Conv2d: ConvProduct,

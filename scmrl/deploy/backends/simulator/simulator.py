@@ -11,7 +11,9 @@ from __future__ import annotations
 import importlib
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from types import ModuleType
 
 import numpy as np
 
@@ -86,7 +88,14 @@ class Simulator(Backend):
             startup_s=self._startup_s,
         )
 
-    def _chunks(self, inputs, values, samples, steps, deadline):
+    def _chunks(
+        self,
+        inputs: dict[str, np.ndarray],
+        values: dict[str, np.ndarray],
+        samples: int,
+        steps: int,
+        deadline: Deadline,
+    ) -> Iterator[tuple[slice, dict[str, int]]]:
         """Fill `values` chunk by chunk; yields each finished chunk with its overflow counts."""
         size, block = self._sizes(samples, steps)
         chunks = [slice(i, min(i + size, samples)) for i in range(0, samples, size)]
@@ -119,7 +128,14 @@ class Simulator(Backend):
         size = max(1, SCRATCH_BYTES // (per_step * block))
         return min(size, -(-samples // self._threads)), block
 
-    def _fill(self, inputs, values, steps, block, deadline) -> dict[str, int]:
+    def _fill(
+        self,
+        inputs: dict[str, np.ndarray],
+        values: dict[str, np.ndarray],
+        steps: int,
+        block: int,
+        deadline: Deadline,
+    ) -> dict[str, int]:
         """All steps of one chunk, block by block; returns overflow counts by population."""
         static = {name for name, x in inputs.items() if (x[:, 1:] == x[:, :-1]).all()}
         values = values | {name: self._pack(x) for name, x in inputs.items()}
@@ -145,7 +161,7 @@ def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
         return None
 
 
-def layer_module(compiled: bool | None) -> tuple[object, str]:
+def layer_module(compiled: bool | None) -> tuple[ModuleType, str]:
     """The module whose layers to use, and the version that an `Activity` reports."""
     if compiled is not False:
         try:

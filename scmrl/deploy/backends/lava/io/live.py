@@ -27,9 +27,9 @@ class LiveSource(AbstractProcess):
 class PyLiveSource(PyLoihiProcessModel):
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: dict[str, np.ndarray]):
         super().__init__(proc_params)
         self.values = proc_params["values"]
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         self.s_out.send(self.values)

@@ -31,11 +31,11 @@ class SpikeRecorder(AbstractProcess):
 class PySpikeRecorder(PyLoihiProcessModel):
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: dict[str, np.ndarray]):
         super().__init__(proc_params)
         self.frames = proc_params["frames"]
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         self.frames[(self.time_step - 1) % len(self.frames)] = self.s_in.recv()
 
 
@@ -54,12 +54,12 @@ class MembraneRecorder(AbstractProcess):
 class PyMembraneRecorder(PyLoihiProcessModel):
     state: PyRefPort = LavaPyType(PyRefPort.VEC_DENSE, np.int32)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: dict[str, np.ndarray]):
         super().__init__(proc_params)
         self.frames = proc_params["frames"]
 
-    def post_guard(self):
+    def post_guard(self) -> bool:
         return True
 
-    def run_post_mgmt(self):
+    def run_post_mgmt(self) -> None:
         self.frames[(self.time_step - 1) % len(self.frames)] = self.state.read()
