@@ -210,7 +210,7 @@ def test_arrays_are_samples(model, small_bundle, tmp_path):
         (lambda m: api.deploy(m, "lawa"), UsageError, "did you mean 'lava'"),
         (lambda m: api.deploy(m, samples=7), UsageError, "limit 6, got 7"),
         (lambda m: api.deploy(m, labels=[0]), UsageError, "labels without samples"),
-        (lambda m: api.deploy(m, inputs={"audio": np.zeros((1, 3))}), DataError, "visual: input is"),
+        (lambda m: api.deploy(m, inputs={"audio": np.zeros((1, 3))}), DataError, "visual: input"),
         (lambda m: api.deploy(m, board={"host": "x"}), UsageError, "loihi"),
         (lambda m: api.deploy(m, "loihi", board={"hots": "x"}), UsageError, "'host'"),
         (lambda m: api.verify(m, ["simulator", "lawa"]), UsageError, "did you mean 'lava'"),
