@@ -5,6 +5,7 @@ only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class PopulationMatch:
     spikes: Spikes = Spikes()
 
 
+@final  # never false: `comparison and comparison.first` is that or None
 @dataclass(frozen=True)
 class Comparison:
     """The match of every population in the graph's order: what comes first is nearest to the

@@ -69,8 +69,10 @@ def read_samples(
     and the labels `y` where there are some, both as they are. Raises `DataError` where the file is
     none.
     """
-    known = isinstance(given, Mapping)
-    arrays = dict(given) if known else read_arrays(Path(given), error=DataError)
+    if isinstance(given, Mapping):
+        arrays = dict(given)
+    else:
+        arrays = read_arrays(Path(given), error=DataError)
     labels = arrays.pop("y", None)
     return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
 

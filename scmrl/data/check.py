@@ -150,7 +150,7 @@ def _arrays(pairs: Pairs) -> list[tuple[str, str, np.ndarray]]:
     """(kind, modality, array) of everything the rows hold."""
     single = [("waveform", "audio", pairs.waveform), ("image", "visual", pairs.image)]
     return (
-        [entry for entry in single if entry[2] is not None]
+        [(kind, name, x) for kind, name, x in single if x is not None]
         + [("frames", name, x) for name, x in pairs.framed.items()]
         + [("events", name, x) for name, x in pairs.recorded.items()]
     )

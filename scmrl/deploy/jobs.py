@@ -131,11 +131,13 @@ def _paged(
         from .reports.figures import run_figures
         from .reports.run import provenance
 
-        selection = ""
+        selection, drawn = "", list(figures)
         if chosen is not None and activity is not None:
-            selection, evidence = chosen.selection, (chosen.inputs, activity, chosen.labels)
-            figures = (*figures, *run_figures(bundle.graph, *evidence, chosen.origin))
-        html.save(page, report, figures, provenance(bundle, selection))
+            selection = chosen.selection
+            drawn += run_figures(
+                bundle.graph, chosen.inputs, activity, chosen.labels, chosen.origin
+            )
+        html.save(page, report, drawn, provenance(bundle, selection))
     return report
 
 

@@ -92,7 +92,7 @@ def fan_out(graph: Graph, limit: int) -> Offences:
     """
     for p in graph.of_kind("lif"):
         outgoing = [graph.fan_out(s) for s in graph.synapses if s.source == p.name]
-        most = int(sum(outgoing).max()) if outgoing else 0
+        most = int(np.sum(outgoing, axis=0).max()) if outgoing else 0
         if most > limit:
             yield p.name, most
 

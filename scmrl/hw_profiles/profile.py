@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .quantities import CHOICES, KINDS, NAMED, SECTIONS, Quantities, Quantity
 from .reading import locate, names, read
@@ -71,4 +72,5 @@ def load(name_or_path: str | Path) -> Profile:
     """
     path = locate(str(name_or_path))
     sections, texts = read(path)
-    return Profile(name=path.stem, **dict.fromkeys(CHOICES, "") | texts, **sections)
+    fields: dict[str, Any] = dict.fromkeys(CHOICES, "") | texts | sections
+    return Profile(name=path.stem, **fields)

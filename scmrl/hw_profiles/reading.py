@@ -82,9 +82,17 @@ class Faults:
     def __init__(self) -> None:
         self.found: list[UsageError] = []
 
-    def add(self, text: str, **about: object) -> None:
+    def add(
+        self,
+        text: str,
+        *,
+        where: str,
+        limit: str | None = None,
+        value: object = None,
+        fix: str | None = None,
+    ) -> None:
         """A fault, as `UsageError` takes it."""
-        self.found.append(UsageError(text, **about))
+        self.found.append(UsageError(text, where=where, limit=limit, value=value, fix=fix))
 
     def __enter__(self) -> Faults:
         return self

@@ -52,7 +52,7 @@ def _lines(name: str) -> Iterator[str]:
     for section, entries in (SECTIONS | NAMED).items():
         yield f'\n# [{section}."a name"]' if section in NAMED else f"\n[{section}]"
         for key, entry in entries.items():
-            bounds = _bounds(*entry.bounds) if entries is LIMITS else ""
+            bounds = _bounds(*entry.bounds) if entries is LIMITS and entry.bounds else ""
             given = f'value = ?, unit = "{entry.unit}", source = "here", kind = "assumed"'
             yield f"# {key} = {{ {given} }}    # {meaning(key, entry)}{bounds}"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,18 @@ def draw(axes: Sequence[Axis], rows: Sequence[Trial], out: Path, chip: str) -> l
     done = [row for row in rows if row.validation_accuracy is not None]
     if not done:
         return []
-    figures = {"pareto": Figure("", lambda sheet: _pareto(sheet, done, chip), SIZE)} if chip else {}
+    figures = {"pareto": Figure("", partial(_pareto, rows=done, chip=chip), SIZE)} if chip else {}
     for axis in axes:
         if axis.key != "train.seed" and all(
             isinstance(row.parameters[axis.key], (int, float)) for row in done
         ):
-            figures[axis.key] = Figure("", lambda sheet, axis=axis: _along(sheet, axis, done), SIZE)
+            figures[axis.key] = Figure("", partial(_along, along=axis, rows=done), SIZE)
     return [drawing.save(out / f"{name}.svg", each, kind=None) for name, each in figures.items()]
 
 
 def _accuracy(rows: Sequence[Trial]) -> list[float]:
-    return [100 * row.validation_accuracy for row in rows]
+    known = (row.validation_accuracy for row in rows)
+    return [100 * accuracy for accuracy in known if accuracy is not None]
 
 
 def _axis(sheet: Any, label: str) -> Any:
@@ -50,7 +52,7 @@ def _axis(sheet: Any, label: str) -> Any:
 def _pareto(sheet: Any, rows: Sequence[Trial], chip: str) -> None:
     axis = _axis(sheet, f"core dynamic energy per inference on {chip}, uJ (estimate)")
     axis.scatter([r.energy_uj for r in rows], _accuracy(rows), s=24, color=LIGHT["faint"])
-    front = sorted((r for r in rows if r.pareto), key=lambda r: r.energy_uj)
+    front = sorted((r for r in rows if r.pareto), key=lambda r: r.energy_uj or 0.0)
     label = "Pareto front (trial number)"
     axis.plot([r.energy_uj for r in front], _accuracy(front), "o-", color=LIGHT["red"], label=label)
     for r, accuracy in zip(front, _accuracy(front)):
@@ -61,9 +63,12 @@ def _pareto(sheet: Any, rows: Sequence[Trial], chip: str) -> None:
 
 def _along(sheet: Any, along: Axis, rows: Sequence[Trial]) -> None:
     axis = _axis(sheet, along.key)
-    groups: dict[float, list[Trial]] = {}
-    for row in sorted(rows, key=lambda row: row.parameters[along.key]):
-        groups.setdefault(row.parameters[along.key], []).append(row)
+    found: dict[float, list[Trial]] = {}
+    for row in rows:
+        at = row.parameters[along.key]
+        if isinstance(at, (int, float)):
+            found.setdefault(at, []).append(row)
+    groups = {at: found[at] for at in sorted(found)}
     accuracies = list(map(_accuracy, groups.values()))
     for value, group in zip(groups, accuracies):
         axis.scatter([value] * len(group), group, s=18, color=LIGHT["faint"])

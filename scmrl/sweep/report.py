@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ..core.report.report import Block, Report, columns
 from ..core.report.text import figure, first, percent, value
@@ -91,10 +92,7 @@ class SweepReport(Report):
                 "validation": lambda t: percent(t.validation_accuracy),
                 **energy,
                 "synops/inf": lambda t: figure(t.synops_per_inference),
-                **{
-                    key.replace(".", ".\n", 1): lambda t, key=key: value(t.parameters.get(key))
-                    for key in keys
-                },
+                **{key.replace(".", ".\n", 1): partial(_setting, key) for key in keys},
             },
             words=("trial", "state"),
         )
@@ -106,3 +104,7 @@ class SweepReport(Report):
             yield f"trial {trial.number} failed: {trial.why}"
         for picture in self.pictures:
             yield f"picture: {picture}"
+
+
+def _setting(key: str, trial: Trial) -> str:
+    return value(trial.parameters.get(key))

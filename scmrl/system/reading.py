@@ -202,7 +202,7 @@ def parse_toml(text: str, where: object, *, error: type[ScmrlError] = UsageError
     dots = max((line.count(".") for line in text.splitlines()), default=0)
     check_bound(what, dots, TOML_DOTS, where=where, error=error, unit="dots")
     try:
-        table = tomllib.loads(text)
+        table: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as reason:
         raise error("not valid TOML", where=where, value=str(reason)) from None
     check_values(table, where, error)

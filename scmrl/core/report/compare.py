@@ -86,7 +86,7 @@ class ComparisonReport(Report):
         """Whether both speak of one network with its samples."""
         if not all(self.bundles):  # an empty one is that of a report made without a bundle
             return "not known whether of one bundle: a report does not say which"
-        one, other = (bundle[:12] for bundle in self.bundles)
+        one, other = (bundle[:12] for bundle in self.bundles if bundle)
         return (
             f"both of bundle {one}" if one == other else f"of different bundles: {one} and {other}"
         )

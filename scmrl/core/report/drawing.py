@@ -67,7 +67,7 @@ DPI = 150
 LONGEST = 48  # letters of a name
 TITLE, LETTERS = 10, 12  # of a caption in a file: points, letters an inch
 STRONGEST = 0.75  # opacity of the share 1: ink on it stays readable
-STYLE = {
+STYLE: dict[Any, object] = {  # matplotlib has a type of its keys
     "font.size": 8,
     "axes.edgecolor": LIGHT["faint"],
     "axes.facecolor": "none",
@@ -142,7 +142,7 @@ def svg(figure: Figure) -> Svg:
         sheet.savefig(memory, format="svg", metadata={"Date": None}, transparent=True)
     text = memory.getvalue()
     inside = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    inside = re.search(r"<svg[^>]*>(.*)</svg>", inside, re.DOTALL)[1]
+    inside = re.sub(r".*?<svg[^>]*>(.*)</svg>.*", r"\1", inside, flags=re.DOTALL)
     inside = re.sub(rf'<g id="{HOVER}([^"]*)">', r"<g><title>\1</title>", inside)
     inside = re.sub(r' id="[a-zA-Z0-9]+_\d+"', "", inside)
     for name, colour in LIGHT.items():

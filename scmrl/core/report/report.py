@@ -69,6 +69,7 @@ Note = str
 Block = Facts | Table | Note | Figure
 
 
+@dataclass(frozen=True)
 class Report:
     """A dataclass that can be shown and dumped."""
 

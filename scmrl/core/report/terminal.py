@@ -40,14 +40,13 @@ def _console(file: TextIO) -> Any:
             "rich", enables="tables on the terminal (--json works without it)"
         ) from None
     width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
-    console = Console(file=file, width=width, markup=False, emoji=False, highlight=False)
-    console.on_broken_pipe = _pipe_closed
-    return console
 
+    class Terminal(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            """In place of rich's own answer, exit code 1."""
+            raise BrokenPipeError
 
-def _pipe_closed() -> NoReturn:
-    """In place of rich's own answer, exit code 1."""
-    raise BrokenPipeError
+    return Terminal(file=file, width=width, markup=False, emoji=False, highlight=False)
 
 
 def _print(console: Any, block: Block) -> None:

@@ -64,7 +64,7 @@ def neurobench(
     firing = [c for c in counts if c.kind == "lif"]
     operations = [_operations(graph, s, inputs, activity) for s in layers]
     samples, steps = next(iter(inputs.values())).shape[:2]
-    changed = [c.changed_per_inference for c in firing]
+    known = [c.changed_per_inference for c in firing if c.changed_per_inference is not None]
     return NeuroBench(
         footprint_bytes=sum(a.nbytes for a in arrays),
         parameters=sum(a.size for a in arrays),
@@ -77,7 +77,7 @@ def neurobench(
         effective_acs=sum(acs for acs, _ in operations) / samples,
         effective_macs=sum(macs for _, macs in operations) / samples,
         dense=float(sum(connections(graph, s) for s in layers) * steps),
-        membrane_updates=None if None in changed else sum(changed),
+        membrane_updates=sum(known) if len(known) == len(firing) else None,
     )
 
 
@@ -91,7 +91,8 @@ def parameters(graph: Graph) -> list[np.ndarray]:
     none.
     """
     biases = [np.asarray(p.bias_mant) for p in graph.populations if np.any(p.bias_mant)]
-    return [_narrowest(array) for array in (*(s.weight for s in weighted(graph)), *biases)]
+    weights = [np.asarray(s.weight) for s in weighted(graph)]
+    return [_narrowest(array) for array in weights + biases]
 
 
 def _narrowest(array: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ class UpdateCounter:
     def clear(self, samples: int = 1) -> None:
         """Zero state, as at the start of that many samples side by side."""
         self._first, self.samples = True, samples
-        self._sent = {
+        self._sent: dict[str, np.ndarray] = {
             p.name: np.zeros((samples, self._past + 1, p.neurons), _number(p))
             for p in self.graph.populations
         }

@@ -46,6 +46,7 @@ __all__ = [  # what other rooms use of this one
     "dynamic_uj",
     "estimate",
     "on_chip",
+    "priced_uj",
 ]
 
 US_TO_S = 1e-6
@@ -93,6 +94,13 @@ def dynamic_uj(
     messages = spikes if messages is None else messages
     done = Operations(synops, active, inactive, spikes, messages, hops_ew, hops_ns)
     return summed(priced(profile, done))
+
+
+def priced_uj(profile: Profile, uj: float | None) -> float:
+    """`dynamic_uj` where it has to be there. Raises `DataError` for a profile that prices none."""
+    if uj is None:
+        raise DataError("the profile has no energy of a synaptic operation", where=profile.name)
+    return uj
 
 
 def on_chip(
@@ -156,7 +164,7 @@ def estimate(
         bottleneck=mean and mean.bottleneck,
         **{name: part["value"] for name, part in found.items()},
         known=known(profile, every),
-        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone else None,
+        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone and apart else None,
         kinds=priced(profile, every),
         ranges={name: span(part) for name, part in found.items()},
         coefficient_range=coefficient_range(profile, every),
@@ -178,7 +186,7 @@ def _timed(
     counts: Sequence[PopulationCount],
 ) -> dict[str, Step | None]:
     """A mean step at each end of the ranges of the profile's times; None without a placement."""
-    if placement is None:
+    if placement is None or traffic is None:
         return dict.fromkeys(ENDS)
     neurons, steps = {c.name: c.neurons for c in counts}, counts[0].steps
     return {end: step(profile, placement, traffic, done, neurons, steps, end) for end in ENDS}

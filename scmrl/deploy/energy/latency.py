@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Busiest:
     work_us_per_step: float | None
 
 
+@final  # never false: `step and step.us` is that or None
 @dataclass(frozen=True)
 class Step:
     """One step at one end of the ranges of the profile's times, us. `work`: of every core, None
@@ -80,7 +82,7 @@ def step(
     bound = barrier + max(link, core)
     if floor is not None and floor > bound:
         return Step(floor, bound, "floor of a step", busiest, work)
-    return Step(bound, bound, max(bounds, key=bounds.get), busiest, work)
+    return Step(bound, bound, max(bounds, key=lambda name: bounds[name]), busiest, work)
 
 
 def _work_us(

@@ -18,7 +18,7 @@ from ...hw_profiles.profile import Profile
 from ...system.errors import DataError
 from ..counts.counts import PopulationCount, is_graded
 from ..placement.cores import Placement
-from ..placement.traffic import Traffic
+from ..placement.traffic import PopulationTraffic, Traffic
 
 PJ_TO_UJ = 1e-6
 KINDS = ("synapses", "updates", "messages", "hops")
@@ -137,7 +137,7 @@ def _updates(count: PopulationCount) -> tuple[float, float]:
 
 
 def _sent(
-    count: PopulationCount, sent, placement: Placement | None
+    count: PopulationCount, sent: PopulationTraffic | None, placement: Placement | None
 ) -> tuple[float, float, float, float]:
     """Spikes of neurons, messages, hops E-W and N-S."""
     injected = count.kind == "input"

@@ -103,7 +103,9 @@ class EnergyEstimate:
         """Shares of the total by part, or, where there is none, of the core dynamic energy by
         kind.
         """
-        parts = {KIND_WORDS[kind]: uj for kind, uj in (self.kinds or {}).items()}
+        parts: dict[str, float | None] = {
+            KIND_WORDS[kind]: uj for kind, uj in (self.kinds or {}).items()
+        }
         if self.total_uj:
             parts = {
                 WHOLE: self.core_dynamic_uj,

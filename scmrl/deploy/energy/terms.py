@@ -40,7 +40,9 @@ def terms(
     energies |= _of_power(profile, placement, latency)
     total = {end: _together(energies, end) if whole else None for end in ENDS}
     delay = {
-        end: None if None in (total[end], latency[end]) else US_TO_MS * total[end] * latency[end]
+        end: None
+        if (uj := total[end]) is None or (us := latency[end]) is None
+        else US_TO_MS * uj * us
         for end in ENDS
     }
     times = {"latency_us": latency, "interval_us": interval, "energy_delay_uj_ms": delay}
@@ -75,22 +77,19 @@ def _dynamic(profile: Profile, done: Operations) -> Ends:
 
 
 def _together(energies: dict[str, Ends], end: str) -> float:
-    return sum(
-        part["value"] if part[end] is None else part[end]
-        for part in energies.values()
-        if part["value"] is not None
-    )
+    each = (part["value"] if part[end] is None else part[end] for part in energies.values())
+    return sum(uj for uj in each if uj is not None)
 
 
 def coefficient_range(profile: Profile, done: Operations) -> Range:
     """Core dynamic energy at both ends of the coefficients' ranges; None where they have none."""
-    low, high = (summed(priced(profile, done, end)) for end in ("low", "high"))
-    return None if low == high else (low, high)
+    return span({end: summed(priced(profile, done, end)) for end in ENDS})
 
 
 def span(part: Ends) -> Range:
     """The range of a term; None where it has none."""
-    return None if part["low"] in (None, part["high"]) else (part["low"], part["high"])
+    low, high = part["low"], part["high"]
+    return None if low is None or high is None or low == high else (low, high)
 
 
 def summed(kinds: dict[str, float] | None) -> float | None:

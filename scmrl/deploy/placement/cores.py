@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 
@@ -67,14 +68,18 @@ class Core:
     def binding(self) -> str:
         """The limit of which the largest share is taken."""
         used = self.utilisation()
-        return max(used, key=used.get)
+        return max(used, key=lambda name: used[name])
 
     def at(self, slot: int, cores_per_chip: int, mesh: Mesh | None) -> Core:
         """The same core in another place."""
-        tile = None if mesh is None else tuple(int(x) for x in mesh.tile(slot))
-        return replace(self, slot=slot, chip=slot // cores_per_chip, tile=tile)
+        moved = replace(self, slot=slot, chip=slot // cores_per_chip, tile=None)
+        if mesh is None:
+            return moved
+        column, row = mesh.tile(slot)
+        return replace(moved, tile=(int(column), int(row)))
 
 
+@final  # never false: `placement and placement.chips` is that or None
 @dataclass(frozen=True)
 class Placement:
     """The cores of a graph on a chip, which `chip` names. `formats` holds dense, sparse or conv for

@@ -178,7 +178,7 @@ class Demands:
         for box in grid(unit.shape, (1,) * len(unit.shape)):
             need = self.of_unit(unit, box)
             if over := self._over(need):
-                worst = max(over, key=over.get)
+                worst = max(over, key=lambda name: over[name])
                 return Misfit(unit.name, worst, self._bounds[worst], getattr(need, worst))
         limit = self.limits.get("axons_out", 0)
         return Misfit(unit.name, "axons_out", limit, limit + 1)

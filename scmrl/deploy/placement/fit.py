@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 from ...core.graph import Graph
 from ...hw_profiles import limits
@@ -24,6 +25,7 @@ from .placement import place, placeable, systems
 NO_CORES = "the profile does not say what a core holds"
 
 
+@final  # never false: `room and room.cores` is that or None
 @dataclass(frozen=True)
 class Room:
     """Where a network has to fit: what was asked for in words (None: nothing), its cores and its
@@ -123,7 +125,7 @@ def capacity(profile: Profile, system: str | None = None, chips: int | None = No
         if chips < 1:
             raise UsageError("at least one chip is needed", where="--chips", value=chips)
         return Room(f"{chips} chip{'s' * (chips > 1)} of {profile.chip}", chips * per_chip, chips)
-    largest = max(sizes, key=sizes.get, default=None)
+    largest = max(sizes, key=lambda name: sizes[name], default=None)
     if largest is None:
         return Room(None, None, 1)
     return Room(None, sizes[largest], int(profile.systems[largest]["chips"].value))

@@ -19,6 +19,8 @@ import numpy as np
 
 from ...hw_profiles.profile import Profile
 
+Slots = np.ndarray | int
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -41,16 +43,16 @@ class Mesh:
     def chip_columns(self) -> int:
         return math.isqrt(max(self.chips - 1, 0)) + 1
 
-    def chip(self, slots: np.ndarray) -> np.ndarray:
+    def chip(self, slots: Slots) -> np.ndarray:
         """Chip of each slot."""
         return np.asarray(slots) // self.cores
 
-    def tile(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def tile(self, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
         """Column and row of each slot's tile within its chip."""
         tile = np.asarray(slots) % self.cores // self.cores_per_tile
         return tile % self.columns, tile // self.columns
 
-    def place(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def place(self, slots: Slots) -> tuple[np.ndarray, np.ndarray]:
         """Column and row of each slot's tile in the grid of all chips."""
         column, row = self.tile(slots)
         chip = self.chip(slots)
@@ -114,4 +116,5 @@ def mesh_of(profile: Profile, chips: int) -> Mesh | None:
     if not set(names) <= limits.keys():
         return None
     hops = [profile.energy[name].value for name in ("hop_ew", "hop_ns") if name in profile.energy]
-    return Mesh(*(limits[name] for name in names), chips, *(hops if len(hops) == 2 else ()))
+    columns, rows, per_tile, cores = (limits[name] for name in names)
+    return Mesh(columns, rows, per_tile, cores, chips, *(hops if len(hops) == 2 else ()))

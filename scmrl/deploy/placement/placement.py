@@ -101,7 +101,7 @@ def _cut(demands: Demands, placed: dict[str, Unit]) -> dict[str, list[Box]]:
         misfits = tuple(each for each in found.values() if isinstance(each, Misfit))
         if misfits:
             raise DoesNotFit(demands.chip, misfits)
-        boxes |= found
+        boxes |= {name: each for name, each in found.items() if not isinstance(each, Misfit)}
         fewest = _too_few(demands, placed, boxes)
     return boxes
 
@@ -176,7 +176,9 @@ def _placement(
         Core(i, tuple(group), int(out[i]), i, 0, None, demands.limits).at(i, per_chip, mesh)
         for i, group in enumerate(groups)
     )
-    fitting = [name for name in sorted(sizes, key=sizes.get) if sizes[name] >= len(cores)]
+    fitting = [
+        name for name in sorted(sizes, key=lambda name: sizes[name]) if sizes[name] >= len(cores)
+    ]
     return Placement(
         profile.name,
         profile.chip,

@@ -31,12 +31,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from ...core.convolution import Convolution
 from ...core.graph import Box, Synapse
 from ...hw_profiles.profile import Profile
 
+Bits = TypeVar("Bits", int, np.ndarray)
 WORD = 64
 LOIHI1_WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 8)  # the widths that a format of Loihi 1 has (nengo-loihi)
 
@@ -101,10 +104,10 @@ def _loihi1(
         (code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse)
     )
     width += int(synapse.delay).bit_length()
-    if synapse.shared:
-        fans, stride = _kernel(synapse, source, box)  # [C_in, kh, kw]
+    if synapse.shared and (form := synapse.convolution(source, ())):
+        fans = _kernel(form, source, box)  # [C_in, kh, kw]
         lists = _fewest(memory, fans, fans, width)[0]
-        phase = tuple(-(-k // s) for k, s in zip(fans.shape[1:], stride))
+        phase = tuple(-(-k // s) for k, s in zip(fans.shape[1:], form.stride))
         longest = lists.max() * math.prod(phase)  # taps that one source pixel meets
         return Stored(int(lists.sum()), int(longest), "conv")
     fans = counts[counts > 0]
@@ -136,7 +139,7 @@ def _list_words(memory: SynapseMemory, synapses: np.ndarray, header: int, each: 
     return full * _entry_words(header + most * each) + last
 
 
-def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
+def _entry_words(bits: Bits) -> Bits:
     rest = bits % WORD
     return -(-bits // WORD) + ((rest == 0) | (rest >= 59))
 
@@ -144,8 +147,8 @@ def _entry_words(bits: int | np.ndarray) -> int | np.ndarray:
 def _loihi2(
     memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
 ) -> Stored:
-    if synapse.shared:
-        fans, _ = _kernel(synapse, source, box)
+    if synapse.shared and (form := synapse.convolution(source, ())):
+        fans = _kernel(form, source, box)
         words = _ceil_words(fans * memory.bits(synapse))
         return Stored(int(words.sum()), int(words.max()), "conv")
     fans = counts[counts > 0]
@@ -169,23 +172,20 @@ def _no_rule(
 RULES = {"loihi1": _loihi1, "loihi2": _loihi2, "": _no_rule}
 
 
-def _kernel(
-    synapse: Synapse, source: tuple[int, ...], box: Box
-) -> tuple[np.ndarray, tuple[int, int]]:
+def _kernel(form: Convolution, source: tuple[int, ...], box: Box) -> np.ndarray:
     """Output channels of `box` that each source channel reaches through each tap, [C_in of the box,
-    kh, kw]; zeros are stored, source channels without any weight are not. And the stride.
+    kh, kw]; zeros are stored, source channels without any weight are not.
     """
     (low, high), *_ = box
-    form = synapse.convolution(source, ())
     starts = form.channels(low, high, source)[1]
     reached = np.logical_or.reduceat((form.weight[low:high] != 0).any((2, 3)), starts, axis=0)
     fans = np.repeat(np.diff([*starts, high - low]), form.weight.shape[1])[reached.ravel()]
-    return np.broadcast_to(fans[:, None, None], (len(fans), *form.kernel)), form.stride
+    return np.broadcast_to(fans[:, None, None], (len(fans), *form.kernel))
 
 
 def _neurons(box: Box) -> int:
     return math.prod(stop - start for start, stop in box)
 
 
-def _ceil_words(bits: int | np.ndarray) -> int | np.ndarray:
+def _ceil_words(bits: Bits) -> Bits:
     return -(-bits // WORD)

@@ -14,12 +14,13 @@ is deterministic and never worse.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...core.activity import Activity
-from ...core.graph import Graph, slices
+from ...core.graph import Graph, Population, slices
 from ...system.errors import DataError
 from .axons import listeners, owners
 from .cores import Placement
@@ -52,6 +53,10 @@ class PopulationTraffic:
     hops_ns: float | None
     chip_crossings: float | None
 
+    @property
+    def hops(self) -> float | None:
+        return _total((self.hops_ew, self.hops_ns))
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -79,6 +84,10 @@ class Traffic:
         return _total(p.hops_ns for p in self.populations)
 
     @property
+    def hops(self) -> float | None:
+        return _total((self.hops_ew, self.hops_ns))
+
+    @property
     def chip_crossings(self) -> float | None:
         return _total(p.chip_crossings for p in self.populations)
 
@@ -100,7 +109,7 @@ def fired(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> di
     return {name: np.count_nonzero(x, axis=(0, 1)).ravel() / len(x) for name, x in values.items()}
 
 
-def traffic(graph: Graph, placement: Placement, fired: dict[str, np.ndarray]) -> Traffic:
+def traffic(graph: Graph, placement: Placement, fired: Mapping[str, np.ndarray]) -> Traffic:
     """Traffic of a placement where each neuron of a population fires `fired[name]` times an
     inference.
 
@@ -177,7 +186,7 @@ def cost(placement: Placement, flows: Flows) -> float | None:
     return _cost(placement.mesh, np.array([core.slot for core in placement.cores]), flows)
 
 
-def _fired(p, fired: dict[str, np.ndarray]) -> np.ndarray:
+def _fired(p: Population, fired: Mapping[str, np.ndarray]) -> np.ndarray:
     if p.kind == "readout":
         return np.zeros(p.shape)
     if p.name not in fired:
@@ -239,9 +248,10 @@ def _routed(
     return Traffic(rows, flows, links, synops, received)
 
 
-def _total(values) -> float | None:
-    values = list(values)
-    return None if None in values else sum(values)
+def _total(values: Iterable[float | None]) -> float | None:
+    each = list(values)
+    known = [value for value in each if value is not None]
+    return sum(known) if len(known) == len(each) else None
 
 
 # The order of the cores of one chip.
@@ -334,7 +344,7 @@ def _tabu(
     at = flow @ distance[order]  # [core, place]: cost of a core if it stood at a place
     tile = np.argmax(distance == 0, axis=1)  # places of one tile are the same
     tabu = np.zeros((size, size), int)  # [core, tile]: the step until which it may not return
-    idle = ~(flow.any(0) | pull.any(1))  # two empty places have nothing to swap
+    idle = ~np.logical_or(flow.any(0), pull.any(1))  # two empty places have nothing to swap
     fixed = np.tril(np.ones((size, size), bool)) | idle[:, None] & idle[None, :]
     for step in range(1, SWEEPS * cores + 1):
         stands = at[:, order] + pull[:, order]  # [i, k]: core i at the place of core k

@@ -66,8 +66,8 @@ def core_map(graph: Graph, placement: Placement, traffic: Traffic | None = None)
     chips = f"{figure(placement.chips)} chip{'s' * (placement.chips > 1)}"
     hops = (
         ""
-        if traffic is None or traffic.hops_ew is None
-        else f", {whole(traffic.hops_ew + traffic.hops_ns)} hops an inference"
+        if traffic is None or traffic.hops is None
+        else f", {whole(traffic.hops)} hops an inference"
     )
     return Figure(
         f"{placement.chip}: {figure(len(placement.cores))} cores on {chips}{hops}",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -235,9 +236,17 @@ def deploy_report(
     `trained` is training's forward on the same samples, `comparison` that with the reference.
     """
     rows = population_rows(counts, comparison, activity.overflow)
-    what = {"model": model, "selection": selection, "origin": origin}
     return DeployReport(
-        **run_fields(graph, labels, activity, rows, comparison, **what),
+        **run_fields(
+            graph,
+            labels,
+            activity,
+            rows,
+            comparison,
+            model=model,
+            selection=selection,
+            origin=origin,
+        ),
         training_accuracy=scores(graph, labels, origin, trained)[0],
         agreement=same_class(graph, activity, trained),
         compared_with=comparison and comparison.expected,
@@ -298,9 +307,11 @@ def verify_report(
         replace(row, mismatches=_mismatches(row.name, matches))
         for row in population_rows(counts, None, reference.overflow)
     )
-    what = {"model": model, "selection": selection, "origin": origin}
     held = [m.bit_exact for m in matches if m.exact]
-    fields = run_fields(graph, labels, reference, rows, **what) | {
+    fields = run_fields(
+        graph, labels, reference, rows, model=model, selection=selection, origin=origin
+    )
+    fields |= {
         "backend": ", ".join(m.backend for m in matches),
         "version": ", ".join(m.version for m in matches),
         "bit_exact": all(held) if held else None,
@@ -328,14 +339,15 @@ def _match_table(rows: Sequence[PopulationRow], matches: Sequence[BackendMatch])
             "shape": lambda r: shape(r.shape),
             "neurons": lambda r: figure(r.neurons),
             "spikes/inf": lambda r: figure(r.spikes_per_inference),
-            **{
-                f"{m.backend}\nmismatches": lambda r, m=m: figure(m.populations.get(r.name))
-                for m in matches
-            },
+            **{f"{m.backend}\nmismatches": partial(_missed, m) for m in matches},
         },
         words=("population", "shape"),
         footer=("total", "", "", "", *(figure(m.mismatches) for m in matches)),
     )
+
+
+def _missed(match: BackendMatch, row: PopulationRow) -> str:
+    return figure(match.populations.get(row.name))
 
 
 def _backend_table(matches: Sequence[BackendMatch]) -> Table:

@@ -256,8 +256,7 @@ def energy_report(
 ) -> EnergyReport:
     """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
     rows = population_rows(counts, None, activity.overflow)
-    what = {"model": model, "selection": selection, "origin": origin}
-    run = run_fields(graph, labels, activity, rows, **what)
+    run = run_fields(graph, labels, activity, rows, model=model, selection=selection, origin=origin)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
     t = run["totals"]
     return EnergyReport(
@@ -274,11 +273,13 @@ def energy_report(
 
 def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
     """Of every chip (it has cores) that has more than one set of coefficients here."""
-    chips = [
-        e for e in energy if "limits.cores" in e.coefficients and e.core_dynamic_uj is not None
-    ]
+    chips = [e for e in energy if "limits.cores" in e.coefficients]
     for chip in dict.fromkeys(e.chip for e in chips):
-        sets = {e.profile: e.core_dynamic_uj for e in chips if e.chip == chip}
+        sets = {
+            e.profile: e.core_dynamic_uj
+            for e in chips
+            if e.chip == chip and e.core_dynamic_uj is not None
+        }
         if len(sets) > 1:
             yield Band(chip, tuple(sets), min(sets.values()), max(sets.values()))
 

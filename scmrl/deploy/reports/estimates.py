@@ -198,7 +198,8 @@ def _draw_chips(
     height: float,
 ) -> None:
     axis = drawing.bare(sheet, 1.0, height)
-    y, used = 0.0, {}
+    y = 0.0
+    used: dict[str, float] = {}
     for e in profiles:
         parts = parts_of(e)
         used |= parts

@@ -107,9 +107,10 @@ class PlacementReport(Report):
     @property
     def gain(self) -> float | None:
         """Share of the weighted hops that the optimised order saves."""
-        if self.naive is None or self.optimised is None or not self.naive.cost:
+        naive, best = self.naive, self.optimised
+        if naive is None or best is None or best.cost is None or not naive.cost:
             return None
-        return 1 - self.optimised.cost / self.naive.cost
+        return 1 - best.cost / naive.cost
 
     def to_json(self) -> dict:
         return super().to_json() | {"gain": self.gain}
@@ -118,7 +119,8 @@ class PlacementReport(Report):
         """Why it does not fit, in one line."""
         first, more = self.violations[0], len(self.violations) - 1
         few = any(v.rule == "cores" for v in self.violations)
-        if not few or first.rule not in ("cores", *OF_ALL_CHIPS):
+        of_all = few and first.rule in ("cores", *OF_ALL_CHIPS)
+        if not of_all or self.cores is None or self.capacity is None:
             text = (
                 f"{self.chip} breaks {first.rule} at {first.where} (limit {first.limit}, got"
                 f" {first.value})"
@@ -128,7 +130,9 @@ class PlacementReport(Report):
             (row for row in self.populations if row.cores), key=lambda row: -row.cores
         )[:LARGEST]
         names = ", ".join(
-            f"{row.name} {row.cores:,} (bound by {WORDS[row.binding]})" for row in largest
+            f"{row.name} {row.cores:,} (bound by {WORDS[row.binding]})"
+            for row in largest
+            if row.binding
         )
         times, room = self.cores / self.capacity, self.asked or "the largest system"
         return (
@@ -184,8 +188,8 @@ class PlacementReport(Report):
 
     def _room(self) -> str:
         """Where it fits."""
-        chips = f"yes: {self.chips:,} chip{'s' * (self.chips > 1)} of {self.chip}"
-        if self.asked:
+        chips = f"yes: {self.chips:,} chip{'s' * (self.chips != 1)} of {self.chip}"
+        if self.asked and self.cores is not None and self.capacity:
             return f"{chips}; {percent(self.cores / self.capacity)} of the cores of {self.asked}"
         return chips + (
             f", smallest system: {self.system}"
@@ -296,8 +300,8 @@ def _tenth(share: float | None) -> str:
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    values = [value for value in values if value is not None]
-    return sum(values) if values else None
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _apart(value: str) -> str:

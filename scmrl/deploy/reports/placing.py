@@ -46,10 +46,6 @@ def placement_report(
     """Report of what `fit` found, with the traffic of its placement if there is any."""
     shown, placement, profile = optimised or naive, found.placement, found.profile
     cores = shown[0].cores if shown else placement.cores if placement else ()
-    totals = {
-        name: None if pair is None else _totals(*pair)
-        for name, pair in (("naive", naive), ("optimised", optimised))
-    }
     sent = {} if shown is None else {p.name: p for p in shown[1].populations}
     rows = (
         ()
@@ -63,8 +59,8 @@ def placement_report(
         packed=packed,
         inputs_placed=inputs,
         order="optimised" if optimised else "naive",
-        asked=found.room.asked,
-        capacity=found.room.cores,
+        asked=found.room and found.room.asked,
+        capacity=found.room and found.room.cores,
         systems=placement.systems if placement else {},
         fits=bool(found.fits),
         cores=len(cores) if placement else None,
@@ -75,7 +71,8 @@ def placement_report(
         populations=rows,
         selection=samples,
         origin=origin,
-        **totals,
+        naive=None if naive is None else _totals(*naive),
+        optimised=None if optimised is None else _totals(*optimised),
         violations=found.violations,
         misfits=found.misfits,
         alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
@@ -96,7 +93,7 @@ def alternatives(
     here = (
         [] if placement is None else [placement]
     )  # without one, a neuron does not fit: nor when packed
-    if here and not packed:
+    if placement is not None and not packed:
         together = pack(graph, chip, placement)
         here += [together] if len(together.cores) < len(placement.cores) else []
     rooms = (found.room, capacity(chip))
@@ -110,7 +107,7 @@ def alternatives(
         if other.mapping and placeable(other) and other.chip not in seen:
             seen.add(other.chip)
             there = fit(graph, other, packed=packed, inputs=inputs)
-            if there.fits and there.placement.system:
+            if there.fits and there.placement and there.placement.system:
                 answers.append(_alternative(there.placement))
     return tuple(answers)
 
@@ -128,15 +125,14 @@ def _alternative(placement: Placement) -> Alternative:
 
 def _row(p: Population, placement: Placement, sent: PopulationTraffic | None) -> PlacementRow:
     cores = placement.of(p.name)
-    hops = None if sent is None or sent.hops_ew is None else sent.hops_ew + sent.hops_ns
-    messages = None if sent is None else sent.messages
+    messages, hops = (None, None) if sent is None else (sent.messages, sent.hops)
     if not cores:
         return PlacementRow(
             p.name, tuple(p.shape), p.neurons, 0, None, None, None, 0, 0, 0, messages, hops
         )
     shares = [max(core.utilisation().values()) for core in cores]
     fullest = cores[int(np.argmax(shares))]
-    largest = (max(getattr(core, name) for core in cores) for name in SHARES[1:])
+    words, axons_in, axons_out = (max(getattr(core, name) for core in cores) for name in SHARES[1:])
     return PlacementRow(
         p.name,
         tuple(p.shape),
@@ -145,7 +141,9 @@ def _row(p: Population, placement: Placement, sent: PopulationTraffic | None) ->
         fullest.binding,
         float(np.mean(shares)),
         max(shares),
-        *largest,
+        words,
+        axons_in,
+        axons_out,
         messages,
         hops,
     )

@@ -219,11 +219,9 @@ def totals(rows: Sequence[PopulationRow]) -> Totals:
     followed = {
         name: [getattr(row, name) for row in rows if row.kind != "input"] for name in FOLLOWED
     }
-    return Totals(
-        **{name: sum(getattr(row, name) for row in rows) for name in SUMMED},
-        **{name: None if None in each else sum(each) for name, each in followed.items()},
-        mismatches=sum(compared) if compared else None,
-    )
+    sums: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
+    sums |= {name: None if None in each else sum(each) for name, each in followed.items()}
+    return Totals(**sums, mismatches=sum(compared) if compared else None)
 
 
 def scores(

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.activity import check_inputs
-from ...core.graph import Graph
+from ...core.graph import Graph, Population
 from ...hw_profiles.profile import Profile
 from ...system.errors import UsageError
 from ..backends.simulator.simulator import layer_module
 from ..counts.counts import is_graded
 from ..counts.updates import UpdateCounter
-from ..energy.energy import dynamic_uj
+from ..energy.energy import dynamic_uj, priced_uj
 
 Values = dict[str, np.ndarray]  # by population: spikes uint8 [*shape], the readout's membrane int64
 
@@ -72,7 +72,7 @@ class Stream:
 
     def _clear(self) -> None:
         columns = self._past + 1
-        self._values = {
+        self._values: Values = {
             p.name: np.zeros((1, columns, p.neurons), _number(p)) for p in self.graph.populations
         }
         self._states = {layer.population.name: layer.state(1) for layer in self._layers}
@@ -107,7 +107,7 @@ class Stream:
             yield self.step(inputs)
 
 
-def _number(population) -> type:
+def _number(population: Population) -> type:
     if population.kind == "readout":
         return np.int64
     return np.uint8 if population.bits <= 8 else np.int32
@@ -169,12 +169,15 @@ class Meter:
         active = sum(of.active for of in updates.values())
         synops = self._operations({name: x.ravel() != 0 for name, x in sent.items()})
         uj = {
-            profile.name: dynamic_uj(
+            profile.name: priced_uj(
                 profile,
-                synops=synops,
-                active=active,
-                inactive=self._neurons - active,
-                spikes=spikes,
+                dynamic_uj(
+                    profile,
+                    synops=synops,
+                    active=active,
+                    inactive=self._neurons - active,
+                    spikes=spikes,
+                ),
             )
             for profile in self.profiles
         }

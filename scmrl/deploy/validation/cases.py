@@ -22,12 +22,13 @@ from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
 from ...hw_profiles.profile import Profile
-from ..energy.energy import dynamic_uj
+from ..energy.energy import dynamic_uj, priced_uj
 from .lsnn import IMAGES, Run
 from .published import rows, table
 
 KINDS = ("complete", "bounded", "floor", "fitted")
 Ends = tuple[float, float]
+Estimate = tuple[float, float | None]  # no upper end: only a part of the work is known
 DAVIES, SANAFE, LOIHI_2 = "loihi1", "loihi1-sanafe", "loihi2"
 CORE = "core dynamic energy"
 NOT_COMPUTABLE = table("not_computable")
@@ -74,7 +75,7 @@ class Case:
     unit: str
     profile: str
     kind: str
-    estimate: tuple[float, float | None]
+    estimate: Estimate
     range: tuple[float | None, float | None]
     measured: float
     measured_by: str
@@ -82,7 +83,7 @@ class Case:
     figures: tuple[Figure, ...]
 
     @property
-    def error(self) -> tuple[float, float | None]:
+    def error(self) -> Estimate:
         """Estimate over measurement, minus one, of both ends."""
         low, high = self.estimate
         return low / self.measured - 1, None if high is None else high / self.measured - 1
@@ -105,13 +106,14 @@ class Case:
         )
 
 
-def printed(profile: Profile, estimate: Ends) -> tuple[float | None, float | None]:
+def printed(profile: Profile, estimate: Estimate) -> tuple[float | None, float | None]:
     """The measurements that scmrl says an estimate stands for."""
     if not profile.error:
         return None, None
+    (low, high), error = estimate, profile.error
     return (
-        estimate[0] / (1 + profile.error["core_dynamic_high"].value),
-        estimate[1] / (1 + profile.error["core_dynamic_low"].value),
+        low / (1 + error["core_dynamic_high"].value),
+        None if high is None else high / (1 + error["core_dynamic_low"].value),
     )
 
 
@@ -134,9 +136,11 @@ def leave_one_out(cases: Iterable[Case], *, by_network: bool) -> dict[str, tuple
     for case in tested:
         same = "network" if by_network else "name"
         others = [c for c in tested if getattr(c, same) != getattr(case, same)]
-        if others:
-            low, high = min(c.error[0] for c in others), max(c.error[1] for c in others)
-            ends = case.estimate[0] / (1 + high), case.estimate[1] / (1 + low)
+        least, most = case.estimate
+        if others and most is not None:
+            low = min(c.error[0] for c in others)
+            high = max(top for c in others if (top := c.error[1]) is not None)
+            ends = least / (1 + high), most / (1 + low)
             found[case.name] = ends, ends[0] <= case.measured <= ends[1]
     return found
 
@@ -169,17 +173,21 @@ def _case(
     }
     coefficients = profiles.load(profile)
 
-    def at(work: dict | None, end: str) -> float | None:
-        return None if work is None else _value(coefficients, work, found, end, unit)
+    def at(work: dict, end: str) -> float:
+        return _value(coefficients, work, found, end, unit)
 
-    ends = (at(both, "value"),) * 2 if both else (at(low, "low"), at(high, "high"))
+    if both:
+        ends: Estimate = (at(both, "value"),) * 2
+    else:
+        ends = at(low or {}, "low"), None if high is None else at(high, "high")
+    span: tuple[float | None, float | None]
     if kind in ("bounded", "floor"):
         span = ends
     elif both and not set(both) - coefficients.power.keys():  # powers alone: the profile's range
         span = at(both, "low"), at(both, "high")
     else:
         span = printed(coefficients, ends)
-    words = {key: f"{q.value:g}" for key, q in coefficients.power.items()}
+    words: dict[str, object] = {key: f"{q.value:g}" for key, q in coefficients.power.items()}
     words |= {key: f.value for key, f in found.items()} | {"network": network, "source": source}
     return Case(
         name.format(**words),
@@ -207,8 +215,8 @@ def _figure(
     kind: str = "published",
     source: str = "{source}",
 ) -> Figure:
-    value = (value[0], value[1]) if isinstance(value, list) else value
-    return Figure(name, value, unit, kind, source.format(source=case_source))
+    ends = (value[0], value[1]) if isinstance(value, list) else value
+    return Figure(name, ends, unit, kind, source.format(source=case_source))
 
 
 def _value(profile: Profile, work: dict, figures: dict[str, Figure], end: str, unit: str) -> float:
@@ -224,16 +232,15 @@ def _value(profile: Profile, work: dict, figures: dict[str, Figure], end: str, u
     ms = getattr(figures["latency"], end) if "latency" in figures else 1
     if done:
         synops = {FORMATS[key]: done.pop(key) for key in FORMATS if key in done}
-        value += UJ[unit] * dynamic_uj(profile, synops=synops, **done)
+        uj = dynamic_uj(profile, synops=synops, **done)
+        value += UJ[unit] * priced_uj(profile, uj)
     return value + ms * power
 
 
 def _product(factors: Factors, known: Mapping[str, Figure | float], end: str) -> float:
     def number(factor: float | str) -> float:
         found = known[factor] if isinstance(factor, str) else factor
-        if not isinstance(found, Figure):
-            return found
-        return found.value if end == "value" else getattr(found, end)
+        return getattr(found, end) if isinstance(found, Figure) else found
 
     return math.prod(map(number, factors))
 
@@ -265,9 +272,8 @@ def _lsnn(profile: str, run: Run, synops: float, updates: float, active: float, 
     makes.
     """
     coefficients = profiles.load(profile)
-    ends, found = (
-        [_lsnn_uj(coefficients, synops, updates, each, run.messages) for each in actives]
-        for actives in ((0, updates), (active, active))
+    least, most, found = (
+        _lsnn_uj(coefficients, synops, updates, each, run.messages) for each in (0, updates, active)
     )
     counted = {
         "synaptic operations": synops,
@@ -283,8 +289,8 @@ def _lsnn(profile: str, run: Run, synops: float, updates: float, active: float, 
         "uJ",
         profile,
         "complete",
-        tuple(ends),
-        printed(coefficients, tuple(found)),
+        (least, most),
+        printed(coefficients, (found, found)),
         row["measured"],
         row["by"].format(source=row["source"]),
         "which neuron updates Davies et al. call active",
@@ -298,13 +304,14 @@ def _lsnn(profile: str, run: Run, synops: float, updates: float, active: float, 
 def _lsnn_uj(
     profile: Profile, synops: float, updates: float, active: float, messages: float
 ) -> float:
-    return dynamic_uj(
+    uj = dynamic_uj(
         profile,
         synops={"sparse": synops},
         active=active,
         inactive=updates - active,
         spikes=messages,
     )
+    return priced_uj(profile, uj)
 
 
 def lsnn_readings(run: Run) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.graph import Conv2d, Dense, Graph, Population, Window
+from ...core.graph import Conv2d, Dense, Graph, Population, Synapse, Window
 from .published import rows, table
 
 NOT_PUBLIC = table("cores_not_public")
@@ -70,7 +70,8 @@ def _network(
 
 def _graph(shape: tuple[int, ...], layers: list[dict]) -> Graph:
     """Layer upon layer, with random weights of exactly the width that each says."""
-    populations, synapses = [Population("input", shape, "input")], []
+    populations = [Population("input", shape, "input")]
+    synapses: list[Synapse] = []
     random = np.random.default_rng(0)
 
     def weights(bits: int, *shape: int) -> np.ndarray:
@@ -84,7 +85,7 @@ def _graph(shape: tuple[int, ...], layers: list[dict]) -> Graph:
         if "conv" in layer:
             channels, kernel, stride, padding = layer["conv"]
             weight = weights(bits, channels, source.shape[0], kernel, kernel)
-            synapse = Conv2d(source.name, name, weight, tuple(stride), tuple(padding))
+            synapse: Synapse = Conv2d(source.name, name, weight, tuple(stride), tuple(padding))
         elif "pool" in layer:
             synapse = Window(source.name, name, 1, *((layer["pool"],) * 2,) * 2)
         else:

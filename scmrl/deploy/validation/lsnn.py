@@ -26,7 +26,7 @@ import numpy as np
 
 from ...core.activity import Activity, predictions
 from ...core.fixed_point import DECAY_ONE, THRESHOLD_MAX
-from ...core.graph import Dense, Graph, OneToOne, Population
+from ...core.graph import Dense, Graph, OneToOne, Population, Synapse
 from ...data.formats.idx import read_idx
 from ...system.errors import DataError
 from ...system.reading import read_bytes
@@ -137,19 +137,18 @@ def network(w_in: np.ndarray, w_rec: np.ndarray, w_out: np.ndarray) -> Graph:
     for (name, shape), w in zip(SHAPES.items(), (w_in, w_rec, w_out)):
         if w.shape != shape:
             raise DataError("weights of the wrong shape", where=name, limit=shape, value=w.shape)
-    memory = {"dv": LEAK}
     populations = (
         Population("host", (PORTS,), "input"),
         Population("relay", (PORTS,), vth=RELAY_THRESHOLD, dv=DECAY_ONE),
-        Population("regular", (REGULAR,), vth=THRESHOLD, **memory),
+        Population("regular", (REGULAR,), vth=THRESHOLD, dv=LEAK),
         Population("aux", (NEURONS - REGULAR,), vth=NEVER, dv=ADAPTATION_LEAK),
-        Population("adaptive", (NEURONS - REGULAR,), vth=ADAPTIVE_THRESHOLD, adds="aux", **memory),
-        Population("output", (CLASSES,), vth=OUTPUT_THRESHOLD, **memory),
+        Population("adaptive", (NEURONS - REGULAR,), vth=ADAPTIVE_THRESHOLD, adds="aux", dv=LEAK),
+        Population("output", (CLASSES,), vth=OUTPUT_THRESHOLD, dv=LEAK),
         Population(PROBE, (CLASSES,), "readout", memoryless=True, adds="output"),
     )
     parts = {"regular": slice(0, REGULAR), "adaptive": slice(REGULAR, NEURONS)}
     exponent = {"regular": 0, "adaptive": ADAPTIVE_EXPONENT}
-    synapses = [
+    synapses: list[Synapse] = [
         OneToOne("host", "relay", RELAY_WEIGHT, delay=1),
         OneToOne("adaptive", "aux", ADAPTATION, delay=1),
     ]

@@ -153,7 +153,8 @@ def _stable(report: ValidationReport) -> dict[str, str]:
 
 
 def _ranges(report: ValidationReport) -> Iterator[str]:
-    errors = [e for c in report.tested("complete") if c.quantity == CORE for e in c.error]
+    cases = [c for c in report.tested("complete") if c.quantity == CORE]
+    errors = [e for c in cases for e in c.error if e is not None]
     band = profiles.load(DAVIES).error
     yield RANGES.format(
         low=100 * band["core_dynamic_low"].value,
@@ -250,7 +251,7 @@ def _missing(report: ValidationReport) -> Iterator[str]:
 def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
     seen = set()
     for c in report.cases:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 f.name,
                 f"{span((f.low, f.high), '{:,.12g}'.format)} {f.unit}".strip(),

@@ -72,12 +72,17 @@ def _middle(c: Case) -> float:
 def _draw_case(axis: Any, c: Case, at: float, unit: float, *, flat: bool = False) -> None:
     """Estimate and range of a case in multiples of `unit`, at a position of the other axis."""
     colour = OUTSIDE if c.inside is False else INSIDE
-    low, high = c.range if c.inside is not None else c.estimate
+    low, high = c.range
+    if low is None:
+        low, high = c.estimate
     ends = [low / unit, (high or max(low, c.measured) * (ENDLESS if flat else 3)) / unit]
-    points = (([at, at], ends, colour, None), ([at], [_middle(c) / unit], colour, MARKS[c.kind]))
+    points: list[tuple[list[float], list[float], str | None]] = [
+        ([at, at], ends, None),
+        ([at], [_middle(c) / unit], MARKS[c.kind]),
+    ]
     if high is None:
-        points += (([at], ends[1:], colour, ">" if flat else "^"),)
-    for x, y, colour, mark in points:
+        points.append(([at], ends[1:], ">" if flat else "^"))
+    for x, y, mark in points:
         axis.plot(
             *((y, x) if flat else (x, y)), color=colour, linewidth=1, marker=mark, markersize=4
         )

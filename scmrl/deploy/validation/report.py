@@ -4,7 +4,7 @@ shares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ...core.report.report import Block, Report, table
@@ -99,7 +99,7 @@ class ValidationReport(Report):
     def contained(self) -> float:
         """Share of tested cases whose range contains the measurement."""
         tested = self.tested()
-        return sum(c.inside for c in tested) / len(tested)
+        return sum(bool(c.inside) for c in tested) / len(tested)
 
     def to_json(self) -> dict:
         table = [
@@ -143,7 +143,7 @@ class ValidationReport(Report):
         rules = [c for c in self.core_counts if not c.by_hand]
         within = sum(c.within for c in rules)
         lines["cores"] = f"{within} of {len(rules)} networks within one core or 5 % in every layer"
-        lines["LSNN"] = self.lsnn_not_run or _chip(self.lsnn)
+        lines["LSNN"] = _chip(self.lsnn) if self.lsnn else self.lsnn_not_run
         return lines
 
     def headline(self) -> dict[str, str]:
@@ -189,7 +189,7 @@ def word(answer: bool | None) -> str:
     return {None: "no range", True: "yes", False: "no"}[answer]
 
 
-def span(ends: tuple[float | None, float | None], show=figure) -> str:
+def span(ends: tuple[float | None, float | None], show: Callable[[float], str] = figure) -> str:
     low, high = ends
     if low is None:
         return "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,12 @@ class TrainReport(Report):
         )
 
     def figures(self) -> Iterator[Figure]:
-        loss = {name: self._curves[name] for name in ("loss", "alignment") if name in self._curves}
+        wanted: tuple[str, ...] = ("loss", "alignment")
+        loss = {name: self._curves[name] for name in wanted if name in self._curves}
         right = [(x, 100 * y) for x, y in self._curves.get("validation_accuracy", ())]
         for title, curves in (("Loss", loss), ("Validation accuracy, %", {"validation": right})):
             if any(len(curve) > 1 for curve in curves.values()):
-                yield Figure(
-                    f"{title} by epoch", lambda sheet, shown=curves: _draw(sheet, shown), (5.0, 2.6)
-                )
+                yield Figure(f"{title} by epoch", partial(_draw, curves=curves), (5.0, 2.6))
 
     def layers(self) -> Iterator[Block]:
         yield table(
@@ -92,7 +91,8 @@ class TrainReport(Report):
     @cached_property
     def _curves(self) -> dict[str, list[tuple[float, float]]]:
         """RUN/logs/metrics.csv by column."""
-        log, columns = Path(self.run) / "logs" / "metrics.csv", {}
+        log = Path(self.run) / "logs" / "metrics.csv"
+        columns: dict[str, list[tuple[float, float]]] = {}
         if log.is_file():
             for row in csv.DictReader(read_text(log, LIST_BYTES).splitlines()):
                 for key, value in row.items():
