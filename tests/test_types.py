@@ -11,8 +11,6 @@ import pytest
 from places import ROOT
 
 PACKAGE = ROOT / "scmrl"
-# Files of which some are still without: take a file off when its last one is annotated.
-MISSING: tuple[str, ...] = ()
 
 
 def public(body: list[ast.stmt], within: str = "") -> Iterator[tuple[str, ast.FunctionDef, bool]]:
@@ -48,11 +46,7 @@ def without_types(path: Path) -> dict[str, list[str]]:
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p)[len(str(PACKAGE)) :]
 )
 def test_public_functions_are_annotated(path):
-    lacking = without_types(path)
-    if path.relative_to(PACKAGE).as_posix() in MISSING:
-        assert lacking, "all are annotated by now: take the file off the list"
-    else:
-        assert lacking == {}
+    assert without_types(path) == {}
 
 
 def test_what_lacks_an_annotation_is_found(tmp_path):

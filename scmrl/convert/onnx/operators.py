@@ -11,9 +11,9 @@ from math import prod
 
 import numpy as np
 
-from ...core.convolution import Shape
 from ...core.fixed_point import CURRENT_SHIFT
 from ...core.graph import Broadcast, Conv2d, Dense, OneToOne, Pointwise, SumTokens, Synapse, Window
+from ...core.synapse import Shape
 from .nodes import Nodes
 
 

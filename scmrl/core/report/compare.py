@@ -74,8 +74,8 @@ class ComparisonReport(Report):
     first: str
     second: str
     reports: str  # the command that made both
-    head: tuple[dict, ...]
-    changes: tuple[dict, ...]
+    head: tuple[dict[str, Any], ...]
+    changes: tuple[dict[str, Any], ...]
     equal: int  # numbers that are the same in both
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
@@ -128,12 +128,12 @@ class ComparisonReport(Report):
             yield _table("all that changed", self.changes)
 
 
-def _table(title: str, rows: Sequence[dict]) -> Table:
+def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     heads = (title, "first", "second", "difference", "ratio")
     return table(heads, map(_cells, rows), words=heads[:1])
 
 
-def _cells(row: dict) -> tuple[str, ...]:
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
         figure(row["first"]),
@@ -143,7 +143,7 @@ def _cells(row: dict) -> tuple[str, ...]:
     )
 
 
-def _draw(sheet: Any, rows: Sequence[dict]) -> None:
+def _draw(sheet: Any, rows: Sequence[dict[str, Any]]) -> None:
     axis = sheet.subplots()
     for y, row in enumerate(rows):
         larger = max(abs(row["first"]), abs(row["second"])) / 100
@@ -191,7 +191,7 @@ def compare(first: Path, second: Path) -> ComparisonReport:
     )
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     report = read_json(path, error=DataError)
     if not isinstance(report.get("command"), str):
         raise DataError("not a report of scmrl", where=path, fix="give files that --json printed")
@@ -207,7 +207,7 @@ def _read(path: Path) -> dict:
     return report
 
 
-def _bundle(report: dict) -> str | None:
+def _bundle(report: dict[str, Any]) -> str | None:
     made_from = report.get("bundle")
     return made_from if isinstance(made_from, str) else None
 

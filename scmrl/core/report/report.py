@@ -75,11 +75,11 @@ class Report:
 
     command: ClassVar[str]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The report as a dict of JSON types, `command` and `schema_version` first."""
         return self.begun() | asdict(self)
 
-    def begun(self) -> dict:
+    def begun(self) -> dict[str, Any]:
         """What the JSON of every report begins with."""
         return {"command": self.command, "schema_version": SCHEMA_VERSION}
 

@@ -19,9 +19,9 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ....core.convolution import Shape
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_BITS, DECAY_ONE, STATE_LIMIT, STATE_MAX
 from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse
+from ....core.synapse import Shape
 from .layer import PreparedLayer, State
 
 Function = TypeVar("Function", bound=Callable[..., object])

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike
 
-from ....core.convolution import Shape
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX, lif_step
 from ....core.graph import Conv2d, Dense, Graph, Pointwise, Population, Synapse, Window
+from ....core.synapse import Shape
 from .layer import PreparedLayer, State
 
 FLOAT32_EXACT = 1 << 24
