@@ -39,6 +39,7 @@ LONGEST = 1 << 14  # bytes of such a file
 SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links, no pipes
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 PATIENCE_S = 1.0  # an owner that is just ending, or just writing who it is
+RACES = 100  # with owners that end, in one attempt: counted, for on a loaded machine time runs out
 _held: dict[int, Path] = {}  # descriptors of this process
 
 
@@ -139,14 +140,15 @@ def left(directory: Path) -> bool:
 def _claim(directory: Path, me: Owner) -> int:
     """The descriptor of the directory's lock, which is ours."""
     path, end = directory / NAME, time.monotonic() + PATIENCE_S
+    vanished = 0
     while True:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o666)
         except OSError as error:
-            # its owner removed the directory
-            vanished = isinstance(error, (FileNotFoundError, FileExistsError))
-            if vanished and time.monotonic() < end:
+            # Its owner removed the directory just now; where that is so every time, it is no race.
+            vanished += 1
+            if isinstance(error, (FileNotFoundError, FileExistsError)) and vanished < RACES:
                 time.sleep(0.001)
                 continue
             raise ScmrlError("cannot write", where=path, value=error.strerror) from None
