@@ -13,59 +13,30 @@ a third of the synaptic operations). A chain has no r.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-from torch import Tensor, nn
-
-from ..hw_profiles.precision import Precision
-from .layers import SpikingLayer
-from .pooling import pool
+from .network import Network
+from .nodes.counting import Pool
+from .nodes.layer import Layer
+from .nodes.maps import Conv2d
+from .nodes.neurons import LIF
+from .settings import ModelConfig
+from .signal import Signal
 
 # Divisors of the embedding width.
 STAGES = {"strided": (8, 4, 2, 1), "deep": (8, 4, 2, 1), "shallow": (2, 1)}
 SPARSE_GAMMA = 0.5  # before an OR the drive starts at half a threshold: 3 % of the neurons fire
 
 
-class PatchEmbedding(nn.Module):
-    """[T or 1, B, C_in, H, W] integers -> {population: spikes}: all stages; the tokens x are those
-    of `tokens`; with `branches` there is `position` (r).
-    """
+def embed(net: Network, m: str, x: Signal, config: ModelConfig) -> Signal:
+    """Adds the stages of modality m to its input; gives the tokens x_n (+ r with branches)."""
+    pooled = config.embedding != "strided"
+    gamma, stride = (SPARSE_GAMMA, 1) if pooled else (1.0, 2)
 
-    stages: Any  # ModuleList of SpikingLayer
+    def layer(name: str, channels: int, source: Signal, stride: int = 1) -> Signal:
+        map_, neuron = Conv2d(channels, stride=stride), LIF(dv=config.dv)
+        return net.add(f"{m}.{name}", Layer(map_, neuron, gamma=gamma), source)
 
-    def __init__(
-        self,
-        channels_in: int,
-        width: int,
-        form: str,
-        *,
-        dv: int,
-        precision: Precision,
-        branches: bool = True,
-    ):
-        super().__init__()
-        channels = [channels_in, *(width // divisor for divisor in STAGES[form])]
-        self.pooled = form != "strided"
-        gamma = SPARSE_GAMMA if self.pooled else 1.0
-        layer = partial(SpikingLayer, kernel=3, dv=dv, precision=precision, gamma=gamma)
-        stride = 1 if self.pooled else 2
-        self.stages = nn.ModuleList(
-            layer(a, b, stride=stride) for a, b in zip(channels, channels[1:])
-        )
-        self.position = layer(width, width) if branches else None
-
-    @property
-    def tokens(self) -> str:
-        """Name of the population whose spikes are the tokens."""
-        return f"{'pool' if self.pooled else 'stage'}{len(self.stages)}"
-
-    def forward(self, x: Tensor, steps: int) -> dict[str, Tensor]:
-        spikes = {}
-        for i, stage in enumerate(self.stages, 1):
-            spikes[f"stage{i}"] = x = stage({1.0: x}, steps)
-            if self.pooled:
-                spikes[f"pool{i}"] = x = pool(x)
-        if self.position is not None:
-            spikes["position"] = self.position({1.0: x}, steps)
-        return spikes
+    for i, divisor in enumerate(STAGES[config.embedding], 1):
+        x = layer(f"stage{i}", config.width // divisor, x, stride)
+        if pooled:
+            x = net.add(f"{m}.pool{i}", Pool(), x)
+    return x + layer("position", config.width, x) if config.branches else x

@@ -7,46 +7,33 @@
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual
 adder: the layer that follows has one synapse with W and one with alpha W). Without branches (r, and
-every residual) it is a chain of layers: x, h = LIF(W1 x), m = LIF(W2 h), v += W m. In eval mode,
-and in training once the norm is folded, each value here is the integer that the chip computes.
+every residual) it is a chain of layers: x, h = LIF(W1 x), m = LIF(W2 h), v += W m.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..hw_profiles.precision import Precision
-from .attention import BinaryAttention
-from .embedding import PatchEmbedding
-from .layers import Readout, SpikingLayer, added
+from .attention import binary
+from .embedding import embed
+from .network import Forward, Network
+from .nodes.layer import Layer, added
+from .nodes.maps import Pooled, Shared
+from .nodes.neurons import LIF
+from .nodes.node import Input
+from .nodes.readout import Readout
 from .settings import ModelConfig
+from .signal import Signal
+
+ATTENTIONS = {"binary": binary}  # those of a chip
 
 
-@dataclass(frozen=True)
-class Forward:
-    """logits [B, K]; integers membrane [T, B, K], z and spikes [T, B, C, ...] by name."""
-
-    logits: Tensor
-    membrane: Tensor
-    complement: dict[str, Tensor]
-    spikes: dict[str, Tensor]
-
-
-class SCMRL(nn.Module):
-    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`.
-
-    forward({modality: integers [T or 1, B, C, H, W]}) -> Forward.
-    """
-
-    # ModuleDicts by modality.
-    embedding: Any
-    attention: Any
-    mlp_hidden: Any
-    mlp_out: Any
+class SCMRL(Network):
+    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`."""
 
     def __init__(
         self,
@@ -54,91 +41,38 @@ class SCMRL(nn.Module):
         shapes: Mapping[str, tuple[int, ...]],
         classes: int,
         precision: Precision = Precision(),
-        input_bits: int | dict[str, int] = 6,
+        input_bits: int | Mapping[str, int] = 6,
     ):
-        super().__init__()
-        self.config, self.shapes = config, shapes
-        if isinstance(input_bits, int):  # of all
-            input_bits = dict.fromkeys(shapes, input_bits)
-        self.input_bits = input_bits
-        width, hidden = config.width, config.mlp_ratio * config.width
-        precision = replace(precision, bias_exp_min=config.bias_exp_min)
-        common: dict[str, Any] = {"dv": config.dv, "precision": precision}
-        self.modalities = tuple(shapes)
-        form, branches = config.embedding, config.branches
-        self.embedding = nn.ModuleDict(
-            {
-                m: PatchEmbedding(shape[0], width, form, branches=branches, **common)
-                for m, shape in shapes.items()
-            }
-        )
-        self.attention = nn.ModuleDict()
-        if config.attention == "binary" and len(shapes) > 1:
-            masks = {x: getattr(config, x) for x in ("slow_dv", "spatial_vth", "temporal_vth")}
-            for m in shapes:
-                others = tuple(o for o in shapes if o != m)
-                self.attention[m] = BinaryAttention(width, others, **masks, **common)
-        self.mlp_hidden = nn.ModuleDict({m: SpikingLayer(width, hidden, **common) for m in shapes})
-        self.mlp_out = nn.ModuleDict({m: SpikingLayer(hidden, width, **common) for m in shapes})
-        heads = dict.fromkeys(shapes, width) if config.fusion == "concat" else {"shared": width}
-        self.readout = Readout(heads, classes, precision=precision)
+        super().__init__(config.steps, replace(precision, bias_exp_min=config.bias_exp_min))
+        self.config, self.shapes = config, dict(shapes)
+        bits = input_bits if isinstance(input_bits, Mapping) else dict.fromkeys(shapes, input_bits)
+        width, neuron = config.width, LIF(dv=config.dv)
+        inputs = {m: self.add(m, Input(shape, bits[m])) for m, shape in shapes.items()}
+        self.tokens = {m: embed(self, m, x, config) for m, x in inputs.items()}
+        sources, self.complements = dict(self.tokens), dict[str, Signal]()
+        if config.attention in ATTENTIONS and len(shapes) > 1:
+            for m, own in self.tokens.items():
+                others = {o: x for o, x in self.tokens.items() if o != m}
+                attend = ATTENTIONS[config.attention]
+                self.complements[m] = z = attend(self, f"{m}.attention", own, others, config)
+                sources[m] = own + config.alpha * z
+        read = []
+        for m, source in sources.items():
+            hidden = Layer(Shared(config.mlp_ratio * width), neuron)
+            h = self.add(f"{m}.mlp.hidden", hidden, source)
+            out = self.add(f"{m}.mlp.out", Layer(Shared(width), neuron), h)
+            read.append(source + out if config.branches else out)
+        heads = read if config.fusion == "concat" else [sum(read[1:], read[0])]
+        self.add("readout", Readout(Pooled(classes)), *heads)
 
-    def head_of(self, modality: str) -> str:
-        return modality if self.config.fusion == "concat" else "shared"
-
-    def forward(self, inputs: dict[str, Tensor]) -> Forward:
-        steps, alpha = self.config.steps, self.config.alpha
-        spikes: dict[str, Tensor] = {}
-        tokens, complement = {}, {}
-        for m in self.modalities:
-            embedded = self.embedding[m](inputs[m], steps)
-            spikes |= {f"{m}.{name}": s for name, s in embedded.items()}
-            tokens[m] = spikes[f"{m}.{self.embedding[m].tokens}"]
-            if self.config.branches:
-                tokens[m] = tokens[m] + embedded["position"]
-        for m, attention in self.attention.items():
-            attended = attention(tokens[m], {o: tokens[o] for o in attention.others}, steps)
-            spikes |= {f"{m}.attention.{name}": s for name, s in attended.items()}
-            complement[m] = attended["complement"]
-        fan_in: dict[str, dict[float, Tensor]] = {}
-        for m in self.modalities:
-            sources = {1.0: tokens[m]}
-            if m in complement:
-                sources = _gather(sources, {alpha: complement[m]})
-            spikes[f"{m}.mlp.hidden"] = hidden = self.mlp_hidden[m](sources, steps)
-            spikes[f"{m}.mlp.out"] = out = self.mlp_out[m]({1.0: hidden}, steps)
-            read = _gather(sources if self.config.branches else {}, {1.0: out})
-            pooled = {gain: s.flatten(3).sum(3) for gain, s in read.items()}
-            head = self.head_of(m)
-            fan_in[head] = _gather(fan_in.get(head, {}), pooled)
-        logits, membrane = self.readout(fan_in, steps)
-        return Forward(logits, membrane, complement, spikes)
+    def complement(self, forward: Forward) -> dict[str, Tensor]:
+        """z [T, B, C, ...] of each modality that attends to others."""
+        return {m: forward.spikes[z.sources[0].node] for m, z in self.complements.items()}
 
     def token_rates(self, forward: Forward) -> dict[str, Tensor]:
         """Firing rates [B, C] of each modality's tokens and positional branch."""
         rates = {}
-        for m, embedding in self.embedding.items():
-            names = [embedding.tokens] + (["position"] if self.config.branches else [])
-            tokens = added(forward.spikes[f"{m}.{name}"] for name in names)
+        for m, signal in self.tokens.items():
+            tokens = added(forward.spikes[s.node] for s in signal.sources)
             rates[m] = tokens.flatten(3).mean((0, 3))
         return rates
-
-    def spiking_layers(self) -> list[SpikingLayer]:
-        return [module for module in self.modules() if isinstance(module, SpikingLayer)]
-
-    def fold_norms(self) -> None:
-        """Batch norm is live no more: from here on training, too, runs the chip's integers."""
-        for layer in self.spiking_layers():
-            layer.norm_live = False
-
-    @property
-    def parameters_total(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
-
-def _gather(groups: dict[float, Tensor], more: dict[float, Tensor]) -> dict[float, Tensor]:
-    """Fan-in groups of equal gain are one sum: synapses are linear."""
-    joined = dict(groups)
-    for gain, spikes in more.items():
-        joined[gain] = joined[gain] + spikes if gain in joined else spikes
-    return joined

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..network.layers import added
+from ..network.nodes.layer import added
 from ..network.processes import whole_batch
 
 

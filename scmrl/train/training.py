@@ -21,7 +21,7 @@ from ..network.model import SCMRL
 from ..system.errors import ScmrlError
 from .config import Config, to_dict
 from .feed import Batch, Batches, Feed
-from .freeze import freeze, graph_of
+from .freeze import freeze
 from .loss import Naming, objective
 from .watch import DEAD_RATE
 
@@ -137,7 +137,7 @@ class Training(lightning.LightningModule):
         aligned = self.config.task == "name" and not self.folded
         loss, part = objective(
             out.logits,
-            out.complement,
+            self.model.complement(out),
             labels,
             label_smoothing=settings.label_smoothing,
             weight=settings.alignment if aligned else 0.0,
@@ -187,7 +187,7 @@ class Training(lightning.LightningModule):
 
     def check(self, chip: profile.Profile, held: Held) -> None:
         """Refuse, before any training, a network whose structure the chip cannot hold."""
-        held(graph_of(self.model, self.feed.classes), chip)
+        held(self.model.graph(self.feed.classes), chip)
 
     def frozen(self, metrics: dict[str, Any]) -> Bundle:
         """The integer model with test samples from all over the set: every class is there."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from scmrl.core.fixed_point import lif_step
 from scmrl.hw_profiles.precision import Precision
-from scmrl.network import neuron, rows
+from scmrl.network.kernels import neuron, rows
 from scmrl.network.layers import Readout, SpikingLayer
 from scmrl.train import config as config_module
 from scmrl.train import loss, training

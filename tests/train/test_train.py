@@ -13,7 +13,7 @@ from scmrl.core import bundle, reference
 from scmrl.core.fixed_point import lif_step
 from scmrl.hw_profiles.precision import Precision
 from scmrl.hw_profiles.profile import load
-from scmrl.network import neuron
+from scmrl.network.kernels import neuron
 from scmrl.network.layers import SpikingLayer, quantise_bias
 from scmrl.network.model import SCMRL
 from scmrl.network.settings import ModelConfig

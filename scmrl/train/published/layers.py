@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...network import rows
-from ...network.pooling import pool
+from ...network.kernels import rows
+from ...network.kernels.pooling import FUSED, pool
 from .lif import lif, norm_lif
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
         for stage in self.stages:
-            x = pool(stage(x, steps))
+            x = pool(stage(x, steps), *FUSED)
         return (x + self.position(x, steps)).flatten(3)
 
 

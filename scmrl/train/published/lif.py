@@ -8,7 +8,7 @@ He et al. 2025 (arXiv 2502.12488) detach the membrane of the step before, so cre
 time, and the threshold is 1 in every layer: a threshold of 0.5 that the published code asks for in
 its attention reaches no neuron.
 
-The kernels work on rows of channels (`scmrl.network.rows`) and keep no membrane for the backward
+The kernels work on rows of channels (`scmrl.network.kernels.rows`) and keep no membrane for the backward
 pass: it is a few additions to compute again, and memory is what the plain loop waits for.
 """
 
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...network import rows
-from ...network.rows import exp_of_minus
+from ...network.kernels import rows
+from ...network.kernels.rows import exp_of_minus
 
 ALPHA = 4.0
 

@@ -19,8 +19,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ...network import rows
-from ...network.layers import added
+from ...network.kernels import rows
+from ...network.nodes.layer import added
 from ...network.settings import CCSSA, ModelConfig
 from ...system.errors import UsageError
 from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of

@@ -10,7 +10,7 @@ SuperSpike's surrogate derivative (Zenke & Ganguli 2018, as in norse); the membr
 before is a constant, as in S-CMRL (He et al. 2025, arXiv 2502.12488), so that credit is local in
 time:  ds[t]/da[t] = slope / (slope |x| + 1)^2 / scale.
 
-On a CPU all steps are one kernel on rows of channels (`scmrl.network.rows`), forward and backward,
+On a CPU all steps are one kernel on rows of channels (`scmrl.network.kernels.rows`), forward and backward,
 and the batch norm of a layer in training is part of it; elsewhere the same in torch operations,
 with norse's threshold.
 """
@@ -26,7 +26,7 @@ from norse.torch.functional.threshold import threshold
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 from . import rows
 
 UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
@@ -36,6 +36,7 @@ EXACT = 1 << 24  # beyond it float32 has no exact integers
 LIVE_VTH = 4096  # resolution of the drive while batch norm is live
 LIVE_LIMIT = 30.0  # |drive| in thresholds, keeps 64 a inside 24 bits
 SURROGATE = "super"  # SuperSpike (Zenke & Ganguli 2018): 1 / (|slope x| + 1)^2
+Values = int | float | np.ndarray  # one, or one a channel
 SLOPE = 2.0  # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
 
 
@@ -75,12 +76,13 @@ def _scan(
     bias: np.ndarray,
     limit: f32,
     fine: f32,
-    keep: i32,
-    theta: i32,
+    keep: np.ndarray,
+    theta: np.ndarray,
     steps: int,
 ) -> np.ndarray:
     """y [T or 1, n], channels [C] -> spikes [steps, n]."""
     scale, shift, bias = rows.tile(scale), rows.tile(shift), rows.tile(bias)
+    keep, theta = rows.tile(keep), rows.tile(theta)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
     one, zero, rest = np.float32(1), np.float32(0), i32(0)
@@ -90,9 +92,9 @@ def _scan(
         for t in range(steps):
             drive, out = y[0 if repeat else t, first:last], spikes[t, first:last]
             for i in range(last - first):
-                x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep)
-                out[i] = one if x > theta else zero
-                v[i] = rest if x > theta else x
+                x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep[i])
+                out[i] = one if x > theta[i] else zero
+                v[i] = rest if x > theta[i] else x
     return spikes
 
 
@@ -107,20 +109,21 @@ def _scan_back(
     mean: np.ndarray,
     limit: f32,
     fine: f32,
-    keep: i32,
-    theta: i32,
-    width: f32,
+    keep: np.ndarray,
+    theta: np.ndarray,
+    width: np.ndarray,
     steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """dL/da summed over the steps that share a y [T or 1, n] (zero beyond the limit), and its sums
     and those of dL/da (y - mean), by chunk and place in a block.
     """
     scale, shift, bias, mean = rows.tile(scale), rows.tile(shift), rows.tile(bias), rows.tile(mean)
+    keep, theta = rows.tile(keep), rows.tile(theta)
+    narrow, gain = rows.tile(f32(1) / width), rows.tile(f32(UNIT) / width)
     n, length, once = y.shape[1], len(scale), y.shape[0] == 1 and steps > 1
     out = np.empty_like(y)
     sums = np.zeros((2, rows.CHUNKS, length), np.float64)
     one, zero, rest = np.float32(1), np.float32(0), i32(0)
-    narrow, gain = one / width, np.float32(UNIT) / width
     blocks = (n + length - 1) // length
     for chunk in numba.prange(rows.CHUNKS):
         v, g = np.empty(length, np.int32), np.empty(length, np.float32)
@@ -132,11 +135,11 @@ def _scan_back(
                 row = 0 if once else t
                 drive, given, kept = y[row, first:last], grad[t, first:last], out[row, first:last]
                 for i in range(last - first):
-                    x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep)
-                    v[i] = rest if x > theta else x
-                    d = abs(np.float32(i32(x - theta)) * narrow) + one
+                    x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep[i])
+                    v[i] = rest if x > theta[i] else x
+                    d = abs(np.float32(i32(x - theta[i])) * narrow[i]) + one
                     inside = abs(drive[i] * scale[i] + shift[i]) <= limit
-                    g[i] = given[i] * gain / (d * d) if inside else zero
+                    g[i] = given[i] * gain[i] / (d * d) if inside else zero
                 for i in range(last - first):
                     kept[i] = kept[i] + g[i] if once and t > 0 else g[i]
                 for i in range(last - first):
@@ -151,12 +154,13 @@ class _Spikes(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: int, vth: int, width: float
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Values
     ) -> Tensor:
-        ctx.flat, ctx.shape, ctx.width = rows.flat(a), a.shape, f32(width)
-        one, zero = np.ones(a.shape[2], f32), np.zeros(a.shape[2], f32)
+        channels = a.shape[2]
+        ctx.flat, ctx.shape, ctx.width = rows.flat(a), a.shape, _each(width, channels, f32)
+        one, zero = np.ones(channels, f32), np.zeros(channels, f32)
         ctx.channels = one, zero, bias.detach().round().to(torch.int32).numpy()
-        ctx.numbers, ctx.steps = _numbers(EXACT, 1, dv, vth), steps
+        ctx.numbers, ctx.steps = _numbers(EXACT, 1, dv, vth, channels), steps
         spikes = _scan(ctx.flat, *ctx.channels, *ctx.numbers, steps)
         return torch.from_numpy(spikes).view(steps, *a.shape[1:])
 
@@ -180,7 +184,7 @@ class _NormSpikes(torch.autograd.Function):
         running_mean: Tensor,
         running_variance: Tensor,
         steps: int,
-        dv: int,
+        dv: Values,
         limit: float,
         fine: int,
     ) -> Tensor:
@@ -189,32 +193,45 @@ class _NormSpikes(torch.autograd.Function):
         places = len(y) * y.shape[1]
         scale, shift, mean, ctx.inverse = rows.observe(ctx.flat.reshape(-1), norm, places)
         ctx.channels = scale, shift, np.zeros(len(scale), i32), mean
-        ctx.numbers, ctx.fine = _numbers(limit, fine, dv, fine), fine
+        ctx.numbers, ctx.fine = _numbers(limit, fine, dv, fine, len(scale)), fine
         spikes = _scan(ctx.flat, *ctx.channels[:3], *ctx.numbers, steps)
         return torch.from_numpy(spikes).view(steps, *y.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        more = *ctx.channels, *ctx.numbers, f32(UNIT * ctx.fine / SLOPE), ctx.steps
-        out, sums = _scan_back(rows.flat(grad), ctx.flat, *more)
         scale, _, _, mean = ctx.channels
+        width = _each(UNIT * ctx.fine / SLOPE, len(scale), f32)
+        more = *ctx.channels, *ctx.numbers, width, ctx.steps
+        out, sums = _scan_back(rows.flat(grad), ctx.flat, *more)
         y = ctx.flat.reshape(-1)
         gradients = rows.norm_back(out.reshape(-1), y, sums, scale, mean, ctx.inverse, ctx.fine)
         own = torch.from_numpy(out).view(ctx.shape)
         return own, *map(torch.from_numpy, gradients), *(None,) * 6
 
 
-def _numbers(limit: float, fine: int, dv: int, vth: int) -> tuple[f32, f32, i32, i32]:
-    return f32(limit), f32(fine), i32(DECAY_ONE - dv), i32(vth << CURRENT_SHIFT)
+def _each(values: Values, channels: int, kind: type) -> np.ndarray:
+    """One value a channel."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, kind), channels))
 
 
-def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: int, theta: int) -> Tensor:
+def _numbers(
+    limit: float, fine: int, dv: Values, vth: Values, channels: int
+) -> tuple[f32, f32, np.ndarray, np.ndarray]:
+    keep, theta = DECAY_ONE - np.asarray(dv), np.asarray(vth) << CURRENT_SHIFT
+    return f32(limit), f32(fine), _each(keep, channels, i32), _each(theta, channels, i32)
+
+
+def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: Values, theta: Values) -> Tensor:
     """v[t] - theta before the reset [steps, B*C, P], of a [T or 1, B*C, P], int64 bias [C]."""
-    biases = bias.view(1, -1, 1).repeat(1, a.shape[1] // len(bias), 1)
-    drive = a.round().to(torch.int64) * UNIT + biases
-    v, out = torch.zeros_like(drive[0]), []
+
+    def spread(values: Values | Tensor) -> Tensor:
+        each = torch.as_tensor(values, device=a.device, dtype=torch.int64).reshape(-1)
+        return each.expand(len(bias)).view(-1, 1).repeat(a.shape[1] // len(bias), 1)
+
+    drive, theta = a.round().to(torch.int64) * UNIT + spread(bias), spread(theta)
+    keep, v, out = DECAY_ONE - spread(dv), torch.zeros_like(drive[0]), []
     for t in range(steps):
-        product = v * (DECAY_ONE - dv)
+        product = v * keep
         leaked = product.sign() * (product.abs() >> 12)
         v = (leaked + drive[0 if len(drive) == 1 else t]).clamp(-STATE_MAX, STATE_MAX)
         out.append(v - theta)
@@ -227,13 +244,14 @@ class _Membrane(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: int, vth: int, width: float
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Values
     ) -> Tensor:
-        ctx.once, ctx.width = a.shape[0] == 1 and steps > 1, width
+        each = torch.as_tensor(width, device=a.device, dtype=a.dtype).reshape(-1)
+        ctx.once, ctx.width = a.shape[0] == 1 and steps > 1, each.view(-1, *(1,) * (a.dim() - 3))
         flat = a.detach().reshape(a.shape[0], a.shape[1] * a.shape[2], -1)
         biases = bias.detach().round().to(torch.int64)
-        out = _scan_torch(flat, biases, steps, dv, vth << CURRENT_SHIFT)
-        return out.view(steps, *a.shape[1:]).div_(width)
+        out = _scan_torch(flat, biases, steps, dv, np.asarray(vth) << CURRENT_SHIFT)
+        return out.view(steps, *a.shape[1:]).div_(ctx.width)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -245,18 +263,26 @@ class _Membrane(torch.autograd.Function):
 
 
 def lif(
-    a: Tensor, bias: Tensor, *, steps: int, dv: int, vth: int, scale: float | None = None
+    a: Tensor,
+    bias: Tensor,
+    *,
+    steps: int,
+    dv: Values,
+    vth: Values,
+    scale: float | None = None,
+    surrogate: str = SURROGATE,
 ) -> Tensor:
     """Spikes float32 {0, 1} [steps, B, C, ...] of one population.
 
-    a [T or 1, B, C, ...] integers in synaptic units, bias [C] in membrane units; `scale` is the
-    width of the surrogate in synaptic units (default: the threshold).
+    a [T or 1, B, C, ...] integers in synaptic units, bias [C] in membrane units; dv and vth one
+    integer, or int64 [C]; `scale` is the width of the surrogate in synaptic units (default: the
+    threshold), `surrogate` norse's name of it.
     """
-    width = UNIT * (scale if scale is not None else max(vth, 1)) / SLOPE
-    if rows.fused(a):
+    width = UNIT * (np.maximum(vth, 1) if scale is None else np.asarray(scale)) / SLOPE
+    if rows.fused(a) and surrogate == SURROGATE:
         spikes = _Spikes.apply(rows.of(a), bias, steps, dv, vth, width)
         return rows.back(spikes, a.shape[1], a.shape[3:])
-    return threshold(_Membrane.apply(a, bias, steps, dv, vth, width), SURROGATE, alpha=1.0)
+    return threshold(_Membrane.apply(a, bias, steps, dv, vth, width), surrogate, alpha=1.0)
 
 
 def norm_lif(
@@ -266,7 +292,7 @@ def norm_lif(
     running: tuple[Tensor, Tensor],
     *,
     steps: int,
-    dv: int,
+    dv: Values,
     limit: float = LIVE_LIMIT,
     fine: int = LIVE_VTH,
 ) -> Tensor:

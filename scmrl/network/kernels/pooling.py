@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from . import rows
 
-POOL = {"kernel": 3, "stride": 2, "padding": 1}
+FUSED = (3, 3), (2, 2), (1, 1)  # kernel, stride, padding that have a kernel of their own
 FIRED = 16  # rank = 16 spike + 4 (2 - row) + (2 - column), -1 or less outside
 
 
@@ -81,11 +81,14 @@ class _Pool(torch.autograd.Function):
         return torch.from_numpy(out)
 
 
-def pool(spikes: Tensor) -> Tensor:
-    """Spikes {0, 1} [T, B, C, H, W] -> [T, B, C, H/2, W/2], sizes rounded up."""
+def pool(
+    spikes: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """Whether any spike {0, 1} of a window is one: [T, B, C, H, W] -> [T, B, C, H', W']."""
     frames = spikes.flatten(0, 1)
-    if rows.fused(spikes):
+    if rows.fused(spikes) and (kernel, stride, padding) == FUSED:
         out = _Pool.apply(frames.movedim(1, -1)).movedim(-1, 1)
     else:
-        out = F.max_pool2d(frames, POOL["kernel"], POOL["stride"], POOL["padding"])
+        around = padding[1], padding[1], padding[0], padding[0]
+        out = F.max_pool2d(F.pad(frames, around), kernel, stride)
     return out.unflatten(0, spikes.shape[:2])

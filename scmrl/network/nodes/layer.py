@@ -1,0 +1,387 @@
+"""A spiking layer that is the chip's: maps, batch norm folded in, int8 weights, LIF neurons.
+
+With batch norm folded, W' = W gamma / sigma and b' = beta - mu gamma / sigma, and for a drive that
+fires above 1:
+
+    vth = floor(127 / max(|W'| gain))     integer threshold, of the population or of each channel
+    W_q = round(W' gain vth)              int8, for every gain of the signal (1, a residual's alpha)
+    b_q = round(b' vth 64 / 2^e) 2^e      bias in membrane units: 13-bit mantissa, 3-bit exponent e
+
+Training goes through two phases. While batch norm is *live* it normalises with the statistics of
+the batch and the drive is rounded to 1/4096 of the threshold; evaluation always runs the folded
+integers. Then the norm is *folded* for good: weights, thresholds and biases are rounded in every
+forward pass, gradients pass straight through the rounding. Batch norm folding inside
+quantisation-aware training: Jacob et al. 2018, arXiv 1712.05877, section 3.2.
+
+Each signal has a weight of its own, so several signals are a concatenation. What comes back on a
+cycle, and the layer's own spikes, stay outside the norm: their weights are in thresholds.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.fixed_point import CURRENT_SHIFT
+from ...core.graph import Dense as DenseSynapse
+from ...core.synapse import Shape
+from ...hw_profiles.precision import Precision
+from ...system.errors import ScmrlError, UsageError, nearest
+from ..kernels import neuron, rows
+from ..kernels.neuron import LIVE_LIMIT, LIVE_VTH, UNIT
+from ..lowering import Lowering, single, whole
+from ..signal import Signal
+from .maps import Map
+from .neurons import LIF, Constant, Neurons
+from .node import ONE, Gains, Key, Node, Shapes, Step, Terms, gains_of
+
+RECURRENCES = ("", "full", "one-to-one")
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Integers of a layer: of each signal one weight per gain; the weight of its own spikes; the
+    threshold, one integer or int64 [C]; bias mantissa [C] and exponent.
+    """
+
+    weights: list[dict[Key, Tensor]]
+    own: Tensor | None
+    vth: Constant
+    bias_mant: Tensor
+    bias_exp: int
+
+    @property
+    def bias(self) -> Tensor:
+        return self.bias_mant * float(1 << self.bias_exp)
+
+
+def added(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of one or more tensors."""
+    return reduce(operator.add, parts)
+
+
+def round_through(x: Tensor) -> Tensor:
+    """round(x) whose gradient is that of x (straight-through estimator, Bengio et al. 2013)."""
+    return x + (x.round() - x).detach()
+
+
+def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
+    """Bias in membrane units -> (mantissa, shared exponent: the smallest that fits)."""
+    largest, most = float(bias.detach().abs().max()), precision.bias_mant_max
+    exponent = precision.bias_exp_min
+    while exponent < precision.bias_exp_max and round(largest / (1 << exponent)) > most:
+        exponent += 1
+    return round_through(bias / (1 << exponent)).clamp(-most, most), exponent
+
+
+def joined(terms: Terms, linear: Map) -> dict[Key, Tensor]:
+    """The features of the sources of each gain are one sum: synapses are linear."""
+    sums: dict[Key, Tensor] = {}
+    for term in terms:
+        x = linear.features(term.x)
+        sums[term.key] = sums[term.key] + x if term.key in sums else x
+    return sums
+
+
+class Weights(nn.Module):
+    """One float weight a signal, drawn for the whole fan-in, and the map it belongs to: one for
+    all signals, or one for each.
+    """
+
+    def __init__(self, linear: Map | Sequence[Map]):
+        super().__init__()
+        self.given = linear
+        self.weight = nn.ParameterList()
+
+    def map(self, signal: int) -> Map:
+        return self.given if isinstance(self.given, Map) else self.given[signal]
+
+    def outline(self, known: Mapping[int, Shape]) -> Shape:
+        """The shape of what comes out, from the sources of some signals."""
+        signal, shape = next(iter(known.items()))
+        if not isinstance(self.given, Map) and not signal < len(self.given):
+            what = "a map for each signal, or one for all"
+            raise UsageError(what, value=len(self.given), limit=signal + 1)
+        return self.map(signal).target(shape)
+
+    def build(self, shapes: Shapes, gain: float) -> None:
+        """Weights of a deviation gain / sqrt(fan-in)."""
+        if not isinstance(self.given, Map) and len(self.given) != len(shapes):
+            what = "a map for each signal, or one for all"
+            raise UsageError(what, value=len(self.given), limit=len(shapes))
+        targets, sizes = set(), []
+        for i, signal in enumerate(shapes):
+            targets |= {self.map(i).target(shape) for shape in signal}
+            sizes.append({self.map(i).weight(shape) for shape in signal})
+        if len(targets) != 1:
+            fix = "give each signal a map of its own: Layer([Conv2d(8, stride=2), Conv2d(8)])"
+            raise UsageError("what it reads differs in shape", value=sorted(targets), fix=fix)
+        if any(len(size) != 1 for size in sizes):
+            raise UsageError("sources of one signal differ in channels", value=shapes)
+        wanted = [size.pop() for size in sizes]
+        fan_in = sum(math.prod(size[1:]) for size in wanted)
+        self.weight.extend(
+            nn.Parameter(torch.randn(size) * (gain / fan_in**0.5)) for size in wanted
+        )
+
+    def drive(self, signals: list[Terms], weights: Sequence[dict[Key, Tensor]]) -> Tensor:
+        """The sum over all sources, of which there is one at least."""
+        return added(
+            self.map(i).apply(x, weights[i][key])
+            for i, terms in enumerate(signals)
+            for key, x in joined(terms, self.map(i)).items()
+        )
+
+    def connect(
+        self,
+        name: str,
+        signals: Sequence[Signal],
+        weights: Sequence[dict[Key, Tensor]],
+        into: Lowering,
+    ) -> None:
+        """The synapses of all sources, with integer weights by gain."""
+        for i, (signal, by_gain) in enumerate(zip(signals, weights)):
+            for s in signal.sources:
+                linear, shape = self.map(i), into.shapes[s.node]
+                weight = whole(by_gain[s.gain].detach().numpy()).astype(np.int16)
+                columns = linear.columns(shape)
+                if s.part is not None:
+                    weight = placed(weight, s.part, shape[0], columns)
+                for delay, part in into.delayed(s, weight, columns):
+                    into.connect(linear.synapse(s.node, name, part, shape, delay))
+
+
+def placed(weight: np.ndarray, part: tuple[int, int], channels: int, columns: int) -> np.ndarray:
+    """The weight of some channels among zeros for the others; `columns` of it belong to each."""
+    out = np.zeros((len(weight), channels * columns, *weight.shape[2:]), weight.dtype)
+    out[:, part[0] * columns : part[1] * columns] = weight
+    return out
+
+
+def scaled(weight: Tensor, by: Tensor) -> Tensor:
+    """A weight [C or neurons, ...] times one number, or one a channel [C]."""
+    return (weight.reshape(len(by), -1) * by[:, None]).view(weight.shape)
+
+
+def magnitude(gain: float | Tensor) -> float:
+    """A gain as a number."""
+    return float(gain.detach()) if isinstance(gain, Tensor) else gain
+
+
+def largest(weight: Tensor, channels: int) -> Tensor:
+    """The largest magnitude into each channel [C]."""
+    return weight.detach().abs().reshape(channels, -1).amax(1)
+
+
+class Layer(Node):
+    """Map, batch norm (unless `norm` is false) and LIF neurons.
+
+    `gamma` and `beta` are where the norm's scale and offset start, in thresholds: they set how much
+    the layer fires; without a norm beta is the bias, and gamma scales the first weights.
+    `recurrent`: "full" or "one-to-one", its own spikes one step later.
+    """
+
+    signals = (1, None)
+    mean: Tensor  # of the batches, running
+    variance: Tensor
+
+    def __init__(
+        self,
+        linear: Map | Sequence[Map],
+        neuron: LIF = LIF(),
+        *,
+        norm: bool = True,
+        recurrent: str = "",
+        gamma: float = 1.0,
+        beta: float = 0.0,
+    ):
+        super().__init__()
+        if recurrent not in RECURRENCES:
+            fix = nearest(recurrent, RECURRENCES)
+            raise UsageError("unknown recurrence", value=recurrent, fix=fix)
+        if norm and "threshold" in neuron.trained:
+            what = "with a norm the threshold learns already: its gamma and beta are that"
+            raise UsageError(what, value="trained threshold", fix="leave it out, or norm=False")
+        self.weights, self.kind, self.recurrent = Weights(linear), neuron, recurrent
+        self.start, self.norm, self.norm_live = (gamma, beta), norm, norm
+        self.loops = recurrent != ""
+        self.direct: frozenset[int] = frozenset()  # signals that come back on a cycle
+
+    def outline(self, known: Mapping[int, Shape]) -> Shape:
+        return self.weights.outline(known)
+
+    def build(self, shapes: Shapes, precision: Precision) -> None:
+        gamma, beta = self.start
+        self.weights.build(shapes, 1.0 if self.norm else gamma)
+        channels, neurons = self.shape[0], math.prod(self.shape)
+        late = self.kind.reset == "late"  # its bias comes through synapses: whole sums
+        self.precision = replace(precision, bias_exp_min=CURRENT_SHIFT) if late else precision
+        if self.norm:
+            self.gamma = nn.Parameter(torch.full((channels,), gamma))
+            self.register_buffer("mean", torch.zeros(channels))
+            self.register_buffer("variance", torch.ones(channels))
+        self.beta = nn.Parameter(torch.full((channels,), beta))
+        if "threshold" in self.kind.trained:
+            count = 1 if self.kind.per == "population" else channels
+            self.threshold = nn.Parameter(torch.ones(count))
+        if self.recurrent:
+            full = self.recurrent == "full"
+            size = (neurons, neurons) if full else self.shape
+            self.own = nn.Parameter(torch.randn(size) * (0.5 / (neurons**0.5 if full else 1)))
+        self.neurons = Neurons(self.kind, self.shape)
+
+    @property
+    def live(self) -> bool:
+        """Whether the norm is that of the batch."""
+        return self.training and self.norm_live
+
+    def _in_thresholds(self) -> tuple[list[Tensor], Tensor | None, Tensor]:
+        """Float weights of the signals and of its own spikes, and the offset [C], so that the
+        layer fires above 1.
+        """
+        one = torch.ones_like(self.beta)
+        if self.norm:
+            scale = self.gamma / torch.sqrt(self.variance + rows.EPSILON)
+            offset = self.beta - self.mean * scale
+        else:
+            threshold = self.threshold.clamp(min=1e-3) if hasattr(self, "threshold") else one
+            one = scale = one / threshold
+            offset = self.beta * scale
+        weights = [
+            scaled(w, one if i in self.direct else scale) for i, w in enumerate(self.weights.weight)
+        ]
+        return weights, scaled(self.own, one) if self.recurrent else None, offset
+
+    def fold(self, gains: Gains) -> Folded:
+        """The layer's integers (floats, straight-through gradients) for signals of these gains."""
+        weights, own, offset = self._in_thresholds()
+        vth = self._vth(weights, gains, own)
+        fine = torch.as_tensor(vth, dtype=offset.dtype).reshape(-1)
+        return Folded(
+            [
+                {key: round_through(scaled(w, fine * gain)) for key, gain in by_gain.items()}
+                for w, by_gain in zip(weights, gains)
+            ],
+            None if own is None else round_through(scaled(own, fine)),
+            vth,
+            *quantise_bias(offset * (fine * UNIT), self.precision),
+        )
+
+    def _vth(self, weights: list[Tensor], gains: Gains, own: Tensor | None) -> Constant:
+        """Thresholds so that the largest weight is the largest integer."""
+        sizes = [
+            largest(w, len(self.beta)) * max(abs(magnitude(g)) for g in by_gain.values())
+            for w, by_gain in zip(weights, gains)
+        ]
+        sizes += [] if own is None else [largest(own, len(self.beta))]
+        top = torch.stack(sizes).amax(0).double()
+        if self.kind.scales == "population":
+            top = top.max().reshape(1)
+        vth = (self.precision.weight_max / top.clamp(min=1e-9)).clamp(max=self.precision.vth_max)
+        if float(vth.min()) < 1:
+            raise ScmrlError(
+                "folded weights are too large for an integer threshold",
+                value=f"|W| = {float(top.max()):.0f}",
+                limit=self.precision.weight_max,
+                fix="lower the learning rate",
+            )
+        return single(vth.to(torch.int64).numpy())
+
+    def forward(self, signals: list[Terms], steps: int) -> Tensor:
+        if not self.live:
+            folded = self.fold(gains_of(signals))
+            a = self.weights.drive(signals, folded.weights)
+            return self.neurons(a, folded.bias, folded.vth, steps)
+        y = self._normed(signals)
+        if self.neurons.fused and self.kind.surrogate == neuron.SURROGATE:
+            running = (self.mean, self.variance)
+            return neuron.norm_lif(
+                y, self.gamma, self.beta, running, steps=steps, dv=self.neurons.dv
+            )
+        return self.neurons(self._live(y), torch.zeros_like(self.beta), LIVE_VTH, steps)
+
+    def _normed(self, signals: list[Terms]) -> Tensor:
+        """What the norm takes in: the drive by the float weights."""
+        parts = []
+        for i, (terms, weight) in enumerate(zip(signals, self.weights.weight)):
+            if terms:
+                linear = self.weights.map(i)
+                louder = (linear.features(t.x if t.gain is ONE else t.gain * t.x) for t in terms)
+                parts.append(linear.apply(added(louder), weight))
+        return added(parts)
+
+    def _live(self, y: Tensor) -> Tensor:
+        """Normed by the batch, clipped, in 1 / 4096 of the threshold."""
+        flat, running = y.flatten(0, 1), (self.mean, self.variance)
+        more = self.gamma, self.beta, True, rows.MOMENTUM, rows.EPSILON
+        normal = F.batch_norm(flat, *running, *more).view(y.shape)
+        return round_through(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
+
+    def _live_folded(self, gains: Gains) -> Folded:
+        """While the norm is live: the weights of what comes back, in 1 / 4096 of the threshold."""
+        weights, own, _ = self._in_thresholds()
+        return Folded(
+            [
+                {key: round_through(w * (gain * LIVE_VTH)) for key, gain in by_gain.items()}
+                for w, by_gain in zip(weights, gains)
+            ],
+            None if own is None else round_through(own * LIVE_VTH),
+            LIVE_VTH,
+            torch.zeros_like(self.beta),
+            0,
+        )
+
+    def begin(self, outside: list[Terms], gains: Gains, steps: int) -> Step:
+        """The drive of what is outside the cycle at once; what is inside, and its own spikes, step
+        by step.
+        """
+        if self.live:
+            folded = self._live_folded(gains)
+            known = self._live(self._normed(outside)) if any(outside) else None
+        else:
+            folded = self.fold(gains)
+            known = self.weights.drive(outside, folded.weights) if any(outside) else None
+        counter = iter(range(steps))
+        run: Callable[[Tensor], Tensor] | None = None
+        last: Tensor | None = None
+
+        def step(inside: list[Terms]) -> Tensor:
+            nonlocal run, last
+            at = next(counter)
+            parts = [] if known is None else [known[at if len(known) > 1 else 0]]
+            parts += [self.weights.drive(inside, folded.weights)[0]] if any(inside) else []
+            parts += [] if last is None else [self._returned(last[0], folded.own)]
+            a = added(parts)
+            run = run or self.neurons.begin(a, folded.bias, folded.vth)
+            last = run(a)
+            return last
+
+        return step
+
+    def _returned(self, spikes: Tensor, own: Tensor | None) -> Tensor | float:
+        """What its own spikes [B, *shape] of the step before bring."""
+        if own is None:
+            return 0.0
+        if self.recurrent == "one-to-one":
+            return spikes * own
+        return F.linear(spikes.flatten(1), own).view(spikes.shape)
+
+    def lower(self, name: str, signals: Sequence[Signal], into: Lowering) -> None:
+        folded = self.fold(into.gains(signals))
+        mantissa = whole(folded.bias_mant.detach().numpy())
+        self.neurons.lower(name, folded.vth, (mantissa, folded.bias_exp), into)
+        self.weights.connect(name, signals, folded.weights, into)
+        if folded.own is not None:
+            integers = whole(folded.own.detach().numpy())
+            if self.recurrent == "one-to-one":
+                into.back(name, integers)
+            else:
+                into.connect(DenseSynapse(name, name, integers.astype(np.int16), delay=1))

@@ -1,0 +1,203 @@
+"""Spiking neurons of a node: their constants, which of them are trained, and how they run.
+
+u[t] = (4096 - (du+1)) / 4096 u[t-1] + a[t]          memory of the current, none at du 4095
+v[t] = (4096 - dv) / 4096 v[t-1] + u[t] + bias       memory of the membrane
+s[t] = v[t] > theta
+
+reset "zero"       v = 0 where s
+reset "subtract"   v = v - theta where s
+reset "late"       u[t] = (4096 - (dv)) / 4096 u[t-1] + a[t] - theta s[t-1],  v = u: the
+                   subtraction comes one step later, as snntorch does it; for du 4095 alone.
+                   On the chip the membrane is held in u, and each spike comes back by a synapse
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...core.fixed_point import DECAY_ONE
+from ...core.graph import NO_CURRENT_MEMORY, Population
+from ...core.synapse import Shape
+from ...system.errors import UsageError, nearest
+from ..kernels import neuron, stepping
+from ..kernels.neuron import SLOPE, SURROGATE, UNIT
+from ..lowering import Lowering, by_channel, single, whole
+
+RESETS = ("zero", "subtract", "late")
+GRADIENTS = ("local", "time")
+PER = ("population", "channel", "neuron")
+TRAINED = ("du", "dv", "threshold")
+Constant = int | np.ndarray
+
+
+@dataclass(frozen=True)
+class LIF:
+    """Constants of a population: du and dv of 4096, one integer or an array that broadcasts to the
+    shape; `trained` names those of du, dv and threshold that learn, one `per` population, channel
+    or neuron. `scales`: one threshold for the population, or one a channel, so that each channel's
+    weights use all their bits. `gradient`: "local" in time (He et al. 2025), or through "time".
+    `surrogate`: norse's name. `memoryless`: nothing is kept from one step to the next.
+    """
+
+    dv: Constant = 2048
+    du: Constant = NO_CURRENT_MEMORY
+    reset: str = "zero"
+    trained: tuple[str, ...] = ()
+    per: str = "channel"
+    scales: str = "population"
+    gradient: str = "local"
+    surrogate: str = SURROGATE
+    memoryless: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("reset", self.reset, RESETS),
+            ("per", self.per, PER),
+            ("scales", self.scales, PER),
+            ("gradient", self.gradient, GRADIENTS),
+            *(("trained", word, TRAINED) for word in self.trained),
+        ):
+            if value not in known:
+                raise UsageError(f"unknown {name}", value=value, fix=nearest(value, known))
+        for name, most in (("du", NO_CURRENT_MEMORY), ("dv", DECAY_ONE)):
+            value = np.asarray(getattr(self, name))
+            if value.dtype.kind not in "iu" or value.min() < 0 or value.max() > most:
+                what = f"{name} must be whole numbers"
+                raise UsageError(what, value=getattr(self, name), limit=f"0..{most}")
+        if self.reset == "late" and (np.any(self.du != NO_CURRENT_MEMORY) or self.memoryless):
+            what = "a late subtraction needs the current's memory for the membrane"
+            raise UsageError(what, value=self.du, fix="leave du out, or reset to zero")
+
+
+class Neurons(nn.Module):
+    """Neurons of a shape. `forward` and `begin` take sums a in synaptic units, the threshold and
+    the bias that belong to them.
+    """
+
+    def __init__(self, kind: LIF, shape: Shape):
+        super().__init__()
+        self.kind, self.shape = kind, shape
+        self.leaks = nn.ParameterDict()
+        for name in kind.trained:
+            if name != "threshold":
+                self.leaks[name] = nn.Parameter(self._raw(getattr(kind, name)))
+
+    def _raw(self, value: Constant) -> Tensor:
+        """The parameter r of a trained decay: 4096 sigmoid(r)."""
+        sizes = {"population": (1,), "channel": self.shape[:1], "neuron": self.shape}
+        share = np.clip(
+            np.broadcast_to(np.asarray(value, float), self.shape) / DECAY_ONE, 1e-3, 0.999
+        )
+        wanted = sizes[self.kind.per]
+        first = share.reshape(*wanted, -1)[..., 0] if wanted != (1,) else share.ravel()[:1]
+        return torch.logit(torch.from_numpy(np.ascontiguousarray(first))).float()
+
+    def decay(self, name: str) -> Tensor | Constant:
+        """du or dv as whole numbers: trained ones a tensor, with a gradient past the rounding."""
+        if name not in self.leaks:
+            return getattr(self.kind, name)
+        top = NO_CURRENT_MEMORY if name == "du" else DECAY_ONE - 1
+        free = DECAY_ONE * torch.sigmoid(self.leaks[name])
+        return neuron_round(free).clamp(0, top)
+
+    @property
+    def fused(self) -> bool:
+        """Whether all steps run in one kernel: no current memory, reset to zero, local gradients."""
+        kind = self.kind
+        alone = isinstance(kind.du, int) and kind.du == NO_CURRENT_MEMORY
+        plain = alone and kind.reset == "zero" and kind.gradient == "local" and not self.leaks
+        return plain and np.asarray(kind.dv).size in (1, self.shape[0])
+
+    @property
+    def dv(self) -> Constant:
+        """dv of the fused kernel: one integer, or int64 [C]."""
+        if self.kind.memoryless:
+            return DECAY_ONE
+        return single(np.asarray(self.kind.dv).reshape(-1))
+
+    def forward(
+        self, a: Tensor, bias: Tensor, vth: Constant, steps: int, scale: float | None = None
+    ) -> Tensor:
+        """Spikes [T, B, *shape] of sums a [T or 1, B, *shape]; bias [C] in membrane units; vth one
+        integer or [C]; `scale`: the width of the surrogate, in synaptic units.
+        """
+        if self.fused:
+            more: dict[str, Any] = {"scale": scale, "surrogate": self.kind.surrogate}
+            return neuron.lif(a, bias, steps=steps, dv=self.dv, vth=vth, **more)
+        step = self.begin(a[0], bias, vth, scale)
+        return torch.cat([step(a[t if len(a) > 1 else 0]) for t in range(steps)])
+
+    def begin(self, like: Tensor, bias: Tensor, vth: Constant, scale: float | None = None) -> Any:
+        """A function from the sums [B, *shape] of one step to its spikes [1, B, *shape]."""
+        n = self._numbers(bias, vth, scale)
+        late, local = self.kind.reset == "late", self.kind.gradient == "local"
+        silent = replace(n, bias=torch.zeros_like(n.bias))  # a late one's bias comes with the sums
+        state, fired = stepping.rest(like), torch.zeros_like(n.theta)
+
+        def step(a: Tensor) -> Tensor:
+            nonlocal state, fired
+            if local:
+                state = (state[0].detach(), state[1].detach())
+            if self.kind.memoryless:
+                state = stepping.rest(a)
+            fed = a + (n.bias - n.theta * fired.detach()) / UNIT if late else a
+            spikes, state = stepping.lif_step(state, fed, silent if late else n)
+            fired = spikes
+            return spikes[None]
+
+        return step
+
+    def _numbers(self, bias: Tensor, vth: Constant, scale: float | None) -> stepping.Numbers:
+        rank = len(self.shape)
+
+        def each(values: Any) -> Tensor:
+            x = torch.as_tensor(values, dtype=torch.float64)
+            return x.view(-1, *(1,) * (rank - 1)) if x.dim() == 1 else x
+
+        du, dv = (each(self.decay(name)) for name in ("du", "dv"))
+        theta, reset = each(vth) * UNIT, self.kind.reset
+        width = UNIT * each(np.maximum(vth, 1) if scale is None else scale) / SLOPE
+        keep_u, keep_v, offset = DECAY_ONE - (du + 1), DECAY_ONE - dv, each(bias)
+        if reset == "late":  # the membrane is u
+            keep_u, keep_v = keep_v, torch.zeros_like(keep_v)
+        more = reset == "subtract", self.kind.surrogate
+        return stepping.Numbers(keep_u, keep_v, theta, offset, width, *more)
+
+    def lower(self, name: str, vth: Constant, bias: tuple[np.ndarray, int], into: Lowering) -> None:
+        """The population; `bias`: mantissa [C] (or of the shape) and exponent."""
+        mantissa, exponent = bias
+        du, dv = (self._whole(self.decay(word)) for word in ("du", "dv"))
+        theta = self._whole(vth)
+        if self.kind.reset == "late":
+            keeping = Population(name, self.shape, vth=theta, du=dv - 1, dv=DECAY_ONE)
+            into.add(keeping)
+            into.back(name, -np.broadcast_to(np.asarray(theta), self.shape))
+            units = by_channel(mantissa, self.shape) << exponent
+            into.feed(name, np.broadcast_to(units >> 6, self.shape))
+            return
+        kept = {"memoryless": True} if self.kind.memoryless else {"du": du, "dv": dv}
+        population = Population(
+            name,
+            self.shape,
+            vth=theta,
+            bias_mant=by_channel(mantissa, self.shape).astype(np.int16),
+            bias_exp=exponent,
+            **kept,
+        )
+        if self.kind.reset == "subtract":
+            population = replace(population, reset="subtract")
+        into.add(population)
+
+    def _whole(self, values: Tensor | Constant) -> Constant:
+        array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        return single(by_channel(whole(np.asarray(array)), self.shape))
+
+
+def neuron_round(x: Tensor) -> Tensor:
+    """round(x) with the gradient of x."""
+    return stepping.through(x, x.round())
