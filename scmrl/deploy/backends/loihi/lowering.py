@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....convert.frame.neurons import require_one_value
 from ....convert.lava.lowering import lower as lower_for_lava
 from ....convert.lava.network import FULL_LEAK, NEVER, LavaNetwork, Neurons
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, EXPONENT_MAX, THRESHOLD_MAX
@@ -77,6 +78,7 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
     """
     fit.require(graph, profiles.load(PROFILE))
     network = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
+    require_one_value(graph.populations, "a process of Loihi 2")
     for w in network.weights:
         if w.exponent - 1 > EXPONENT_MAX:  # built as twice the mantissa, half the scale
             raise GraphError(
@@ -128,7 +130,7 @@ def _forgets(p: Population, graph: Graph) -> bool:
 
     From above: more than vth << 6 fires and resets. From below: the most negative sum.
     """
-    highest = p.vth << CURRENT_SHIFT
+    highest = int(np.max(p.vth)) << CURRENT_SHIFT
     lowest = (lowest_activation(graph, p.name) << CURRENT_SHIFT) + int(p.bias.min())
     return p.fires and highest <= FORGOTTEN and lowest >= -FORGOTTEN
 
