@@ -88,13 +88,7 @@ def refused(scmrl, model, *words, code=4):
             {"array": "x"},
             ["populations.2.vth", "array is missing"],
         ),
-        (
-            "graph.json",
-            ("populations", 2, "dv"),
-            {"array": "synapse/0.weight"},
-            ["dv does not fit the population"],
-        ),
-        ("graph.json", ("populations", 2, "reset"), 0, ["populations.2.reset", "unknown word"]),
+        ("graph.json", ("populations", 2, "reset"), 0, ["reset", "unknown word"]),
         (
             "graph.json",
             ("populations", 2, "bias_exp"),
