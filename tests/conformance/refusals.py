@@ -57,13 +57,10 @@ LAVA = {
 LOIHI_SIM = {
     **LAVA,
     **one_value(
-        "a process of Loihi 2",
-        "thresholds_by_neuron",
+        "the readout process of Loihi 2",
         "leaks_by_neuron_within_a_chip",
         "parameters_by_channel",
-        "parameters_by_pixel",
         "parameters_by_token_in_a_loop",
-        "memoryless_with_thresholds_by_neuron",
     ),
     **refused(
         r"does not fit Loihi 2, it breaks weight_exponent.*\(limit 7 bits, got \d+\)",

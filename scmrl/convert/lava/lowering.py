@@ -58,8 +58,7 @@ def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> Lav
         for (source, target), entries in matrices.items()
         for part in _weights(source, target, entries, layout)
     )
-    sizes = {n.name: n.count for n in neurons}
-    weights += tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
+    weights = reaching_all({n.name: n.count for n in neurons}, weights)
     pipelined = all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
     return LavaNetwork(
         steps=steps,
@@ -318,6 +317,12 @@ def _csr(
         columns.astype(np.int32),
         mantissa.astype(np.int16),
     )
+
+
+def reaching_all(sizes: dict[str, int], weights: tuple[Weights, ...]) -> tuple[Weights, ...]:
+    """`weights`, and empty ones to what no weights join to the source; `sizes` of the processes."""
+    empty = tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
+    return weights + empty
 
 
 def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]:
