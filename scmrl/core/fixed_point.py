@@ -2,7 +2,9 @@
 
     u[t] = wrap24( trunc(u[t-1] * (4096 - (du+1)) / 4096) + (a[t] << 6) )
     v[t] = sat24 ( trunc(v[t-1] * (4096 - dv) / 4096) + u[t] + bias )
-    s[t] = v[t] > (vth << 6);      v[t] = 0 where s[t]
+    s[t] = v[t] > (vth << 6)
+    where s[t]:  v[t] = 0                     reset "zero"
+                 v[t] = v[t] - (vth << 6)     reset "subtract", in the step of the spike
 
 `trunc` rounds toward zero. `a` is the exact integer sum of the synapses. All states are held as
 int64; the 24-bit borders are applied explicitly. Source: Davies et al. 2018 (Loihi), and the
@@ -21,6 +23,7 @@ DECAY_ONE = 1 << DECAY_BITS  # decays are fractions of 4096
 BIAS_EXPONENT_MAX = 15  # of the 4-bit exponent of a bias
 CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
 ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
+RESETS = ("zero", "subtract")  # what a spike leaves of the membrane
 
 # The chip's registers, as Lava's PyLifModelBitAcc and PySparseModelBitAcc type them (`precision`).
 THRESHOLD_MAX = (1 << 17) - 1  # vth: 17 bits
@@ -63,8 +66,10 @@ def lif_step(
     vth: np.ndarray | int,
     bias: np.ndarray | int,
     fires: bool = True,
+    reset: str = "zero",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """One step of a population. All arguments int64, broadcastable to the shape of `a`.
+    """One step of a population. All arguments int64, broadcastable to the shape of `a`; `reset` is
+    one of `RESETS`.
 
     Returns the new current, the membrane after reset, the spikes (bool), and the number of
     neuron-steps in which a 24-bit border was reached (a wrap of u or a clip of v). `fires=False` is
@@ -75,5 +80,6 @@ def lif_step(
     v_free = decay(v, dv) + u + bias
     v = saturate(v_free)
     overflow = int(np.count_nonzero((u != u_free) | (v != v_free)))
-    s = v > (np.asarray(vth, np.int64) << CURRENT_SHIFT) if fires else np.zeros(v.shape, bool)
-    return u, np.where(s, 0, v), s, overflow
+    threshold = np.asarray(vth, np.int64) << CURRENT_SHIFT
+    s = v > threshold if fires else np.zeros(v.shape, bool)
+    return u, np.where(s, v - threshold if reset == "subtract" else 0, v), s, overflow

@@ -28,7 +28,7 @@ from .convolution import Conv2d as Conv2d  # names that a network is written dow
 from .convolution import OneToOne as OneToOne
 from .convolution import Pointwise as Pointwise
 from .convolution import Window as Window
-from .fixed_point import ACTIVATION_LIMIT, BIAS_EXPONENT_MAX, DECAY_ONE, STATE_LIMIT
+from .fixed_point import ACTIVATION_LIMIT, BIAS_EXPONENT_MAX, DECAY_ONE, RESETS, STATE_LIMIT
 from .synapse import NEURONS as NEURONS
 from .synapse import SYNAPSES as SYNAPSES
 from .synapse import Box as Box
@@ -36,7 +36,7 @@ from .synapse import Broadcast as Broadcast
 from .synapse import Dense as Dense
 from .synapse import SumTokens as SumTokens
 from .synapse import Synapse as Synapse
-from .synapse import check_integer, derived_names, integer_array
+from .synapse import check_broadcast, check_integer, check_integers, derived_names, integer_array
 from .synapse import slices as slices
 from .synapse import whole as whole
 
@@ -52,17 +52,20 @@ RANGES = (  # of a population's integers
     ("bias_exp", 0, BIAS_EXPONENT_MAX),
     ("bits", 1, 16),
 )
+PER_NEURON = ("vth", "du", "dv")  # of those: an int, or an array
 
 
 @dataclass(frozen=True)
 class Population:
     """Neurons of one `shape` with one set of integer LIF parameters (`scmrl.core.fixed_point` has
-    the equation).
+    the equation). `vth`, `du`, `dv` and `bias_mant` are each an int, or an integer array that
+    broadcasts to `shape`: one value a channel, or one a neuron.
 
-    `memoryless` clears u and v before every step. `bias` is `bias_mant << bias_exp`, in membrane
-    units (a synaptic sum of 1 is 64 membrane units); `bias_mant` is an int or an integer array that
-    broadcasts to `shape`. `bits` is the width of an input's values: 1 for spikes, more for unsigned
-    graded values below 2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a
+    `reset` is what a spike does to the membrane: "zero", or "subtract" the threshold. `memoryless`
+    clears u and v before every step: then only a population that `adds` this one sees the reset.
+    `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum of 1 is 64 membrane units).
+    `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below
+    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a
     population of the same shape whose membrane of this step, after its own update and reset, is
     added to this one's, in membrane units.
     """
@@ -70,14 +73,22 @@ class Population:
     name: str
     shape: tuple[int, ...]
     kind: str = "lif"
-    vth: int = 0
-    du: int = NO_CURRENT_MEMORY
-    dv: int = 0
+    vth: int | np.ndarray = 0
+    du: int | np.ndarray = NO_CURRENT_MEMORY
+    dv: int | np.ndarray = 0
     bias_mant: int | np.ndarray = 0
     bias_exp: int = 0
     memoryless: bool = False
     bits: int = 1
     adds: str = ""
+    reset: str = "zero"
+
+    def __post_init__(self) -> None:
+        """Arrays of parameters are held as int64: no sum with one leaves its type."""
+        for name in PER_NEURON:
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+                object.__setattr__(self, name, values.astype(np.int64))
 
     @property
     def neurons(self) -> int:
@@ -88,7 +99,7 @@ class Population:
         return self.kind == "lif"
 
     @property
-    def decays(self) -> tuple[int, int]:
+    def decays(self) -> tuple[int | np.ndarray, int | np.ndarray]:
         """(du, dv) that hold: a memoryless population keeps nothing."""
         return (NO_CURRENT_MEMORY, DECAY_ONE) if self.memoryless else (self.du, self.dv)
 
@@ -98,26 +109,39 @@ class Population:
         return (1 << self.bits) - 1 if self.kind == "input" else 1
 
     @property
+    def subtracts(self) -> bool:
+        """Whether a spike leaves a membrane that the next step takes over."""
+        return self.fires and not self.memoryless and self.reset == "subtract"
+
+    def per_neuron(self, values: int | np.ndarray) -> np.ndarray:
+        """A parameter as every neuron has it: int64, of the population's shape."""
+        return np.broadcast_to(np.asarray(values, np.int64), self.shape)
+
+    @property
     def bias(self) -> np.ndarray:
         """Bias in membrane units, int64, of the population's shape."""
-        mantissa = np.asarray(self.bias_mant, np.int64)
-        return np.broadcast_to(mantissa, self.shape) << np.int64(self.bias_exp)
+        return self.per_neuron(self.bias_mant) << np.int64(self.bias_exp)
 
     def check(self) -> None:
         """Raise `GraphError` where a field has no meaning."""
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
             raise GraphError("a population's name must be printable text", value=ascii(self.name))
-        if self.kind not in KINDS:
-            fix = nearest(self.kind, KINDS)
-            raise GraphError(
-                "unknown kind of population", where=self.name, value=self.kind, fix=fix
-            )
+        for what, word, words in (
+            ("kind of population", self.kind, KINDS),
+            ("reset", self.reset, RESETS),
+        ):
+            if word not in words:
+                fix = nearest(word, words)
+                raise GraphError(f"unknown {what}", where=self.name, value=word, fix=fix)
         if not self.shape:
             raise GraphError(
                 "a population needs at least one neuron", where=self.name, value=self.shape
             )
         for name, low, high in RANGES:
-            check_integer(name, getattr(self, name), low, high, self.name)
+            if name in PER_NEURON:
+                check_integers(name, getattr(self, name), low, high, self.shape, self.name)
+            else:
+                check_integer(name, getattr(self, name), low, high, self.name)
         if not isinstance(self.memoryless, (bool, np.bool_)):
             raise GraphError(
                 "memoryless must be true or false", where=self.name, value=self.memoryless
@@ -126,15 +150,7 @@ class Population:
 
     def _check_bias(self) -> None:
         mantissa = integer_array(self.bias_mant, f"{self.name}.bias_mant")
-        try:
-            np.broadcast_to(mantissa, self.shape)
-        except ValueError:
-            raise GraphError(
-                "bias does not fit the population",
-                where=self.name,
-                limit=self.shape,
-                value=mantissa.shape,
-            ) from None
+        check_broadcast("bias", mantissa, self.shape, self.name)
         largest = np.abs(mantissa.astype(float)).max(initial=0)
         if largest > STATE_LIMIT:
             what = "bias is beyond the 24-bit state"
@@ -382,17 +398,3 @@ def _check_join(p: Population, graph: Graph) -> None:
         raise GraphError(
             "joined populations differ in shape", where=p.name, limit=p.shape, value=added.shape
         )
-
-
-def require_no_joins(graph: Graph, target: str) -> None:
-    """Raise `GraphError` where a population adds another's membrane, which `target` has no form
-    for.
-    """
-    for p in graph.populations:
-        if p.adds:
-            raise GraphError(
-                f"{target} has no form for joined compartments",
-                where=p.name,
-                value=f"adds the membrane of {p.adds}",
-                fix="run it on the simulator or the reference",
-            )

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..system.errors import GraphError, ScmrlError
-from .graph import KINDS, RANGES, SYNAPSES, Graph, Population, Synapse
+from .fixed_point import RESETS
+from .graph import KINDS, PER_NEURON, RANGES, SYNAPSES, Graph, Population, Synapse
 from .schema import Choice, Either, Flag, Integer, Kind, List, Table, Text
 from .synapse import RANGES as SYNAPSE_RANGES
 from .synapse import derived_names
@@ -34,9 +35,11 @@ FIELDS: dict[str, Kind] = {  # of populations and synapses
     **dict.fromkeys(("name", "source", "target", "label"), Text(printable=True)),
     "shape": List(Integer(1, (1 << 31) - 1), 1, 16),
     "kind": Choice(KINDS),
+    **{name: Either(NUMBERS[name], ARRAY) for name in PER_NEURON},
     "bias_mant": Either(Integer(), ARRAY),
     "memoryless": Flag(),
     "adds": Text(),
+    "reset": Choice(RESETS),
 }
 
 
@@ -104,6 +107,8 @@ def to_tables(graph: Graph) -> tuple[dict[str, Any], Arrays]:
     for entry in populations:
         if not entry["adds"]:
             del entry["adds"]
+        if entry["reset"] == "zero":
+            del entry["reset"]
     table = {
         "steps": graph.steps,
         "classes": list(graph.classes),

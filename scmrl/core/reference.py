@@ -56,6 +56,7 @@ def run(graph: Graph, inputs: dict[str, np.ndarray]) -> Activity:
                 vth=p.vth,
                 bias=bias,
                 fires=p.fires,
+                reset=p.reset,
             )
             current[p.name], membrane[p.name] = u, v
             values[p.name][:, t] = s if p.fires else v

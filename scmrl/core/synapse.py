@@ -70,6 +70,29 @@ def check_integer(name: str, value: object, low: int, high: int, where: str) -> 
         )
 
 
+def check_integers(
+    name: str, values: object, low: int, high: int, shape: Shape, where: str
+) -> None:
+    """`check_integer`, or that for every element of an array, which must broadcast to `shape`."""
+    if not isinstance(values, np.ndarray):
+        return check_integer(name, values, low, high, where)
+    if values.dtype.kind not in "iu":
+        raise GraphError(f"{name} must be integers", where=where, value=values.dtype)
+    check_broadcast(name, values, shape, where)
+    for worst in (values.min(), values.max()):
+        check_integer(name, worst, low, high, where)
+
+
+def check_broadcast(name: str, values: np.ndarray, shape: Shape, where: str) -> None:
+    """Raise `GraphError` where an array does not broadcast to `shape`."""
+    try:
+        np.broadcast_to(values, shape)
+    except ValueError:
+        raise GraphError(
+            f"{name} does not fit the population", where=where, limit=shape, value=values.shape
+        ) from None
+
+
 def whole(shape: Shape) -> Box:
     """The box of all neurons of a shape."""
     return tuple((0, int(n)) for n in shape)

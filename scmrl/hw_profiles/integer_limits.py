@@ -63,8 +63,9 @@ def decay_bits(graph: Graph, limit: int) -> Offences:
     """
     for p in computed_populations(graph):
         for name in ("du", "dv"):
-            if _outside(getattr(p, name), 0, (1 << limit) - 1) is not None:
-                yield f"{p.name}.{name}", getattr(p, name)
+            worst = _outside(getattr(p, name), 0, (1 << limit) - 1)
+            if worst is not None:
+                yield f"{p.name}.{name}", worst
 
 
 def any_decay(graph: Graph, limit: int) -> Offences:
@@ -74,8 +75,9 @@ def any_decay(graph: Graph, limit: int) -> Offences:
     """
     for p in computed_populations(graph):
         for name, decay in (("du", p.du + 1), ("dv", p.dv)):
-            if not limit and not p.memoryless and decay & (decay - 1):
-                yield f"{p.name}.{name}", getattr(p, name)
+            odd = np.asarray(getattr(p, name))[np.asarray(decay & (decay - 1)) != 0]
+            if not limit and not p.memoryless and odd.size:
+                yield f"{p.name}.{name}", int(odd[0])
 
 
 def leak(graph: Graph, limit: int) -> Offences:
@@ -84,8 +86,8 @@ def leak(graph: Graph, limit: int) -> Offences:
     Remedy: train integrate-and-fire neurons (dv = 0), or choose a chip with leaky ones.
     """
     for p in computed_populations(graph):
-        if not limit and not p.memoryless and p.dv:
-            yield p.name, p.dv
+        if not limit and not p.memoryless and np.any(p.dv):
+            yield p.name, int(np.max(p.dv))
 
 
 def current_memory(graph: Graph, limit: int) -> Offences:
@@ -94,8 +96,8 @@ def current_memory(graph: Graph, limit: int) -> Offences:
     Remedy: train with du = 4095, or choose a chip whose neurons have a synaptic current.
     """
     for p in computed_populations(graph):
-        if not limit and not p.memoryless and p.du != NO_CURRENT_MEMORY:
-            yield p.name, p.du
+        if not limit and not p.memoryless and np.any(p.du != NO_CURRENT_MEMORY):
+            yield p.name, int(np.min(p.du))
 
 
 def membrane_memory(graph: Graph, limit: int) -> Offences:
@@ -125,8 +127,9 @@ def threshold_bits(graph: Graph, limit: int) -> Offences:
     Remedy: scale down the weights and the threshold of the population.
     """
     for p in graph.of_kind("lif"):
-        if _outside(p.vth, 0, (1 << limit) - 1) is not None:
-            yield p.name, p.vth
+        worst = _outside(p.vth, 0, (1 << limit) - 1)
+        if worst is not None:
+            yield p.name, worst
 
 
 def bias_mantissa_bits(graph: Graph, limit: int) -> Offences:

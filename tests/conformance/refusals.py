@@ -18,8 +18,30 @@ def no_joins(target: str) -> dict[str, str]:
     )
 
 
+SUBTRACT = (  # but `subtract_without_memory`: there the reset leaves nothing
+    "subtract",
+    "subtract_and_fire_at_every_step",
+    "subtract_with_leak",
+    "subtract_with_current_memory",
+    "subtract_by_neuron",
+    "subtract_in_a_loop",
+)
+
+
+def no_subtraction(target: str, *graphs: str) -> dict[str, str]:
+    limit = rf"{target} resets the membrane to zero \(got reset \"subtract\"\); .*simulator"
+    return refused(limit, *graphs or SUBTRACT)
+
+
+def one_value(target: str, *graphs: str) -> dict[str, str]:
+    return refused(
+        rf"{target} holds one (vth|du|dv) a population \(limit one value, got \d+ values", *graphs
+    )
+
+
 LAVA = {
     **no_joins("Lava's LIF"),
+    **no_subtraction("Lava's LIF"),
     **refused(
         r"loop is too fast for Lava, .*\(limit a total delay of 2 or more, got 1\)",
         "recurrent_faster_than_its_layers",
@@ -34,6 +56,12 @@ LAVA = {
 
 LOIHI_SIM = {
     **LAVA,
+    **one_value(
+        "the readout process of Loihi 2",
+        "leaks_by_neuron_within_a_chip",
+        "parameters_by_channel",
+        "parameters_by_token_in_a_loop",
+    ),
     **refused(
         r"does not fit Loihi 2, it breaks weight_exponent.*\(limit 7 bits, got \d+\)",
         "current_wraps_up",
@@ -48,12 +76,16 @@ LOIHI_SIM = {
         "membrane_saturates_down",
         "membrane_saturates_and_fires",
         "joined_chain",
+        "borders_by_neuron",
+        "subtract_and_fire_at_every_step",
     ),
     **refused(
         r"does not fit Loihi 2, it breaks decay_bits.*\(limit 12 bits, got (-1|4096)\)",
         "current_never_decays",
         "membrane_fully_leaks",
         "borders_of_a_wide_input",
+        "decays_by_neuron",
+        "subtract_by_neuron",
     ),
     **refused(
         r"does not fit Loihi 2, it breaks weight_bits.*\(limit 8 bits, got \d+\)",
@@ -79,6 +111,7 @@ ONNX = no_joins("the ONNX export")
 
 NIR = {
     **no_joins("NIR"),
+    **no_subtraction("NIR's CubaLIF"),
     **refused(
         r"importers of NIR drop or refuse a delay \(limit delay 0, got \d\)",
         "all_samples_static",
@@ -90,6 +123,7 @@ NIR = {
         "recurrent_faster_than_its_layers",
         "delays_and_loops",
         "chain_with_a_delay",
+        "parameters_by_token_in_a_loop",
     ),
     **refused(
         r"a bias on a current with memory .*\(limit du = 4095, or no bias, got du = \d+\)",
@@ -101,6 +135,18 @@ NIR = {
 
 NETX = {
     **no_joins("netx"),
+    **no_subtraction("netx"),
+    **one_value(
+        "netx",
+        "thresholds_by_neuron",
+        "decays_by_neuron",
+        "leaks_by_neuron_within_a_chip",
+        "parameters_by_channel",
+        "parameters_by_pixel",
+        "parameters_by_token_in_a_loop",
+        "memoryless_with_thresholds_by_neuron",
+        "borders_by_neuron",
+    ),
     **refused(
         r"netx does not hold branches \(limit one synapse, got .+, .+\)",
         "threshold_equality",
@@ -164,6 +210,7 @@ NETX = {
         r"netx does not hold a memoryless population whose membrane can reach 4096 \(limit 4095",
         "memoryless_with_bias",
         "memoryless_ignores_decays",
+        "subtract_without_memory",
     ),
     **refused(
         r"netx does not hold a bias between multiples of 64 membrane units \(got -?\d+\)",
@@ -173,6 +220,32 @@ NETX = {
         "bias_per_neuron_deep",
         "zero_input",
         "fewer_steps_than_layers",
+    ),
+}
+
+SNNTORCH = {
+    **NIR,
+    **one_value(
+        "snntorch's importer",
+        "thresholds_by_neuron",
+        "parameters_by_channel",
+        "parameters_by_pixel",
+        "memoryless_with_thresholds_by_neuron",
+        "borders_by_neuron",
+    ),
+}
+
+SPIKINGJELLY = {
+    **NIR,
+    **one_value(
+        "spikingjelly's importer",
+        "thresholds_by_neuron",
+        "decays_by_neuron",
+        "leaks_by_neuron_within_a_chip",
+        "parameters_by_channel",
+        "parameters_by_pixel",
+        "memoryless_with_thresholds_by_neuron",
+        "borders_by_neuron",
     ),
 }
 
@@ -187,12 +260,12 @@ REFUSALS: dict[str, dict[str, str]] = {
     "onnx-step": ONNX,
     "netx": NETX,
     "norse": NIR,
-    "snntorch": NIR,
-    "spikingjelly": NIR,
+    "snntorch": SNNTORCH,
+    "spikingjelly": SPIKINGJELLY,
 }
 
 # NIR has no 24-bit borders: {graph: populations that differ}; values that never round are equal.
 NO_BORDERS = {"current_wraps_by_memory": {"y"}, "borders_of_a_wide_input": {"a"}}
 DIFFERS: dict[str, dict[str, set[str]]] = dict.fromkeys(
     ("norse", "snntorch", "spikingjelly"), NO_BORDERS
-)
+) | {"norse": {**NO_BORDERS, "borders_by_neuron": {"y"}}}

@@ -36,6 +36,40 @@ def test_the_membrane_adds_up_and_resets_to_zero():
     assert spikes(one_neuron(4, vth=10, steps=6)) == [0, 0, 1, 0, 0, 1]  # 4, 8, 12 -> 0, 4, 8, 12
 
 
+def test_the_membrane_adds_up_and_loses_the_threshold():
+    case = GRAPHS[
+        "subtract"
+    ]()  # 5 a step, 12: 5, 10, 15 -> 3, 8, 13 -> 1, 6, 11, 16 -> 4, 9, 14 -> 2, 7, 12
+    assert spikes(case) == [0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 0]
+
+
+def test_each_neuron_has_its_own_threshold_leaks_and_reset():
+    """Population by population, neuron by neuron: the same values as alone."""
+    for name in ("borders_by_neuron", "subtract_by_neuron", "decays_by_neuron"):
+        network, inputs = GRAPHS[name]()
+        p, whole = network["y"], reference.run(network, inputs).spikes["y"]
+        for i in range(p.neurons):
+            one = {key: int(p.per_neuron(getattr(p, key))[i]) for key in ("vth", "du", "dv")}
+            rows = [
+                Dense(s.source, "y", s.weight[i : i + 1], exponent=s.exponent)
+                for s in network.incoming("y")
+            ]
+            alone = graph(
+                network["x"],
+                Population("y", (1,), **one, reset=p.reset),
+                *rows,
+                steps=network.steps,
+            )
+            assert np.array_equal(run((alone, inputs)).spikes["y"][..., 0], whole[..., i])
+
+
+def test_a_memoryless_membrane_after_subtraction_is_seen_where_it_is_added():
+    activity = run(GRAPHS["joined_after_subtraction"]())
+    left = activity.membrane["potential"]
+    fired = activity.spikes["y"].astype(bool)
+    assert (left[fired] > 0).all() and (left[fired] % UNIT == 0).all() and fired.any()
+
+
 def test_leak_rounds_toward_zero_on_both_sides():
     expected, v = [], 0
     for _ in range(10):

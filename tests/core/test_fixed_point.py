@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmrl.core.fixed_point import STATE_MAX, decay, lif_step, saturate, wrap
+from scmrl.core.fixed_point import RESETS, STATE_MAX, decay, lif_step, saturate, wrap
 
 BORDER = 2**23
 states = st.integers(-BORDER, BORDER)
@@ -18,7 +18,7 @@ def toward_zero(numerator: int, denominator: int) -> int:
     return magnitude if numerator >= 0 else -magnitude
 
 
-def step_by_hand(u, v, a, du, dv, vth, bias):
+def step_by_hand(u, v, a, du, dv, vth, bias, reset):
     """The equation of fixed_point's docstring, one neuron, in Python integers."""
     overflow = False
     u = toward_zero(u * (4096 - (du + 1)), 4096) + a * 64
@@ -30,25 +30,54 @@ def step_by_hand(u, v, a, du, dv, vth, bias):
     if abs(v) > BORDER - 1:
         v, overflow = (BORDER - 1 if v > 0 else 1 - BORDER), True
     spike = v > vth * 64
-    return u, 0 if spike else v, spike, overflow
+    if spike:
+        v = v - vth * 64 if reset == "subtract" else 0
+    return u, v, spike, overflow
 
 
-@given(
-    u=states,
-    v=states,
-    a=st.integers(-(2**18), 2**18),
-    du=st.integers(-1, 4095),
-    dv=st.integers(0, 4096),
-    vth=st.integers(0, 2**17 - 1),
-    bias=st.integers(-(2**20), 2**20),
+resets = st.sampled_from(RESETS)
+neurons = st.tuples(
+    states,
+    states,
+    st.integers(-(2**18), 2**18),
+    st.integers(-1, 4095),  # du
+    st.integers(0, 4096),  # dv
+    st.integers(0, 2**17 - 1),  # vth
+    st.integers(-(2**20), 2**20),  # bias
 )
-def test_step_equals_unbounded_integers(u, v, a, du, dv, vth, bias):
-    expected = step_by_hand(u, v, a, du, dv, vth, bias)
-    got = lif_step(*(np.array([x], np.int64) for x in (u, v, a)), du=du, dv=dv, vth=vth, bias=bias)
+
+
+@given(neuron=neurons, reset=resets)
+def test_step_equals_unbounded_integers(neuron, reset):
+    expected = step_by_hand(*neuron, reset)
+    (*state, du, dv, vth, bias) = neuron
+    got = lif_step(
+        *(np.array([x], np.int64) for x in state), du=du, dv=dv, vth=vth, bias=bias, reset=reset
+    )
     assert (int(got[0][0]), int(got[1][0]), bool(got[2][0]), got[3]) == (
         *expected[:3],
         int(expected[3]),
     )
+
+
+@given(several=st.lists(neurons, min_size=2, max_size=5), reset=resets)
+def test_neurons_of_one_step_have_parameters_of_their_own(several, reset):
+    u, v, a, du, dv, vth, bias = (np.array(column, np.int64) for column in zip(*several))
+    got = lif_step(u, v, a, du=du, dv=dv, vth=vth, bias=bias, reset=reset)
+    expected = [step_by_hand(*neuron, reset) for neuron in several]
+    assert [x.tolist() for x in got[:3]] == [list(column) for column in list(zip(*expected))[:3]]
+    assert got[3] == sum(overflow for *_, overflow in expected)
+
+
+@given(neuron=neurons)
+def test_what_a_subtraction_leaves_is_a_state(neuron):
+    """Above zero, and no larger than the membrane before: nothing to saturate once more."""
+    (*state, du, dv, vth, bias) = neuron
+    arrays = [np.array([x], np.int64) for x in state]
+    options = {"du": du, "dv": dv, "vth": vth, "bias": bias}
+    _, before, _, _ = lif_step(*arrays, **options, fires=False)
+    _, after, s, _ = lif_step(*arrays, **options, reset="subtract")
+    assert (0 < after[0] <= before[0]) if s[0] else after[0] == before[0]
 
 
 @given(x=st.integers(-(2**40), 2**40), by=st.integers(0, 4096))
@@ -113,6 +142,15 @@ def test_threshold_is_strict_and_reset_is_to_zero():
     assert not s[0] and v[0] == 10 << 6
     _, v, s, _ = step((10 << 6) + 1, vth=10)
     assert s[0] and v[0] == 0
+
+
+def test_a_reset_by_subtraction_leaves_what_is_above_the_threshold():
+    _, v, s, _ = step((10 << 6) + 1, vth=10, reset="subtract")
+    assert s[0] and v[0] == 1
+    _, v, s, _ = step(10 << 6, vth=10, reset="subtract")
+    assert not s[0] and v[0] == 10 << 6
+    _, v, _, _ = step(STATE_MAX, vth=0, reset="subtract")
+    assert v[0] == STATE_MAX
 
 
 def test_a_readout_never_fires():

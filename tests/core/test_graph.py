@@ -248,6 +248,56 @@ def test_a_wrong_parameter_names_the_population(field, value):
 
 
 @pytest.mark.parametrize(
+    "name, low, high", [("vth", 0, (1 << 23) - 1), ("du", -1, 4095), ("dv", 0, 4096)]
+)
+def test_an_array_of_a_parameter_is_held_in_every_element(name, low, high):
+    for kind in (np.int16, np.int64) if low < 0 else (np.uint16, np.int64):
+        array = np.array([low, low, min(high, np.iinfo(kind).max)], kind)
+        held = getattr(Graph((X, Population("y", (3,), **{name: array})), ()).check()["y"], name)
+        assert held.dtype == np.int64 and np.array_equal(held, array)
+    for wrong in (low - 1, high + 1):
+        match = rf"^y: {name} is out of range \(limit {low}..{high}, got {wrong}\)"
+        refused(match, X, Population("y", (3,), **{name: np.array([low, wrong, high])}))
+    shapes = r"limit \(3, 2\), got \(3,\)"
+    refused(
+        rf"^y: {name} does not fit the population \({shapes}",
+        X,
+        Population("y", (3, 2), **{name: np.array([low, low, high])}),
+    )
+    for array in (np.ones(3), np.ones(3, bool), np.array(["1"]), [low, high, high]):
+        refused(rf"^y: {name} must be", X, Population("y", (3,), **{name: array}))
+
+
+def test_one_value_a_channel_is_that_of_its_neurons():
+    p = Population("y", (2, 3), vth=np.array([[7], [9]], np.uint8), dv=np.arange(3), du=5)
+    assert p.per_neuron(p.vth).tolist() == [[7] * 3, [9] * 3]
+    assert p.per_neuron(p.dv).tolist() == [[0, 1, 2]] * 2
+    assert p.decays[0] == 5 and dataclasses.replace(p, memoryless=True).decays == (4095, 4096)
+    assert (p.vth << 6).tolist() == [[448], [576]]  # nothing wraps at the width it came in
+
+
+def test_an_unknown_reset_names_the_nearest():
+    refused(
+        "^y: unknown reset.*got substract.*did you mean 'subtract'",
+        X,
+        Population("y", (3,), reset="substract"),
+    )
+
+
+def test_files_say_arrays_by_name_and_the_reset_where_it_is_not_zero():
+    graph, _ = GRAPHS["subtract_by_neuron"]()
+    table, arrays = to_tables(graph)
+    x, y, _ = table["populations"]
+    assert "reset" not in x and y["reset"] == "subtract" and x["dv"] == 0
+    assert y["du"] == {"array": "population/y.du"}
+    assert arrays["population/y.du"].tolist() == [-1, 4095, 4095, 2000, 4095]
+    with pytest.raises(GraphError, match="populations.1.reset: unknown word"):
+        from_tables(*edited("populations", 1, "reset", "none"))
+    with pytest.raises(GraphError, match="populations.1.dv.*array is missing.*got gone"):
+        from_tables(*edited("populations", 1, "dv", {"array": "gone"}))
+
+
+@pytest.mark.parametrize(
     "options, match",
     [
         ({"delay": -1}, "delay"),

@@ -78,10 +78,17 @@ def refused(scmrl, model, *words, code=4):
         ),
         (
             "graph.json",
+            ("populations", 2, "bits"),
+            {"array": "x"},
+            ["populations.2.bits", "must be an integer", "dict"],
+        ),
+        (
+            "graph.json",
             ("populations", 2, "vth"),
             {"array": "x"},
-            ["populations.2.vth", "must be an integer", "dict"],
+            ["populations.2.vth", "array is missing"],
         ),
+        ("graph.json", ("populations", 2, "reset"), 0, ["reset", "unknown word"]),
         (
             "graph.json",
             ("populations", 2, "bias_exp"),

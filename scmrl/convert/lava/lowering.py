@@ -16,8 +16,9 @@ from collections import defaultdict
 import numpy as np
 
 from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
-from ...core.graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
+from ...core.graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
 from ...system.errors import GraphError
+from ..frame.neurons import require_no_joins, require_reset_to_zero
 from .network import (
     MANTISSA,
     NEURON_RANGES,
@@ -43,6 +44,7 @@ def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> Lav
     compartments. Weights of any width are exact: wider ones are split into 8-bit parts.
     """
     require_no_joins(graph.check(), "Lava's LIF")
+    require_reset_to_zero(graph, "Lava's LIF")
     steps = graph.steps if steps is None else steps
     layout = _Layout(graph, steps, hardware_depths(graph), merged)
     for population in graph.order():
@@ -56,8 +58,7 @@ def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> Lav
         for (source, target), entries in matrices.items()
         for part in _weights(source, target, entries, layout)
     )
-    sizes = {n.name: n.count for n in neurons}
-    weights += tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
+    weights = reaching_all({n.name: n.count for n in neurons}, weights)
     pipelined = all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
     return LavaNetwork(
         steps=steps,
@@ -78,7 +79,7 @@ def _check_32_bits(p: Population, activation: int, steps: int) -> None:
     every step of a sample.
     """
     jump = activation << CURRENT_SHIFT
-    forgets = p.decays[0] == NO_CURRENT_MEMORY
+    forgets = np.all(p.decays[0] == NO_CURRENT_MEMORY)
     held = 0 if forgets else STATE_LIMIT + steps * max(0, jump - 2 * STATE_LIMIT)
     worst = held + jump + STATE_LIMIT + int(np.abs(p.bias).max())
     if worst >= 1 << 31:
@@ -236,7 +237,7 @@ class _Layout:
 
 def _parameters(p: Population) -> dict[str, np.ndarray]:
     """LIF parameters of a population, one value a neuron."""
-    mantissa = np.broadcast_to(np.asarray(p.bias_mant), p.shape).ravel()
+    mantissa = p.per_neuron(p.bias_mant)
     low, high = NEURON_RANGES["bias_mant"]
     if mantissa.min() < low or mantissa.max() > high:
         raise GraphError(
@@ -247,8 +248,9 @@ def _parameters(p: Population) -> dict[str, np.ndarray]:
             fix="use a smaller mantissa and a larger bias_exp",
         )
     du, dv = p.decays
-    vth = p.vth if p.fires else NEVER
-    return _lif(p.neurons, vth=vth, du=du, dv=dv, bias_mant=mantissa, bias_exp=p.bias_exp)
+    values = {"vth": p.vth if p.fires else NEVER, "du": du, "dv": dv, "bias_exp": p.bias_exp}
+    arrays = {name: p.per_neuron(value).ravel() for name, value in values.items()}
+    return _lif(p.neurons, bias_mant=mantissa.ravel(), **arrays)
 
 
 def _lif(count: int, **values: int | np.ndarray) -> dict[str, np.ndarray]:
@@ -315,6 +317,12 @@ def _csr(
         columns.astype(np.int32),
         mantissa.astype(np.int16),
     )
+
+
+def reaching_all(sizes: dict[str, int], weights: tuple[Weights, ...]) -> tuple[Weights, ...]:
+    """`weights`, and empty ones to what no weights join to the source; `sizes` of the processes."""
+    empty = tuple(_no_weights(name, sizes[name]) for name in _unreached(sizes, weights))
+    return weights + empty
 
 
 def _unreached(sizes: dict[str, int], weights: tuple[Weights, ...]) -> list[str]:

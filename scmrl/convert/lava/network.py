@@ -52,7 +52,7 @@ class Place:
     step t + `depth`.
 
     An input may have several places; there step t holds the value of step t - `delay` (zero before
-    the sample).
+    the sample). So may a population that is cut: its neurons then follow one another.
     """
 
     population: str
@@ -158,7 +158,9 @@ class LavaNetwork:
         """Whether every population of `graph` has its place, and every place its population."""
         sizes = {p.name: p.neurons for p in graph.populations}
         own = {p.name: p.neurons for p in graph.populations if p.kind != "input"}
-        placed = {p.population: p.count for p in self.places}
+        placed: dict[str, int] = {}
+        for p in self.places:
+            placed[p.population] = placed.get(p.population, 0) + p.count
         return placed == own and all(sizes.get(p.population) == p.count for p in self.inputs)
 
     def check(self) -> LavaNetwork:

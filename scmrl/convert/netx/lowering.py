@@ -36,7 +36,6 @@ from ...core.graph import (
     Pointwise,
     Population,
     Synapse,
-    require_no_joins,
 )
 from ...hw_profiles import profile
 from ...hw_profiles.precision import Precision
@@ -44,6 +43,7 @@ from ...system.dependencies import install
 from ...system.errors import BundleError, GraphError, MissingDependency
 from ...system.reading import regular
 from ...system.storage import put_hdf5
+from ..frame.neurons import require_no_joins, require_one_value, require_reset_to_zero
 from ..lava.network import MANTISSA, NEVER
 
 MODEL = "netx/model.net"  # in an export
@@ -81,6 +81,8 @@ def lower(graph: Graph) -> NetxNetwork:
     exactly.
     """
     require_no_joins(graph.check(), "netx")
+    require_reset_to_zero(graph, "netx")
+    require_one_value(graph.populations, "netx")
     chain = _chain(graph)
     first = graph[chain[0].source]
     datasets = {"layer/0/type": _text("input"), "layer/0/shape": np.array(first.shape)}
@@ -216,12 +218,12 @@ def _neurons(p: Population, activation: int, flat: bool) -> dict[str, np.ndarray
     synaptic sum.
     """
     _check_sum(p, activation)
-    vth = p.vth if p.fires else NEVER
+    vth, du, dv = (int(np.max(values)) for values in (p.vth, p.du, p.dv))  # one value each
     layer = {
         "neuron/type": _text("CUBA"),
-        "neuron/vThMant": vth,
-        "neuron/iDecay": p.du + 1,
-        "neuron/vDecay": p.dv,
+        "neuron/vThMant": vth if p.fires else NEVER,
+        "neuron/iDecay": du + 1,
+        "neuron/vDecay": dv,
     }
     if p.memoryless:
         _check_memoryless(p, activation)
@@ -235,7 +237,7 @@ def _check_sum(p: Population, activation: int) -> None:
     """Lava's convolution wraps at 24 bits, its LIF at 32; current memory piles up what one wrap
     leaves.
     """
-    forgets = p.decays[0] == NO_CURRENT_MEMORY
+    forgets = bool(np.all(p.decays[0] == NO_CURRENT_MEMORY))
     limit = STATE_LIMIT - 1 if forgets else 2 * STATE_LIMIT >> CURRENT_SHIFT
     if activation > limit:
         raise _refused("so large a synaptic sum", p.name, limit=limit, value=activation)

@@ -135,9 +135,9 @@ def convolve(x: np.ndarray, node: Any) -> np.ndarray:
 
 
 def fire(a: np.ndarray, node: Any) -> np.ndarray:
-    """Spikes float32 [S, T, ...] of a CubaLIF node on sums of that shape."""
-    syn, mem = (np.float32(DT / tau.flat[0]) for tau in (node.tau_syn, node.tau_mem))
-    w_in, r, threshold = (np.float32(x.flat[0]) for x in (node.w_in, node.r, node.v_threshold))
+    """Spikes float32 [S, T, C, H, W] of a CubaLIF node on sums of that shape."""
+    syn, mem = ((DT / tau).astype(np.float32) for tau in (node.tau_syn, node.tau_mem))
+    w_in, r, threshold = (x.astype(np.float32) for x in (node.w_in, node.r, node.v_threshold))
     u, v, s = np.zeros_like(a[:, 0]), np.zeros_like(a[:, 0]), np.zeros_like(a)
     for t in range(a.shape[1]):
         u = (1 - syn) * u + syn * (w_in * a[:, t])

@@ -40,8 +40,9 @@ from typing import Any
 import numpy as np
 
 from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, decay, lif_step
-from ...core.graph import NO_CURRENT_MEMORY, Graph, Population, Synapse, require_no_joins
+from ...core.graph import NO_CURRENT_MEMORY, PER_NEURON, Graph, Population, Synapse
 from ...system.errors import GraphError, MissingDependency
+from ..frame.neurons import require_no_joins, require_reset_to_zero
 from .kernels import Image, Kernel, gather, image_shape, kernels, spread
 
 DT = 1e-4  # seconds a step; snntorch's importer takes no other
@@ -90,18 +91,18 @@ def is_exact(p: Population, graph: Graph) -> bool:
     below 0.
     """
     steps = 1 if p.memoryless else graph.steps
-    decays = (p.du + 1, p.dv)
-    largest: float = graph.worst_activation(p.name) * UNIT + int(np.abs(p.bias).max())
-    for by in decays:  # a state adds up its fading past
-        largest *= sum((1 - by / DECAY_ONE) ** t for t in range(steps))
-    e = min(CURRENT_SHIFT, _trailing_zeros(int(np.bitwise_or.reduce(np.abs(p.bias), axis=None))))
-    n = sum(max(0, 12 - _trailing_zeros(DECAY_ONE - by)) for by in decays)
-    return largest <= STATE_MAX and n * (steps - 1) <= e
+    keeps = DECAY_ONE - np.stack([p.per_neuron(by).ravel() for by in (p.du + 1, p.dv)])
+    keeps = np.unique(keeps, axis=1)  # [2, neurons that differ]
+    largest = graph.worst_activation(p.name) * UNIT + int(np.abs(p.bias).max())
+    fading = sum((keeps / DECAY_ONE) ** t for t in range(steps))  # a state adds up its past
+    e = min(CURRENT_SHIFT, int(_trailing_zeros(np.bitwise_or.reduce(np.abs(p.bias), axis=None))))
+    n = np.maximum(0, 12 - _trailing_zeros(keeps)).sum(0)
+    return bool(np.all((largest * np.prod(fading, 0) <= STATE_MAX) & (n * (steps - 1) <= e)))
 
 
-def _trailing_zeros(number: int) -> int:
-    """The largest e for which 2**e divides the number; zero is divided by all that matter here."""
-    return (number & -number).bit_length() - 1 if number else 64
+def _trailing_zeros(numbers: np.ndarray) -> np.ndarray:
+    """The largest e for which 2**e divides a number; zero is divided by all that matter here."""
+    return np.where(numbers == 0, 64, np.frexp(numbers & -numbers)[1] - 1)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def replay(p: Population, sums: np.ndarray) -> tuple[np.ndarray, int, int]:
     return out, rounded, borders
 
 
-def _remainder(state: np.ndarray, by: int) -> np.ndarray:
+def _remainder(state: np.ndarray, by: int | np.ndarray) -> np.ndarray:
     """Where state * (4096 - by) / 4096 has to be rounded."""
     return decay(state, by) * DECAY_ONE != state * (DECAY_ONE - by)
 
@@ -168,18 +169,27 @@ def output_meaning(graph: Graph) -> str:
         return "spikes of the populations that lead nowhere"
     p = graph.readout
     du, dv = p.decays
-    keep_u, keep_v = ((DECAY_ONE - by) / DECAY_ONE for by in (du + 1, dv))
-    rule = f"v = {keep_v:g} * v + output"
-    if keep_u:
-        rule = f"u = {keep_u:g} * u + output, v = {keep_v:g} * v + u"
+    keep_u, keep_v = (_share(DECAY_ONE - by) for by in (du + 1, dv))
+    rule = f"v = {keep_v} * v + output"
+    if np.any(du != NO_CURRENT_MEMORY):
+        rule = f"u = {keep_u} * u + output, v = {keep_v} * v + u"
     return (
         f"the readout's synaptic sum of one step; the reader adds up, {rule}, and the largest v"
         " after the last step is the class"
     )
 
 
+def _share(keep: int | np.ndarray) -> str:
+    """Of 4096, as a number; as words where the neurons differ."""
+    values = np.unique(keep) / DECAY_ONE
+    if len(values) == 1:
+        return f"{values[0]:g}"
+    return f"({values[0]:g} to {values[-1]:g}, by neuron)"
+
+
 def _refuse(graph: Graph) -> None:
     require_no_joins(graph, "NIR")
+    require_reset_to_zero(graph, "NIR's CubaLIF")
     names = [node_name(p.name) for p in graph.populations]
     for p, name in zip(graph.populations, names):
         if names.count(name) > 1:
@@ -188,12 +198,14 @@ def _refuse(graph: Graph) -> None:
                 where=p.name,
                 fix="rename it",
             )
-        if p.kind != "input" and p.bias.any() and p.decays[0] != NO_CURRENT_MEMORY:
+        du = p.per_neuron(p.decays[0])
+        held = du[(p.bias != 0) & (du != NO_CURRENT_MEMORY)]
+        if p.kind != "input" and held.size:
             raise GraphError(
                 "a bias on a current with memory has no form that importers of NIR run",
                 where=p.name,
                 limit=f"du = {NO_CURRENT_MEMORY}, or no bias",
-                value=f"du = {p.du}",
+                value=f"du = {held[0]}",
                 fix="use the target onnx or lava",
             )
     for synapse in graph.synapses:
@@ -232,8 +244,8 @@ class _Lowering:
         return self.nir.NIRGraph(self.nodes, self.edges, metadata={"json": table})
 
     def _neurons(self, p: Population) -> Any:
-        du, dv = p.decays
-        syn, mem = (DECAY_ONE / by if by else NO_LEAK for by in (du + 1, dv))
+        du, dv = (p.per_neuron(by) for by in p.decays)
+        syn, mem = (np.where(by, DECAY_ONE / np.maximum(by, 1), NO_LEAK) for by in (du + 1, dv))
         values = {
             "tau_syn": DT * syn,
             "w_in": syn,
@@ -241,9 +253,10 @@ class _Lowering:
             "r": mem,
             "v_leak": 0.0,
             "v_reset": 0.0,
-            "v_threshold": p.vth + OFF_LATTICE,
+            "v_threshold": p.per_neuron(p.vth) + OFF_LATTICE,
         }
-        arrays = {key: np.full(self.images[p.name], value) for key, value in values.items()}
+        image = self.images[p.name]
+        arrays = {key: np.full(p.shape, x).reshape(image) for key, x in values.items()}
         return self.nir.CubaLIF(**arrays, metadata={"population": p.name})
 
     def _fan_in(self, p: Population) -> None:
@@ -361,9 +374,7 @@ class _Lowering:
                 "node": READOUT if p.kind == "readout" else node_name(p.name),
                 "kind": p.kind,
                 "shape": list(p.shape),
-                "vth": p.vth,
-                "du": p.du,
-                "dv": p.dv,
+                **{name: np.asarray(getattr(p, name)).tolist() for name in PER_NEURON},
                 "memoryless": bool(p.memoryless),
                 "exact": is_exact(p, graph),
             }

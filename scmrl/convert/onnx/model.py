@@ -33,10 +33,11 @@ import numpy as np
 
 from ... import __version__
 from ...core.bundle import Bundle
-from ...core.graph import Graph, Population, require_no_joins
+from ...core.graph import PER_NEURON, Graph, Population
 from ...core.graph_tables import to_tables
 from ...system.errors import BundleError, GraphError
 from ...system.reading import read_bytes, sha256
+from ..frame.neurons import require_no_joins
 from .neurons import Range, fire
 from .nodes import Nodes, Ports, library
 from .operators import deliver
@@ -189,7 +190,8 @@ def metadata(bundle: Bundle, directory: Path) -> dict[str, str]:
     """
     populations = to_tables(bundle.graph)[0]["populations"]
     for entry, p in zip(populations, bundle.graph.populations):
-        entry["bias_mant"] = np.asarray(p.bias_mant).tolist()
+        for name in ("bias_mant", *PER_NEURON):
+            entry[name] = np.asarray(getattr(p, name)).tolist()
     facts = {
         "scmrl": __version__,
         "steps": bundle.graph.steps,

@@ -2,9 +2,10 @@
 
     u = wrap24( trunc(u * (4095 - du) / 4096) + i )                  int32: float64 product, Cast
     v = sat24 ( trunc(v * (4096 - dv) / 4096) + u + bias )
-    s = v > (vth << 6);   v = Where(s, 0, v)
+    s = v > (vth << 6);   v = Where(s, 0, v), or Where(s, v - (vth << 6), v) by reset "subtract"
 
-A product of a state below 2^31 and a 12-bit decay has less than 53 bits. A current that one wrap
+Decays and thresholds that are arrays are constants of their own shape, which ONNX broadcasts. A
+product of a state below 2^31 and a 12-bit decay has less than 53 bits. A current that one wrap
 cannot bring back into 24 bits is held as int64. A wrap, a clip and a state that cannot be are not
 written.
 """
@@ -26,7 +27,8 @@ class Range:
     def __init__(self, graph: Graph, p: Population):
         worst = graph.worst_activation(p.name) << CURRENT_SHIFT
         du, dv = p.decays
-        self.keeps_u, self.keeps_v = du != NO_CURRENT_MEMORY, dv != DECAY_ONE
+        self.keeps_u = bool(np.any(du != NO_CURRENT_MEMORY))
+        self.keeps_v = bool(np.any(dv != DECAY_ONE))
         # then one wrap brings u back into 24 bits
         bounded = not self.keeps_u or worst <= 2 * STATE_LIMIT
         self.u = np.int32 if bounded else np.int64
@@ -38,14 +40,14 @@ class Range:
         self.clips = v_free > STATE_MAX
 
 
-def _decay(n: Nodes, x: str, keep: int, dtype: type) -> str:
+def _decay(n: Nodes, x: str, keep: int | np.ndarray, dtype: type) -> str:
     """trunc(x * keep / 4096)."""
-    if keep == DECAY_ONE:
+    if np.all(keep == DECAY_ONE):
         return x
     if dtype is np.int64:
-        product = n.op("Mul", x, n.constant(np.int64(keep)))
+        product = n.op("Mul", x, n.constant(np.asarray(keep, np.int64)))
         return n.op("Div", product, n.constant(np.int64(DECAY_ONE)))
-    share = n.constant(np.float64(keep / DECAY_ONE))
+    share = n.constant(np.asarray(keep / DECAY_ONE, np.float64))
     return n.cast(n.op("Mul", n.cast(x, np.float64), share), dtype)
 
 
@@ -71,7 +73,7 @@ def _current(n: Nodes, p: Population, reach: Range, i: str) -> str:
     """The new current u of a population, from its synaptic sum i (float32)."""
     u = n.cast(i, reach.u)
     if reach.keeps_u:
-        before = _decay(n, f"{n.prefix}u_in/{p.name}", NO_CURRENT_MEMORY - int(p.du), reach.u)
+        before = _decay(n, f"{n.prefix}u_in/{p.name}", NO_CURRENT_MEMORY - p.du, reach.u)
         u = n.op("Add", before, u)
     if reach.wraps:
         u = _wrap(n, u, reach.u)
@@ -82,7 +84,7 @@ def _membrane(n: Nodes, p: Population, reach: Range, u: str) -> str:
     """The new membrane before reset, int32, from the current u."""
     terms = [u if reach.u is reach.v_free else n.cast(u, reach.v_free)]
     if reach.keeps_v:
-        before = _decay(n, f"{n.prefix}v_in/{p.name}", DECAY_ONE - int(p.dv), np.int32)
+        before = _decay(n, f"{n.prefix}v_in/{p.name}", DECAY_ONE - p.dv, np.int32)
         terms.append(before if reach.v_free is np.int32 else n.cast(before, reach.v_free))
     bias = np.asarray(p.bias_mant, np.int64) << p.bias_exp
     if bias.any():
@@ -106,8 +108,10 @@ def fire(n: Nodes, p: Population, reach: Range, i: str) -> str | None:
             n.op("Identity", v, out=kept)
         n.op("Identity", v, out=f"{n.prefix}v/{p.name}")
         return None
-    s = n.op("Greater", v, n.constant(np.int32(int(p.vth) << CURRENT_SHIFT)))
+    threshold = n.constant((np.asarray(p.vth) << CURRENT_SHIFT).astype(np.int32))
+    s = n.op("Greater", v, threshold)
     if kept:
-        n.op("Where", s, n.constant(np.int32(0)), v, out=kept)
+        left = n.op("Sub", v, threshold) if p.subtracts else n.constant(np.int32(0))
+        n.op("Where", s, left, v, out=kept)
     n.cast(s, np.uint8, out=f"{n.prefix}s/{p.name}")
     return n.cast(s, np.float32)

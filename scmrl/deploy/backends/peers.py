@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from ...convert.frame.neurons import require_one_value
 from ...convert.nir.lowering import (
     DT,
     EFFECT,
@@ -36,7 +37,7 @@ from ...convert.nir.lowering import (
 )
 from ...core.activity import Activity, check_inputs
 from ...core.bundle import load, locate
-from ...core.graph import Graph
+from ...core.graph import PER_NEURON, Graph
 from ...system import dependencies
 from ...system.errors import BackendError, BundleError, MissingDependency
 from ...system.reading import read_json, regular, sha256
@@ -52,6 +53,7 @@ class Peer(Backend):
     """
 
     exact, file = False, MODEL  # float neurons: agreement is measured, not required
+    one_value: ClassVar[tuple[str, ...]] = ()  # parameters of which the importer takes one a node
 
     def __init__(self, graph: Graph, *, deadline_s: float | None = None, network: Any = None):
         super().__init__(graph, deadline_s=deadline_s)
@@ -60,7 +62,9 @@ class Peer(Backend):
         self.version = importlib.metadata.version(self.name)
         self._layout = InputLayout.of(graph)
         started = time.perf_counter()
-        self._module = self._imported(lower(graph) if network is None else network).eval()
+        network = lower(graph) if network is None else network
+        require_one_value(graph.of_kind("lif"), f"{self.name}'s importer", self.one_value)
+        self._module = self._imported(network).eval()
         self._startup_s = time.perf_counter() - started
 
     def _library(self, library: str) -> ModuleType:
@@ -259,7 +263,7 @@ class Norse(Peer):
 class SnnTorch(Peer):
     """snntorch's importer; its neurons keep their state inside."""
 
-    name = "snntorch"
+    name, one_value = "snntorch", ("vth",)
 
     def _import(self, network: Any) -> Any:
         from snntorch.import_nir import import_from_nir
@@ -275,7 +279,7 @@ class SnnTorch(Peer):
 class SpikingJelly(Peer):
     """spikingjelly's importer, step by step. It fires at v >= threshold: no state lies on it."""
 
-    name = "spikingjelly"
+    name, one_value = "spikingjelly", PER_NEURON
 
     def _import(self, network: Any) -> Any:
         from loguru import logger

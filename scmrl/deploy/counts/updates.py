@@ -97,9 +97,8 @@ class UpdateCounter:
         active = arrived | (p.bias.ravel() != 0)
         if p.adds:
             active |= self._states[p.adds][1] != 0
-        if not p.memoryless:
-            for state, keep in ((u, layer.keep_u), (v, layer.keep_v)):
-                active |= (state != 0) & (keep != 0)
+        for state, keep in ((u, layer.keep_u), (v, layer.keep_v)):
+            active |= (state != 0) & (keep != 0)
         layer.advance(self._sent, self._states, self._past, self._past + 1, False)
         changed = v.size if self._first else np.count_nonzero(self._states[p.name][1] != before)
         return Updates(int(np.count_nonzero(active)), int(np.count_nonzero(arrived)), int(changed))

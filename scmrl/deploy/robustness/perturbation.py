@@ -18,9 +18,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...convert.frame.neurons import require_no_joins
 from ...core.activity import Activity
 from ...core.fixed_point import STATE_MAX
-from ...core.graph import Graph, Population, require_no_joins
+from ...core.graph import Graph, Population
 from ...system.errors import GraphError, UsageError
 from ..registry import open_backend
 
@@ -62,7 +63,7 @@ def kill_neurons(graph: Graph, share: float, random: np.random.Generator) -> Gra
         if p.kind != "lif" or not dead.any():
             return p
         worst = graph.worst_activation(p.name) << 6
-        if worst > STATE_MAX + (p.vth << 6):
+        if worst > STATE_MAX + (int(np.min(p.vth)) << 6):
             what = "inputs can lift this population over any bias; dead neurons cannot be expressed"
             raise GraphError(what, where=p.name, limit=STATE_MAX, value=worst)
         floor, alive = -(STATE_MAX >> p.bias_exp), np.asarray(p.bias_mant, np.int64)

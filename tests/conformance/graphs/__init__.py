@@ -6,7 +6,15 @@ can be followed by hand. Thresholds are low: many neurons fire. What backends re
 `conformance.refusals`.
 """
 
-from conformance.graphs import inputs, joined, networks, neuron, paths, synapses  # noqa: F401
+from conformance.graphs import (  # noqa: F401
+    inputs,
+    joined,
+    networks,
+    neuron,
+    parameters,
+    paths,
+    synapses,
+)
 from conformance.graphs.drawn import random_graph, random_loops
 from conformance.graphs.joined import JOINED
 from conformance.graphs.parts import (

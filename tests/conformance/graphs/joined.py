@@ -64,4 +64,22 @@ def readout_of_a_firing_population() -> Case:
     )
 
 
-JOINED = {"joined_adaptation", "joined_chain", "readout_of_a_firing_population"}
+@register
+def joined_after_subtraction() -> Case:
+    """What a spike leaves of a memoryless membrane is seen where it is added."""
+    return case(
+        source(5),
+        Population("y", (4,), vth=np.array([10, 40, 90, 0]), memoryless=True, reset="subtract"),
+        Dense("x", "y", weights(4, 5)),
+        Population("z", (4,), vth=60, dv=200, adds="y", reset="subtract"),
+        Population("potential", (4,), "readout", memoryless=True, adds="y"),
+        steps=9,
+    )
+
+
+JOINED = {
+    "joined_adaptation",
+    "joined_after_subtraction",
+    "joined_chain",
+    "readout_of_a_firing_population",
+}

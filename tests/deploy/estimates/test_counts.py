@@ -63,18 +63,20 @@ def brute_force(network, inputs) -> tuple[dict, dict, dict]:
             before = v[p.name]
             if p.memoryless:
                 u[p.name], v[p.name] = np.zeros_like(u[p.name]), np.zeros_like(before)
+            du, dv, vth = (p.per_neuron(values).ravel() for values in (p.du, p.dv, p.vth))
             joined = v[p.adds] if p.adds else np.zeros_like(before)
-            kept = ((u[p.name] != 0) & (p.du < 4095)) | ((v[p.name] != 0) & (p.dv < 4096))
+            kept = ((u[p.name] != 0) & (du < 4095)) | ((v[p.name] != 0) & (dv < 4096))
             active = arrived | kept | (p.bias.ravel() != 0) | (joined != 0)
             u[p.name], v[p.name], s, _ = lif_step(
                 u[p.name],
                 v[p.name],
                 a,
-                du=p.du,
-                dv=p.dv,
-                vth=p.vth,
+                du=du,
+                dv=dv,
+                vth=vth,
                 bias=p.bias.ravel() + joined,
                 fires=p.fires,
+                reset=p.reset,
             )
             sent[p.name][t] = s
             changed = v[p.name].size if t == 0 else int((v[p.name] != before).sum())

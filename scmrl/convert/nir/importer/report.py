@@ -201,7 +201,7 @@ def _change(
         p.kind,
         p.shape,
         s.scale,
-        p.vth,
+        int(np.max(p.vth)),
         alpha_float=float(np.mean(n.alpha)),
         alpha=s.alpha,
         beta_float=float(np.mean(n.beta)),

@@ -65,12 +65,12 @@ class Lowered(Backend):
             self._run(network, {name: x[batch] for name, x in inputs.items()}, clock)
             for batch in batches
         ]
-        values = {}
-        for p in network.places:
-            shape = (samples, steps, *self.graph[p.population].shape)
-            values[p.population] = np.concatenate([part[p.population] for part in parts]).reshape(
-                shape
+        values = {
+            name: np.concatenate([part[name] for part in parts]).reshape(
+                samples, steps, *self.graph[name].shape
             )
+            for name in dict.fromkeys(p.population for p in network.places)
+        }
         return Activity(
             spikes={p.name: values[p.name] for p in self.graph.of_kind("lif")},
             membrane={
@@ -150,10 +150,11 @@ def _values(network: LavaNetwork, processes: LavaProcesses, samples: int) -> dic
     frames = dict(processes.spikes)
     if network.readout is not None and processes.membrane is not None:
         frames[network.readout] = processes.membrane
-    return {
-        p.population: spikes_of(frames[p.process], p, samples, network.steps)
-        for p in network.places
-    }
+    values: dict[str, list[np.ndarray]] = {}
+    for p in network.places:
+        part = spikes_of(frames[p.process], p, samples, network.steps)
+        values.setdefault(p.population, []).append(part)
+    return {name: np.concatenate(parts, 2) for name, parts in values.items()}
 
 
 @contextlib.contextmanager

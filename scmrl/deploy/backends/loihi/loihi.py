@@ -83,14 +83,25 @@ class LoihiLayout(Lowered):
         inputs = check_inputs(self.graph, inputs)
         steps = next(iter(inputs.values())).shape[1]
         activity = super().run(padded(inputs, window(steps)), progress)
+        order = self.loihi(steps).order
+        spikes = {name: in_order(s, order.get(name)) for name, s in activity.spikes.items()}
         return replace(
             activity,
-            spikes={name: s[:, :steps] for name, s in activity.spikes.items()},
+            spikes={name: s[:, :steps] for name, s in spikes.items()},
             membrane={name: v[:, :steps] for name, v in activity.membrane.items()},
         )
 
     def _notes(self, network: LavaNetwork) -> tuple[str, ...]:
         return self.loihi(network.steps).notes
+
+
+def in_order(spikes: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """Spikes [S, T, *shape] of a population whose neuron `order[i]` came at place i."""
+    if order is None:
+        return spikes
+    out = np.empty_like(spikes).reshape(*spikes.shape[:2], -1)
+    out[..., order] = spikes.reshape(out.shape)
+    return out.reshape(spikes.shape)
 
 
 def padded(inputs: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:

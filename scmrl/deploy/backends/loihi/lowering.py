@@ -1,9 +1,12 @@
-"""Graph -> what a Loihi 2 chip holds: one LIF process a population, one value a parameter. numpy
-only.
+"""Graph -> what a Loihi 2 chip holds: one LIF process a population, or one for each set of its
+parameters; one value a parameter. numpy only.
 
 `scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of its own, which
 only Lava's simulator takes. A chip's process has one threshold, one pair of 12-bit decays and one
-bias exponent, and its state clears every `interval` steps, a power of two. So:
+bias exponent, and its state clears every `interval` steps, a power of two; it is read as a whole.
+So:
+
+    cells      a population whose neurons differ is several processes (`split`), under one name
 
     window     the power of two >= T; a sample's inputs are followed by zeros, its outputs cut to T
     memory     none: dv = 4095 where the membrane stays below 4096 (then v * 1 / 4096 = 0), else
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....convert.frame.neurons import require_one_value
 from ....convert.lava.lowering import lower as lower_for_lava
 from ....convert.lava.network import FULL_LEAK, NEVER, LavaNetwork, Neurons
 from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, EXPONENT_MAX, THRESHOLD_MAX
@@ -28,6 +32,7 @@ from ....core.graph import Graph, Population
 from ....hw_profiles import profile as profiles
 from ....system.errors import GraphError
 from ...placement import fit
+from .split import DIFFER, split
 
 PROFILE = "loihi2"
 LOWEST_MEMORY = DECAY_ONE - 1  # dv = 4095: v * 1 / 4096
@@ -56,12 +61,13 @@ class Cells:
 @dataclass(frozen=True)
 class LoihiNetwork:
     """Cells, and the schedule and synapses (`network`) of samples that take `network.steps` = a
-    window.
+    window. `order`: of a population that is cut, which neuron stands where (`split`).
     """
 
     network: LavaNetwork
     cells: tuple[Cells, ...]
     notes: tuple[str, ...]
+    order: dict[str, np.ndarray]
 
 
 def window(steps: int) -> int:
@@ -76,7 +82,9 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
     `scmrl profiles loihi2` lists them.
     """
     fit.require(graph, profiles.load(PROFILE))
-    network = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
+    whole = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
+    require_one_value(graph.of_kind("readout"), "the readout process of Loihi 2")
+    network, order = split(whole)
     for w in network.weights:
         if w.exponent - 1 > EXPONENT_MAX:  # built as twice the mantissa, half the scale
             raise GraphError(
@@ -88,12 +96,12 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
             )
     homes = {place.process: graph[place.population] for place in network.places}
     cells = tuple(_cells(n, homes.get(n.name), graph, network.steps) for n in network.neurons)
-    return LoihiNetwork(network, cells, _notes(graph, network, cells))
+    return LoihiNetwork(network, cells, _notes(graph, network, cells), order)
 
 
 def _cells(n: Neurons, population: Population | None, graph: Graph, interval: int) -> Cells:
     """The neurons of one process, which hold one population or (None) pass its spikes on."""
-    vth, du, dv, exponent = (_one(n, name) for name in ("vth", "du", "dv", "bias_exp"))
+    vth, du, dv, exponent = (int(getattr(n, name)[0]) for name in DIFFER)
     if dv == FULL_LEAK:
         dv = LOWEST_MEMORY
         if population is not None and not _forgets(population, graph):
@@ -111,24 +119,12 @@ def _cells(n: Neurons, population: Population | None, graph: Graph, interval: in
     )
 
 
-def _one(n: Neurons, name: str) -> int:
-    values = np.unique(getattr(n, name))
-    if len(values) != 1:
-        raise GraphError(
-            f"neurons of one process differ in {name}",
-            where=n.name,
-            limit="one value",
-            value=len(values),
-        )
-    return int(values[0])
-
-
 def _forgets(p: Population, graph: Graph) -> bool:
     """Whether the membrane that a step leaves is below 4096 in size, so that dv = 4095 clears it.
 
     From above: more than vth << 6 fires and resets. From below: the most negative sum.
     """
-    highest = p.vth << CURRENT_SHIFT
+    highest = int(np.max(p.vth)) << CURRENT_SHIFT
     lowest = (lowest_activation(graph, p.name) << CURRENT_SHIFT) + int(p.bias.min())
     return p.fires and highest <= FORGOTTEN and lowest >= -FORGOTTEN
 
@@ -157,7 +153,7 @@ def _notes(graph: Graph, network: LavaNetwork, cells: tuple[Cells, ...]) -> tupl
             f"state clears every {network.steps} steps, a power of two; the model's samples take "
             f"{graph.steps}"
         )
-    reset = [c.name.rsplit("@", 1)[0] for c in cells if c.interval == 1]
+    reset = dict.fromkeys(c.name.rsplit("@", 1)[0] for c in cells if c.interval == 1)
     if reset:
         notes.append(f"cleared before every step: {', '.join(reset)}")
     return tuple(notes)

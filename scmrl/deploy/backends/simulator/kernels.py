@@ -160,7 +160,17 @@ class Layer(PreparedLayer):
             segments(synapse, self.sources[synapse.source].shape, population.shape, self.number)
             for synapse in self.synapses
         ]
-        self.bias = np.moveaxis(self.bias, 0, -1).ravel().astype(self.number)
+        self.bias = self.flat(self.bias).astype(self.number)
+        parameters = self.keep_u, self.keep_v, self.threshold
+        if any(isinstance(values, np.ndarray) for values in parameters):
+            self.keep_u, self.keep_v, self.threshold = (
+                np.broadcast_to(values, population.neurons).astype(self.number)
+                for values in parameters
+            )
+
+    @staticmethod
+    def flat(values: np.ndarray) -> np.ndarray:
+        return np.moveaxis(values, 0, -1).ravel()
 
     def bytes_per_step(self) -> int:
         return 8 * self.population.neurons
@@ -191,8 +201,8 @@ class Layer(PreparedLayer):
             last,
             self.keep_u,
             self.keep_v,
-            p.vth << CURRENT_SHIFT,
-            p.memoryless,
+            self.threshold,
+            self.subtracts,
             p.fires,
         )
 
@@ -246,6 +256,20 @@ def decay(x: Any, keep: Any, word: Any) -> Any:
     return kept if x >= 0 else word(-kept)
 
 
+def of(values: Any, i: int) -> Any:
+    """A parameter of neuron i: `values` is an array, or one number for all, which stays in a
+    register.
+    """
+    return values[i] if isinstance(values, np.ndarray) else values
+
+
+@numba.extending.overload(of, strict=False)
+def _of(values: Any, i: Any) -> Callable[[Any, Any], Any]:
+    if isinstance(values, numba.types.Array):
+        return lambda values, i: values[i]
+    return lambda values, i: values
+
+
 @compiled
 def lif(
     a: np.ndarray,
@@ -255,34 +279,36 @@ def lif(
     out: np.ndarray,
     first: int,
     last: int,
-    keep_u: int,
-    keep_v: int,
-    threshold: int,
-    memoryless: bool,
+    keep_u: int | np.ndarray,
+    keep_v: int | np.ndarray,
+    threshold: int | np.ndarray,
+    subtracts: bool,
     fires: bool,
 ) -> int:
     """`lif_step` for steps first..last-1: a [S, steps or 1, N]; u, v [S, N] in place; spikes or v
     to out.
 
-    bias [1 or S, N]. `word` brings results back to the type of the state: numba's integers grow,
-    and wide ones are slower.
+    bias [1 or S, N]; keep_u, keep_v and threshold are three numbers, or three arrays [N]. `word`
+    brings results back to the type of the state: numba's integers grow, and wide ones are slower.
     """
     word = u.dtype.type
-    keep_u, keep_v = (word(0), word(0)) if memoryless else (word(keep_u), word(keep_v))
     overflow = 0
     for s in range(len(out)):
         current, membrane, offset = u[s], v[s], bias[min(s, len(bias) - 1)]
         for t in range(first, last):
             row, spikes = a[s, min(t - first, a.shape[1] - 1)], out[s, t]
             for i in range(len(row)):
-                u_free = word(decay(current[i], keep_u, word) + word(row[i] << CURRENT_SHIFT))
+                u_free = decay(current[i], word(of(keep_u, i)), word)
+                u_free = word(u_free + word(row[i] << CURRENT_SHIFT))
                 u_new = word(u_free - 2 * STATE_LIMIT) if u_free > STATE_LIMIT else u_free
                 u_new = word(u_new + 2 * STATE_LIMIT) if u_new <= -STATE_LIMIT else u_new
-                v_free = word(decay(membrane[i], keep_v, word) + u_new + offset[i])
+                v_free = decay(membrane[i], word(of(keep_v, i)), word)
+                v_free = word(v_free + u_new + offset[i])
                 v_new = word(min(max(v_free, word(-STATE_MAX)), word(STATE_MAX)))
                 overflow += (u_new != u_free) | (v_new != v_free)
-                fired = fires and v_new > threshold
+                fired = fires and v_new > of(threshold, i)
                 spikes[i] = fired if fires else v_new
                 current[i] = u_new
-                membrane[i] = word(0) if fired else v_new
+                left = word(v_new - of(threshold, i)) if subtracts else word(0)
+                membrane[i] = left if fired else v_new
     return overflow

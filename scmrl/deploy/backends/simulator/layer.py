@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ....core.fixed_point import DECAY_ONE
+from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from ....core.graph import Graph, Population, Synapse
 
 EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
@@ -24,11 +24,25 @@ class PreparedLayer:
         self.synapses = graph.incoming(population.name)
         self.sources = {synapse.source: graph[synapse.source] for synapse in self.synapses}
         self.bias = population.bias
-        self.keep_u, self.keep_v = DECAY_ONE - (population.du + 1), DECAY_ONE - population.dv
+        du, dv = population.decays
+        self.keep_u, self.keep_v = self._each(DECAY_ONE - 1 - du), self._each(DECAY_ONE - dv)
+        self.threshold = self._each(population.vth << CURRENT_SHIFT)
+        self.subtracts = population.reset == "subtract"
         self.worst = graph.worst_activation(population.name)
         self.fits_24_bits = (
             self.worst <= EVERY_STATE_FITS and int(np.abs(self.bias).max()) <= BIAS_FITS
         )
+
+    @staticmethod
+    def flat(values: np.ndarray) -> np.ndarray:
+        """Values of a population's shape in the order that the layer uses: [neurons]."""
+        raise NotImplementedError
+
+    def _each(self, values: int | np.ndarray) -> int | np.ndarray:
+        """A parameter as the layer uses it: one number for all neurons, or int64 [neurons]."""
+        if isinstance(values, np.ndarray):
+            return self.flat(self.population.per_neuron(values))
+        return int(values)
 
     def largest_sum(self, synapse: Synapse) -> int:
         """Upper bound of |a| that one synapse can cause: all sources of a target at their largest

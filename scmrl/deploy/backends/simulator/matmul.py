@@ -46,6 +46,10 @@ class Layer(PreparedLayer):
         )
         return kind(synapse, self.sources[synapse.source].shape, self.population.shape)
 
+    @staticmethod
+    def flat(values: np.ndarray) -> np.ndarray:
+        return values.ravel()
+
     def bytes_per_step(self) -> int:
         return 8 * max(
             [6 * self.population.neurons, *(product.numbers for _, product in self.products)]
@@ -103,7 +107,7 @@ class Layer(PreparedLayer):
         """
         p = self.population
         overflow: np.ndarray | bool = False
-        if p.memoryless or self.keep_u == 0:
+        if isinstance(self.keep_u, int) and self.keep_u == 0:
             np.multiply(a, 1 << CURRENT_SHIFT, out=u)
         else:
             _decay(u, self.keep_u)
@@ -114,8 +118,6 @@ class Layer(PreparedLayer):
             low = u <= -STATE_LIMIT
             u[low] += 2 * STATE_LIMIT
             overflow = high | low
-        if p.memoryless:
-            v.fill(0)
         _decay(v, self.keep_v)
         v += u
         v += bias
@@ -123,8 +125,9 @@ class Layer(PreparedLayer):
             overflow = overflow | (np.abs(v) > STATE_MAX)
             np.clip(v, -STATE_MAX, STATE_MAX, out=v)
         if p.fires:
-            np.greater(v, p.vth << CURRENT_SHIFT, out=out.view(bool))
-            np.copyto(v, 0, where=out.view(bool))
+            np.greater(v, self.threshold, out=out.view(bool))
+            left = v - self.threshold if self.subtracts else 0
+            np.copyto(v, left, where=out.view(bool))
         else:
             out[...] = v
         return int(np.count_nonzero(overflow))
@@ -133,18 +136,24 @@ class Layer(PreparedLayer):
         self, a: np.ndarray, u: np.ndarray, v: np.ndarray, bias: np.ndarray, out: np.ndarray
     ) -> int:
         p = self.population
-        if p.memoryless:
-            u[:], v[:] = 0, 0
         u[:], v[:], s, overflow = lif_step(
-            u, v, a, du=p.du, dv=p.dv, vth=p.vth, bias=bias, fires=p.fires
+            u,
+            v,
+            a,
+            du=DECAY_ONE - 1 - self.keep_u,
+            dv=DECAY_ONE - self.keep_v,
+            vth=self.threshold >> CURRENT_SHIFT,
+            bias=bias,
+            fires=p.fires,
+            reset=p.reset,
         )
         out[...] = s if p.fires else v
         return overflow
 
 
-def _decay(x: np.ndarray, keep: int) -> None:
-    """x * keep / 4096 toward zero, in place."""
-    if keep == DECAY_ONE:
+def _decay(x: np.ndarray, keep: int | np.ndarray) -> None:
+    """x * keep / 4096 toward zero, in place; keep is a number or [neurons]."""
+    if isinstance(keep, int) and keep == DECAY_ONE:
         return
     x *= keep / DECAY_ONE
     np.trunc(x, out=x)
