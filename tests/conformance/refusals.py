@@ -59,8 +59,6 @@ LOIHI_SIM = {
     **one_value(
         "the readout process of Loihi 2",
         "leaks_by_neuron_within_a_chip",
-        "parameters_by_channel",
-        "parameters_by_token_in_a_loop",
     ),
     **refused(
         r"does not fit Loihi 2, it breaks weight_exponent.*\(limit 7 bits, got \d+\)",

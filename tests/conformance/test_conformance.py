@@ -103,6 +103,8 @@ FAMILIES = {
     "recurrent": functools.partial(random_graph, recurrent=True),
     "joined": functools.partial(random_graph, joined=True),
     "joined, recurrent": functools.partial(random_graph, recurrent=True, joined=True),
+    "subtract": functools.partial(random_graph, recurrent=True, subtract=True),
+    "joined, subtract": functools.partial(random_graph, joined=True, subtract=True),
     "loops": random_loops,
 }
 EXAMPLES = {  # of each family
@@ -117,7 +119,9 @@ DRAWN = [
     (way, family)
     for way in EXAMPLES
     for family in FAMILIES
-    if way.startswith("simulator") or not family.startswith("joined")
+    if way.startswith("simulator")
+    or not family.startswith("joined")
+    and (way.startswith("onnx") or family != "subtract")
 ]
 
 

@@ -30,7 +30,15 @@ pytest.importorskip("h5py", reason="h5py is not installed")
 from scmrl.convert.nir.effect import Sums, convolve, measure
 from scmrl.convert.nir.export import export
 from scmrl.convert.nir.kernels import image_shape
-from scmrl.convert.nir.lowering import DT, INPUT, InputLayout, is_exact, lower, node_name
+from scmrl.convert.nir.lowering import (
+    DT,
+    INPUT,
+    InputLayout,
+    is_exact,
+    lower,
+    node_name,
+    output_meaning,
+)
 from scmrl.core.comparison import compare
 from scmrl.deploy.backends import peers
 
@@ -129,6 +137,36 @@ def test_metadata_hold_the_integers_and_where_they_come_from(exported, small_bun
     hashes = json.loads((exported / "bundle.json").read_text())["sha256"]
     assert table["sha256"] == {name: hashes[name] for name in ("graph.json", "tensors.npz")}
     assert table["dt_s"] == DT and table["inputs"]["first"] == {"audio": 0, "visual": 1}
+
+
+def test_a_parameter_of_each_neuron_is_in_the_nodes_and_in_the_metadata():
+    graph, _ = GRAPHS["parameters_by_pixel"]()
+    network = lower(graph)
+    y, node = graph["y"], network.nodes[node_name("y")]
+    assert np.array_equal(np.floor(node.v_threshold), y.vth)
+    assert np.array_equal(np.rint(4096 * DT / node.tau_syn), y.du + 1)
+    leaks = np.rint(4096 * DT / node.tau_mem).astype(int)
+    assert np.array_equal(leaks, y.per_neuron(y.dv))
+    rows = {row["name"]: row for row in json.loads(network.metadata["json"])["populations"]}
+    assert rows["y"]["vth"] == y.vth.tolist() and rows["z"]["dv"] == [
+        [[0]],
+        [[10]],
+        [[100]],
+        [[1000]],
+    ]
+    leaky = dataclasses.replace(graph["out"], dv=np.array([0, 2048]))
+    graph = dataclasses.replace(graph, populations=(*graph.populations[:-1], leaky))
+    assert "v = (0.5 to 1, by neuron) * v + output" in output_meaning(graph)
+
+
+def test_a_neuron_alone_may_have_a_bias_on_a_current_without_memory():
+    def graph(bias):
+        y = Population("y", (2,), vth=3, du=np.array([4095, 7]), bias_mant=np.array(bias))
+        return Graph((Population("x", (1,), "input"), y), (Dense("x", "y", np.ones((2, 1), int)),))
+
+    lower(graph([64, 0]))
+    with pytest.raises(GraphError, match="y: a bias on a current with memory.*got du = 7"):
+        lower(graph([0, 64]))
 
 
 def test_recordings_are_the_reference_on_the_exported_nodes(exported, small_bundle):

@@ -115,6 +115,19 @@ def test_a_share_of_the_neurons_is_dead_and_the_others_are_as_they_were(share):
     assert killed["a"].bias_exp == 3 and np.array_equal(killed["out"].bias_mant, [1, 2])
 
 
+def test_the_lowest_threshold_says_whether_a_neuron_can_be_held_down():
+    def killed(*vth):
+        parts = (Population("x", (1,), "input"), Population("y", (2,), vth=np.array(vth)))
+        weight = np.full((2, 1), 64)
+        graph = Graph(parts, (Dense("x", "y", weight, exponent=11),), 4).check()
+        return perturbation.kill_neurons(graph, 1.0, np.random.default_rng(0))
+
+    inputs = {"x": np.ones((1, 4, 1), np.uint8)}
+    assert not reference.run(killed(5, 70000), inputs).spikes["y"].any()
+    with pytest.raises(GraphError, match="y: inputs can lift this population over any bias"):
+        killed(0, 70000)
+
+
 @pytest.mark.parametrize("rate", [0.02, 0.5])
 def test_every_bit_of_every_weight_flips_alike(rate):
     weight = RANDOM.integers(-127, 128, (200, 100))

@@ -767,6 +767,26 @@ def test_a_convolution_runs_on_speck_but_for_its_narrow_states():
     assert violation.rule == "state_bits" and violation.limit == "16 bits"
 
 
+@pytest.mark.parametrize(
+    ("chip", "rule", "field", "values", "found"),
+    [
+        (LOIHI2, "decay_bits", "dv", (4095, 4096, 0), "4096"),
+        (LOIHI2, "decay_bits", "du", (4095, 0, -1), "-1"),
+        (LOIHI2, "threshold_bits", "vth", (5, 1 << 17, 0), "131072"),
+        (XYLO, "any_decay", "dv", (512, 0, 513), "513"),
+        (SPECK, "leak", "dv", (0, 0, 7), "7"),
+        (SPECK, "current_memory", "du", (4095, 4095, 9), "9"),
+    ],
+)
+def test_every_neuron_is_held_to_a_limit(chip, rule, field, values, found):
+    def of(values):
+        return network(neurons=3, **{field: np.resize(np.array(values), 3)})
+
+    assert rule not in {violation.rule for violation in limits.check(of(values[:1]), chip)}
+    (violation,) = [v for v in limits.check(of(values), chip) if v.rule == rule]
+    assert violation.where.startswith("hidden") and str(violation.value) == found
+
+
 def test_no_memory_of_decay_minus_one():
     (violation,) = limits.check(network(du=-1), LOIHI2)
     assert violation.where == "hidden.du"

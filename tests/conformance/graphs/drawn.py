@@ -19,11 +19,20 @@ from scmrl.core.graph import (
 )
 
 
-def random_graph(seed: int, recurrent: bool = False, joined: bool = False) -> Case:
-    """A random DAG of images, tokens and vectors, random parameters; `recurrent` adds a delayed
-    synapse, `joined` lets populations add the membrane of an earlier one.
+def random_graph(
+    seed: int, recurrent: bool = False, joined: bool = False, subtract: bool = False
+) -> Case:
+    """A random DAG of images, tokens and vectors, random parameters, of the population, its
+    channels or its neurons; `recurrent` adds a delayed synapse, `joined` lets populations add the
+    membrane of an earlier one, `subtract` lets some reset by subtraction.
     """
     random = np.random.default_rng(seed)
+
+    def drawn(shape: tuple[int, ...], draw):
+        """One value, one a channel, or one a neuron."""
+        channels = (shape[0],) + (1,) * (len(shape) - 1)
+        size = (None, None, channels, shape)[random.integers(4)]
+        return draw(size) if size else int(draw(None))
 
     def weight(*shape):
         return random.integers(-128, 128, shape)
@@ -32,12 +41,13 @@ def random_graph(seed: int, recurrent: bool = False, joined: bool = False) -> Ca
         return Population(
             name,
             shape,
-            vth=int(random.integers(0, 200)),
-            du=int(random.choice([-1, 0, 1000, 4095])),
-            dv=int(random.integers(0, 4097)),
+            vth=drawn(shape, lambda size: random.integers(0, 200, size)),
+            du=drawn(shape, lambda size: random.choice([-1, 0, 1000, 4095, 4095], size)),
+            dv=drawn(shape, lambda size: random.integers(0, 4097, size)),
             bias_mant=random.integers(-300, 300, (shape[0],) + (1,) * (len(shape) - 1)),
             bias_exp=int(random.integers(0, 4)),
             memoryless=bool(random.random() < 0.3),
+            reset="subtract" if subtract and random.random() < 0.6 else "zero",
         )
 
     def synapse(a: Population, b: Population):
@@ -82,7 +92,8 @@ def random_graph(seed: int, recurrent: bool = False, joined: bool = False) -> Ca
     if recurrent:
         a, b = (neurons[i] for i in random.integers(len(neurons), size=2))
         synapses.append(Dense(a.name, b.name, weight(b.neurons, a.neurons), delay=len(neurons)))
-    readout = Population("readout", (4,), "readout", dv=int(random.integers(0, 4096)))
+    leak = drawn((4,), lambda size: random.integers(0, 4096, size))
+    readout = Population("readout", (4,), "readout", dv=leak)
     synapses += [
         Dense(p.name, "readout", weight(4, p.neurons)) for p in (neurons[-1], populations[0])
     ]

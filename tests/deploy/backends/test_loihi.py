@@ -56,6 +56,42 @@ def test_every_process_has_what_a_chip_holds():
     assert all(c.interval == loihi.network.steps for c in loihi.cells)
 
 
+def test_neurons_that_differ_are_processes_of_one_value_under_one_name():
+    graph, inputs = GRAPHS["parameters_by_channel"]()
+    loihi = lower(graph)
+    counts = {c.name: c.count for c in loihi.cells}
+    assert counts == {**{f"y@0#{i}": 20 for i in range(3)}, "readout": 3} | {
+        f"pool@0#{i}": 4 for i in range(3)
+    }
+    assert [c.vth for c in loihi.cells if c.name.startswith("y@")] == [20, 70, 150]
+    assert_equals_the_reference(LoihiSim(graph), inputs)
+
+
+def test_neurons_that_alternate_come_back_in_their_order():
+    """Values by turns, a neuron that nothing reaches, a loop, and relays behind the cut."""
+    vth = np.array([90, 20, 90, 20, 20, 7])
+    graph, inputs = case(
+        source(5),
+        Population("y", (6,), vth=vth, dv=np.array([0, 9, 0, 9, 9, 0]), bias_mant=np.arange(6)),
+        Population("z", (4,), vth=30),
+        Population("out", (3,), "readout"),
+        Dense("x", "y", weights(6, 5) * np.array([1, 1, 1, 1, 1, 0])[:, None]),
+        Dense("y", "y", weights(6, 6, low=-90, high=40), delay=3),
+        Dense("y", "z", weights(4, 6)),
+        Dense("y", "out", weights(3, 6)),
+        Dense("z", "out", weights(3, 4)),
+        steps=9,
+    )
+    loihi = lower(graph)
+    assert loihi.order["y"].tolist() == [5, 1, 3, 4, 0, 2] and loihi.network.relays == 12
+    assert {c.name: c.count for c in loihi.cells if c.name.startswith("y@0")} == {
+        "y@0#0": 1,
+        "y@0#1": 3,
+        "y@0#2": 2,
+    }
+    assert_equals_the_reference(LoihiSim(graph), inputs)
+
+
 def test_what_holds_more_than_a_step_forgets_is_cleared_before_each_step():
     graph, inputs = case(
         source(6),

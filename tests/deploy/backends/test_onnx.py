@@ -236,6 +236,22 @@ def test_metadata_say_what_the_model_is(exported, small_bundle, file):
     assert told["scmrl"]
 
 
+def test_metadata_say_arrays_as_lists(small_bundle, tmp_path):
+    def own(p):
+        more = {"dv": np.arange(p.neurons).reshape(p.shape), "reset": "subtract"}
+        return dataclasses.replace(p, **more) if p.kind == "lif" else p
+
+    graph = small_bundle.graph
+    graph = dataclasses.replace(graph, populations=tuple(map(own, graph.populations)))
+    export(dataclasses.replace(small_bundle, graph=graph, trained=None), tmp_path / "onnx")
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "onnx" / "model.step.onnx")
+    told = json.loads(session.get_modelmeta().custom_metadata_map["populations"])
+    p = next(p for p in told if p["name"] == "audio.conv")
+    assert p["dv"] == graph["audio.conv"].dv.tolist() and p["reset"] == "subtract"
+
+
 def test_same_bundle_same_bytes(exported, small_bundle, tmp_path):
     export(small_bundle, tmp_path / "again")
     for file in ("onnx/model.seq.onnx", "onnx/model.step.onnx"):
