@@ -95,7 +95,7 @@ def test_counts_wider_than_the_bits_are_scaled():
         (np.array(["a"]), "x: not an array of numbers"),
         (np.array([1j]), "x: not an array of numbers .got complex128"),
         (np.array([None, 1]), "x: not an array of numbers .got object"),
-        ([[1, 2], [3]], "x: not an array of numbers"),
+        ([[1, 2], [3]], "x: not an array .got setting"),
         (np.zeros((0, 4)), "x: no values to fit a scale on"),
     ],
 )

@@ -179,10 +179,7 @@ def numbers(x: Any, where: object) -> np.ndarray:
     """`x` as an array of finite numbers. Raises DataError for texts, objects, complex numbers, NaN
     and infinities.
     """
-    try:
-        array = np.asarray(x)
-    except (TypeError, ValueError, RuntimeError) as reason:  # ragged lists; tensors elsewhere
-        raise DataError("not an array of numbers", where=where, value=str(reason)) from None
+    array = as_array(x, where)
     if array.dtype.kind not in "biuf":
         raise DataError("not an array of numbers", where=where, value=array.dtype)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -191,6 +188,14 @@ def numbers(x: Any, where: object) -> np.ndarray:
         value = f"{array[first]} at {list(first)}, {bad} such values"
         raise DataError("values must be finite", where=where, value=value)
     return array
+
+
+def as_array(x: Any, where: object) -> np.ndarray:
+    """`x` as an array of any kind. Raises DataError for ragged lists, and tensors of a device."""
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as reason:
+        raise DataError("not an array", where=where, value=str(reason)) from None
 
 
 def in_steps(x: np.ndarray, p: Population, steps: int) -> np.ndarray:
