@@ -577,7 +577,10 @@ def test_evaluate_takes_other_data(scmrl, model, place):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"classes": np.array(["down", "left"])}, "the network has no such class .got left.; known: down"),
+        (
+            {"classes": np.array(["down", "left"])},
+            "the network has no such class .got left.; known: down",
+        ),
         ({"z": np.ones((4, 2))}, "x: input has the wrong shape"),
         ({"x": np.full((4, 6, 3), "a")}, "x: not an array of numbers"),
         ({"y": np.zeros(4)}, "y: targets of a regression are no classes"),
