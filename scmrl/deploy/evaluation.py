@@ -13,10 +13,12 @@ from ..core.samples import HELD_OUT, OTHER, TRAINING, TRUE, Origin, fingerprint
 from ..data import FrontEnd, load
 from ..data.features import tasks
 from ..data.features.corruption import corruption
+from ..data.features.values import encoding_of, in_steps
 from ..data.remembered import data_dir_of
 from ..system.errors import DataError, UsageError
 from .backends.backend import Progress
 from .counts.counts import count
+from .own import own_samples
 from .registry import open_backend
 from .reports.evaluate import EvaluateReport, evaluate_report
 from .running import Model, opened
@@ -51,11 +53,6 @@ def dataset_samples(
     return encoded, labels, f"{' '.join(words)}, {split} split"
 
 
-def over_steps(x: np.ndarray, steps: int) -> np.ndarray:
-    """[S, T, C, H, W] of frames: those of [S, C, H, W] stand still for all steps."""
-    return np.broadcast_to(x[:, None], (len(x), steps, *x.shape[1:])) if x.ndim == 4 else x
-
-
 def _tested_by_training(
     bundle: Bundle, encoded: dict[str, np.ndarray], labels: np.ndarray, data_dir: str | Path | None
 ) -> bool:
@@ -69,6 +66,26 @@ def _tested_by_training(
     return data_dir is None and metrics.get("test_samples", len(labels)) == len(labels)
 
 
+def _samples(
+    model: Model, bundle: Bundle, dataset: str | None, data_dir: str | Path | None, split: str
+) -> tuple[dict, np.ndarray, str, Origin]:
+    """`dataset_samples` or, for a model that takes values, `own_samples`; and their origin."""
+    encoding = encoding_of(bundle)
+    if encoding is not None:
+        if data_dir is not None:
+            fix = "give the path of the data as --dataset"
+            raise UsageError("the user's own data lie at their path", where="--data-dir", fix=fix)
+        found = own_samples(bundle, encoding, dataset, split)
+        return found.inputs, found.labels, found.which, found.origin
+    trained_on = bundle.training.get("dataset")
+    if not data_dir and not isinstance(model, Bundle):
+        data_dir = data_dir_of(model, dataset, trained_on)
+    encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
+    own = dataset in (None, trained_on)
+    origin = Origin(OTHER if not own else HELD_OUT if split == "test" else TRAINING, TRUE)
+    return encoded, labels, which, origin
+
+
 def evaluate(
     model: Model,
     *,
@@ -79,7 +96,8 @@ def evaluate(
     progress: Progress | None = None,
 ) -> EvaluateReport:
     """Run a whole `split` ("train" or "test") of the dataset that the model was trained on, or of
-    another one, on the simulator, chunk by chunk, with the front-end stored in the model.
+    another one, on the simulator, chunk by chunk, with the front-end stored in the model. `dataset`
+    is a name or, for a model that takes values, data as for `scmrl.data.own.load`.
 
     Its recordings lie in `data_dir`, or where the run remembers them. `silence` cuts the
     populations of that name pattern off, to see what they contribute. `progress` is called with
@@ -92,29 +110,24 @@ def evaluate(
     """
     bundle, name = opened(model)
     graph = bundle.graph.silenced(silence) if silence else bundle.graph
-    if not data_dir and not isinstance(model, Bundle):
-        data_dir = data_dir_of(model, dataset, bundle.training.get("dataset"))
-    encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)
+    encoded, labels, which, origin = _samples(model, bundle, dataset, data_dir, split)
     check_labels(graph, labels, len(labels), where=which)
     steps, found, parts, weights = graph.steps, [], [], []
     with open_backend("simulator", graph) as simulator:
         for start in range(0, len(labels), CHUNK):
             frames = {name: x[start : start + CHUNK] for name, x in encoded.items()}
-            inputs = {name: over_steps(x, steps) for name, x in frames.items()}
+            inputs = {name: in_steps(x, graph[name], steps) for name, x in frames.items()}
             activity = simulator.run(inputs)
             found.append(predictions(graph, activity))
             parts.append(count(graph, inputs, activity))
             weights.append(len(found[-1]))
             if progress:
                 progress(start + weights[-1], len(labels))
-    own = dataset in (None, bundle.training.get("dataset"))
     same = (
-        own
-        and split == "test"
+        origin.samples == HELD_OUT
         and not silence
         and _tested_by_training(bundle, encoded, labels, data_dir)
     )
-    origin = Origin(OTHER if not own else HELD_OUT if split == "test" else TRAINING, TRUE)
     report = evaluate_report(
         graph,
         labels,
