@@ -117,7 +117,7 @@ class _Chain:
         self.notes.append(
             f"{target.name}: takes {weight} times the input"
             + (f" plus {bias}" if bias else "")
-            + ", which netx leaves to who feeds it (net.in_layer.transform)"
+            + " as current, which netx leaves to who feeds its neurons (net.in_layer.transform)"
         )
 
     def _check_flat(self, layer: Layer) -> None:
@@ -141,8 +141,12 @@ class _Chain:
         if biased and (looped or "delay" in layer.datasets):
             self.notes.append(
                 f"{layer.name}: on Lava what the bias of {biased[0]} makes fire before a sample"
-                f" comes into it through the {'loop' if looped else 'delay'}; here it begins at"
-                " rest, as in slayer"
+                f" enters through the {'loop' if looped else 'delay'}; here it begins at rest"
+            )
+        if target.bias.any() and len(self.synapses) > 1:
+            self.notes.append(
+                f"{target.name}: its bias begins with the sample, as in netx with reset_interval;"
+                " slayer's forward, which resets nothing, begins it earlier, with the first layer's"
             )
         if layer.type == "pool":
             self.notes.append(f"{layer.name}: netx runs no pooling; equal to slayer's")
