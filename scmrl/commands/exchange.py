@@ -179,7 +179,7 @@ def import_(
 
 def _is_netx(file: Path) -> bool:
     """By its ending; a file with neither's is looked into."""
-    from ..convert.hdf5 import kind_of
+    from ..convert.frame.hdf5 import kind_of
 
     ending = file.suffix.lower()
     return ending == ".net" or (ending != ".nir" and kind_of(file) == "netx")

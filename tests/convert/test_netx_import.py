@@ -14,7 +14,7 @@ h5py = pytest.importorskip("h5py", reason="netx files are HDF5")
 
 from netx_files import even, layer, netx, of_slayer, on_lava, write
 
-from scmrl.convert.hdf5 import kind_of
+from scmrl.convert.frame.hdf5 import kind_of
 from scmrl.convert.netx import lowering
 from scmrl.convert.netx.importer import import_netx
 from scmrl.convert.netx.layers import Layer, layers

@@ -20,7 +20,7 @@ from ...core.reference import run
 from ...core.samples import GIVEN, MADE_UP, NONE, TRUE, Origin, read_samples
 from ...system import targets
 from ...system.errors import DataError, UsageError
-from ..hdf5 import READ_LIMIT_BYTES, read
+from ..frame.hdf5 import READ_LIMIT_BYTES, read
 from .layers import layers
 from .reading import INPUT, graph_of
 from .report import NetxReport, rows

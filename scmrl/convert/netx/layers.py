@@ -20,6 +20,7 @@ from ...core.fixed_point import ACTIVATION_LIMIT, DECAY_ONE, STATE_LIMIT
 from ...core.graph import WEIGHTS
 from ...system.errors import BundleError, GraphError, nearest
 from ...system.reading import check_bound
+from ..lava.network import NEVER
 
 SIZES = {"inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize"}  # of `weight`
 SYNAPSE = {"type", "shape", "neuron", "weight", "delay"} | SIZES
@@ -44,7 +45,7 @@ AT_REST = {  # has to have this value: netx ignores it, and training does not
     "weight_exp": (0, "a weight exponent of batch norm"),
     "wgtExp": (0, "a weight exponent"),
 }
-DEFAULT_NEURON = {"type": "CUBA", "iDecay": 0, "vDecay": DECAY_ONE, "vThMant": 1 << 17}  # netx's
+DEFAULT_NEURON = {"type": "CUBA", "iDecay": 0, "vDecay": DECAY_ONE, "vThMant": NEVER}  # netx's
 
 
 @dataclass(frozen=True)

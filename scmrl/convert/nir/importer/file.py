@@ -9,7 +9,7 @@ from typing import Any
 
 from ....system.errors import BundleError, MissingDependency
 from ....system.reading import regular
-from ... import hdf5
+from ...frame import hdf5
 
 READ_LIMIT_BYTES = hdf5.READ_LIMIT_BYTES
 READ_SECONDS = hdf5.READ_SECONDS

@@ -3,10 +3,14 @@
     NIR     everything below /node
     netx    everything below /layer
 
-A process of its own reads it: `python -m scmrl.convert.hdf5 FORMAT FILE LIMIT SECONDS OUT`. Corrupt
-bytes can make the HDF5 library loop, crash or ask for any amount of memory; here that ends a child
-with little time and memory. Followed are hard links to groups and plain datasets alone, each group
-once; what a dataset unpacks to is counted before it is read. Anything else in the file is refused.
+A process of its own reads it:
+
+    python -m scmrl.convert.frame.hdf5 FORMAT FILE LIMIT SECONDS OUT
+
+Corrupt bytes can make the HDF5 library loop, crash or ask for any amount of memory; here that ends
+a child with little time and memory. Followed are hard links to groups and plain datasets alone,
+each group once; what a dataset unpacks to is counted before it is read. Anything else in the file
+is refused.
 """
 
 from __future__ import annotations
@@ -20,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from ..system import temporary
-from ..system.children import bound
-from ..system.errors import BundleError, MissingDependency, ScmrlError
-from ..system.reading import NUMBERS, read_arrays, regular
+from ...system import temporary
+from ...system.children import bound
+from ...system.errors import BundleError, MissingDependency, ScmrlError
+from ...system.reading import NUMBERS, read_arrays, regular
 
 ROOTS = {"NIR": "node", "netx": "layer"}
 ANY = "HDF5"  # in place of a format: which one is it?
@@ -67,7 +71,7 @@ def _arrays(path: Path, kind: str, limit: int, seconds: int) -> dict[str, np.nda
     with temporary.directory(kind.lower()) as directory:
         out = directory / "arrays.npz"
         command = [sys.executable, "-m", __name__, kind, str(path), str(limit), str(seconds)]
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[3])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             done = subprocess.run(
