@@ -147,7 +147,7 @@ def layers(groups: dict[str, Any], where: object) -> list[Layer]:
     """The layers of a file in order, from what lies below /layer. Raises `BundleError` where they
     are not layer/0, layer/1, ..., `GraphError` naming the layer and the dataset that is not taken.
     """
-    numbered = {str(i): groups.get(str(i)) for i in range(len(groups))}
+    numbered: dict[str, Any] = {str(i): groups.get(str(i)) for i in range(len(groups))}
     for number, group in numbered.items():
         if not isinstance(group, dict):
             raise BundleError(
@@ -200,7 +200,7 @@ def _word(value: object) -> str:
     return str(array.flat[0]) if array.dtype.kind == "U" and array.size == 1 else ""
 
 
-def neuron(layer: Layer) -> dict[str, int | np.ndarray]:
+def neuron(layer: Layer) -> dict[str, Any]:
     """`vth`, `du` and `dv` of a layer's neurons: an int, or one value a channel or neuron. Raises
     `GraphError`.
     """
