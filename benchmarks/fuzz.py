@@ -470,6 +470,30 @@ def of_nir(random: np.random.Generator, place: Path) -> object:
     return import_nir(path, steps=4)
 
 
+def of_netx(random: np.random.Generator, place: Path) -> object:
+    from scmrl.convert.netx.importer import import_netx
+    from scmrl.convert.netx.lowering import lower, write
+    from scmrl.core.graph import Conv2d, Dense, Graph, Population
+
+    path = place / "x.net"
+    if not (place / "whole.net").exists():
+        populations = (
+            Population("x", (1, 6, 6), "input"),
+            Population("a", (2, 4, 4), vth=4, bias_mant=1, bias_exp=6),
+            Population("b", (3,), "readout"),
+        )
+        synapses = (
+            Conv2d("x", "a", np.ones((2, 1, 3, 3), np.int8)),
+            Dense("a", "b", np.ones((3, 32), np.int8)),
+        )
+        write(lower(Graph(populations, synapses, 2)), place / "whole.net")
+    if random.integers(2):
+        path.write_bytes(change_bytes(random, (place / "whole.net").read_bytes()))
+    else:
+        change_hdf5(random, place / "whole.net", path)
+    return import_netx(path, steps=4)
+
+
 def change_hdf5(random: np.random.Generator, whole: Path, path: Path) -> None:
     """One dataset of another type, shape or value, or gone."""
     import h5py
@@ -552,6 +576,7 @@ def readers() -> dict[str, tuple[float, Reader]]:
             ),
         ),
         "nir import": (0.06, of_nir),
+        "netx import": (0.06, of_netx),
         "input npz": (6, of_input),
         "report": (8, of_report),
         "sweep.json": (

@@ -53,6 +53,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scmrl/convert/lava/lowering.py": ("tests/convert/test_convert_lava.py", CONFORMANCE),
     "scmrl/convert/netx/lowering.py": ("tests/deploy/backends/test_netx.py",),
     "scmrl/convert/nir/lowering.py": ("tests/convert/test_nir_export.py",),
+    "scmrl/convert/frame/hdf5.py": (
+        "tests/convert/test_netx_import.py tests/convert/test_nir_import.py",
+    ),
+    "scmrl/convert/netx/*": ("tests/convert/test_netx_import.py",),
     "scmrl/convert/nir/importer/*": (
         "tests/convert/test_nir_import.py",
         "tests/core/test_hostile.py",

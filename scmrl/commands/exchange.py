@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from ..system.errors import BundleError, DataError, MismatchError, ScmrlError, quoted
+from ..system.errors import BundleError, DataError, MismatchError, ScmrlError, UsageError, quoted
 from .options import (
     COUNT,
     Positive,
@@ -21,6 +23,9 @@ from .options import (
     model_argument,
 )
 from .output import render
+
+if TYPE_CHECKING:
+    from ..core.report.report import Report
 
 
 @click.command()
@@ -99,6 +104,9 @@ def export(
         )
 
 
+NETX_TAKES = ("file", "out", "force", "calibrate", "steps", "layers", "json_")
+
+
 @click.command("import")
 @click.argument("file", type=Source(BundleError))
 @click.option(
@@ -146,7 +154,12 @@ def import_(
     layers: bool,
     json_: bool,
 ) -> None:
-    """Turn any NIR network into an integer bundle for every backend, and say what that changed."""
+    """Turn a NIR network into an integer bundle for every backend, and say what that changed; or a
+    netx file of lava-dl (.net), which is integers already.
+    """
+    if _is_netx(file):
+        _import_netx(file, out, calibrate, steps, layers, json_)
+        return
     from ..convert.nir.importer import import_nir
 
     _, report = import_nir(
@@ -161,6 +174,35 @@ def import_(
         input_bits=input_bits,
         force=forced(),
     )
+    _render(report, out, layers, json_)
+
+
+def _is_netx(file: Path) -> bool:
+    """By its ending; a file with neither's is looked into."""
+    from ..convert.frame.hdf5 import kind_of
+
+    ending = file.suffix.lower()
+    return ending == ".net" or (ending != ".nir" and kind_of(file) == "netx")
+
+
+def _import_netx(
+    file: Path, out: Path, samples: Path | None, steps: int | None, layers: bool, json_: bool
+) -> None:
+    """Refuses options that say how floats become integers: there are none."""
+    from ..convert.netx.importer import import_netx
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name not in NETX_TAKES and source is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                "a netx file is integers already: it takes no such option", where=option.opts[0]
+            )
+    _, report = import_netx(file, out=out, samples=samples, steps=steps, force=forced())
+    _render(report, out, layers, json_)
+
+
+def _render(report: Report, out: Path, layers: bool, json_: bool) -> None:
     render(
         report,
         json_,

@@ -193,7 +193,7 @@ def locate(path: str | Path) -> Path:
 MISTAKEN = {  # what people give for a model, by its ending: what it is, what to do
     ".nir": ("a NIR network", "turn it into a model first: scmrl import {path} --out DIR"),
     ".onnx": ("an exported network", "give the directory of the export"),
-    ".net": ("a netx network", "give the directory of the export"),
+    ".net": ("a netx network", "turn it into a model first: scmrl import {path} --out DIR"),
     ".ckpt": (
         "a checkpoint of training",
         "give the run directory, or finish it: scmrl train --resume --out RUN",

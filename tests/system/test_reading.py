@@ -74,7 +74,7 @@ ALLOWED = {  # file: what it reads by itself, and why that is right
     "convert/frame/__init__.py": "its own templates",
     "system/doctor.py": "what pip says",
     "convert/netx/lowering.py": "looked at by the door",
-    "convert/nir/importer/hdf5.py": (
+    "convert/frame/hdf5.py": (
         "in a child whose memory and time are bounded, looked at by the door"
     ),
     "sweep/database.py": "locks its own folder",

@@ -1,4 +1,4 @@
-"""What all exports have in common.
+"""What all exports have in common; what all importers of HDF5 have is in `hdf5`.
 
 DIR/bundle.json, graph.json, tensors.npz, samples.npz     the bundle, unchanged
 DIR/TARGET/...                                            the files of the target

@@ -4,22 +4,15 @@ imports nir.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ....system import temporary
-from ....system.children import bound
 from ....system.errors import BundleError, MissingDependency
-from ....system.reading import NUMBERS, read_arrays, regular
-from .hdf5 import NO_LIBRARY, REFUSED
+from ....system.reading import regular
+from ...frame import hdf5
 
-READ_LIMIT_BYTES = 1 << 30  # what one file may unpack to
-READ_SECONDS = 60  # what reading one file may take
+READ_LIMIT_BYTES = hdf5.READ_LIMIT_BYTES
+READ_SECONDS = hdf5.READ_SECONDS
 
 
 def read(path: str | Path, limit: int = READ_LIMIT_BYTES) -> Any:
@@ -32,9 +25,9 @@ def read(path: str | Path, limit: int = READ_LIMIT_BYTES) -> Any:
     try:
         import nir
     except ImportError as error:
-        raise _missing(error.name or "nir") from None
+        raise MissingDependency(error.name or "nir", enables="reading NIR files") from None
     path = regular(path, limit)
-    table = _table(_arrays(path, limit))
+    table = hdf5.read(path, "NIR", limit=limit, seconds=READ_SECONDS)
     try:
         if table.get("type") != "NIRGraph":
             raise ValueError("the top node is not a NIRGraph")
@@ -45,66 +38,6 @@ def read(path: str | Path, limit: int = READ_LIMIT_BYTES) -> Any:
         raise BundleError(
             "not a sound NIR file", where=path, value=f"{type(error).__name__} {error}"[:200]
         ) from None
-
-
-def _missing(name: str) -> MissingDependency:
-    return MissingDependency(name, enables="reading NIR files")
-
-
-def _arrays(path: Path, limit: int) -> dict[str, np.ndarray]:
-    """The arrays in the file by path, from the child."""
-    with temporary.directory("nir") as directory:
-        out = directory / "arrays.npz"
-        command = [
-            sys.executable,
-            "-m",
-            "scmrl.convert.nir.importer.hdf5",
-            str(path),
-            str(limit),
-            str(READ_SECONDS),
-            str(out),
-        ]
-        root = str(Path(__file__).resolve().parents[4])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        try:
-            done = subprocess.run(
-                bound(command),
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=READ_SECONDS,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            )
-        except subprocess.TimeoutExpired:
-            raise BundleError(
-                "not a sound NIR file: HDF5 does not come to an end",
-                where=path,
-                limit=f"{READ_SECONDS} s",
-            ) from None
-        if done.returncode == NO_LIBRARY:
-            raise _missing("h5py")
-        if done.returncode == REFUSED and done.stderr.strip():
-            raise BundleError(done.stderr.strip().splitlines()[-1])
-        if done.returncode:
-            raise BundleError(
-                "not a sound NIR file: HDF5 gave up on it",
-                where=path,
-                value=f"exit code {done.returncode}",
-            )
-        return read_arrays(out, 4 * limit, kinds=NUMBERS + "U")
-
-
-def _table(arrays: dict[str, np.ndarray]) -> dict:
-    """Nested dicts from paths; single values as scalars, strings as str."""
-    table: dict = {}
-    for name, array in arrays.items():
-        *groups, last = name.lstrip("/").split("/")
-        place = table
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = array if array.ndim else str(array) if array.dtype.kind == "U" else array[()]
-    return table
 
 
 def _unchecked(table: dict) -> dict:
