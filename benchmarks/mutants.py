@@ -9,7 +9,8 @@ annotations and docstrings apart, is no change.
 
 A change is made in a copy of the checkout. There the tests of its file run, stage after stage, to
 the first failure, error, or time past the limit: three times what the stage takes unchanged, and
-a minute. A run that was stopped goes on where it was.
+a minute. A run that was stopped goes on where it was; with `--again` those changes are judged
+once more that nobody had noticed, or that had run past the limit.
 """
 
 from __future__ import annotations
@@ -214,12 +215,18 @@ def table(rows: list[dict], asked: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def judged(mutants: list[Mutant], python: str, out: Path, jobs: int) -> Iterator[dict]:
-    """Every change's row: those kept in `out` at once, the others as they come, and kept."""
+def judged(
+    mutants: list[Mutant], python: str, out: Path, jobs: int, again: bool = False
+) -> Iterator[dict]:
+    """Every change's row: those kept in `out` at once, the others as they come, and kept. `again`:
+    what passed its tests or its time there is judged once more.
+    """
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "results.jsonl"
     rows = map(json.loads, kept.read_text(encoding="utf-8").splitlines() if kept.exists() else [])
-    known = {row["name"]: row for row in rows}
+    known = {row["name"]: row for row in rows}  # the last counts
+    if again:
+        known = {n: row for n, row in known.items() if row["noticed_by"] not in ("", "time")}
     yield from (known[m.name] for m in mutants if m.name in known)
     waiting = [m for m in mutants if m.name not in known]
     with tempfile.TemporaryDirectory(prefix="scmrl-mutants-") as folder:
@@ -243,12 +250,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
     parser.add_argument("--only", default="*", help="files that fit this pattern alone")
+    parser.add_argument("--again", action="store_true", help="judge survivors once more")
     asked = parser.parse_args()
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "scmrl").rglob("*.py")]
     files = [file for file in fnmatch.filter(files, asked.only) if stages(file)]
     texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in files}
     mutants, rows = drawn(texts, asked.count, asked.seed), []
-    for row in judged(mutants, asked.python, OUT, asked.jobs):
+    for row in judged(mutants, asked.python, OUT, asked.jobs, asked.again):
         rows.append(row)
         each = sum(r["seconds"] for r in rows) / len(rows) / asked.jobs / 60
         end = f"{'noticed' if row['noticed_by'] else 'SURVIVED'} in {row['seconds']:.0f} s"
