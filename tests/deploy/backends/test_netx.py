@@ -239,7 +239,7 @@ REFUSED = {
         lambda: dataclasses.replace(
             flat_graph(), populations=(*flat_graph().populations, Population("y", (2,), "input"))
         ),
-        r"x, y: .*several inputs",
+        r"x, y: .*several inputs.*limit 1, got 2",
     ),
     "apart": (
         lambda: dataclasses.replace(
@@ -311,6 +311,21 @@ def test_memoryless_is_held_as_long_as_nothing_is_left_over():
     assert lower(graph(63)).datasets["layer/1/neuron/vDecay"] == 4095
     with pytest.raises(GraphError, match="a: .*limit 4095, got 4096"):
         lower(graph(64))
+
+
+def test_a_current_with_memory_has_less_room():
+    """24 bits for the sum of a step; where a current piles up, what 32 bits hold of it."""
+
+    def graph(du: int) -> Graph:
+        weight = np.array([[100], [3]])
+        return Graph(
+            (Population("x", (1,), "input", bits=16), Population("a", (2,), du=du)),
+            (Dense("x", "a", weight),),
+        ).check()
+
+    assert lower(graph(4095)).datasets["layer/1/neuron/iDecay"] == 4096
+    with pytest.raises(GraphError, match="a: .*limit 262144, got 6553500"):
+        lower(graph(99))
 
 
 def test_file_is_closed_after_a_run_and_can_be_written_again(tmp_path, netx):
