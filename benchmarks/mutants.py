@@ -40,7 +40,11 @@ ESTIMATES = "tests/deploy/estimates"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 # Which tests stand for which file, by stages: the near and quick ones first.
 TESTS: dict[str, tuple[str, ...]] = {
-    "scmrl/core/report/*": ("tests/core/test_report.py", "tests/core/test_screen.py"),
+    "scmrl/core/report/*": (
+        "tests/core/test_progress.py tests/core/test_report.py",
+        "tests/core/test_screen.py",
+        "tests/deploy/test_page.py",
+    ),
     "scmrl/core/*": (
         "tests/core/test_graph.py tests/core/test_fixed_point.py tests/core/test_comparison.py",
         "tests/core/test_bundle.py tests/core/test_samples.py tests/core/test_labels.py",
@@ -55,6 +59,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scmrl/convert/netx/lowering.py": ("tests/deploy/backends/test_netx.py",),
     "scmrl/convert/nir/lowering.py": ("tests/convert/test_nir_export.py",),
     "scmrl/convert/nir/importer/*": (
+        "tests/convert/test_nir_borders.py",
         "tests/convert/test_nir_import.py",
         "tests/core/test_hostile.py",
     ),
@@ -69,10 +74,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "scmrl/deploy/placement/*": (
         f"{ESTIMATES}/test_fit.py {ESTIMATES}/test_placement_borders.py",
+        f"{ESTIMATES}/test_estimate_terms.py",
         f"{ESTIMATES}/test_placement.py",
         f"{ESTIMATES}/test_validation.py",
     ),
 }
+EVERY = "tests/core/test_frozen.py"  # of any file, last
 SPARE_S = 60
 # Their numbers are compiled into kernels that numba keeps on disk: each change compiles anew.
 COMPILED = "scmrl/network/", "scmrl/core/fixed_point.py"
@@ -93,7 +100,8 @@ class Mutant(NamedTuple):
 
 
 def stages(file: str) -> tuple[str, ...]:
-    return next((tests for pattern, tests in TESTS.items() if fnmatch.fnmatch(file, pattern)), ())
+    near = next((tests for pattern, tests in TESTS.items() if fnmatch.fnmatch(file, pattern)), ())
+    return (*near, EVERY) if near else ()
 
 
 def meaning(text: str) -> str:
