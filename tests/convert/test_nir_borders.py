@@ -113,3 +113,44 @@ def test_padding_that_meets_padding_stays_a_convolution():
     assert isinstance(one, Conv)
     x = np.arange(16.0).reshape(1, 1, 4, 4)
     assert np.array_equal(one.apply(x), second.apply(first.apply(x)))
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf"])
+def test_a_compressed_weight_is_read(tmp_path, compression):
+    graph = chain(nir.Linear(weights(3, 4)), neurons_if(3), shape=(4,))
+    nir.write(tmp_path / "a.nir", graph)
+    with h5py.File(tmp_path / "a.nir", "a") as f:
+        place = "node/nodes/n0/weight"
+        weight = f[place][()]
+        del f[place]
+        f.create_dataset(place, data=weight, compression=compression, shuffle=True, fletcher32=True)
+    assert np.array_equal(read(tmp_path / "a.nir").nodes["n0"].weight, weight)
+
+
+@pytest.mark.parametrize("shape, taken", [((4,), False), ((1, 4), True), ((2, 4), None)])
+def test_a_leading_axis_of_one_is_the_batch_and_no_other(shape, taken):
+    graph = chain(nir.Linear(weights(3, 4)), neurons_if(3), shape=shape)
+    if taken is None:
+        with pytest.raises(GraphError, match="n0: weight does not fit"):
+            import_graph(graph, dt=1e-4)
+        return
+    integers, report = import_graph(graph, dt=1e-4)
+    assert integers["input"].shape == (4,)
+    assert any("leading axis" in note for note in report.notes) == taken
+
+
+def test_the_order_of_the_nodes_in_a_file_is_no_order_of_the_network():
+    """Three layers that pass a spike on within its step, listed from the last to the first."""
+    layers = [n for _ in range(3) for n in (nir.Linear(np.eye(2)), neurons_if(2, threshold=0.5))]
+    graph = chain(*layers, shape=(2,))
+    turned = nir.NIRGraph(
+        dict(reversed(graph.nodes.items())), list(reversed(graph.edges)), type_check=False
+    )
+    x, _ = patterns((2,), samples=2)
+    for told in (graph, turned):
+        floats = network(told, dt=1e-4, convention="norse")
+        assert np.array_equal(run(floats, {"input": x}).values["n5"], x)
+        integers, _ = import_graph(told, calibration=x, dt=1e-4, convention="norse")
+        assert np.array_equal(
+            reference.run(integers, {"input": x.astype(np.uint8)}).spikes["n5"], x
+        )
