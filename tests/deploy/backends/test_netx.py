@@ -22,7 +22,7 @@ from scmrl.convert.netx.export import export
 from scmrl.convert.netx.lowering import MODEL, lower
 from scmrl.core import reference
 from scmrl.core.bundle import Bundle, load
-from scmrl.core.graph import Dense, Graph, OneToOne, Pointwise, Population, Window
+from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Pointwise, Population, Window
 from scmrl.system.errors import BackendError, BundleError, GraphError, MissingDependency, UsageError
 
 CHAIN = {"modalities": ("audio",), "branches": False, "bias_exp_min": 6}
@@ -311,6 +311,14 @@ def test_memoryless_is_held_as_long_as_nothing_is_left_over():
     assert lower(graph(63)).datasets["layer/1/neuron/vDecay"] == 4095
     with pytest.raises(GraphError, match="a: .*limit 4095, got 4096"):
         lower(graph(64))
+
+
+def test_a_bias_of_an_image_one_pixel_wide_is_one_a_channel():
+    bias = np.broadcast_to(np.array([3, -5]).reshape(2, 1, 1), (2, 4, 1))
+    a = Population("a", (2, 4, 1), du=4095, bias_mant=bias, bias_exp=6)
+    weight = np.array([1, 2]).reshape(2, 1, 1, 1)
+    graph = Graph((Population("x", (1, 4, 1), "input"), a), (Conv2d("x", "a", weight),)).check()
+    assert lower(graph).datasets["layer/1/bias"].tolist() == [3, -5]
 
 
 def test_a_current_with_memory_has_less_room():

@@ -83,6 +83,23 @@ def test_the_work_of_a_core_by_hand():
     assert e.bound_us_per_step == pytest.approx(0.6 + 1e-3 * hidden / 5)
 
 
+def test_the_busiest_core_is_that_of_the_most_time_and_without_times_of_the_most_synapses():
+    graph = Graph(
+        (
+            Population("in", (200,), "input"),
+            Population("many", (900,), vth=9999, du=4095, dv=4096, bias_mant=1),
+            Population("heard", (4,), vth=9999),
+        ),
+        (Dense("in", "heard", np.ones((4, 200), int)),),
+        5,
+    )
+    inputs, timed = {"in": np.ones((1, 5, 200), int)}, load("loihi1")
+    timeless = dataclasses.replace(timed, time={})
+    assert estimated(timed, graph, inputs).busiest.population == "many"
+    busiest = estimated(timeless, graph, inputs).busiest
+    assert (busiest.population, busiest.synops_per_step) == ("heard", 800)
+
+
 def test_a_format_has_its_own_time():
     """The same network on a chip whose formats take other times."""
     base = load("loihi1-sanafe")
