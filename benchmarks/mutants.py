@@ -9,7 +9,8 @@ annotations and docstrings apart, is no change.
 
 A change is made in a copy of the checkout. There the tests of its file run, stage after stage, to
 the first failure, error, or time past the limit: three times what the stage takes unchanged, and
-a minute. A run that was stopped goes on where it was.
+a minute. A run that was stopped goes on where it was; with `--again` those changes are judged
+once more that nobody had noticed, or that had run past the limit.
 """
 
 from __future__ import annotations
@@ -39,9 +40,14 @@ ESTIMATES = "tests/deploy/estimates"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 # Which tests stand for which file, by stages: the near and quick ones first.
 TESTS: dict[str, tuple[str, ...]] = {
-    "scmrl/core/report/*": ("tests/core/test_report.py", "tests/core/test_screen.py"),
+    "scmrl/core/report/*": (
+        "tests/core/test_progress.py tests/core/test_report.py",
+        "tests/core/test_screen.py",
+        "tests/deploy/test_page.py",
+    ),
     "scmrl/core/*": (
-        "tests/core/test_graph.py tests/core/test_fixed_point.py tests/core/test_comparison.py",
+        "tests/core/test_graph.py tests/core/test_fixed_point.py tests/core/test_comparison.py "
+        "tests/core/test_arrivals.py",
         "tests/core/test_bundle.py tests/core/test_samples.py tests/core/test_labels.py",
         "tests/conformance/test_definition.py tests/core/test_hostile.py",
         CONFORMANCE,
@@ -58,6 +64,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "scmrl/convert/netx/*": ("tests/convert/test_netx_import.py",),
     "scmrl/convert/nir/importer/*": (
+        "tests/convert/test_nir_borders.py",
         "tests/convert/test_nir_import.py",
         "tests/core/test_hostile.py",
     ),
@@ -72,10 +79,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "scmrl/deploy/placement/*": (
         f"{ESTIMATES}/test_fit.py {ESTIMATES}/test_placement_borders.py",
+        f"{ESTIMATES}/test_estimate_terms.py",
         f"{ESTIMATES}/test_placement.py",
         f"{ESTIMATES}/test_validation.py",
     ),
 }
+EVERY = "tests/core/test_frozen.py"  # of any file, last
 SPARE_S = 60
 # Their numbers are compiled into kernels that numba keeps on disk: each change compiles anew.
 COMPILED = "scmrl/network/", "scmrl/core/fixed_point.py"
@@ -96,7 +105,8 @@ class Mutant(NamedTuple):
 
 
 def stages(file: str) -> tuple[str, ...]:
-    return next((tests for pattern, tests in TESTS.items() if fnmatch.fnmatch(file, pattern)), ())
+    near = next((tests for pattern, tests in TESTS.items() if fnmatch.fnmatch(file, pattern)), ())
+    return (*near, EVERY) if near else ()
 
 
 def meaning(text: str) -> str:
@@ -218,12 +228,18 @@ def table(rows: list[dict], asked: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def judged(mutants: list[Mutant], python: str, out: Path, jobs: int) -> Iterator[dict]:
-    """Every change's row: those kept in `out` at once, the others as they come, and kept."""
+def judged(
+    mutants: list[Mutant], python: str, out: Path, jobs: int, again: bool = False
+) -> Iterator[dict]:
+    """Every change's row: those kept in `out` at once, the others as they come, and kept. `again`:
+    what passed its tests or its time there is judged once more.
+    """
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "results.jsonl"
     rows = map(json.loads, kept.read_text(encoding="utf-8").splitlines() if kept.exists() else [])
-    known = {row["name"]: row for row in rows}
+    known = {row["name"]: row for row in rows}  # the last counts
+    if again:
+        known = {n: row for n, row in known.items() if row["noticed_by"] not in ("", "time")}
     yield from (known[m.name] for m in mutants if m.name in known)
     waiting = [m for m in mutants if m.name not in known]
     with tempfile.TemporaryDirectory(prefix="scmrl-mutants-") as folder:
@@ -247,12 +263,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
     parser.add_argument("--only", default="*", help="files that fit this pattern alone")
+    parser.add_argument("--again", action="store_true", help="judge survivors once more")
     asked = parser.parse_args()
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "scmrl").rglob("*.py")]
     files = [file for file in fnmatch.filter(files, asked.only) if stages(file)]
     texts = {file: (ROOT / file).read_text(encoding="utf-8") for file in files}
     mutants, rows = drawn(texts, asked.count, asked.seed), []
-    for row in judged(mutants, asked.python, OUT, asked.jobs):
+    for row in judged(mutants, asked.python, OUT, asked.jobs, asked.again):
         rows.append(row)
         each = sum(r["seconds"] for r in rows) / len(rows) / asked.jobs / 60
         end = f"{'noticed' if row['noticed_by'] else 'SURVIVED'} in {row['seconds']:.0f} s"

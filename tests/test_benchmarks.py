@@ -178,7 +178,7 @@ def mutants(monkeypatch):
 
 
 def test_mutants(mutants, monkeypatch, tmp_path):
-    """One change is noticed, one is not, one never ends; the second time nothing runs."""
+    """One change is noticed, one is not, one never ends; then nothing runs, or those two again."""
     (tmp_path / "here" / "scmrl").mkdir(parents=True)
     (tmp_path / "here" / "test_a.py").write_text(
         "from scmrl.a import f\n\ndef test(): assert f(1) == 2"
@@ -187,6 +187,8 @@ def test_mutants(mutants, monkeypatch, tmp_path):
     (tmp_path / "here" / "scmrl" / "a.py").write_text(text)
     monkeypatch.setattr(mutants, "ROOT", tmp_path / "here")
     monkeypatch.setattr(mutants, "TESTS", {"scmrl/*": ("test_a.py",)})
+    monkeypatch.setattr(mutants, "EVERY", "test_b.py")
+    (tmp_path / "here" / "test_b.py").write_text("def test(): pass")
     monkeypatch.setattr(mutants, "SPARE_S", 5)
     changes = []
     for line in ("return x - 1", "return 1 + x", "while True: pass"):
@@ -195,6 +197,12 @@ def test_mutants(mutants, monkeypatch, tmp_path):
     first = list(mutants.judged(changes, sys.executable, tmp_path, 1))
     assert [row["noticed_by"] for row in first] == ["test_a.py", "", "time"]
     assert first == list(mutants.judged(changes, "no python at all", tmp_path, 1))
+    (tmp_path / "here" / "test_b.py").write_text(
+        "def test(): assert '1 + x' not in open('scmrl/a.py').read()"
+    )
+    again = list(mutants.judged(changes, sys.executable, tmp_path, 1, again=True))
+    assert [row["noticed_by"] for row in again] == ["test_a.py", "test_b.py", "time"]
+    assert again == list(mutants.judged(changes, "no python at all", tmp_path, 1))
     said = mutants.table(first, 4)
     assert "| scmrl/a.py:3 | `return x + 1` | `return 1 + x` |" in said and "66.7%" in said
     assert mutants.meaning(text) == mutants.meaning("def f(x: int) -> int:\n    return x + 1\n")
@@ -206,5 +214,6 @@ def test_every_mutant_has_tests(mutants):
         path.relative_to(mutants.ROOT).as_posix() for path in mutants.ROOT.rglob("scmrl/**/*.py")
     ]
     for pattern, stages in mutants.TESTS.items():
+        stages = (*stages, mutants.EVERY)
         assert any(mutants.stages(file) == stages for file in files), pattern
         assert all((mutants.ROOT / path).exists() for stage in stages for path in stage.split())

@@ -28,6 +28,8 @@ def test_bundle_comes_back_whole(small_bundle, model):
         assert np.array_equal(b.inputs[name], x)
     for name in [*small_bundle.trained.spikes, "readout"]:
         assert np.array_equal(b.trained.values(name), small_bundle.trained.values(name))
+    assert b.trained.backend == small_bundle.trained.backend
+    assert b.trained.version == small_bundle.trained.version
     for one, other in zip(b.graph.synapses, small_bundle.graph.synapses):
         assert type(one) is type(other) and np.array_equal(one.weight, other.weight)
 

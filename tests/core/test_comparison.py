@@ -83,6 +83,14 @@ def test_require_says_who_differs_where():
         compare(GRAPH, activity(), got).require()
 
 
+def test_one_equal_value_is_bit_exact():
+    graph = Graph((Population("in", (1,), "input"), Population("a", (1,))), ())
+    runs = [Activity({"a": np.ones((1, 1, 1), np.uint8)}, {}, by, "1") for by in ("reference", "x")]
+    result = compare(graph, *runs)
+    assert result.compared == 1 and result.bit_exact
+    result.require()
+
+
 def test_nothing_compared_is_not_bit_exact():
     graph = Graph((Population("in", (2,), "input"),), ())
     result = compare(graph, Activity({}, {}, "reference", "1"), Activity({}, {}, "lava", "1"))

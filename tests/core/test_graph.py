@@ -16,6 +16,7 @@ from scmrl.convert.netx.lowering import lower as netx_lower
 from scmrl.convert.nir.lowering import lower
 from scmrl.core import reference
 from scmrl.core.comparison import compare
+from scmrl.core.convolution import Convolution
 from scmrl.core.graph import (
     SYNAPSES,
     Broadcast,
@@ -344,6 +345,19 @@ def test_a_wrong_geometry_names_the_synapse(options):
         Population("y", (1, 1, 1)),
         Conv2d("x", "y", np.ones((1, 1, 3, 3), int), **options),
     )
+
+
+@pytest.mark.parametrize("steps", [0, 1 << 31, 1.5])
+def test_steps_are_counted_in_31_bits(steps):
+    with pytest.raises(GraphError, match="^graph: steps"):
+        Graph((X, Y), (Dense("x", "y", ONES),), steps).check()
+
+
+def test_a_convolution_moves_by_one_pixel_and_pads_nothing_unless_told():
+    form = Convolution(np.ones((1, 1, 3, 3), int))
+    assert form.target((1, 5, 7)) == (1, 3, 5)
+    x = np.arange(9).reshape(1, 1, 3, 3)
+    assert form.apply(x).tolist() == [[[[36]]]]
 
 
 def test_structure_that_has_no_meaning_is_refused():

@@ -104,8 +104,8 @@ def test_as_many_samples_as_there_are(given, samples, wanted):
 
 def test_a_dataset_of_other_classes_is_refused(scmrl, small_bundle, tmp_path):
     """The model has four classes, the digits are ten: they are not compared with the first four."""
-    pytest.importorskip("librosa", reason="needs the data extra")
-    pytest.importorskip("sklearn", reason="needs the data extra")
+    pytest.importorskip("librosa", reason="spectrograms need librosa")
+    pytest.importorskip("sklearn", reason="the scans are scikit-learn's")
     from scmrl.data.features.frontend import FrontEnd, Quantiser
 
     unit = Quantiser(0.0, 1.0, 0.0, 1.0)

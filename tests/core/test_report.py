@@ -421,11 +421,11 @@ def test_where_the_energy_goes_adds_up():
 
 def test_doctor_prints_the_command_for_what_is_missing():
     found = (
-        Component("numpy", "2.0", "installed", "everything", "pip install scmrl"),
-        Component("numba", None, "missing", "the fast simulator", "pip install 'scmrl[fast]'"),
+        Component("numpy", "2.0", "installed", "everything", "pip install 'numpy>=1.26'"),
+        Component("numba", None, "missing", "the fast simulator", "pip install 'numba>=0.59'"),
     )
     text = screen(DoctorReport(found))
-    assert "numba: pip install 'scmrl[fast]'" in text and "pip install scmrl\n" not in text
+    assert "numba: pip install 'numba>=0.59'" in text and "pip install 'numpy" not in text
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,10 @@ from scmrl.data.sets import av_mnist
 from scmrl.data.sets.digits_av import recordings, scans
 from scmrl.system.errors import DataError, MissingDependency, UsageError
 
-pytest.importorskip("librosa", reason="needs the data extra: pip install 'scmrl[data]'")
-pytest.importorskip("sklearn", reason="needs the data extra: pip install 'scmrl[data]'")
-soundfile = pytest.importorskip(
-    "soundfile", reason="needs the data extra: pip install 'scmrl[data]'"
-)
-Image = pytest.importorskip("PIL.Image", reason="needs the data extra: pip install 'scmrl[data]'")
+pytest.importorskip("librosa", reason="spectrograms need librosa")
+pytest.importorskip("sklearn", reason="the scans are scikit-learn's")
+soundfile = pytest.importorskip("soundfile", reason="sound needs soundfile")
+Image = pytest.importorskip("PIL.Image", reason="pictures need pillow")
 
 ASSETS = ROOT / "scmrl" / "data" / "sets" / "assets"
 RECORDED = SHARED

@@ -21,10 +21,8 @@ from scmrl.data.formats.picture import grey, read_picture
 from scmrl.data.formats.sound import SECONDS, read_sound, resample
 from scmrl.system.errors import DataError, MissingDependency, ScmrlError
 
-soundfile = pytest.importorskip(
-    "soundfile", reason="needs the data extra: pip install '{package}>="
-)
-Image = pytest.importorskip("PIL.Image", reason="needs the data extra: pip install '{package}>=")
+soundfile = pytest.importorskip("soundfile", reason="sound needs soundfile")
+Image = pytest.importorskip("PIL.Image", reason="pictures need pillow")
 
 N = 2000
 WAVE = np.round(20_000 * np.sin(np.arange(N) ** 1.5 / 90)).astype("<i2")

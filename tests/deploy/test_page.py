@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from decimal import Decimal
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from scmrl.core import bundle
 from scmrl.core.activity import Activity
 from scmrl.core.graph import Dense, Graph, Population
 from scmrl.core.report import html
-from scmrl.core.report.compare import compare
+from scmrl.core.report.compare import ComparisonReport, compare
 from scmrl.core.report.drawing import svg
 from scmrl.core.report.report import Report, table
 from scmrl.deploy import jobs
 from scmrl.deploy.reports.figures import confusion, run_figures
 from scmrl.system.errors import DataError, MissingDependency, UsageError
+from scmrl.train.run.report import TrainReport
 
 BROWSER = next(
     (
@@ -58,7 +60,7 @@ HOSTILE = '<script>alert("x")</script>&\'é'
 class Tags(HTMLParser):
     """Every tag with its attributes, and that what is opened is closed."""
 
-    VOID = {"meta", "link", "input", "rect", "path", "line", "polyline", "br"}
+    VOID = {"meta", "link", "input", "rect", "path", "line", "polyline", "br", "wbr"}
 
     def __init__(self, text: str):
         super().__init__()
@@ -505,6 +507,56 @@ def test_browser_shows_200_populations_without_an_error_or_a_request(tmp_path, w
     assert "CONSOLE" not in errors, [line for line in errors.splitlines() if "CONSOLE" in line][:3]
     assert not requests and "google" not in (tmp_path / "page.html").read_text()
     assert seen["figures"] >= 200 and seen["headings"] >= 6 and seen["wide"] <= seen["view"]
+
+
+ON_A_PHONE = """addEventListener('load',()=>{
+const page=document.querySelector('iframe').contentDocument;
+const over=[...page.querySelectorAll('.wide,figure')].map(e=>e.scrollWidth-e.clientWidth);
+document.title=JSON.stringify([page.documentElement.scrollWidth,over.length,Math.max(...over)])});
+"""
+
+
+@needs_browser
+def test_curves_bars_and_names_of_many_parts_fit_a_phone(tmp_path, monkeypatch):
+    name = "audio.attention.of.visual.mask_temporal"
+    report = TrainReport(
+        "runs/a",
+        {
+            "test_accuracy": 0.5,
+            "test_samples": 2,
+            "test_correct": 1,
+            "parameters": 3,
+            "train_seconds": 1,
+            "rates": {name: 0.123456},
+        },
+        None,
+    )
+    curves = {"loss": [(1, 2.0), (2, 1.0)], "validation_accuracy": [(1, 0.5), (2, 0.6)]}
+    monkeypatch.setattr(TrainReport, "_curves", curves)
+    rows = [[f"{name}.spikes_per_inference", *["12,345.67"] * 3]]
+    monkeypatch.setattr(
+        TrainReport, "layers", lambda _: [table(("population", "a", "b", "c"), rows)]
+    )
+    bars = ComparisonReport(
+        "a",
+        "b",
+        "energy",
+        ({"name": name, "first": 1.0, "second": 2.0},),
+        (),
+        0,
+        (),
+        (),
+        (None, None),
+    )
+    html.save(tmp_path / "page.html", report, bars.figures())
+    frame = escape((tmp_path / "page.html").read_text(), quote=True)
+    (tmp_path / "phone.html").write_text(
+        f'<html><head><title></title></head><body><iframe width=405 height=900 srcdoc="{frame}">'
+        "</iframe></body></html>"  # 390, and a scroll bar, which takes no room on a phone
+    )
+    dom, _, _ = browse(tmp_path / "phone.html", tmp_path, ON_A_PHONE, 900)
+    wide, count, over = json.loads(re.search(r"<title>(.*?)</title>", dom)[1])
+    assert wide <= 390 and count >= 4 and over == 0
 
 
 @needs_browser

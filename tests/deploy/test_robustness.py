@@ -284,8 +284,8 @@ def test_a_change_is_what_is_gained_over_the_clean_model(capsys):
 @pytest.fixture(scope="module")
 def listener():
     """A model that was trained on digits-av, as far as its bundle says."""
-    pytest.importorskip("librosa", reason="needs the data extra")
-    pytest.importorskip("sklearn", reason="needs the data extra")
+    pytest.importorskip("librosa", reason="spectrograms need librosa")
+    pytest.importorskip("sklearn", reason="the scans are scikit-learn's")
     from scmrl.core.bundle import Bundle
     from scmrl.data import FrontEnd, load
 

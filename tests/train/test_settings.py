@@ -45,6 +45,14 @@ def test_every_number_is_finite_and_in_its_range(name):
         assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_ends_of_a_range_are_in_it(name):
+    default, setting = ALL[name]
+    for end in {setting.low, setting.high} - {None}:
+        assert setting.allows(end)
+        of(name, type(default)(end))
+
+
 @pytest.mark.parametrize(
     "name,value,said",
     [

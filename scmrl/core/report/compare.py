@@ -120,7 +120,7 @@ class ComparisonReport(Report):
                 "The figures of both reports, as a share of the larger of the two: above the first,"
                 " below the second",
                 lambda sheet: _draw(sheet, rows),
-                (7.0, 0.34 * len(rows) + 0.7),
+                (4.2, 0.48 * len(rows) + 0.5),  # a phone is as wide
             )
 
     def appendix(self) -> Iterator[Block]:
@@ -145,14 +145,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _draw(sheet: Any, rows: Sequence[dict[str, Any]]) -> None:
     axis = sheet.subplots()
+    axis.spines["left"].set_visible(False)
     for y, row in enumerate(rows):
+        axis.text(0, y - 0.5, drawing.name(row["name"]), va="top")
         larger = max(abs(row["first"]), abs(row["second"])) / 100
-        for side, colour, at in (("first", "faint", y - 0.18), ("second", "blue", y + 0.18)):
+        for side, colour, at in (("first", "faint", y), ("second", "blue", y + 0.26)):
             part = abs(row[side]) / larger
-            (bar,) = axis.barh(at, part, 0.34, color=drawing.LIGHT[colour])
+            (bar,) = axis.barh(at, part, 0.24, color=drawing.LIGHT[colour])
             drawing.hover(bar, f"{row['name']}, {side} (% of the larger): {figure(part)} %")
-            axis.text(part, at, f" {figure(row[side])}", va="center", fontsize=7)
-    axis.set_yticks(range(len(rows)), [drawing.name(row["name"]) for row in rows])
+            drawing.behind(axis, part, at, figure(row[side]))
+    axis.set_yticks([])
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 118), xlabel="% of the larger")
 
 

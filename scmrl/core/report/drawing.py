@@ -3,6 +3,7 @@
     LIGHT, DARK     the palette: a name and its colour on white paper, and on a dark page
     KINDS           one name of the palette for each kind of energy, the same in all figures
     shaded, hover   a rectangle that is stronger the larger a share is; words under the pointer
+    behind          words behind the end of a bar
     save, svg       the figures of a picture file; one figure for a page
 
 What is drawn takes its colours from LIGHT; on a page each becomes a variable of the style sheet, so
@@ -174,6 +175,7 @@ def shaded(
     (x, y), (width, height) = corner, size
     fill = (LIGHT[colour], STRONGEST * min(max(share, 0.0), 1.0))
     style = {"color": [fill], "edgecolor": LIGHT[edge], "linewidth": 0.6, "align": "edge"}
+    style["clip_on"] = False  # the whole line of an edge at the border
     (drawn,) = axis.barh(y, width, height, left=x, **style)
     drawn.set_in_layout(False)
     hover(drawn, words)
@@ -193,6 +195,11 @@ def bare(sheet: Any, width: float, height: float) -> Any:
     return axis
 
 
+def behind(axis: Any, x: float, y: float, words: str) -> None:
+    """Words behind the end of a bar to the right."""
+    axis.annotate(words, (x, y), xytext=(3, 0), textcoords="offset points", va="center")
+
+
 def stacked(axis: Any, rows: Sequence[tuple[str, dict[str, float]]], unit: str, show: Any) -> None:
     """Horizontal bars, one a row, made of parts {kind of `KINDS`: value}, the sum behind each."""
     for y, (of, parts) in enumerate(rows):
@@ -201,7 +208,7 @@ def stacked(axis: Any, rows: Sequence[tuple[str, dict[str, float]]], unit: str, 
             (bar,) = axis.barh(y, value, 0.7, left=left, color=LIGHT[KINDS[kind]])
             hover(bar, f"{of}, {kind}: {show(value)} {unit}")
             left += value
-        axis.annotate(show(left), (left, y), xytext=(3, 0), textcoords="offset points", va="center")
+        behind(axis, left, y, show(left))
     axis.set_yticks(range(len(rows)), [name(of) for of, _ in rows])
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel=unit)
     axis.margins(x=0.15)

@@ -6,6 +6,7 @@ lines of script. What comes from a model or a file is escaped by Jinja2.
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,7 @@ def page(
         appendix=list(filter(None, report.appendix())),
         provenance={**_made(), **report.provenance(), **(provenance or {})},
         drawn=_drawn,
+        breakable=_breakable,
         light=LIGHT,
         dark=DARK,
         policy=POLICY,
@@ -85,6 +87,13 @@ def page(
 def _visible(value: object) -> object:
     """What others wrote, with its control characters written out."""
     return shown(value) if type(value) is str else value
+
+
+def _breakable(name: str) -> str:
+    """A name that may break into lines after its points and low lines."""
+    from markupsafe import Markup, escape  # comes with Jinja2
+
+    return Markup(re.sub(r"([._])(?=[A-Za-z])", r"\1<wbr>", str(escape(shown(name)))))
 
 
 def _drawn(figure: Figure) -> Svg:

@@ -18,9 +18,9 @@ the terminal (`terminal`) and on a page (`html`):
 
 The JSON of a report begins with `command` and `schema_version`. A minor version of scmrl may add
 keys, commands and rows, and may change any text in words. It keeps `schema_version`, every key, the
-type that a key has (one key at the top of a report has one type in all reports), its unit and its
-meaning. What breaks that raises `schema_version` by one; reports of scmrl 0.1 and 0.2 bear none and
-count as version 1, which `scmrl compare` still reads.
+type that a key has (one place has one type in all reports), its unit and its meaning. What breaks
+that raises `schema_version` by one; reports of scmrl 0.1 and 0.2 bear none and count as version 1,
+which `scmrl compare` still reads.
 """
 
 from __future__ import annotations

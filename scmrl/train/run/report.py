@@ -60,7 +60,8 @@ class TrainReport(Report):
         right = [(x, 100 * y) for x, y in self._curves.get("validation_accuracy", ())]
         for title, curves in (("Loss", loss), ("Validation accuracy, %", {"validation": right})):
             if any(len(curve) > 1 for curve in curves.values()):
-                yield Figure(f"{title} by epoch", partial(_draw, curves=curves), (5.0, 2.6))
+                size = 4.2, 2.4  # a phone is as wide
+                yield Figure(f"{title} by epoch", partial(_draw, curves=curves), size)
 
     def layers(self) -> Iterator[Block]:
         yield table(
@@ -107,4 +108,5 @@ def _draw(sheet: Any, curves: Mapping[str, Curve]) -> None:
         axis.plot(*zip(*curve), color=LIGHT[colour], label=name)
     axis.set(xlabel="epoch", ylim=(min(0.0, axis.get_ylim()[0]), None))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend()
+    if len(curves) > 1:  # else the caption says what it is
+        axis.legend()

@@ -124,14 +124,20 @@ def test_other_numbers_of_steps_than_trained():
         assert_equals_the_reference(LoihiSim(graph), inputs)
 
 
-def test_a_weight_beyond_the_exponent_is_named():
+@pytest.mark.parametrize("exponent, needed", [(0, 7), (1, 8), (7, 14)])
+def test_a_weight_beyond_the_exponent_is_named(exponent, needed):
+    """What two weights sum to beyond eight bits is a weight of its own, eight exponents up."""
     graph, _ = case(
         source(3),
         Population("y", (2,), vth=30),
-        Dense("x", "y", weights(2, 3) | 64, exponent=7),
-        Dense("x", "y", weights(2, 3) | 64, exponent=7),
+        Dense("x", "y", weights(2, 3) | 64, exponent=exponent),
+        Dense("x", "y", weights(2, 3) | 64, exponent=exponent),
     )
-    with pytest.raises(GraphError, match="source->y.*beyond the chip's exponent"):
+    if needed <= 7:
+        assert max(w.exponent for w in lower(graph).network.weights) - 1 == needed
+        return
+    words = f"source->y.*beyond the chip's exponent.*limit 7, got {needed}"
+    with pytest.raises(GraphError, match=words):
         lower(graph)
 
 

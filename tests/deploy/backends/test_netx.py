@@ -22,7 +22,7 @@ from scmrl.convert.netx.export import export
 from scmrl.convert.netx.lowering import MODEL, lower
 from scmrl.core import reference
 from scmrl.core.bundle import Bundle, load
-from scmrl.core.graph import Dense, Graph, OneToOne, Pointwise, Population, Window
+from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Pointwise, Population, Window
 from scmrl.system.errors import BackendError, BundleError, GraphError, MissingDependency, UsageError
 
 CHAIN = {"modalities": ("audio",), "branches": False, "bias_exp_min": 6}
@@ -239,7 +239,7 @@ REFUSED = {
         lambda: dataclasses.replace(
             flat_graph(), populations=(*flat_graph().populations, Population("y", (2,), "input"))
         ),
-        r"x, y: .*several inputs",
+        r"x, y: .*several inputs.*limit 1, got 2",
     ),
     "apart": (
         lambda: dataclasses.replace(
@@ -311,6 +311,29 @@ def test_memoryless_is_held_as_long_as_nothing_is_left_over():
     assert lower(graph(63)).datasets["layer/1/neuron/vDecay"] == 4095
     with pytest.raises(GraphError, match="a: .*limit 4095, got 4096"):
         lower(graph(64))
+
+
+def test_a_bias_of_an_image_one_pixel_wide_is_one_a_channel():
+    bias = np.broadcast_to(np.array([3, -5]).reshape(2, 1, 1), (2, 4, 1))
+    a = Population("a", (2, 4, 1), du=4095, bias_mant=bias, bias_exp=6)
+    weight = np.array([1, 2]).reshape(2, 1, 1, 1)
+    graph = Graph((Population("x", (1, 4, 1), "input"), a), (Conv2d("x", "a", weight),)).check()
+    assert lower(graph).datasets["layer/1/bias"].tolist() == [3, -5]
+
+
+def test_a_current_with_memory_has_less_room():
+    """24 bits for the sum of a step; where a current piles up, what 32 bits hold of it."""
+
+    def graph(du: int) -> Graph:
+        weight = np.array([[100], [3]])
+        return Graph(
+            (Population("x", (1,), "input", bits=16), Population("a", (2,), du=du)),
+            (Dense("x", "a", weight),),
+        ).check()
+
+    assert lower(graph(4095)).datasets["layer/1/neuron/iDecay"] == 4096
+    with pytest.raises(GraphError, match="a: .*limit 262144, got 6553500"):
+        lower(graph(99))
 
 
 def test_file_is_closed_after_a_run_and_can_be_written_again(tmp_path, netx):

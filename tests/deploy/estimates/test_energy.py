@@ -219,6 +219,7 @@ def test_range_is_what_the_published_errors_allow():
     assert e.ranges["core_static_uj"] == pytest.approx(
         (1e-3 * 0.4 * 2 * 6 * 7, 1e-3 * 1.0 * 2 * 300 * 7)
     )
+    assert e.latency_ms_range == pytest.approx((6 * 7 / 1000, 300 * 7 / 1000))
     low = sum(e.ranges[name][0] for name in ("core_dynamic_uj", "core_static_uj", "host_uj"))
     assert e.ranges["total_uj"][0] == pytest.approx(low)
     assert e.ranges["energy_delay_uj_ms"][0] == pytest.approx(low * 42 / 1000)
@@ -347,7 +348,7 @@ def test_arithmetic_only_profile_has_no_static_host_or_time():
     assert e.core_dynamic_uj == pytest.approx(1e-6 * (24 * 4.6 + 24 * 0.9 + 30 * 0.9))
     assert e.total_uj is e.fits is None and e.known == ("synops", "updates")
     assert e.core_static_uj is e.host_uj is e.latency_us is e.cores is None
-    assert e.energy_delay_uj_ms is e.samples_per_s is None
+    assert e.energy_delay_uj_ms is e.samples_per_s is e.latency_ms_range is None
     assert set(e.ranges.values()) == {None}
     assert set(e.not_published) == {
         "energy of a message",

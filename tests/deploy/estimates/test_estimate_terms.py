@@ -83,6 +83,23 @@ def test_the_work_of_a_core_by_hand():
     assert e.bound_us_per_step == pytest.approx(0.6 + 1e-3 * hidden / 5)
 
 
+def test_the_busiest_core_is_that_of_the_most_time_and_without_times_of_the_most_synapses():
+    graph = Graph(
+        (
+            Population("in", (200,), "input"),
+            Population("many", (900,), vth=9999, du=4095, dv=4096, bias_mant=1),
+            Population("heard", (4,), vth=9999),
+        ),
+        (Dense("in", "heard", np.ones((4, 200), int)),),
+        5,
+    )
+    inputs, timed = {"in": np.ones((1, 5, 200), int)}, load("loihi1")
+    timeless = dataclasses.replace(timed, time={})
+    assert estimated(timed, graph, inputs).busiest.population == "many"
+    busiest = estimated(timeless, graph, inputs).busiest
+    assert (busiest.population, busiest.synops_per_step) == ("heard", 800)
+
+
 def test_a_format_has_its_own_time():
     """The same network on a chip whose formats take other times."""
     base = load("loihi1-sanafe")
@@ -188,6 +205,8 @@ def dense(targets, weight=1, connected=None, delay=0):
         (dense(39), 2),
         (dense(44), 2),
         (dense(45), 2),  # 58, 59, 64, 65 bits
+        (dense(10, 7), 1),
+        (dense(10, 15), 2),  # 50, 60 bits
         (dense(4, 127), 1),
         (dense(4, 127, delay=7), 2),
         (dense(4, 127, delay=15), 2),  # 52, 64, 68 bits
@@ -202,6 +221,17 @@ def test_words_of_a_list_on_loihi1_by_hand(synapse, expected):
     """
     n = len(synapse.weight)
     assert words("loihi1", synapse, (1,), (n,)).words == expected
+
+
+def test_what_reaches_nothing_takes_no_word():
+    nothing = Pointwise("x", "y", np.zeros((2, 2), int)), dense(3, connected=0)
+    shapes = ((2, 4, 4), (2, 4, 4)), ((1,), (3,))
+    for chip_ in ("loihi1", "loihi2"):
+        stored = [words(chip_, synapse, *ends) for synapse, ends in zip(nothing, shapes)]
+        assert [(s.words, s.longest, s.format) for s in stored] == [
+            (0, 0, "conv"),
+            (0, 0, "sparse"),
+        ]
 
 
 def test_a_core_stores_no_channel_that_does_not_reach_it():
