@@ -159,6 +159,18 @@ def test_a_parameter_of_each_neuron_is_in_the_nodes_and_in_the_metadata():
     assert "v = (0.5 to 1, by neuron) * v + output" in output_meaning(graph)
 
 
+@pytest.mark.parametrize("name", ["du", "dv"])
+def test_a_population_is_exact_where_each_of_its_neurons_is(name):
+    def exact(first, second):
+        y = Population("y", (2,), vth=3, **{name: np.array([first, second])})
+        parts = Population("x", (1,), "input"), y
+        graph = Graph(parts, (Dense("x", "y", np.ones((2, 1), int)),), steps=8).check()
+        return is_exact(graph["y"], graph)
+
+    keeps = {"du": 4095, "dv": 0}[name]
+    assert exact(keeps, keeps) and not exact(keeps, 1234) and not exact(1234, keeps)
+
+
 def test_a_neuron_alone_may_have_a_bias_on_a_current_without_memory():
     def graph(bias):
         y = Population("y", (2,), vth=3, du=np.array([4095, 7]), bias_mant=np.array(bias))
