@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..signal import Signal, after
 from .counting import And, Mask, Pool
 from .layer import Layer
 from .maps import Conv1d, Conv2d, Dense, Pooled, Shared
 from .neurons import LIF
 from .node import Input, Node
 from .readout import Readout
+from .signal import Signal, after
 
 __all__ = [
     "LIF",
