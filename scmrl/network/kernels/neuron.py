@@ -2,7 +2,7 @@
 
 Forward (exactly `scmrl.core.fixed_point` with du = 4095, that is u = a << 6):
 
-    v[t] = sat24( trunc(v[t-1] * (4096 - dv) / 4096) + 64 a[t] + bias )
+    v[t] = sat24( trunc(v[t-1] * (4096 - dv) / 4096) + wrap24(64 a[t]) + bias )
     s[t] = v[t] > 64 vth;   v[t] = 0 where s[t]
 
 Backward: the distance to threshold before the reset, x = (v - 64 vth) / (64 scale), goes through
@@ -26,8 +26,8 @@ from norse.torch.functional.threshold import threshold
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
-from . import rows
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX
+from . import rows, stepping
 
 UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
 i32 = np.int32
@@ -63,7 +63,10 @@ def _charged(
     high, low = i32(size >> twelve), i32(size & i32(4095))
     leaked = _plus(_times(high, keep), i32(_times(low, keep) >> twelve))
     kept = leaked if v >= i32(0) else i32(-leaked)
-    x = _plus(_plus(kept, _times(a, i32(UNIT))), bias)
+    u = _times(a, i32(UNIT))
+    u = _plus(u, i32(-2 * STATE_LIMIT)) if u > i32(STATE_LIMIT) else u
+    u = _plus(u, i32(2 * STATE_LIMIT)) if u <= i32(-STATE_LIMIT) else u
+    x = _plus(_plus(kept, u), bias)
     x = i32(STATE_MAX) if x > i32(STATE_MAX) else x
     return i32(-STATE_MAX) if x < i32(-STATE_MAX) else x
 
@@ -228,7 +231,8 @@ def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: Values, theta: Values) 
         each = torch.as_tensor(values, device=a.device, dtype=torch.int64).reshape(-1)
         return each.expand(len(bias)).view(-1, 1).repeat(a.shape[1] // len(bias), 1)
 
-    drive, limit = a.round().to(torch.int64) * UNIT + spread(bias), spread(theta)
+    drive = stepping.wrapped(a.round().to(torch.int64) * UNIT) + spread(bias)
+    limit = spread(theta)
     keep, v, out = DECAY_ONE - spread(dv), torch.zeros_like(drive[0]), []
     for t in range(steps):
         product = v * keep

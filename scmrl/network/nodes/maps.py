@@ -11,7 +11,7 @@ A map has no weights: the node that reads through it holds them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,6 +63,10 @@ class Map:
     def columns(self, source: Shape) -> int:
         """How many columns of the weight (axis 1) belong to one channel of the source."""
         return 1
+
+    def ungrouped(self, weight: np.ndarray) -> tuple[Map, np.ndarray]:
+        """The same map with a weight whose axis 1 goes over all channels of the source."""
+        return self, weight
 
     def synapse(
         self, source: str, target: str, weight: np.ndarray, shape: Shape, delay: int
@@ -192,6 +196,12 @@ class Conv2d(Map):
         frames = features.flatten(0, 1)
         out = F.conv2d(frames, weight, None, stride, padding, dilation, self.groups)
         return out.unflatten(0, features.shape[:2])
+
+    def ungrouped(self, weight: np.ndarray) -> tuple[Map, np.ndarray]:
+        out = np.zeros((len(weight), self.groups, *weight.shape[1:]), weight.dtype)
+        group = np.arange(len(weight)) * self.groups // len(weight)
+        out[np.arange(len(weight)), group] = weight
+        return replace(self, groups=1), out.reshape(len(weight), -1, *weight.shape[2:])
 
     def synapse(
         self, source: str, target: str, weight: np.ndarray, shape: Shape, delay: int

@@ -1,6 +1,6 @@
 """The readout: integer synapses into membranes that never fire.
 
-    v[t] = (4096 - dv) / 4096 v[t-1] + 64 sum over signals of W_q s[t] + bias        (du = 4095)
+    v[t] = (4096 - dv) / 4096 v[t-1] + wrap24(64 sum over signals of W_q s[t]) + bias   (du = 4095)
 
 dv 0 adds up over all steps, as the mean over time does; above 0 it leaks. One float weight a
 signal, shared by its gains; all share one scale, W_q = round(W gain scale), scale = 127 / max |W
@@ -70,7 +70,7 @@ class Readout(Node):
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         weights, mantissa, exponent, self.scale = self.fold(gains_of(signals))
         drive = self.weights.drive(signals, weights)
-        charge = drive * UNIT + mantissa * float(1 << exponent)
+        charge = stepping.wrapped(drive * UNIT) + mantissa * float(1 << exponent)
         charge = charge.expand(steps, *charge.shape[1:]) if len(charge) == 1 else charge
         membrane = [charge[0].clamp(-STATE_MAX, STATE_MAX)]
         for step in charge[1:]:

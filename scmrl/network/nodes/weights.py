@@ -107,9 +107,11 @@ class Weights(nn.Module):
                 linear, shape = self.map(i), into.shapes[s.node]
                 weight = whole(by_gain[s.gain].detach().numpy()).astype(np.int16)
                 columns = linear.columns(shape)
-                if s.part is not None:
-                    weight = placed(weight, s.part, shape[0], columns)
+                if s.part is not None or isinstance(s.delay, str):  # differs by channel
+                    linear, weight = linear.ungrouped(weight)
                 for delay, part in into.delayed(s, weight, columns):
+                    if s.part is not None:
+                        part = placed(part, s.part, shape[0], columns)
                     into.connect(linear.synapse(s.node, name, part, shape, delay))
 
 
