@@ -18,15 +18,15 @@ pytest.importorskip("numba", reason="training needs numba")
 pytest.importorskip("norse", reason="training needs norse")
 
 from conformance.equality import unequal
-
 from drawn_networks import KINDS, Drawn, drawn, of_kind
+
 from scmrl.core import reference
 from scmrl.core.graph import Graph, Population
 from scmrl.core.synapse import Synapse
 from scmrl.deploy.registry import open_backend
-from scmrl.network.lowering import ALWAYS, Lowering
 from scmrl.network.nodes import layer
 from scmrl.network.nodes.layer import placed
+from scmrl.network.nodes.lowering import ALWAYS, Lowering
 from scmrl.system.errors import GraphError, MissingDependency
 
 COUNT, TOGETHER, FOR_LAVA = 100, 10, 2  # networks; in one test; samples that Lava runs
