@@ -353,7 +353,7 @@ def of_kind(net: Network, kind: str) -> set[str]:
     """The nodes that hold it."""
     length = {"loop of two": 2, "loop of three": 3}.get(kind)
     if length:
-        return {name for group in net.order if len(group) == length for name in group}
+        return {name for group in net.finish() if len(group) == length for name in group}
     return {name for name in net.reads if of_node(net, name).get(kind)}
 
 

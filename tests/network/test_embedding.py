@@ -5,8 +5,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("norse", reason="training needs norse")
 
-from scmrl.hw_profiles.precision import Precision
-from scmrl.network.embedding import PatchEmbedding
+from scmrl.network.embedding import embed
+from scmrl.network.network import Network
+from scmrl.network.nodes.node import Input
+from scmrl.network.settings import ModelConfig
 
 
 @pytest.mark.parametrize(
@@ -18,10 +20,12 @@ from scmrl.network.embedding import PatchEmbedding
     ],
 )
 def test_every_stage_halves_the_image_and_doubles_the_width(form, widths, tokens):
-    embedding = PatchEmbedding(2, 64, form, dv=1024, precision=Precision())
-    found = embedding(torch.zeros(1, 3, 2, 32, 48), 2)
-    stages = [spikes.shape[2] for name, spikes in found.items() if name.startswith("stage")]
+    net = Network(2)
+    x = net.add("m", Input((2, 32, 48)))
+    signal = embed(net, "m", x, ModelConfig(width=64, embedding=form, dv=1024))
+    stages = [net.node(name).shape[0] for name in net.reads if name.startswith("m.stage")]
     halved = 1 << len(widths)
-    assert stages == widths and embedding.tokens == tokens
-    assert found[tokens].shape == (2, 3, 64, 32 // halved, 48 // halved)
-    assert found["position"].shape == found[tokens].shape
+    assert stages == widths
+    assert [s.node for s in signal.sources] == [f"m.{tokens}", "m.position"]
+    shapes = {net.node(s.node).shape for s in signal.sources}
+    assert shapes == {(64, 32 // halved, 48 // halved)}

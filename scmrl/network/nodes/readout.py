@@ -51,7 +51,7 @@ class Readout(Node):
         return shape
 
     def build(self, shapes: Shapes, precision: Precision) -> None:
-        self.weights.build(shapes, SMALL)
+        self.weights.build(shapes, SMALL, together=False)
         self.precision, self.bias = precision, nn.Parameter(torch.zeros(self.shape))
 
     def fold(self, gains: Gains) -> tuple[list[dict[Key, Tensor]], Tensor, int, float]:

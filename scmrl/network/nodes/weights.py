@@ -65,8 +65,8 @@ class Weights(nn.Module):
             raise UsageError(what, value=len(self.given), limit=signal + 1)
         return self.map(signal).target(shape)
 
-    def build(self, shapes: Shapes, gain: float) -> None:
-        """Weights of a deviation gain / sqrt(fan-in)."""
+    def build(self, shapes: Shapes, gain: float, *, together: bool = True) -> None:
+        """Weights of a deviation gain / sqrt(fan-in), of all signals together or of each."""
         if not isinstance(self.given, Map) and len(self.given) != len(shapes):
             what = "a map for each signal, or one for all"
             raise UsageError(what, value=len(self.given), limit=len(shapes))
@@ -80,9 +80,10 @@ class Weights(nn.Module):
         if any(len(size) != 1 for size in sizes):
             raise UsageError("sources of one signal differ in channels", value=shapes)
         wanted = [size.pop() for size in sizes]
-        fan_in = sum(math.prod(size[1:]) for size in wanted)
+        fans = [math.prod(size[1:]) for size in wanted]
         self.weight.extend(
-            nn.Parameter(torch.randn(size) * (gain / fan_in**0.5)) for size in wanted
+            nn.Parameter(torch.randn(size) * (gain / (sum(fans) if together else fan) ** 0.5))
+            for size, fan in zip(wanted, fans)
         )
 
     def drive(self, signals: list[Terms], weights: Sequence[dict[Key, Tensor]]) -> Tensor:
