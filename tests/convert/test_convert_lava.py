@@ -238,3 +238,14 @@ def test_lowered_weights_add_up_to_the_synapses(weights):
         -128 <= w.mantissa.min(initial=0) <= w.mantissa.max(initial=0) <= 127
         for w in network.weights
     )
+
+
+@pytest.mark.parametrize(
+    "weight, exponent, held", [(15, 3, 0), (16, 3, 3), (-16, 3, 0), (-17, 3, 3), (127, 5, 5)]
+)
+def test_a_weight_keeps_its_exponent_unless_it_fits_eight_bits_without(weight, exponent, held):
+    """One matrix for one synapse: those of exponent 0 share theirs."""
+    synapse = OneToOne("x", "a", weight, exponent=exponent)
+    graph = Graph((Population("x", (1,), "input"), Population("a", (1,))), (synapse,))
+    (matrix,) = lower(graph.check()).weights
+    assert matrix.exponent == held and matrix.mantissa.tolist() == [weight << exponent - held]

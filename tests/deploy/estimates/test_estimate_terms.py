@@ -14,7 +14,7 @@ from scmrl.core.report import drawing
 from scmrl.deploy.energy.energy import dynamic_uj
 from scmrl.deploy.energy.operations import Operations, unpriced
 from scmrl.deploy.placement.fit import fit
-from scmrl.deploy.placement.mesh import Mesh
+from scmrl.deploy.placement.mesh import Mesh, mesh_of
 from scmrl.deploy.placement.placement import place
 from scmrl.deploy.placement.synapse_memory import SynapseMemory
 from scmrl.deploy.placement.traffic import improve, rerouted, traffic
@@ -182,6 +182,20 @@ def test_links_on_the_way_by_hand():
     expected["north"][1:6, 0] = 7
     for way, load_ in expected.items():
         assert np.array_equal(links[way], load_), way
+
+
+def test_four_limits_of_a_chip_are_a_mesh():
+    base = load("loihi2")
+    names = ("mesh_columns", "mesh_rows", "cores_per_tile", "cores")
+    limits = {name: base.limits[name] for name in names}
+    mesh = mesh_of(dataclasses.replace(base, limits=limits), 3)
+    assert [getattr(mesh, name.removeprefix("mesh_")) for name in names] == [
+        int(limit.value) for limit in limits.values()
+    ]
+    assert mesh.chips == 3 and mesh == mesh_of(base, 3)
+    for name in names:
+        rest = {other: limit for other, limit in limits.items() if other != name}
+        assert mesh_of(dataclasses.replace(base, limits=rest), 3) is None
 
 
 # ---- memory

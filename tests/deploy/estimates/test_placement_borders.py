@@ -3,6 +3,7 @@ across all tiles.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Population
 from scmrl.deploy.placement.fit import capacity, fit
 from scmrl.deploy.placement.placement import place
-from scmrl.deploy.placement.traffic import improve, rerouted, traffic
+from scmrl.deploy.placement.traffic import cost, improve, rerouted, traffic
 from scmrl.hw_profiles.limits import check
 from scmrl.hw_profiles.profile import Quantity, load
 
@@ -175,6 +176,23 @@ def test_output_axons_are_full_at_the_last(limit, cores):
     assert len(place(sender(SHARED), chip("loihi1", axons_out_per_core=limit)).of("a")) == cores
 
 
+# ---- boxes
+
+
+@pytest.mark.parametrize(
+    ("most", "extent"), [(16, (4, 2, 1)), (33, (4, 8, 1)), (80, (4, 8, 2)), (300, (4, 8, 8))]
+)
+def test_an_image_on_loihi2_is_cut_by_width_then_height_channels_together(most, extent):
+    """Fewer than `most` neurons a core, along the width a power of two."""
+    graph = Graph(
+        (Population("x", (1, 8, 8), "input"), Population("a", (4, 8, 8))),
+        (Conv2d("x", "a", np.ones((4, 1, 1, 1), int)),),
+    ).check()
+    cores = place(graph, chip("loihi2", conv_tile_neurons=most)).of("a")
+    sizes = {tuple(b - a for a, b in piece.box) for core in cores for piece in core.pieces}
+    assert sizes == {extent} and len(cores) * np.prod(extent) == 256
+
+
 # ---- the order of the cores
 
 
@@ -191,6 +209,25 @@ def test_a_core_moves_to_any_tile_of_its_chip():
     assert (before.hops_ew, before.hops_ns) == (4 * 4, 4)
     after = rerouted(improve(placement, before), before)
     assert (after.hops_ew, after.hops_ns) == (4 * 1, 4)
+
+
+@pytest.mark.parametrize(("cores", "per_tile", "columns"), [(6, 1, 3), (5, 1, 3), (7, 2, 2)])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_few_cores_stand_as_no_order_of_them_is_better(cores, per_tile, columns, seed):
+    """Of relays that talk at random: every order of their places is tried here."""
+    random = np.random.default_rng(seed)
+    pairs = list(itertools.combinations(range(cores), 2))
+    links = [pair for pair in pairs if random.random() < 0.6]
+    places = columns * 2 * per_tile
+    small = chip("loihi2", cores=places, mesh_columns=columns, mesh_rows=2, cores_per_tile=per_tile)
+    graph = relays(cores, links=links)
+    placement = place(graph, small)
+    spikes = {p.name: random.integers(1, 30, 4).astype(float) for p in graph.populations}
+    before = traffic(graph, placement, spikes)
+    found = cost(improve(placement, before), before.flows)
+    orders = np.array(list(itertools.permutations(range(places), cores)))
+    ends = orders[:, before.flows.source], orders[:, before.flows.target]
+    assert found == pytest.approx((placement.mesh.cost(*ends) @ before.flows.messages).min())
 
 
 # ---- limits
