@@ -177,7 +177,8 @@ sample_options = together(
         "file",
         type=Source(DataError),
         metavar="NPZ",
-        help="Other samples: arrays named as the inputs (or x), [S, T, ...]; optional labels y.",
+        help="Other samples: arrays named as the inputs (or x), [S, T, ...]; optional labels y."
+        " Integers, or values where the model has a scale for them (an import, own data).",
     ),
 )
 # Where a Loihi 2 board is, and what to measure there.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..system.errors import DataError
-from ..system.reading import read_arrays
+from ..system.reading import NUMBERS, TEXTS, read_arrays
 
 HELD_OUT, TRAINING, CALIBRATION, MADE_UP = "held out", "training", "calibration", "made up"
 GIVEN, OTHER, UNKNOWN = "given", "other data", "unknown"
@@ -28,6 +28,7 @@ KINDS = {  # kind: as an adjective, and what it means
 }
 TRUE, NETWORK, NONE = "true", "float network", "none"
 LABELS = (TRUE, NETWORK, NONE, UNKNOWN)
+BESIDE = ("classes", "group", "part", "time")  # what an npz of a user's data may say of its samples
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,15 @@ def read_samples(
     given: Mapping[str, np.ndarray] | str | Path, inputs: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Arrays, or those of an npz, by the names of a network's inputs (`x` stands for an only one),
-    and the labels `y` where there are some, both as they are. Raises `DataError` where the file is
-    none.
+    and the labels `y` where there are some, both as they are. What else a file says of its samples
+    (`BESIDE`) is left out. Raises `DataError` where the file is none.
     """
     if isinstance(given, Mapping):
         arrays = dict(given)
     else:
-        arrays = read_arrays(Path(given), error=DataError)
+        arrays = read_arrays(Path(given), kinds=NUMBERS + TEXTS, error=DataError)
     labels = arrays.pop("y", None)
+    arrays = {name: x for name, x in arrays.items() if name in inputs or name not in BESIDE}
     return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
 
 

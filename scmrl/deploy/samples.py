@@ -1,4 +1,9 @@
-"""What a model is run on: samples that it holds, or samples of the user."""
+"""What a model is run on: samples that it holds, or samples of the user.
+
+Where a model has an encoding of values (`data.features.values`), it takes values, as floats or
+signed whole numbers, and encodes them. Its own integers are unsigned. Signed integers on a scale
+whose step is not 1 are taken for its own too, where they lie within the input's range.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,20 @@ import numpy as np
 
 from ..core.activity import Activity, check_inputs, check_labels
 from ..core.bundle import Bundle
+from ..core.graph import Population
+from ..core.report.text import percent
 from ..core.samples import GIVEN, NONE, TRUE, Origin, read_samples
-from ..system.errors import UsageError
+from ..data.features.values import (
+    ValueEncoding,
+    ValueScale,
+    encoding_of,
+    in_steps,
+    numbers,
+)
+from ..system.errors import DataError, UsageError
 
-Given = Mapping[str, np.ndarray] | str | Path  # {input: integers [S, T, ...]}, or an npz of them
+# {input: integers [S, T, ...], or values where the model has a scale for them}, or an npz of them
+Given = Mapping[str, np.ndarray] | str | Path
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,11 @@ def _given(bundle: Bundle, wanted: int | None, given: Given, labels: np.ndarray 
     file = None if isinstance(given, Mapping) else Path(given)
     arrays, with_them = read_samples(given, [p.name for p in bundle.graph.of_kind("input")])
     labels = with_them if labels is None else np.asarray(labels)
+    arrays, how = as_integers(bundle, arrays)
+    if encoding_of(bundle) is not None:
+        shapes = {p.name: p for p in bundle.graph.of_kind("input")}
+        steps = bundle.graph.steps
+        arrays |= {n: in_steps(x, shapes[n], steps) for n, x in arrays.items() if n in shapes}
     inputs = check_inputs(bundle.graph, arrays)
     there = len(next(iter(inputs.values())))
     if wanted is not None and wanted > there:
@@ -90,6 +110,60 @@ def _given(bundle: Bundle, wanted: int | None, given: Given, labels: np.ndarray 
         inputs,
         labels,
         None,
-        f"given samples 1 to {total} of {there if file is None else file.name}",
+        f"given samples 1 to {total} of {there if file is None else file.name}{how}",
         Origin(GIVEN, NONE if labels is None else TRUE),
     )
+
+
+def as_integers(
+    bundle: Bundle, arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], str]:
+    """Arrays of the inputs' integers, and in words what became of them: values are encoded where
+    the model has a scale for them, all else is as it was.
+
+    Raises DataError for values that are not finite, and integers beyond the input's range.
+    """
+    encoding = encoding_of(bundle)
+    known = {} if encoding is None else {p.name: p for p in bundle.graph.of_kind("input")}
+    if encoding is None or not known.keys() & encoding.scales.keys() & arrays.keys():
+        return dict(arrays), ""
+    given = {name: numbers(arrays[name], name) for name in arrays if name in encoding.scales}
+    values = {name: x for name, x in given.items() if _are_values(encoding.scales[name], x)}
+    for name in given.keys() - values.keys():
+        if encoding.scales[name].step != 1:
+            _check_range(known[name], given[name])
+    return {**arrays, **encoding.encode(values)}, _how(encoding, given, values)
+
+
+def _are_values(scale: ValueScale, x: np.ndarray) -> bool:
+    """Whether an array holds values, to be encoded, or the model's own integers."""
+    return x.dtype.kind == "f" or (x.dtype.kind == "i" and scale.step == 1 and scale.zero != 0)
+
+
+def _check_range(p: Population, x: np.ndarray) -> None:
+    """The model's own integers lie within the input's range: say what to do where they do not."""
+    if x.size and not 0 <= x.min() <= x.max() <= p.largest:
+        raise DataError(
+            "integers are taken for the model's own, and these are beyond them",
+            where=p.name,
+            limit=f"0..{p.largest}",
+            value=f"{int(x.min())}..{int(x.max())}",
+            fix="give values as floats, which the model encodes",
+        )
+
+
+def _how(
+    encoding: ValueEncoding, given: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
+) -> str:
+    """What was encoded and what was not; nothing where that makes no difference."""
+    words, beyond = "", sum(encoding.scales[name].beyond(x) for name, x in values.items())
+    if values:
+        kind = "floats" if all(x.dtype.kind == "f" for x in values.values()) else "values"
+        words += f", {kind} encoded by the model's scale"
+    if beyond:
+        part = beyond / sum(x.size for x in values.values())
+        words += f", {percent(part)} of them beyond it and clipped"
+    own = [encoding.scales[name] for name in given.keys() - values.keys()]
+    if any(scale.step != 1 or scale.zero for scale in own):
+        words += ", integers taken as encoded already"
+    return words

@@ -9,6 +9,7 @@ them four times as large.
     JSON    size, nesting, number of values; no key twice; 64-bit integers, finite floats
     TOML    the same rules
     npz     what it unpacks to, by the archive and again by each array's header; numbers only
+    npy     as each array of an npz
 
 Another format's library gets the file object of `opened`, or the path that `regular` looked at.
 """
@@ -42,7 +43,7 @@ TOML_DOTS = 256  # in one line: the parser's time is quadratic in the parts of a
 DEPTH = 100  # tables and lists within each other
 MEMBERS = 100_000  # arrays of one npz
 HEADER_BYTES = 16 << 10  # of one array
-NUMBERS = "biuf"  # kinds of numpy types; "U" stands for texts
+NUMBERS, TEXTS = "biuf", "U"  # kinds of numpy types
 INTEGERS = range(-(1 << 63), 1 << 64)  # signed or unsigned 64 bits
 BLOCK = 1 << 20
 HOW = os.O_RDONLY | sum(getattr(os, f"O_{name}", 0) for name in ("NONBLOCK", "CLOEXEC", "BINARY"))
@@ -259,7 +260,7 @@ def read_arrays(
                 names = [member.filename.removesuffix(".npy") for member in members]
                 if len(set(names)) < len(names):
                     raise ValueError("two members of one name")
-                return {n: _array(archive, member, kinds) for n, member in zip(names, members)}
+                return {n: _member(archive, member, kinds) for n, member in zip(names, members)}
         except ScmrlError:
             raise
         except OSError as reason:
@@ -279,26 +280,48 @@ def _members(file: BinaryIO) -> int:
     return count
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.ndarray:
-    """One array, whose header must describe exactly the bytes that follow it."""
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.ndarray:
     if member.compress_type not in STORED:
         raise ValueError(f"{member.filename}: packed in another way than deflate")
     with archive.open(member) as stream:
-        head = io.BytesIO(stream.read(HEADER_BYTES))
-        version = np.lib.format.read_magic(head)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{member.filename}: format {version} is not read")
-        read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-        shape, columns_first, dtype = read(head)
-        if dtype.kind not in kinds or dtype.names or (dtype.kind in NUMBERS and dtype.itemsize > 8):
-            raise ValueError(f"{member.filename}: holds {dtype}, which is no array of numbers")
-        size, said = member.file_size - head.tell(), math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or said != size:
-            raise ValueError(
-                f"{member.filename}: {size} bytes do not make an array {list(shape)} of {dtype}"
-            )
-        flat = np.empty(math.prod(shape), dtype)
-        _fill(flat.view(np.uint8).data if size else memoryview(bytearray()), head.read(), stream)
+        return _array(stream, member.filename, member.file_size, kinds)
+
+
+def read_array(
+    path: str | Path,
+    limit: int = ARRAYS_BYTES,
+    *,
+    kinds: str = NUMBERS,
+    error: type[ScmrlError] = BundleError,
+) -> np.ndarray:
+    """The array of an npy file of at most `limit` bytes, of a type of `kinds`; raises `error`,
+    never unpickles.
+    """
+    with opened(path, limit, error=error) as file:
+        try:
+            return _array(file, Path(path).name, os.fstat(file.fileno()).st_size, kinds)
+        except OSError as reason:
+            raise error("cannot read", where=path, value=reason.strerror or reason) from None
+        except Exception as reason:  # numpy raises a dozen kinds on corrupt headers
+            why = f"{type(reason).__name__} {reason}"
+            raise error("not a valid npy file", where=path, value=why) from None
+
+
+def _array(stream: IO[bytes], name: str, file_size: int, kinds: str) -> np.ndarray:
+    """The one array in `stream`, whose header must describe exactly the bytes that follow it."""
+    head = io.BytesIO(stream.read(HEADER_BYTES))
+    version = np.lib.format.read_magic(head)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{name}: format {version} is not read")
+    read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, columns_first, dtype = read(head)
+    if dtype.kind not in kinds or dtype.names or (dtype.kind in NUMBERS and dtype.itemsize > 8):
+        raise ValueError(f"{name}: holds {dtype}, which is no array of numbers")
+    size, said = file_size - head.tell(), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or said != size:
+        raise ValueError(f"{name}: {size} bytes do not make an array {list(shape)} of {dtype}")
+    flat = np.empty(math.prod(shape), dtype)
+    _fill(flat.view(np.uint8).data if size else memoryview(bytearray()), head.read(), stream)
     array: np.ndarray = flat.reshape(shape, order="F" if columns_first else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ...system.dependencies import require
 from ...system.errors import DataError, nearest
-from . import cochlea
+from . import cochlea, values
 from .pairs import SAMPLE_RATE, SIDE, WINDOW, Pairs
 
 AUDIO_RANGE = (0.0, 2.5)  # standard deviations: quieter than the mean is silence
@@ -196,7 +196,12 @@ class FrontEnd:
 
     @classmethod
     def from_dict(cls, settings: dict) -> FrontEnd:
-        """The front-end of `to_dict`. Raises DataError for an unknown or missing key or value."""
+        """The front-end of `to_dict`. Raises DataError for an unknown or missing key or value, and
+        for a model that takes values, see `values`.
+        """
+        if isinstance(settings, dict) and settings.get("kind") == values.KIND:
+            fix = "give --input NPZ, or --dataset with data of that kind"
+            raise DataError("the model takes values, no recordings", where="front-end", fix=fix)
         if isinstance(settings, dict):  # bundles from before there were such inputs
             settings = {"framed": {}, "event_bits": 1, **settings}
         _check_keys(cls, settings, "front-end")

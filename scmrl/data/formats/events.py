@@ -92,13 +92,19 @@ def in_time(events: np.ndarray, bits: int, where: object) -> np.ndarray:
 
 
 def frames(
-    events: np.ndarray, steps: int, *, duration_us: int, side: int = 32, bits: int = 1
+    events: np.ndarray,
+    steps: int,
+    *,
+    duration_us: int,
+    side: int = 32,
+    bits: int = 1,
+    camera_side: int = CAMERA_SIDE,
 ) -> np.ndarray:
     """Events of each polarity at each of the middle `side` pixels in each step, up to 2^bits - 1:
     uint8 [steps, 2, side, side]. Events later than `duration_us` belong to the last step.
     """
     out = np.zeros((steps, 2, side, side), np.int64)
-    border = (CAMERA_SIDE - side) // 2
+    border = (camera_side - side) // 2
     x, y = events["x"].astype(np.int64) - border, events["y"].astype(np.int64) - border
     step = np.minimum(events["t"] * steps // duration_us, steps - 1)
     seen = (x >= 0) & (x < side) & (y >= 0) & (y < side)

@@ -82,15 +82,17 @@ def grey(path: str | Path, side: int) -> np.ndarray:
 
 def square(picture: Picture, side: int) -> np.ndarray:
     """The middle square of a picture in mode "L" or "RGB", grey: float32 [side, side] in [0, 1]."""
+    return np.asarray(middle(picture.convert("L"), side), np.float32) / 255
+
+
+def middle(picture: Picture, side: int) -> Picture:
+    """The middle square of a picture, at `side` pixels."""
     Image = require("PIL.Image", "pictures")
-    light = picture.convert("L")
-    width, height = light.size
+    width, height = picture.size
     edge = min(width, height)
     left, top = (width - edge) // 2, (height - edge) // 2
-    light = light.crop((left, top, left + edge, top + edge))
-    if edge != side:
-        light = light.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(light, np.float32) / 255
+    square = picture.crop((left, top, left + edge, top + edge))
+    return square if edge == side else square.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def _check(picture: Picture, path: Path) -> None:

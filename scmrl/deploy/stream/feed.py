@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.bundle import Bundle
-from ...core.graph import Graph, Population
+from ...core.graph import Population
 from ...core.samples import read_samples
 from ...data.features import cochlea
 from ...data.features.frontend import FrontEnd
@@ -30,6 +30,7 @@ from ...data.formats.sound import read_sound, resample
 from ...data.sets import mnistdvs_ntidigits as mnistdvs
 from ...system.dependencies import require
 from ...system.errors import DataError, UsageError
+from ..samples import as_integers
 from .stream import Values
 
 POLARITIES = 2
@@ -90,14 +91,16 @@ def open_feed(bundle: Bundle, asked: Asked) -> Feed:
             "give --input, or sound, images and events",
         )
         raise UsageError("a stream has one source", where="--stream", value=found, fix=fix)
-    return from_arrays(bundle.graph, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
+    return from_arrays(bundle, asked.arrays) if asked.arrays else _from_senses(bundle, asked)
 
 
-def from_arrays(graph: Graph, path: Path) -> Feed:
-    """Arrays named as the inputs (or x): [T, *shape], or samples in turn, [S, T, *shape]."""
-    inputs = graph.of_kind("input")
+def from_arrays(bundle: Bundle, path: Path) -> Feed:
+    """Arrays named as the inputs (or x): [T, *shape], or samples in turn, [S, T, *shape]; values
+    are encoded where the model has a scale for them.
+    """
+    inputs = bundle.graph.of_kind("input")
     names = [p.name for p in inputs]
-    arrays, _ = read_samples(path, names)
+    arrays, how = as_integers(bundle, read_samples(path, names)[0])
     for name in arrays:
         if name not in names:
             fix = f"the network takes: {', '.join(names)}"
@@ -119,7 +122,7 @@ def from_arrays(graph: Graph, path: Path) -> Feed:
         raise DataError("inputs differ in steps", where=path, value=lengths)
     steps = range(next(iter(lengths.values())))
     given = ({name: x[t] for name, x in series.items()} for t in steps)
-    return Feed(given, f"arrays of {Path(path).name}")
+    return Feed(given, f"arrays of {Path(path).name}{how}")
 
 
 def _from_senses(bundle: Bundle, asked: Asked) -> Feed:

@@ -23,6 +23,7 @@ from ....core.bundle import Bundle
 from ....core.graph import Graph
 from ....core.reference import run as run_integers
 from ....core.samples import only_x, read_samples
+from ....data.features.values import ValueEncoding, ValueScale
 from ....system import targets
 from ....system.errors import DataError, UsageError
 from .file import READ_LIMIT_BYTES, read
@@ -31,7 +32,7 @@ from .network import CONVENTIONS, Convention, Network, convention_of, run
 from .quantise import quantise
 from .reading import network
 from .report import ImportReport, compared
-from .rounding import InputScale, graph_shape
+from .rounding import graph_shape
 
 __all__ = [
     "CONVENTIONS",
@@ -117,10 +118,18 @@ def import_nir(
         "convention": floats.convention.name,
         "reset": floats.convention.reset,
         "labels": "given" if y is not None else "classes of the float network",
-        "inputs": {i["name"]: i for i in report.inputs},
     }
     metrics = {"class_agreement": report.class_agreement, "import_samples": report.samples}
-    bundle = Bundle(graph, inputs, labels, metrics=metrics, training=training, origin=report.origin)
+    scales = {i["name"]: ValueScale(i["step"], i["zero"], i["bits"]) for i in report.inputs}
+    bundle = Bundle(
+        graph,
+        inputs,
+        labels,
+        frontend=ValueEncoding(scales).to_dict(),
+        metrics=metrics,
+        training=training,
+        origin=report.origin,
+    )
     if out is not None:
         bundle.save(Path(out))
     return bundle, replace(report, bundle=bundle.hash)
@@ -194,10 +203,10 @@ def _import(
         raise UsageError("inputs have 1 to 16 bits", where="input_bits", value=input_bits)
     if given is None:
         data = _stand_in(floats, steps or DEFAULT_STEPS)
-        scales = {name: InputScale() for name in data}
+        scales = {name: ValueScale() for name in data}
     else:
         data = {name: x[:, :steps] for name, x in given.items()}
-        scales = {name: InputScale.of(x, input_bits) for name, x in data.items()}
+        scales = {name: ValueScale.of(x, input_bits) for name, x in data.items()}
     steps = steps or next(iter(data.values())).shape[1]
     observed = run(floats, data)
     graph, scaled, notes = quantise(

@@ -27,11 +27,11 @@ from ....core.fixed_point import (
     signed,
 )
 from ....core.graph import NO_CURRENT_MEMORY, Conv2d, Dense, Graph, OneToOne, Population, Synapse
+from ....data.features.values import ValueScale
 from ....system.errors import GraphError, UsageError
 from .maps import Conv, Diagonal, Map
 from .network import FloatRun, Network, Neurons, Route
 from .rounding import (
-    InputScale,
     Scaled,
     bound,
     graph_shape,
@@ -57,7 +57,7 @@ Errors = tuple[float, float]  # squared error of the rounding, squared weights
 
 def quantise(
     network: Network,
-    inputs: dict[str, InputScale],
+    inputs: dict[str, ValueScale],
     observed: FloatRun | None,
     *,
     steps: int,
@@ -108,7 +108,7 @@ class _Builder:
     def __init__(
         self,
         network: Network,
-        inputs: dict[str, InputScale],
+        inputs: dict[str, ValueScale],
         observed: FloatRun | None,
         steps: int,
         weight_bits: int,

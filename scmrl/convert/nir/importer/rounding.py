@@ -1,5 +1,5 @@
-"""The pieces of quantisation, without a network around them: scales of inputs, one decay and one
-threshold a population, steps on which weights lie, mantissas and exponents. numpy only.
+"""The pieces of quantisation, without a network around them: one decay and one threshold a
+population, steps on which weights lie, mantissas and exponents. numpy only.
 """
 
 from __future__ import annotations
@@ -42,34 +42,6 @@ def widths() -> Widths:
     precision = Precision.of(chip)
     exponent = int(chip.limits["weight_exponent"].value)
     return Widths(precision.vth_max, precision.bias_mant_max, exponent)
-
-
-@dataclass(frozen=True)
-class InputScale:
-    """A graded input: integer q = round(x / step) + zero, of `bits` bits. Spikes and counts have
-    step 1.
-    """
-
-    step: float = 1.0
-    zero: int = 0
-    bits: int = 1
-
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        """float [...] -> uint8 or uint16 [...]; values beyond the range are clipped."""
-        q = np.clip(np.rint(np.asarray(x, float) / self.step) + self.zero, 0, (1 << self.bits) - 1)
-        return q.astype(np.uint8 if self.bits <= 8 else np.uint16)
-
-    @classmethod
-    def of(cls, x: np.ndarray, bits: int) -> InputScale:
-        """From calibration values: whole numbers as they are, others over their range in `bits`
-        bits.
-        """
-        low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
-        span = high - low
-        if span <= (1 << 16) - 1 and np.array_equal(x, np.rint(x)):
-            return cls(1.0, int(-low), max(1, int(span).bit_length()))
-        step = span / ((1 << bits) - 1)
-        return cls(step, round(-low / step), bits)
 
 
 @dataclass(frozen=True)
