@@ -79,7 +79,7 @@ def choose(
     )
     return Samples(
         {name: x[:n] for name, x in bundle.inputs.items()},
-        bundle.labels[:n],
+        None if bundle.origin.labels == NONE else bundle.labels[:n],
         trained,
         f"{bundle.origin.adjective} samples 1 to {n} of {available}",
         bundle.origin,
