@@ -14,6 +14,7 @@ import numpy as np
 from ...core.bundle import Bundle
 from ...data import Corruption, FrontEnd, load
 from ...data.features import tasks
+from ...data.references import is_own
 from ...system.errors import UsageError
 from ..evaluation import over_steps
 from .study import Inputs
@@ -33,6 +34,9 @@ def samples(
     if not isinstance(name, str):
         what = "the model does not say which dataset it was trained on"
         raise UsageError(what, fix="train it with scmrl train")
+    if is_own(name):
+        what, fix = "noise is for the built-in sets", "give noisy samples: scmrl deploy --input NPZ"
+        raise UsageError(what, where=name, fix=fix)
     pairs = load(name, split="test", data_dir=data_dir, steps=bundle.graph.steps)
     if limit is not None:
         rows = np.random.default_rng(0).permutation(len(pairs))[:limit]
