@@ -31,5 +31,5 @@ def build(data):
     x = net.add("x", nodes.Input(data.shapes["x"], data.bits["x"]))
     neuron = nodes.LIF(dv=2048, gradient="time")
     h = net.add("memory", nodes.Layer(nodes.Dense(48), neuron, recurrent="full"), x)
-    net.add("readout", nodes.Readout(nodes.Dense(data.outputs), dv=4096), h)
+    net.add("readout", nodes.Readout(nodes.Dense(data.outputs), dv=4095), h)
     return net

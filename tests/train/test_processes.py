@@ -50,7 +50,7 @@ def gradients(kind: str, rank: int, world: int) -> dict:
     if chip:
         loss, _ = objective(
             out.logits,
-            out.complement,
+            net.complement(out),
             labels[part],
             label_smoothing=0.1,
             weight=0.5,

@@ -10,9 +10,9 @@ SuperSpike's surrogate derivative (Zenke & Ganguli 2018, as in norse); the membr
 before is a constant, as in S-CMRL (He et al. 2025, arXiv 2502.12488), so that credit is local in
 time:  ds[t]/da[t] = slope / (slope |x| + 1)^2 / scale.
 
-On a CPU all steps are one kernel on rows of channels (`scmrl.network.kernels.rows`), forward and backward,
-and the batch norm of a layer in training is part of it; elsewhere the same in torch operations,
-with norse's threshold.
+On a CPU all steps are one kernel on rows of channels (`scmrl.network.kernels.rows`), forward and
+backward, and the batch norm of a layer in training is part of it; elsewhere the same in torch
+operations, with norse's threshold.
 """
 
 from __future__ import annotations

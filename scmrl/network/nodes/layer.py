@@ -40,7 +40,7 @@ from ..kernels.neuron import LIVE_LIMIT, LIVE_VTH, UNIT
 from ..lowering import Lowering, single, whole
 from ..signal import Signal
 from .maps import Map
-from .neurons import LIF, Constant, Neurons
+from .neurons import LIF, STANDARD, Constant, Neurons
 from .node import ONE, Gains, Key, Node, Shapes, Step, Terms, gains_of
 
 RECURRENCES = ("", "full", "one-to-one")
@@ -91,6 +91,17 @@ def joined(terms: Terms, linear: Map) -> dict[Key, Tensor]:
     return sums
 
 
+def applied(parts: list[tuple[Map, Tensor, Tensor]]) -> Tensor:
+    """The sum of maps of features with weights; those of one map are one product."""
+    linear, first, _ = parts[0]
+    frames = first.shape[:2] + first.shape[3:]
+    alike = all(m is linear and x.shape[:2] + x.shape[3:] == frames for m, x, _ in parts)
+    if len(parts) > 1 and alike and linear.joinable():
+        x = linear.joined([x for _, x, _ in parts])
+        return linear.apply(x, torch.cat([weight for _, _, weight in parts], 1))
+    return added(m.apply(x, weight) for m, x, weight in parts)
+
+
 class Weights(nn.Module):
     """One float weight a signal, drawn for the whole fan-in, and the map it belongs to: one for
     all signals, or one for each.
@@ -134,11 +145,12 @@ class Weights(nn.Module):
 
     def drive(self, signals: list[Terms], weights: Sequence[dict[Key, Tensor]]) -> Tensor:
         """The sum over all sources, of which there is one at least."""
-        return added(
-            self.map(i).apply(x, weights[i][key])
+        parts = [
+            (self.map(i), x, weights[i][key])
             for i, terms in enumerate(signals)
             for key, x in joined(terms, self.map(i)).items()
-        )
+        ]
+        return applied(parts)
 
     def connect(
         self,
@@ -168,6 +180,8 @@ def placed(weight: np.ndarray, part: tuple[int, int], channels: int, columns: in
 
 def scaled(weight: Tensor, by: Tensor) -> Tensor:
     """A weight [C or neurons, ...] times one number, or one a channel [C]."""
+    if len(by) in (1, len(weight)):
+        return weight * by.view(-1, *(1,) * (weight.dim() - 1))
     return (weight.reshape(len(by), -1) * by[:, None]).view(weight.shape)
 
 
@@ -176,9 +190,11 @@ def magnitude(gain: float | Tensor) -> float:
     return float(gain.detach()) if isinstance(gain, Tensor) else gain
 
 
-def largest(weight: Tensor, channels: int) -> Tensor:
-    """The largest magnitude into each channel [C]."""
-    return weight.detach().abs().reshape(channels, -1).amax(1)
+def largest(weight: Tensor, channels: int) -> np.ndarray:
+    """The largest magnitude into each channel, float64 [C], or into all [1]."""
+    size = weight.detach().abs()
+    tops = size.max().reshape(1) if channels == 1 else size.reshape(channels, -1).amax(1)
+    return tops.cpu().double().numpy()
 
 
 class Layer(Node):
@@ -196,7 +212,7 @@ class Layer(Node):
     def __init__(
         self,
         linear: Map | Sequence[Map],
-        neuron: LIF = LIF(),
+        neuron: LIF = STANDARD,
         *,
         norm: bool = True,
         recurrent: str = "",
@@ -264,36 +280,40 @@ class Layer(Node):
         """The layer's integers (floats, straight-through gradients) for signals of these gains."""
         weights, own, offset = self._in_thresholds()
         vth = self._vth(weights, gains, own)
-        fine = torch.as_tensor(vth, dtype=offset.dtype).reshape(-1)
+        fine = float(vth) if isinstance(vth, int) else torch.from_numpy(vth).to(offset.dtype)
+
+        def integers(w: Tensor, gain: float | Tensor) -> Tensor:
+            by = fine * gain
+            return round_through(w * by if isinstance(fine, float) else scaled(w, by))
+
         return Folded(
             [
-                {key: round_through(scaled(w, fine * gain)) for key, gain in by_gain.items()}
+                {key: integers(w, gain) for key, gain in by_gain.items()}
                 for w, by_gain in zip(weights, gains)
             ],
-            None if own is None else round_through(scaled(own, fine)),
+            None if own is None else integers(own, 1.0),
             vth,
             *quantise_bias(offset * (fine * UNIT), self.precision),
         )
 
     def _vth(self, weights: list[Tensor], gains: Gains, own: Tensor | None) -> Constant:
         """Thresholds so that the largest weight is the largest integer."""
-        sizes = [
-            largest(w, len(self.beta)) * max(abs(magnitude(g)) for g in by_gain.values())
+        channels = 1 if self.kind.scales == "population" else len(self.beta)
+        tops = [
+            largest(w, channels) * max(abs(magnitude(g)) for g in by_gain.values())
             for w, by_gain in zip(weights, gains)
         ]
-        sizes += [] if own is None else [largest(own, len(self.beta))]
-        top = torch.stack(sizes).amax(0).double()
-        if self.kind.scales == "population":
-            top = top.max().reshape(1)
-        vth = (self.precision.weight_max / top.clamp(min=1e-9)).clamp(max=self.precision.vth_max)
-        if float(vth.min()) < 1:
+        tops += [] if own is None else [largest(own, channels)]
+        top = np.maximum(np.max(tops, 0), 1e-9)
+        vth = np.minimum(self.precision.weight_max / top, self.precision.vth_max)
+        if vth.min() < 1:
             raise ScmrlError(
                 "folded weights are too large for an integer threshold",
-                value=f"|W| = {float(top.max()):.0f}",
+                value=f"|W| = {top.max():.0f}",
                 limit=self.precision.weight_max,
                 fix="lower the learning rate",
             )
-        return single(vth.to(torch.int64).numpy())
+        return single(vth.astype(np.int64))
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         if not self.live:
@@ -315,8 +335,8 @@ class Layer(Node):
             if terms:
                 linear = self.weights.map(i)
                 louder = (linear.features(t.x if t.gain is ONE else t.gain * t.x) for t in terms)
-                parts.append(linear.apply(added(louder), weight))
-        return added(parts)
+                parts.append((linear, added(louder), weight))
+        return applied(parts)
 
     def _live(self, y: Tensor) -> Tensor:
         """Normed by the batch, clipped, in 1 / 4096 of the threshold."""

@@ -74,6 +74,9 @@ class LIF:
             raise UsageError(what, value=self.du, fix="leave du out, or reset to zero")
 
 
+STANDARD = LIF()
+
+
 class Neurons(nn.Module):
     """Neurons of a shape. `forward` and `begin` take sums a in synaptic units, the threshold and
     the bias that belong to them.
@@ -107,7 +110,9 @@ class Neurons(nn.Module):
 
     @property
     def fused(self) -> bool:
-        """Whether all steps run in one kernel: no current memory, reset to zero, local gradients."""
+        """Whether all steps run in one kernel: no current memory, reset to zero, gradients local in
+        time.
+        """
         kind = self.kind
         alone = isinstance(kind.du, int) and kind.du == NO_CURRENT_MEMORY
         plain = alone and kind.reset == "zero" and kind.gradient == "local" and not self.leaks
