@@ -1,10 +1,13 @@
 """A recurrent network of one's own that remembers: which symbol was shown 24 steps ago?
 
     scmrl train --model examples/recurrent_memory.py:build \
-        --dataset examples/recurrent_memory.py:data --out runs/memory
+        --dataset examples/recurrent_memory.py:data \
+        --set train.lr=0.02 --set train.epochs=10 --out runs/memory
+    scmrl verify runs/memory --backends simulator,lava-inprocess
 """
 
 import numpy as np
+import torch
 
 from scmrl import Network, nodes
 
@@ -24,12 +27,14 @@ def data(samples=1200):
 
 
 def build(data):
-    """A layer that reads itself a step later. Its membranes forget half in a step, and the readout
-    has no memory: what it tells at the last step, the recurrence has kept.
+    """A layer whose neurons read themselves a step later, which is all that remembers: membranes
+    forget half in a step, and the readout tells what it gets in the last one.
     """
     net = Network(data.steps, precision=data.precision)
     x = net.add("x", nodes.Input(data.shapes["x"], data.bits["x"]))
     neuron = nodes.LIF(dv=2048, gradient="time")
-    h = net.add("memory", nodes.Layer(nodes.Dense(48), neuron, recurrent="full"), x)
+    layer = nodes.Layer(nodes.Dense(48), neuron, norm=False, recurrent="one-to-one")
+    h = net.add("memory", layer, x)
+    torch.nn.init.ones_(layer.own)  # thresholds: a neuron that fired nearly fires again
     net.add("readout", nodes.Readout(nodes.Dense(data.outputs), dv=4095), h)
     return net

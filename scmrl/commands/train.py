@@ -91,7 +91,9 @@ def train(
 
     out = out or _run_of(model)
     flags = {"train.epochs": epochs, "train.seed": seed}
-    chosen = given(dataset=dataset, network=model, hard=hard, profile=profile, **flags) | assignments(settings)
+    chosen = given(
+        dataset=dataset, network=model, hard=hard, profile=profile, **flags
+    ) | assignments(settings)
     try:
         report = run(
             out=out,

@@ -1,11 +1,11 @@
 """What a network of one's own is built for: `build(data)` gets it and gives a `Network`.
 
-    def build(data):
-        net = Network(data.steps, precision=data.precision)
-        x = net.add("x", Input(data.shapes["x"], data.bits["x"]))
-        ...
-        net.add("readout", Readout(Dense(data.outputs)), h)
-        return net
+def build(data):
+    net = Network(data.steps, precision=data.precision)
+    x = net.add("x", Input(data.shapes["x"], data.bits["x"]))
+    ...
+    net.add("readout", Readout(Dense(data.outputs)), h)
+    return net
 """
 
 from __future__ import annotations

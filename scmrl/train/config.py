@@ -1,8 +1,8 @@
 """Training settings: defaults, TOML, and command-line overrides; unknown keys are refused by name.
 
 Every setting says its meaning and its range (`setting`); what relates several of them is checked in
-`from_dict`. Some belong to S-CMRL, to the built-in sets or to data of the user's own alone: they are
-refused elsewhere, and a run does not list them.
+`from_dict`. Some belong to S-CMRL, to the built-in sets or to data of the user's own alone: there
+they are listed in a run, elsewhere refused.
 """
 
 from __future__ import annotations

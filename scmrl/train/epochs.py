@@ -1,4 +1,4 @@
-"""What an epoch of training is, whatever the model: its loss, schedule, figures, and what is kept."""
+"""What an epoch of training is, of any model: loss, schedule, figures, and what is kept."""
 
 from __future__ import annotations
 

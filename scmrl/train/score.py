@@ -1,7 +1,7 @@
 """How well a network answers: right classes, or targets met.
 
-    accuracy   share of samples whose largest output is their class
-    r2         1 - sum (y - x)^2 / sum (y - mean y)^2, mean over the targets; x what it answers
+accuracy   share of samples whose largest output is their class
+r2         1 - sum (y - x)^2 / sum (y - mean y)^2, mean over the targets; x what it answers
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Accuracy(Score):
 
 
 class Determination(Score):
-    """The coefficient of determination; `deviation` [K]: of the targets, whose unit is one of it."""
+    """Coefficient of determination; `deviation` [K] of the targets: 1 in what is added."""
 
     name = "r2"
 

@@ -1,4 +1,4 @@
-"""Training S-CMRL: cross-entropy, semantic alignment while the norm is live, naming of the digits."""
+"""Training S-CMRL: cross-entropy, alignment while the norm is live, naming of the digits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Training a network of one's own.
 
-    L = CE(logits, y; label smoothing)                          classes
-    L = mean over samples and targets of (logits - y)^2         a regression, y standardised
+L = CE(logits, y; label smoothing)                          classes
+L = mean over samples and targets of (logits - y)^2         a regression, y standardised
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from ...core.bundle import Bundle
 from ...core.samples import HELD_OUT, NONE, Origin
 from ...hw_profiles.precision import Precision
-from ...network.kernels.neuron import UNIT
 from ...network.network import Network
 from ...network.nodes.readout import Readout
 from ...network.spec import DataSpec
@@ -38,9 +37,7 @@ class OwnTraining(Epochs):
 
     def build(self, precision: Precision) -> torch.nn.Module:
         feed = self.feed
-        spec = DataSpec(
-            feed.shapes, feed.bits, feed.classes, feed.outputs, feed.steps, precision
-        )
+        spec = DataSpec(feed.shapes, feed.bits, feed.classes, feed.outputs, feed.steps, precision)
         return build(self.function, spec)
 
     def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,8 +60,8 @@ class OwnTraining(Epochs):
         if self.feed.classes:
             return bundle
         feed = cast(OwnFeed, self.feed)
-        scale = UNIT * cast(Readout, self.model.node(self.model.readout)).scale * feed.steps
-        gain, offset = (feed.deviation / scale).tolist(), feed.mean.tolist()
+        unit = cast(Readout, self.model.node(self.model.readout)).unit(feed.steps)
+        gain, offset = (feed.deviation / unit).tolist(), feed.mean.tolist()
         said = bundle.training | {"targets": {"gain": gain, "offset": offset}}
         nothing = np.zeros(bundle.samples, np.int64)
         origin = Origin(HELD_OUT, NONE)

@@ -137,7 +137,9 @@ def _check_batch(config: Config, feed: Samples) -> None:
     if samples < batch:
         kind = "samples" if config.own_data else "pairs"
         fix = f"lower train.batch ({batch})" if config.own_data else None
-        raise DataError(f"fewer training {kind} than one batch", limit=batch, value=samples, fix=fix)
+        raise DataError(
+            f"fewer training {kind} than one batch", limit=batch, value=samples, fix=fix
+        )
     if batch % processes.world():
         what, limit = "processes take equal parts of a batch", f"a multiple of {processes.world()}"
         raise UsageError(what, where="train.batch", value=batch, limit=limit)

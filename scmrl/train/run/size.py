@@ -3,7 +3,7 @@
     bytes >= 4 (4 parameters + steps batch modalities (width tokens populations))
 
 Weights, gradients and two moments are float32, and so are the spikes of the populations of width C,
-over the fewest tokens that an image of 32 x 32 becomes. Of a network of one's own all neurons count.
+over the fewest tokens that an image of 32 x 32 becomes; of all neurons of a network of one's own.
 """
 
 from __future__ import annotations
