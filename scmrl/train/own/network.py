@@ -60,7 +60,7 @@ def build(function: Build, data: DataSpec) -> Network:
         fix = "return the Network at its end"
         raise UsageError("a network is not what it returns", where=name, value=value, fix=fix)
     try:
-        made.order  # noqa: B018 - which checks what reads what
+        made.finish()
     except UsageError as error:
         known = {node: place for node, place in made.places.items() if place}
         first = str(error.where).split(", ")[0]
