@@ -31,7 +31,7 @@ from scmrl.deploy.registry import open_backend
 from scmrl.network.kernels.rows import EPSILON
 from scmrl.network.model import SCMRL
 from scmrl.network.nodes import Layer, Mask
-from scmrl.network.nodes.layer import scaled
+from scmrl.network.nodes.weights import scaled
 from scmrl.train import config as config_module
 from scmrl.train.feed import Feed, steps_first
 from scmrl.train.freeze import freeze

@@ -28,12 +28,12 @@ from ..hw_profiles.precision import Precision
 from ..system.errors import UsageError, nearest
 from .components import Arrow, components
 from .kernels.delays import delayed, later
-from .lowering import ALWAYS, Lowering
 from .nodes.counting import And, Counting
 from .nodes.layer import Layer
+from .nodes.lowering import ALWAYS, Lowering
 from .nodes.node import ONE, Gains, Input, Node, Term, Terms, plain
 from .nodes.readout import Readout
-from .signal import Signal, Source
+from .nodes.signal import Signal, Source
 
 HERE = str(Path(__file__).parent)
 

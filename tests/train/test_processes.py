@@ -16,7 +16,7 @@ pytest.importorskip("norse", reason="training needs norse")
 
 from torch import distributed
 
-from scmrl.network import processes
+from scmrl.network.kernels import processes
 from scmrl.network.model import SCMRL
 from scmrl.network.settings import ModelConfig
 from scmrl.train.loss import objective

@@ -228,14 +228,14 @@ def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: Values, theta: Values) 
         each = torch.as_tensor(values, device=a.device, dtype=torch.int64).reshape(-1)
         return each.expand(len(bias)).view(-1, 1).repeat(a.shape[1] // len(bias), 1)
 
-    drive, theta = a.round().to(torch.int64) * UNIT + spread(bias), spread(theta)
+    drive, limit = a.round().to(torch.int64) * UNIT + spread(bias), spread(theta)
     keep, v, out = DECAY_ONE - spread(dv), torch.zeros_like(drive[0]), []
     for t in range(steps):
         product = v * keep
         leaked = product.sign() * (product.abs() >> 12)
         v = (leaked + drive[0 if len(drive) == 1 else t]).clamp(-STATE_MAX, STATE_MAX)
-        out.append(v - theta)
-        v = v.masked_fill(v > theta, 0)
+        out.append(v - limit)
+        v = v.masked_fill(v > limit, 0)
     return torch.stack(out).float()
 
 

@@ -6,13 +6,13 @@ And, Mask, Pool     AND and gates, masks over tokens, windows: of spikes, withou
 after(NAME)         the spikes of a node, a step later: what closes a cycle
 """
 
-from ..signal import Signal, after
 from .counting import And, Mask, Pool
 from .layer import Layer
 from .maps import Conv1d, Conv2d, Dense, Map, Pooled, Shared
 from .neurons import LIF
 from .node import Input, Node
 from .readout import Readout
+from .signal import Signal, after
 
 __all__ = [
     "LIF",

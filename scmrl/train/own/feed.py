@@ -15,7 +15,7 @@ import numpy as np
 from ...data.features.values import ValueEncoding
 from ...data.own import OwnData, load
 from ...data.own.tested import encoded, trained_and_tested
-from ...network import processes
+from ...network.kernels import processes
 from ...network.settings import ModelConfig
 from ...system.errors import DataError, UsageError, nearest
 from ..config import Config
