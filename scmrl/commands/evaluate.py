@@ -14,7 +14,12 @@ from .output import render, tell
 
 @click.command()
 @model_argument
-@click.option("--dataset", metavar="NAME", help="Another dataset than the one trained on.")
+@click.option(
+    "--dataset",
+    metavar="DATA",
+    help="Another dataset than the one trained on; for a model that takes values: an npz, a folder"
+    " of class folders, FILE.py:NAME or MODULE:NAME.",
+)
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..system.errors import DataError, ScmrlError, UsageError, quoted
+from ..system.errors import DataError, ScmrlError, quoted
 from ..system.reading import read_toml
 from .references import portable
 
@@ -28,16 +28,15 @@ def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> s
     return None
 
 
-def dataset_of(model: str | Path | None, trained_on: str) -> str:
-    """Where the own data of that name lie, by the run, its bundle or an export in it (None: a model
-    that lies nowhere). Raises UsageError where none says it.
+def dataset_of(model: str | Path, trained_on: str) -> str | None:
+    """The file or folder of that name that a run, its bundle or an export in it was trained on;
+    None where none says it, or a function made the data: code is run where its user names it.
     """
-    for place in () if model is None else (Path(model), Path(model).absolute().parent):
+    for place in (Path(model), Path(model).absolute().parent):
         found = _read(place / "config.toml").get("dataset")
-        if isinstance(found, str) and portable(found) == trained_on:
+        if isinstance(found, str) and portable(found) == trained_on and Path(found).exists():
             return found
-    what, fix = "the model does not say where its data lie", "give --dataset, the path to them"
-    raise UsageError(what, value=trained_on, fix=fix)
+    return None
 
 
 def _read(path: Path) -> dict:

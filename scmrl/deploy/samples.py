@@ -1,8 +1,14 @@
 """What a model is run on: samples that it holds, or samples of the user.
 
 Where a model has an encoding of values (`data.features.values`), it takes values, as floats or
-signed whole numbers, and encodes them. Its own integers are unsigned. Signed integers on a scale
-whose step is not 1 are taken for its own too, where they lie within the input's range.
+whole numbers, and encodes them. Integers are ambiguous:
+
+    step 1, zero 0      the two are the same
+    step 1              unsigned ones are its own, encoded already; signed ones are values
+    another step        its own, where all are within its bits; else values, where at most 1 % of
+                        them lie beyond the scale; else refused
+
+What they were taken for is said in the selection.
 """
 
 from __future__ import annotations
@@ -15,7 +21,6 @@ import numpy as np
 
 from ..core.activity import Activity, check_inputs, check_labels
 from ..core.bundle import Bundle
-from ..core.graph import Population
 from ..core.report.text import percent
 from ..core.samples import GIVEN, NONE, TRUE, Origin, read_samples
 from ..data.features.values import (
@@ -29,6 +34,8 @@ from ..system.errors import DataError, UsageError
 
 # {input: integers [S, T, ...], or values where the model has a scale for them}, or an npz of them
 Given = Mapping[str, np.ndarray] | str | Path
+
+CLIPPED = 0.01  # of integers beyond a scale, at most: more are on another one
 
 
 @dataclass(frozen=True)
@@ -124,32 +131,35 @@ def as_integers(
     Raises DataError for values that are not finite, and integers beyond the input's range.
     """
     encoding = encoding_of(bundle)
-    known = {} if encoding is None else {p.name: p for p in bundle.graph.of_kind("input")}
-    if encoding is None or not known.keys() & encoding.scales.keys() & arrays.keys():
+    scales = {} if encoding is None else encoding.scales
+    inputs = {p.name for p in bundle.graph.of_kind("input")}
+    given = {n: numbers(x, n) for n, x in arrays.items() if n in inputs & scales.keys()}
+    if encoding is None or not given:
         return dict(arrays), ""
-    given = {name: numbers(arrays[name], name) for name in arrays if name in encoding.scales}
-    values = {name: x for name, x in given.items() if _are_values(encoding.scales[name], x)}
-    for name in given.keys() - values.keys():
-        if encoding.scales[name].step != 1:
-            _check_range(known[name], given[name])
+    values = {name: x for name, x in given.items() if _are_values(name, scales[name], x)}
     return {**arrays, **encoding.encode(values)}, _how(encoding, given, values)
 
 
-def _are_values(scale: ValueScale, x: np.ndarray) -> bool:
-    """Whether an array holds values, to be encoded, or the model's own integers."""
-    return x.dtype.kind == "f" or (x.dtype.kind == "i" and scale.step == 1 and scale.zero != 0)
+def _are_values(name: str, scale: ValueScale, x: np.ndarray) -> bool:
+    """Whether an array of an input holds values, to be encoded, or the model's own integers.
 
-
-def _check_range(p: Population, x: np.ndarray) -> None:
-    """The model's own integers lie within the input's range: say what to do where they do not."""
-    if x.size and not 0 <= x.min() <= x.max() <= p.largest:
-        raise DataError(
-            "integers are taken for the model's own, and these are beyond them",
-            where=p.name,
-            limit=f"0..{p.largest}",
-            value=f"{int(x.min())}..{int(x.max())}",
-            fix="give values as floats, which the model encodes",
-        )
+    Raises DataError for integers that can be neither.
+    """
+    if x.dtype.kind == "f" or not x.size:
+        return True
+    if scale.step == 1:
+        return x.dtype.kind == "i" and scale.zero != 0
+    if 0 <= x.min() <= x.max() <= scale.largest:
+        return False
+    if scale.beyond(x) <= CLIPPED * x.size:
+        return True
+    raise DataError(
+        "integers are neither the model's own nor on its scale",
+        where=name,
+        limit=f"0..{scale.largest}, or {scale.low:.4g}..{scale.high:.4g}",
+        value=f"{int(x.min())}..{int(x.max())}",
+        fix="give values in the unit that the scale was fitted on, or as floats",
+    )
 
 
 def _how(

@@ -118,7 +118,9 @@ class Run:
         if not frozen or not self._began() or self.busy:
             return False
         with contextlib.suppress(ScmrlError):
-            return to_dict(from_dict(load(self.directory).training)) == to_dict(self.config())
+            trained = load(self.directory).training
+            own = {key: x for key, x in trained.items() if key not in ("own", "targets")}
+            return to_dict(from_dict(own)) == to_dict(self.config())
         return False
 
     def _write_profile(self, limits: Settings) -> None:

@@ -190,7 +190,7 @@ class Epochs(lightning.LightningModule):
             self.feed.classes,
             frontend=self.feed.frontend.to_dict(),
             metrics=metrics,
-            training=to_dict(config),
+            training=to_dict(config) | self.feed.said,
             profile=config.profile,
         )
 

@@ -111,6 +111,7 @@ class Samples(Protocol):
     digit_classes: int  # what each modality may show
     bits: dict[str, int]  # of each input
     steps: int  # T
+    said: dict[str, Any]  # beside the settings, of how the samples were made
 
     def __len__(self) -> int: ...
 
@@ -139,7 +140,7 @@ class Feed:
         self.config = config
         self.corruption: Corruption = corruption(config.hard, config.spoil)
         seed, steps = config.train.seed, config.model.steps
-        self.steps = steps
+        self.steps, self.said = steps, dict[str, Any]()
         pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
         self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
         seen = self.corruption.apply(self.train_pairs, seed)

@@ -2,6 +2,9 @@
 with it, in one line.
 """
 
+import dataclasses
+import json
+import os
 import sys
 import wave
 
@@ -10,9 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scmrl.core.graph import Dense, Graph, Population
+from scmrl.core.samples import fingerprint
 from scmrl.data.features.values import ValueEncoding
 from scmrl.data.own import OwnData, load
-from scmrl.system.errors import DataError, ScmrlError, UsageError
+from scmrl.deploy.evaluation import evaluate
+from scmrl.system.errors import BundleError, DataError, ScmrlError, UsageError
 
 PARTS = ("train", "validation", "test")
 
@@ -484,3 +490,133 @@ def test_a_torn_file_is_one_line(tmp_path_factory, content):
     with pytest.raises(DataError) as refused:
         load(place)
     assert "0.npy" in str(refused.value) and "\n" not in str(refused.value)
+
+
+# --- a model evaluated on them --------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(small_bundle, place):
+    """A model of one input of [6, 3] that was trained on mine.npz, whose test part it tells from
+    the rest by its readout.
+    """
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = np.where(y == 1, 1.0, -1.0)[:, None, None] + 0.1 * random.normal(size=(60, 6, 3))
+    np.savez("mine.npz", x=x, y=y, classes=np.array(["down", "up"]))
+    parts = load("mine.npz").split(3, 0.1, 0.3)
+    encoding = ValueEncoding.fit(parts["train"].inputs, 6)
+    weight = np.concatenate([-np.ones((1, 18)), np.ones((1, 18))]).astype(np.int16)
+    bias = -weight.sum(1) * encoding.scales["x"].zero
+    graph = Graph(
+        (
+            Population("x", (6, 3), "input", bits=6),
+            Population("out", (2,), "readout", bias_mant=bias, bias_exp=6),
+        ),
+        (Dense("x", "out", weight),),
+        4,
+        ("down", "up"),
+    ).check()
+    encoded = encoding.encode(parts["test"].inputs)
+    bundle = dataclasses.replace(
+        small_bundle,
+        graph=graph,
+        inputs={"x": np.repeat(encoded["x"][:, None], 4, 1)},
+        labels=parts["test"].y,
+        trained=None,
+        frontend=encoding.to_dict(),
+        metrics={
+            "test_sha256": fingerprint(encoded, parts["test"].y),
+            "test_correct": len(parts["test"]),
+        },
+        training={
+            "dataset": "mine.npz",
+            "own": {"seed": 3, "validation": 0.1, "test": 0.3},
+        },
+    )
+    bundle.save(place / "model")
+    return bundle
+
+
+def test_evaluate_takes_the_test_part_that_training_held_out(scmrl, model):
+    code, out, err = scmrl("evaluate", "model", "--json")
+    found = json.loads(out)
+    assert code == 0, err
+    assert (found["samples"], found["accuracy"], found["equals_training"]) == (18, 1.0, True)
+    assert found["origin"] == {"samples": "held out", "labels": "true"}
+    assert found["selection"] == "mine.npz, test split"
+    trained = json.loads(scmrl("evaluate", "model", "--split", "train", "--json")[1])
+    assert (trained["samples"], trained["origin"]["samples"]) == (36, "training")
+    assert evaluate(model, dataset="mine.npz").samples == 18
+
+
+def test_deploy_takes_the_npz_of_the_training_data(scmrl, model):
+    """Its keys beside x and y, and samples without time, included."""
+    data = dict(np.load("mine.npz"))
+    np.savez("keys.npz", **data, group=np.arange(60), part=np.array(["train"] * 60), time=False)
+    code, out, err = scmrl("deploy", "model", "--input", "keys.npz", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["accuracy"] == 1.0, err
+    assert "floats encoded by the model's scale" in found["selection"]
+
+
+def test_evaluate_takes_other_data(scmrl, model, place):
+    x = np.ones((5, 6, 3))
+    np.savez("other.npz", x=-x, y=np.zeros(5, int), part=np.array(["test"] * 2 + ["train"] * 3))
+    found = json.loads(scmrl("evaluate", "model", "--dataset", "other.npz", "--json")[1])
+    assert (found["samples"], found["accuracy"], found["origin"]["samples"]) == (2, 1.0, "given")
+    written(  # classes in another order
+        "def data():",
+        "    return {'z': np.ones((5, 6, 3)), 'y': [0] * 5, 'classes': ['up', 'down']}",
+    )
+    found = json.loads(scmrl("evaluate", "model", "--dataset", "mine.py:data", "--json")[1])
+    assert (found["samples"], found["accuracy"]) == (5, 1.0)
+    assert found["selection"] == "mine.py:data, all samples"
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"classes": np.array(["down", "left"])},
+            "the network has no such class .got left.; known: down",
+        ),
+        ({"z": np.ones((4, 2))}, "x: input has the wrong shape"),
+        ({"x": np.full((4, 6, 3), "a")}, "x: not an array of numbers"),
+        ({"y": np.zeros(4)}, "y: targets of a regression are no classes"),
+        ({"x": np.zeros((4, 5, 3))}, "x: input has the wrong shape"),
+        ({"y": np.array([0, 1, 2, 0])}, "labels are not classes of this network"),
+    ],
+    ids=["class", "input", "texts", "targets", "shape", "label"],
+)
+def test_data_that_do_not_fit_the_model_are_one_line(model, change, words):
+    good = {"x": np.zeros((4, 6, 3)), "y": np.array([0, 1, 0, 1])}
+    good = {n: v for n, v in (good | change).items() if not ("z" in change and n == "x")}
+    np.savez("other.npz", **good)
+    with pytest.raises(DataError, match=words) as refused:
+        evaluate(model, dataset="other.npz")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_never_runs_code_that_it_names(model):
+    written("open('ran', 'w')", "def data():", "    return {}")
+    changed = dataclasses.replace(model, training={"dataset": "mine.py:data"})
+    with pytest.raises(UsageError, match="mine.py:data: .*made by code of its user; name them"):
+        evaluate(changed)
+    assert not os.path.exists("ran")
+    for own in ({"seed": "3"}, {"seeds": 3}, {"test": 7.0}, []):
+        with pytest.raises(BundleError, match="training.own"):
+            evaluate(dataclasses.replace(model, training={"dataset": "mine.npz", "own": own}))
+    with pytest.raises(DataError, match="digits-av: the model takes values, no recordings"):
+        evaluate(model, dataset="digits-av")
+    with pytest.raises(UsageError, match="--data-dir"):
+        evaluate(model, data_dir="x")
+
+
+def test_robustness_studies_the_faults_of_the_chip(scmrl, model):
+    code, out, err = scmrl("robustness", "model", "--samples", "4", "--repeats", "1", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["samples"] == 4 and report["data"] == "mine.npz, test split"
+    kinds = {point["kind"] for point in report["points"]}
+    assert {"clean", "bit flips"} <= kinds and not {"audio SNR", "image SNR"} & kinds

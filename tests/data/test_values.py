@@ -244,7 +244,7 @@ def test_values_of_another_kind_are_refused(model, values):
     for wrong, words in (
         (
             (100 * x).astype(np.int64),
-            "x: integers are taken for the model's own.*give values as fl",
+            r"x: integers are neither the model's own nor on its scale .*or -2.*as floats",
         ),
         (np.where(x > 1, np.nan, x), "x: values must be finite"),
         (x[:, :, :2], "x: input has the wrong shape"),
@@ -257,6 +257,21 @@ def test_values_of_another_kind_are_refused(model, values):
         choose(plain, None, {"x": x})
     with pytest.raises(DataError, match="wrong shape"):  # and nothing is reshaped there
         choose(plain, None, {"x": bundle.inputs["x"].reshape(7, STEPS, 12)})
+
+
+def test_integers_beyond_the_bits_are_values_where_the_scale_holds_them(model):
+    """Pixels 0 to 255 on a scale of four bits, as own data bring them."""
+    x = np.random.default_rng(0).integers(0, 256, (4, STEPS, *SHAPE)).astype(np.uint8)
+    encoding = ValueEncoding.fit({"x": x}, 4)
+    bundle = dataclasses.replace(load(model), frontend=encoding.to_dict(), graph=network(4))
+    for pixels in (x, x.astype(np.int32), x.astype(float)):
+        chosen = choose(bundle, None, {"x": pixels})
+        assert (chosen.inputs["x"] == encoding.encode({"x": x})["x"]).all()
+        assert "encoded by the model's scale" in chosen.selection
+    chosen = choose(bundle, None, {"x": x // 17})
+    assert (chosen.inputs["x"] == x // 17).all() and "encoded already" in chosen.selection
+    with pytest.raises(DataError, match="neither the model's own nor on its scale"):
+        choose(bundle, None, {"x": 4 * x.astype(np.int64)})
 
 
 def test_whole_numbers_below_zero_are_values(model):

@@ -50,6 +50,16 @@ class ValueScale:
         """Of the integers."""
         return (1 << self.bits) - 1
 
+    @property
+    def low(self) -> float:
+        """The value that becomes 0; smaller ones do too."""
+        return -self.zero * self.step
+
+    @property
+    def high(self) -> float:
+        """The value that becomes the largest integer; larger ones do too."""
+        return (self.largest - self.zero) * self.step
+
     def beyond(self, x: np.ndarray) -> int:
         """How many values are clipped."""
         q = np.rint(np.asarray(x, float) / self.step) + self.zero

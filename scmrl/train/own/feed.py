@@ -14,7 +14,7 @@ import numpy as np
 
 from ...data.features.values import ValueEncoding
 from ...data.own import OwnData, load
-from ...data.own.tested import encoded, trained_and_tested
+from ...data.own.tested import SEED, encoded, trained_and_tested
 from ...network.kernels import processes
 from ...network.settings import ModelConfig
 from ...system.errors import DataError, UsageError, nearest
@@ -46,6 +46,11 @@ class OwnFeed:
             if not self.deviation.all():
                 raise DataError("all targets are alike: nothing to learn", where="y")
         self._encoded, self._labels = encoded(own, self.frontend), self._targets(own)
+        how = config.data
+        self.said = {  # by which the test part is found again (`deploy.own`)
+            "own": {"seed": SEED, "validation": 0.0, "test": how.test, "sound": how.sound}
+            | {"side": how.side or None, "time": how.time or None}
+        }
         self.validation, self.test = self.fixed(parts["validation"]), self.fixed(test)
 
     def __len__(self) -> int:
