@@ -2,6 +2,7 @@
 Loihi.
 
     train, evaluate       a dataset in, a frozen integer model out; its accuracy on a whole split
+    Network, nodes        a network of your own, said once; DataSpec: what it is built for
     load, import_nir      a model from its directory, or from a NIR file of another framework
     export                for Lava, NIR, ONNX or netx
     deploy, verify        on one backend; on several, compared bit by bit
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from .deploy.jobs import verify as verify
     from .deploy.training import train as train
     from .hw_profiles import profile as profiles  # noqa: F401
+    from .network import nodes as nodes
+    from .network.network import Network as Network
+    from .network.spec import DataSpec as DataSpec
     from .system.errors import ScmrlError as ScmrlError
 
 __version__ = "0.2.0"
@@ -51,6 +55,9 @@ _NAMES = {
     "place": "scmrl.deploy.jobs:place",
     "profiles": "scmrl.hw_profiles.profile",
     "data": "scmrl.data",
+    "Network": "scmrl.network.network:Network",
+    "nodes": "scmrl.network.nodes",
+    "DataSpec": "scmrl.network.spec:DataSpec",
     "ScmrlError": "scmrl.system.errors:ScmrlError",
 }
 __all__ = ["__version__", *_NAMES]

@@ -17,6 +17,7 @@ from .options import (
     forced,
     given,
     layers_option,
+    may_write,
     page_option,
 )
 from .output import render, tell
@@ -25,9 +26,15 @@ from .output import render, tell
 @click.command()
 @click.option(
     "--dataset",
-    metavar="NAME",
+    metavar="DATA",
     help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, crema-d-speakers,"
-    " urbansound8k-av, mnistdvs-ntidigits, ave.",
+    " urbansound8k-av, mnistdvs-ntidigits, ave, or your own: an npz, a folder of class folders,"
+    " FILE.py:NAME or MODULE:NAME of a function that makes them.",
+)
+@click.option(
+    "--model",
+    metavar="FILE.py:NAME",
+    help="A network of your own: the function that builds it (default: S-CMRL).",
 )
 @click.option("--data-dir", metavar="DIR", help="Where its recordings lie; the run remembers it.")
 @click.option(
@@ -37,7 +44,10 @@ from .output import render, tell
     help="Noise on every modality (0 dB, a quarter of the pixels, a tenth of the events).",
 )
 @click.option(
-    "--out", type=Target("run", asks=False), required=True, metavar="RUN", help="The run directory."
+    "--out",
+    type=Target("run", asks=False),
+    metavar="RUN",
+    help="The run directory (with --model: runs/FILE where it is not given).",
 )
 @click.option(
     "--config", type=Source(UsageError), metavar="TOML", help="Settings; flags come after it."
@@ -61,9 +71,10 @@ from .output import render, tell
 @as_json
 def train(
     dataset: str | None,
+    model: str | None,
     data_dir: str | None,
     hard: bool | None,
-    out: Path,
+    out: Path | None,
     config: Path | None,
     epochs: int | None,
     seed: int | None,
@@ -78,8 +89,11 @@ def train(
     from ..deploy.training import train as run
     from ..train.config import assignments
 
+    out = out or _run_of(model)
     flags = {"train.epochs": epochs, "train.seed": seed}
-    chosen = given(dataset=dataset, hard=hard, profile=profile, **flags) | assignments(settings)
+    chosen = given(
+        dataset=dataset, network=model, hard=hard, profile=profile, **flags
+    ) | assignments(settings)
     try:
         report = run(
             out=out,
@@ -105,6 +119,17 @@ def train(
     if report.bundle:
         tell_stale(out)
     render(report, json_, *(steps if report.bundle else ()), layers=layers)
+
+
+def _run_of(model: str | None) -> Path:
+    """Where a run of an own network goes that was given no place: runs/FILE."""
+    if model is None:
+        context = click.get_current_context()
+        option = next(p for p in context.command.params if p.name == "out")
+        raise click.MissingParameter(ctx=context, param=option)
+    out = Path("runs", Path(model.rpartition(":")[0] or model).stem)
+    may_write(out, "run", asks=False)
+    return out
 
 
 def tell_stale(run: Path) -> None:

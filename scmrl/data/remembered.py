@@ -1,4 +1,4 @@
-"""Where the recordings of a run lie: `scmrl train --data-dir` is remembered in RUN/config.toml."""
+"""Where the recordings of a run, or its own data, lie: both are remembered in RUN/config.toml."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..system.errors import DataError, ScmrlError, quoted
 from ..system.reading import read_toml
+from .references import portable
 
 
 def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> str | None:
@@ -23,6 +24,17 @@ def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> s
                     where=quoted(found),
                     fix="give --data-dir DIR, where they are now",
                 )
+            return found
+    return None
+
+
+def dataset_of(model: str | Path, trained_on: str) -> str | None:
+    """The file or folder of that name that a run, its bundle or an export in it was trained on;
+    None where none says it, or a function made the data: code is run where its user names it.
+    """
+    for place in (Path(model), Path(model).absolute().parent):
+        found = _read(place / "config.toml").get("dataset")
+        if isinstance(found, str) and portable(found) == trained_on and Path(found).exists():
             return found
     return None
 

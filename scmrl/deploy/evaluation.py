@@ -14,7 +14,7 @@ from ..data import FrontEnd, load
 from ..data.features import tasks
 from ..data.features.corruption import corruption
 from ..data.features.values import encoding_of, in_steps
-from ..data.remembered import data_dir_of
+from ..data.remembered import data_dir_of, dataset_of
 from ..system.errors import DataError, UsageError
 from .backends.backend import Progress
 from .counts.counts import count
@@ -70,14 +70,15 @@ def _samples(
     model: Model, bundle: Bundle, dataset: str | None, data_dir: str | Path | None, split: str
 ) -> tuple[dict, np.ndarray, str, Origin]:
     """`dataset_samples` or, for a model that takes values, `own_samples`; and their origin."""
-    encoding = encoding_of(bundle)
+    encoding, trained_on = encoding_of(bundle), bundle.training.get("dataset")
     if encoding is not None:
         if data_dir is not None:
             fix = "give the path of the data as --dataset"
             raise UsageError("the user's own data lie at their path", where="--data-dir", fix=fix)
+        if dataset is None and isinstance(trained_on, str) and not isinstance(model, Bundle):
+            dataset = dataset_of(model, trained_on)
         found = own_samples(bundle, encoding, dataset, split)
         return found.inputs, found.labels, found.which, found.origin
-    trained_on = bundle.training.get("dataset")
     if not data_dir and not isinstance(model, Bundle):
         data_dir = data_dir_of(model, dataset, trained_on)
     encoded, labels, which = dataset_samples(bundle, dataset, data_dir, split)

@@ -19,11 +19,12 @@ import numpy as np
 
 from ..core.bundle import Bundle
 from ..core.graph import Graph
-from ..core.samples import GIVEN, HELD_OUT, TRAINING, TRUE, Origin
+from ..core.samples import GIVEN, HELD_OUT, TRAINING, TRUE, Origin, fingerprint
 from ..core.schema import Flag, Integer, Maybe, Number, Table, Text
 from ..data import DATASETS
 from ..data.features.values import ValueEncoding
 from ..data.own import OwnData, load
+from ..data.references import portable
 from ..system.errors import BundleError, DataError, UsageError, nearest
 
 READ = {"sound": Text(), "side": Maybe(Integer(1)), "time": Maybe(Flag())}
@@ -67,8 +68,9 @@ def own_samples(
     settings: dict[str, Any] = {name: said[name] for name in READ if name in said}
     data = load(where, steps=bundle.graph.steps, **settings)
     which, origin = f"{where}, {split} split", Origin(GIVEN, TRUE)
-    if where == trained_on and "seed" in said:
+    if trained_on in (where, portable(where)) and "seed" in said:
         data = data.split(**{name: said[name] for name in SPLIT if name in said})[split]
+        which = f"{portable(where)}, {split} split"
         origin = Origin(HELD_OUT if split == "test" else TRAINING, TRUE)
     elif data.part is not None:
         data = data.take(data.part == split)
@@ -77,7 +79,12 @@ def own_samples(
     if not len(data):
         raise DataError("there are no samples", where=which)
     labels = labels_for(bundle.graph, data, where)
-    return OwnSamples(encoding.encode(inputs_for(bundle.graph, data, where)), labels, which, origin)
+    inputs = encoding.encode(inputs_for(bundle.graph, data, where))
+    inputs = {n: x[..., None] if x.ndim == 1 + data.time else x for n, x in inputs.items()}
+    tested = bundle.metrics.get("test_sha256")
+    if origin.samples == HELD_OUT and tested not in (None, fingerprint(inputs, labels)):
+        origin = Origin(GIVEN, TRUE)  # data of the same name, and others
+    return OwnSamples(inputs, labels, which, origin)
 
 
 def inputs_for(graph: Graph, data: OwnData, where: object) -> dict[str, np.ndarray]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: str | None = None,
+    dataset: str | Path | None = None,
     *,
+    model: str | None = None,
     out: str | Path,
     settings: Mapping[str, object] | None = None,
     settings_file: str | Path | None = None,
@@ -30,6 +31,9 @@ def train(
     """Train on a dataset (None: that of the settings) and freeze to OUT/bundle, which is what
     `scmrl.load` of `out` gives.
 
+    `dataset`: a built-in set, or data of your own: an npz, a folder, or "FILE.py:NAME" or
+    "MODULE:NAME" of a function that makes them. `model`: likewise a function that gets a `DataSpec`
+    and gives a `Network` (None: S-CMRL).
     `settings`: by the names that `scmrl config` lists, after those of the TOML file
     `settings_file`. `data_dir`: where the recordings lie; the run remembers it. `resume` goes on
     with the settings of the run from its last finished epoch, `force` replaces a run that is there.
@@ -46,7 +50,8 @@ def train(
     (True, True)
     """
     out = Path(out)
-    overrides = {**(settings or {}), **({} if dataset is None else {"dataset": dataset})}
+    named = {"dataset": None if dataset is None else str(dataset), "network": model}
+    overrides = {**(settings or {}), **{k: name for k, name in named.items() if name is not None}}
     if resume and (overrides or settings_file):
         raise UsageError(
             "--resume goes on with the settings of the run", fix="give --out and --data-dir only"
@@ -59,6 +64,9 @@ def train(
             )
     require()
     chosen = config.read(None if settings_file is None else Path(settings_file), overrides)
+    if data_dir is not None and chosen.own_data:
+        what, fix = "--data-dir is for the built-in sets", "give --dataset the path itself"
+        raise UsageError(what, where=chosen.dataset, value=str(data_dir), fix=fix)
     from ..train.run.loop import train as run  # seconds: after what can be refused at once
     from ..train.run.report import TrainReport
 

@@ -12,7 +12,7 @@ every residual) it is a chain of layers: x, h = LIF(W1 x), m = LIF(W2 h), v += W
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -30,11 +30,16 @@ from .nodes.signal import Signal
 from .nodes.weights import added
 from .settings import ModelConfig
 
-ATTENTIONS = {"binary": binary}  # those of a chip
+# Adds the attention of a modality's own tokens to those of the others, under nodes that begin with
+# a name: (network, name, own, others, settings) -> its complementary feature z, one node's signal.
+Attention = Callable[[Network, str, Signal, Mapping[str, Signal], ModelConfig], Signal]
+ATTENTIONS: dict[str, Attention] = {"binary": binary}  # those of a chip
 
 
 class SCMRL(Network):
-    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`."""
+    """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`. `attention`:
+    one of one's own, in place of that of the settings.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class SCMRL(Network):
         classes: int,
         precision: Precision = Precision(),
         input_bits: int | Mapping[str, int] = 6,
+        attention: Attention | None = None,
     ):
         super().__init__(config.steps, replace(precision, bias_exp_min=config.bias_exp_min))
         self.config, self.shapes = config, dict(shapes)
@@ -51,10 +57,10 @@ class SCMRL(Network):
         inputs = {m: self.add(m, Input(shape, bits[m])) for m, shape in shapes.items()}
         self.tokens = {m: embed(self, m, x, config) for m, x in inputs.items()}
         sources, self.complements = dict(self.tokens), dict[str, Signal]()
-        if config.attention in ATTENTIONS and len(shapes) > 1:
+        attend = attention or ATTENTIONS.get(config.attention)
+        if attend is not None and len(shapes) > 1:
             for m, own in self.tokens.items():
                 others = {o: x for o, x in self.tokens.items() if o != m}
-                attend = ATTENTIONS[config.attention]
                 self.complements[m] = z = attend(self, f"{m}.attention", own, others, config)
                 sources[m] = own + config.alpha * z
         read = []

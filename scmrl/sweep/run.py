@@ -112,13 +112,15 @@ class Run:
     def finished(self) -> bool:
         """Whether the directory holds the finished run of this trial."""
         from ..core.bundle import load
-        from ..train.config import from_dict
+        from ..train.config import from_dict, to_dict
 
         frozen = (self.directory / "bundle" / "bundle.json").is_file()
         if not frozen or not self._began() or self.busy:
             return False
         with contextlib.suppress(ScmrlError):
-            return from_dict(load(self.directory).training) == self.config()
+            trained = load(self.directory).training
+            own = {key: x for key, x in trained.items() if key not in ("own", "targets")}
+            return to_dict(from_dict(own)) == to_dict(self.config())
         return False
 
     def _write_profile(self, limits: Settings) -> None:

@@ -1,7 +1,8 @@
 """Training settings: defaults, TOML, and command-line overrides; unknown keys are refused by name.
 
 Every setting says its meaning and its range (`setting`); what relates several of them is checked in
-`from_dict`.
+`from_dict`. Some belong to S-CMRL, to the built-in sets or to data of the user's own alone: there
+they are listed in a run, elsewhere refused.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.features.corruption import SPOILS
 from ..data.features.tasks import TASKS
+from ..data.references import is_own, located, portable
 from ..network.setting import Setting, checked, of, setting, shown
 from ..network.settings import FLOAT, ModelConfig
 from ..system.errors import UsageError, nearest
@@ -77,10 +79,39 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class DataConfig:
+    """Data of the user's own (`data.own`): how they are read, encoded and cut into parts."""
+
+    bits: int = setting(
+        8, "own data: bits of an input whose values are not whole numbers", low=1, high=16
+    )
+    time: bool = setting(
+        False, "own data: the second axis is time, though the file does not say so"
+    )
+    sound: str = setting(
+        "mel", "own sounds: log-mel power, or spikes of a cochlea", choices=("mel", "cochlea")
+    )
+    side: int = setting(
+        0, "own pictures and events: pixels that they are cut to; 0: as they are", low=0, high=1024
+    )
+    test: float = setting(
+        0.2, "own data without a test part: the part of them that becomes it", above=0, high=0.5
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that `scmrl train` needs to be repeated, written to the run directory."""
 
-    dataset: str = setting("digits-av", "name of a dataset; digits-av is embedded")
+    dataset: str = setting(
+        "digits-av",
+        "name of a dataset, digits-av is embedded; or own data: an npz, a folder, a function",
+    )
+    network: str = setting(
+        "",
+        "own network, FILE.py:NAME of the function that builds it; the run keeps a copy of the"
+        " file; empty: S-CMRL",
+    )
     data_dir: str = setting("", "folder of its recordings, remembered by the run")
     hard: bool = setting(False, "noise on every modality")
     spoil: str = setting(
@@ -96,8 +127,14 @@ class Config:
         high=8,
     )
     profile: str = setting("loihi2", "chip whose integer limits training keeps to")
+    data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the data are the user's own, not one of the built-in sets."""
+        return is_own(self.dataset)
 
 
 def listed(kind: type = Config, prefix: str = "") -> Iterator[tuple[str, object, Setting]]:
@@ -109,7 +146,39 @@ def listed(kind: type = Config, prefix: str = "") -> Iterator[tuple[str, object,
             yield from listed(SECTIONS[each.name], f"{each.name}.")
 
 
-SECTIONS: dict[str, type] = {"model": ModelConfig, "train": TrainConfig}
+SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+APPLIES = ("steps", "modalities")  # of model.*, to any network
+OF_SCMRL = {
+    *(f"model.{f.name}" for f in dataclasses.fields(ModelConfig) if f.name not in APPLIES),
+    *("train.alignment", "train.temperature", "train.auxiliary"),
+}
+OF_SETS = {
+    *("data_dir", "hard", "spoil", "task", "event_bits"),
+    *("train.auxiliary", "train.swap_partners", "train.image_noise", "train.shift"),
+}
+OF_OWN_DATA = {f"data.{f.name}" for f in dataclasses.fields(DataConfig)}
+
+
+def _foreign(config: Config) -> dict[str, str]:
+    """{setting: what alone it belongs to} of those that mean nothing here."""
+    names: dict[str, str] = {}
+    if config.network:
+        names |= dict.fromkeys(OF_SCMRL, "S-CMRL, and the network is your own")
+    if config.own_data:
+        names |= dict.fromkeys(OF_SETS, "the built-in sets, and the data are your own")
+    else:
+        names |= dict.fromkeys(OF_OWN_DATA, f"data of your own, and {config.dataset} is a set")
+    return names
+
+
+def _refuse_foreign(config: Config, table: dict[str, Any]) -> None:
+    """Raise UsageError for a setting that was given and belongs elsewhere."""
+    named = [key for key, value in table.items() if not isinstance(value, dict)]
+    named += [f"{section}.{key}" for section in SECTIONS for key in table.get(section, ())]
+    foreign = _foreign(config)
+    for name in named:
+        if name in foreign:
+            raise UsageError(f"belongs to {foreign[name]}", where=name, fix="leave it out")
 
 
 def _section(kind: type, table: dict[str, Any], prefix: str) -> Any:
@@ -131,6 +200,11 @@ def _section(kind: type, table: dict[str, Any], prefix: str) -> Any:
 def from_dict(table: dict[str, Any]) -> Config:
     """A checked Config; raises UsageError naming the key, the limit and the value."""
     config: Config = _section(Config, table, "")
+    _refuse_foreign(config, table)
+    if config.network:
+        config = replace(config, network=located(config.network))
+    if config.own_data:
+        config = replace(config, dataset=located(config.dataset))
     model, task = config.model, config.task
     names = list(model.modalities)
     if not names or len(set(names)) < len(names):
@@ -147,14 +221,34 @@ def from_dict(table: dict[str, Any]) -> Config:
     if model.attention in FLOAT and model.embedding == "strided":
         what, fix = "the published model pools", "--set model.embedding=deep (or shallow)"
         raise UsageError(what, where="model.embedding", value=model.embedding, fix=fix)
+    if model.attention in FLOAT and config.own_data:
+        what, fix = "the published model takes the built-in sets", "--set model.attention=binary"
+        raise UsageError(what, where="model.attention", value=model.attention, fix=fix)
     return config
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """What makes the model: all settings but where the recordings lie on this machine."""
+    """What makes the model: all settings that mean something here, but where recordings, data and
+    the network's file lie on this machine.
+    """
+    table = _said(config)
+    table.pop("data_dir", None)
+    if config.own_data:
+        table["dataset"] = portable(config.dataset)
+    if config.network:
+        table["network"] = portable(config.network)
+    return table
+
+
+def _said(config: Config) -> dict[str, Any]:
+    """All settings that mean something here."""
     table = dataclasses.asdict(config)
     table["model"]["modalities"] = list(config.model.modalities)
-    del table["data_dir"]
+    for name in _foreign(config):
+        section, _, key = name.rpartition(".")
+        del (table[section] if section else table)[key]
+    for empty in [key for key in ("data", "network") if not table[key]]:
+        del table[empty]
     return table
 
 
@@ -205,8 +299,8 @@ def literal(value: object) -> str:
 
 
 def to_toml(config: Config) -> str:
-    table = {"data_dir": config.data_dir, **to_dict(config)}
-    parts = {section: table.pop(section) for section in SECTIONS}
+    table = _said(config)
+    parts = {section: table.pop(section) for section in SECTIONS if section in table}
     texts = [_assigned(table), *(f"[{name}]\n{_assigned(x)}" for name, x in parts.items())]
     return "\n".join(texts)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ..data.features.encoders import cropped
 from ..network.kernels import processes
 from ..system.errors import DataError, UsageError
 from .config import Config
+from .score import Accuracy, Score
 
 # Streams of random numbers, each by (seed, stream, epoch).
 VALIDATION, ORDER, SHIFT, SWAP, TASK, CROP, SNR = range(1, 8)
@@ -51,14 +53,15 @@ class Batches:
     """Encoded samples in order: ({modality: [1 or T, B, C, H, W]}, labels [B], digits [B, M])."""
 
     encoded: dict[str, np.ndarray]  # uint8 [S, C, H, W], or over time [S, T, C, H, W]
-    labels: np.ndarray  # int64 [S], of the task
-    digits: np.ndarray  # int64 [S, M], what each modality shows
+    labels: np.ndarray  # int64 [S], of the task; targets float32 [S, K]
+    digits: np.ndarray  # int64 [S, M], what each modality shows; of own data M = 0
     order: np.ndarray
     batch: int
     drop_last: bool = False
     part: tuple[int, int] = (0, 1)  # which of how many processes: its equal part of each batch
     noise: ImageNoise | None = None
     first: int = 0  # the batches before it are done
+    ranks: Mapping[str, int] = field(default_factory=dict)  # axes of a step, where not C, H, W
 
     @property
     def whole(self) -> int:
@@ -74,17 +77,57 @@ class Batches:
             whole = self.order[i * self.batch : (i + 1) * self.batch]
             own = np.array_split(np.arange(len(whole)), self.part[1])[self.part[0]]
             rows = whole[own]
-            frames = {m: steps_first(x[rows]) for m, x in self.encoded.items()}
+            frames = {
+                m: steps_first(x[rows], self.ranks.get(m, 3)) for m, x in self.encoded.items()
+            }
             if self.noise:  # of the whole batch: processes share it as they share the rows
                 frames["visual"] = self.noise(steps_first(self.encoded["visual"][whole]), i)[:, own]
             yield frames, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.digits[rows])
 
 
-def steps_first(x: np.ndarray) -> Tensor:
-    """uint8 [B, C, H, W] -> float [1, B, C, H, W], for all steps; [B, T, ...] -> [T, B, ...]."""
-    frames = torch.from_numpy(x)
-    frames = frames.unsqueeze(0) if frames.dim() == 4 else frames.transpose(0, 1)
+def steps_first(x: np.ndarray, rank: int = 3) -> Tensor:
+    """Integers [B, C, H, W] -> float [1, B, C, H, W], for all steps; [B, T, ...] -> [T, B, ...].
+    `rank`: axes of one step.
+    """
+    frames = torch.from_numpy(x.astype(np.int32) if x.dtype == np.uint16 else x)
+    frames = frames.unsqueeze(0) if frames.dim() == rank + 1 else frames.transpose(0, 1)
     return frames.float().contiguous()
+
+
+class Encoding(Protocol):
+    """What made integers of the samples, as a bundle stores it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting as plain JSON types."""
+
+
+class Samples(Protocol):
+    """What a model is trained, chosen and tested on; its length is that of the training part."""
+
+    frontend: Encoding
+    validation: Batches
+    test: Batches
+    classes: tuple[str, ...]  # empty for targets
+    digit_classes: int  # what each modality may show
+    bits: dict[str, int]  # of each input
+    steps: int  # T
+    said: dict[str, Any]  # beside the settings, of how the samples were made
+
+    def __len__(self) -> int: ...
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each input at one step."""
+
+    @property
+    def outputs(self) -> int:
+        """K, of the readout."""
+
+    def epoch(self, epoch: int, done: int = 0) -> Batches:
+        """Training batches of an epoch from batch `done` on; only seed and epoch matter."""
+
+    def score(self) -> Score:
+        """What answers are judged by, empty."""
 
 
 class Feed:
@@ -97,6 +140,7 @@ class Feed:
         self.config = config
         self.corruption: Corruption = corruption(config.hard, config.spoil)
         seed, steps = config.train.seed, config.model.steps
+        self.steps, self.said = steps, dict[str, Any]()
         pairs = load(config.dataset, split="train", data_dir=data_dir, steps=steps)
         self.train_pairs, validation = split_groups(pairs, config.train.validation, seed)
         seen = self.corruption.apply(self.train_pairs, seed)
@@ -111,6 +155,16 @@ class Feed:
             what, found = "noise is for images, and there are none", ", ".join(self.bits)
             value = f"{config.dataset}: {found}"
             raise UsageError(what, where="train.image_noise", value=value, fix="leave it out")
+
+    def __len__(self) -> int:
+        return len(self.train_pairs)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    def score(self) -> Score:
+        return Accuracy()
 
     def fixed(self, pairs: Pairs) -> Batches:
         """Pairs with their one fixed corruption and partners, whatever the run's seed; in order."""

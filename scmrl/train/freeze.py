@@ -39,17 +39,17 @@ def freeze(
     training: dict,
     profile: str,
 ) -> Bundle:
-    """Bundle of the model with samples that training never saw: encoded {modality: uint8 [S, C, H,
-    W], over time [S, T, C, H, W]}, their true labels [S].
+    """Bundle of the model with samples that training never saw: encoded {input: integers [S,
+    *shape], over time [S, T, *shape]}, their true labels [S].
     """
     graph = model.eval().graph(classes)
+    ranks = {name: len(node.shape) for name, node in model.inputs.items()}
     with torch.no_grad():
-        forward = model({m: steps_first(x) for m, x in encoded.items()})
-    trained, origin, steps = (
-        activity_of(forward, model.readout),
-        Origin(HELD_OUT, TRUE),
-        model.steps,
-    )
-    inputs = {m: x if x.ndim > 4 else np.repeat(x[:, None], steps, 1) for m, x in encoded.items()}
+        forward = model({m: steps_first(x, ranks[m]) for m, x in encoded.items()})
+    trained, origin = activity_of(forward, model.readout), Origin(HELD_OUT, TRUE)
+    inputs = {
+        m: x if x.ndim > ranks[m] + 1 else np.repeat(x[:, None], model.steps, 1)
+        for m, x in encoded.items()
+    }
     true = np.asarray(labels, np.int64)
     return Bundle(graph, inputs, true, trained, frontend, metrics, training, profile, origin)

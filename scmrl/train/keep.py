@@ -23,7 +23,7 @@ from ..system.storage import whole_file
 from . import checkpoint
 
 if TYPE_CHECKING:
-    from .training import Training
+    from .epochs import Epochs
     from .watch import Watch
 
 EVERY_S = 300.0  # between two checkpoints within an epoch
@@ -37,10 +37,10 @@ class State:
     batch: int = 0  # batches of the next one that are done
     threads: int = 0  # a sum over a batch is rounded in the order of its threads
     seconds: float = 0.0  # of training so far
-    best: float = -1.0  # validation accuracy of best.ckpt
+    best: float = -1.0  # validation score of best.ckpt
     best_epoch: int = -1
     waited: int = 0  # epochs since then
-    # loss, alignment, samples of the epoch
+    # loss, a part of it, samples of the epoch
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     history: list[dict[str, Any]] = field(default_factory=list)  # figures of finished epochs
 
@@ -73,7 +73,7 @@ class Keep(Callback):
             return "there is no checkpoint yet"
         return f"{quoted(self.last)} is good ({self.state.epoch} epoch(s) finished)"
 
-    def resume(self, module: Training) -> None:
+    def resume(self, module: Epochs) -> None:
         """Take up the state of last.ckpt: weights at once, moments when the optimiser is there."""
         kinds = {key: type(value) for key, value in asdict(State()).items()}
         kinds |= {"model": dict, "optimizer": dict, "random": torch.Tensor}
@@ -86,17 +86,17 @@ class Keep(Callback):
         self.state = State(**found)
         module.start, module.sums = (self.state.epoch, self.state.batch), list(self.state.sums)
 
-    def finished(self, module: Training) -> bool:
+    def finished(self, module: Epochs) -> bool:
         train = module.config.train
         patient = not train.patience or self.state.waited < train.patience
         return self.state.epoch >= train.epochs or not patient
 
-    def on_fit_start(self, trainer: Trainer, module: Training) -> None:
+    def on_fit_start(self, trainer: Trainer, module: Epochs) -> None:
         progress: Any = trainer.fit_loop.epoch_progress
         for counts in (progress.current, progress.total):
             counts.ready = counts.started = counts.processed = counts.completed = self.state.epoch
 
-    def on_train_start(self, trainer: Trainer, module: Training) -> None:
+    def on_train_start(self, trainer: Trainer, module: Epochs) -> None:
         if self.resumed is not None:
             moments, random = self.resumed
             checkpoint.load_moments(self.last, trainer.optimizers[0], moments)
@@ -104,13 +104,13 @@ class Keep(Callback):
             self.resumed = None
         self.written = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Trainer, module: Training, *_rest: object) -> None:
+    def on_train_batch_end(self, trainer: Trainer, module: Epochs, *_rest: object) -> None:
         module.step_done()
         self.state.batch, self.state.sums = module.batch, list(module.sums)
         if time.monotonic() - self.written > EVERY_S and module.batch < module.batches:
             self._write_last(trainer, module)
 
-    def on_train_epoch_end(self, trainer: Trainer, module: Training) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, module: Epochs) -> None:
         state, settings = self.state, module.config.train
         figures = module.figures()
         state.epoch, state.batch, state.sums = trainer.current_epoch + 1, 0, State().sums
@@ -118,8 +118,8 @@ class Keep(Callback):
         state.history.append({"epoch": trainer.current_epoch, "step": last_step, **figures})
         if settings.validation and module.folded:
             state.waited += 1
-            if figures["validation_accuracy"] > state.best:
-                state.best, state.best_epoch = figures["validation_accuracy"], state.epoch
+            if (found := figures[f"validation_{module.score.name}"]) > state.best:
+                state.best, state.best_epoch = found, state.epoch
                 state.waited = 0
                 if self.writes:
                     checkpoint.write(self.best, {"epoch": state.epoch, "model": weights_of(module)})
@@ -129,7 +129,7 @@ class Keep(Callback):
         stop = settings.patience > 0 and state.waited >= settings.patience
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
 
-    def _write_last(self, trainer: Trainer, module: Training) -> None:
+    def _write_last(self, trainer: Trainer, module: Epochs) -> None:
         if self.writes:
             self.state.threads = torch.get_num_threads()
             self.state.seconds = self.watch.seconds
@@ -151,7 +151,7 @@ class Keep(Callback):
             writer.writeheader()
             writer.writerows(rows)
 
-    def choose(self, module: Training) -> bool:
+    def choose(self, module: Epochs) -> bool:
         """Load the epoch that validates best; without validation the last one stays."""
         if self.state.best_epoch < 0:
             return False

@@ -20,7 +20,7 @@ from ..network.settings import FLOAT
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from .training import Training
+    from .epochs import Epochs
 
 DEAD_RATE = 1e-3  # spikes per neuron and step below which a population counts as dead
 FIRST_S, LONGEST_S = 1.0, 60.0
@@ -50,16 +50,16 @@ class Watch(Callback):
     def samples_per_s(self) -> float:
         return self.samples / self.training_s if self.training_s else 0.0
 
-    def on_train_start(self, trainer: Trainer, module: Training) -> None:
+    def on_train_start(self, trainer: Trainer, module: Epochs) -> None:
         self.told = time.monotonic()
         if self.live:
             self.bar = _bar()
             self.bar.start()
 
-    def on_train_batch_start(self, trainer: Trainer, module: Training, *_rest: object) -> None:
+    def on_train_batch_start(self, trainer: Trainer, module: Epochs, *_rest: object) -> None:
         self.batch_started = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Trainer, module: Training, *_rest: object) -> None:
+    def on_train_batch_end(self, trainer: Trainer, module: Epochs, *_rest: object) -> None:
         self.training_s += time.monotonic() - self.batch_started
         self.samples += module.config.train.batch
         done = f"epoch {trainer.current_epoch + 1}/{module.config.train.epochs}"
@@ -73,19 +73,21 @@ class Watch(Callback):
             self.tell(f"{done}  step {module.batch}/{module.batches}  {rate}  {left}")
             self.told, self.next_s = time.monotonic(), min(4 * self.next_s, LONGEST_S)
 
-    def _pace(self, trainer: Trainer, module: Training) -> tuple[str, str]:
+    def _pace(self, trainer: Trainer, module: Epochs) -> tuple[str, str]:
         """The rate so far, and what is left of the training at that rate."""
         epochs, batch = module.config.train.epochs, module.config.train.batch
         steps = (epochs - trainer.current_epoch) * module.batches - module.batch
         left = steps * batch / max(self.samples_per_s, 1e-9)
         return f"{self.samples_per_s:.0f} samples/s", f"{clock(left)} left"
 
-    def on_train_epoch_end(self, trainer: Trainer, module: Training) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, module: Epochs) -> None:
         settings, figures = module.config, module.figures()
         epoch = f"epoch {trainer.current_epoch + 1}/{settings.train.epochs}"
         parts = [epoch, f"loss {figures['loss']:.3f}"]
         if "validation_accuracy" in figures:
             parts.append(f"validation {100 * figures['validation_accuracy']:.1f} %")
+        elif "validation_r2" in figures:
+            parts.append(f"validation R2 {figures['validation_r2']:.3f}")
         if module.folded and settings.model.attention not in FLOAT:
             parts.append("integers")
         self.tell("  ".join([*parts, *self._pace(trainer, module)]))
@@ -96,10 +98,10 @@ class Watch(Callback):
             what = f"{len(dead)} dead population(s), below {DEAD_RATE:g} spikes per neuron and step"
             self.tell(f"warning: {what}: {', '.join(sorted(dead))}")
 
-    def on_train_end(self, trainer: Trainer, module: Training) -> None:
+    def on_train_end(self, trainer: Trainer, module: Epochs) -> None:
         self.close()
 
-    def on_exception(self, trainer: Trainer, module: Training, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, module: Epochs, exception: BaseException) -> None:
         self.close()
 
     def close(self) -> None:
@@ -120,13 +122,13 @@ def _bar() -> Progress:
     return bar
 
 
-def what_trains(module: Training, threads: int) -> str:
+def what_trains(module: Epochs, threads: int) -> str:
     """One line: the data, the machine and the network."""
     config, feed, train = module.config, module.feed, module.config.train
     size = module.model.parameters_total
     device = train.accelerator if train.accelerator == "gpu" else f"cpu, {threads} thread(s)"
     return (
-        f"training on {config.dataset}: {len(feed.train_pairs)} samples, "
+        f"training on {config.dataset}: {len(feed)} samples, "
         f"{len(feed.validation.labels)} for validation, {len(feed.test.labels)} for test; "
         f"{device}; {size} parameters; {train.epochs} epochs of {module.batches} steps"
     )

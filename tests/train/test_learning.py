@@ -19,7 +19,7 @@ from scmrl.network.nodes.maps import Conv2d, Dense, Shared
 from scmrl.network.nodes.node import ONE, Term
 from scmrl.network.nodes.readout import Readout
 from scmrl.train import config as config_module
-from scmrl.train import loss, training
+from scmrl.train import epochs, loss, training
 from scmrl.train.published import alignment as published
 from scmrl.train.run import loop
 
@@ -264,12 +264,12 @@ def test_naming_is_its_formula():
 
 
 def test_the_warm_up_and_the_cosine():
-    rate = training.by_step(100)
+    rate = epochs.by_step(100)
     assert [rate(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert rate(10) == pytest.approx(1.0) and rate(55) == pytest.approx(0.5)
     assert rate(99) == pytest.approx(max(0.5 * (1 + math.cos(math.pi * 89 / 90)), 0.01)) == 0.01
-    assert training.schedule("step", 10, 10, 1.0)(3, 5) == rate(35)
-    published_rate = training.schedule("epoch", 100, 7, 1e-3)
+    assert epochs.schedule("step", 10, 10, 1.0)(3, 5) == rate(35)
+    published_rate = epochs.schedule("epoch", 100, 7, 1e-3)
     assert published_rate(0, 6) == pytest.approx(1e-3) and published_rate(5, 0) == published_rate(
         5, 6
     )
@@ -297,7 +297,7 @@ def run_with(tmp_path, monkeypatch, accuracies, **more):
 
     def end(self):
         said(self)
-        self.accuracy = accuracies[self.current_epoch]
+        self.validated = accuracies[self.current_epoch]
 
     monkeypatch.setattr(training.Training, "step_done", step_done)
     monkeypatch.setattr(training.Training, "on_validation_epoch_end", end)
@@ -368,7 +368,7 @@ def test_training_stops_after_its_patience(few, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["step", "epoch"])
 def test_every_step_has_its_learning_rate(few, tmp_path, monkeypatch, kind):
     used = run_with(tmp_path, monkeypatch, [0.1] * 5, **{"train.schedule": kind, "train.lr": 1e-3})
-    rate = training.schedule(kind, 5, 4, 1e-3)
+    rate = epochs.schedule(kind, 5, 4, 1e-3)
     wanted = [1e-3 * rate(epoch, batch) for epoch in range(5) for batch in range(4)]
     assert [lr for lr, _ in used] == pytest.approx(wanted) and all(a == b for a, b in used)
     # each step another one, but for the peak, which two have, and the half of it, met on the way up

@@ -18,12 +18,12 @@ pytest.importorskip("lightning", reason="training needs lightning")
 from scmrl.network.settings import ModelConfig
 from scmrl.system.errors import UsageError
 from scmrl.train.config import from_dict
+from scmrl.train.epochs import by_epoch
 from scmrl.train.published import layers
 from scmrl.train.published.alignment import alignment
 from scmrl.train.published.cost import Counter
 from scmrl.train.published.lif import lif, lif_loop
 from scmrl.train.published.model import AudioVisualSpikformer, Complementary
-from scmrl.train.training import by_epoch
 
 SHAPES = {"audio": (1, 32, 32), "visual": (1, 32, 32)}
 

@@ -1,10 +1,14 @@
-"""The nodes that a network is made of."""
+"""What a `Network` is made of.
 
-from __future__ import annotations
+Input               values from outside
+Layer, Readout      weights by a map (Dense, Shared, Pooled, Conv1d, Conv2d); LIF neurons, membranes
+And, Mask, Pool     AND and gates, masks over tokens, windows: of spikes, without weights
+after(NAME)         the spikes of a node, a step later: what closes a cycle
+"""
 
 from .counting import And, Mask, Pool
 from .layer import Layer
-from .maps import Conv1d, Conv2d, Dense, Pooled, Shared
+from .maps import Conv1d, Conv2d, Dense, Map, Pooled, Shared
 from .neurons import LIF
 from .node import Input, Node
 from .readout import Readout
@@ -18,6 +22,7 @@ __all__ = [
     "Dense",
     "Input",
     "Layer",
+    "Map",
     "Mask",
     "Node",
     "Pool",

@@ -84,8 +84,13 @@ class Readout(Node):
         return stepping.decayed(v.double(), keep).to(v.dtype)
 
     def logits(self, membrane: Tensor) -> Tensor:
-        """[B, K] of the membrane [T, B, K]: at the last step, in units of the weights, a step."""
-        return membrane[-1] / (UNIT * self.scale * len(membrane))
+        """[B, K] of the membrane [T, B, K]: at the last step, in `unit`s."""
+        return membrane[-1] / self.unit(len(membrane))
+
+    def unit(self, steps: int) -> float:
+        """Membrane of a drive of 1, in units of the weights, in each of the steps: after those."""
+        kept = (DECAY_ONE - self.dv) / DECAY_ONE
+        return UNIT * self.scale * sum(kept**t for t in range(steps))
 
     def lower(self, name: str, signals: Sequence[Signal], into: Lowering) -> None:
         weights, mantissa, exponent, _ = self.fold(into.gains(signals))

@@ -112,7 +112,7 @@ def _said(what: str, file: str | None, otherwise: str) -> Iterator[None]:
     except MissingDependency:
         raise
     except ScmrlError as error:
-        raise error.at(_line(error, file, otherwise), UsageError) from error
+        raise _placed(error, _line(error, file, otherwise)) from error
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and type(error) is not SystemExit:
             raise  # a signal, see `interrupts`
@@ -121,6 +121,14 @@ def _said(what: str, file: str | None, otherwise: str) -> Iterator[None]:
             words = f"{type(error).__name__}: {error.msg}"
         where = _line(error, file, otherwise)
         raise UsageError(f"{what} raised {words}", where=where) from error
+
+
+def _placed(error: ScmrlError, line: str) -> ScmrlError:
+    """The error at a line, which it may name already, as "file.py:12"."""
+    said, short = str(error.where), Path(line).name
+    if said == short or said.startswith(f"{short}: "):
+        error.where = said.removeprefix(short).removeprefix(": ") or None
+    return error.at(line, UsageError)
 
 
 def _line(error: BaseException, file: str | None, otherwise: str) -> str:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -19,8 +18,9 @@ from ...hw_profiles.profile import Profile
 from ...network.nodes.weights import added
 from ...network.settings import CCSSA
 from ...system.storage import write_json
+from ..epochs import Held
 from ..feed import Batch
-from ..training import Held, Training, accuracy_of
+from ..training import Training
 from ..watch import DEAD_RATE
 from .alignment import alignment
 from .cost import Counter
@@ -42,10 +42,12 @@ class FloatTraining(Training):
     def fold_norms(self) -> None:
         """There are no integers."""
 
-    def training_step(self, batch: Batch, _index: int) -> torch.Tensor:
-        inputs, labels, digits = batch
+    def answers(self, out: Any) -> torch.Tensor:
+        return out.logits
+
+    def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        _, labels, digits = batch
         settings = self.config.train
-        out = self.model(inputs)
         loss = added(
             F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
             for logits in (out.logits, *out.auxiliary)
@@ -55,14 +57,11 @@ class FloatTraining(Training):
             loss = loss + settings.auxiliary * self.naming(out.token_rates, digits)
         if settings.alignment and len(out.complement) == 2 and self.config.task == "name":
             part = alignment(out.complement, labels, settings.temperature)
-        loss = loss + settings.alignment * part
-        self.observe(loss.detach(), part.detach(), len(labels))
-        return loss
+        return loss + settings.alignment * part, part
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         inputs, labels, _ = batch
-        self._hits += int((self.model(inputs).logits.argmax(1) == labels).sum())
-        self._count += len(labels)
+        self.score.add(self.answers(self.model(inputs)), labels)
 
     def measure(self) -> dict[str, Any]:
         """Accuracy on test and validation; on the test set operations, spikes and firing rates, and
@@ -71,14 +70,13 @@ class FloatTraining(Training):
         """
         model, result = self.model.cpu().eval(), dict[str, Any]()
         for name, batches in (("test", self.feed.test), ("validation", self.feed.validation)):
-            hits = []
+            score = self.feed.score()
             with torch.no_grad(), Counter(model) as counter:
                 for inputs, labels, _ in batches:
-                    hits.append((model(inputs).logits.argmax(1) == labels).numpy())
-            if hits:
-                result |= accuracy_of(name, np.concatenate(hits))
-                if name == "test":
-                    result |= counter.per_inference(len(batches.labels)) | {"rates": counter.rates}
+                    score.add(self.answers(model(inputs)), labels)
+            result |= score.metrics(name)
+            if name == "test":
+                result |= counter.per_inference(len(batches.labels)) | {"rates": counter.rates}
         result["dead"] = sorted(p for p, rate in result["rates"].items() if rate < DEAD_RATE)
         if self.config.model.attention in CCSSA and len(model.modalities) > 1:
             model.config = replace(self.config.model, alpha=0.0)

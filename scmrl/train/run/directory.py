@@ -1,6 +1,7 @@
 """A run directory: what belongs to a run, and what becomes of an old one.
 
     config.toml     the settings as they were used, with the folder of the recordings
+    network.py      a copy of the file of an own network
     checkpoints/    last.ckpt, best.ckpt           logs/       metrics.csv, TensorBoard events
     bundle/         the frozen model (metrics.json where it is a float model), at the very end
 
@@ -23,7 +24,13 @@ from ..config import Config, to_toml
 
 CONFIG, REPLACED = "config.toml", "replaced"
 RESULTS = ("bundle", "metrics.json")  # what a finished run has, one or the other
-PARTS = (*RESULTS, "checkpoints", "logs", CONFIG)  # config.toml last: it is what makes a run
+PARTS = (
+    *RESULTS,
+    "checkpoints",
+    "logs",
+    "network.py",
+    CONFIG,
+)  # config.toml last: it is what makes a run
 LOGGED = ("*.ckpt", "metrics.csv", "hparams.yaml", "events.out.tfevents.*")
 OWN = (*LOGGED, targets.MANIFEST, *targets.BUNDLE_FILES)
 

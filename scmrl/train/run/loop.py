@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -26,9 +27,13 @@ from ...system import lock
 from ...system.errors import DataError, UsageError
 from ...system.interrupts import TERMINATED
 from ..config import Config
-from ..feed import Feed
+from ..epochs import Epochs, Held
+from ..feed import Feed, Samples
 from ..keep import Keep
-from ..training import Held, Training
+from ..own import network as own_network
+from ..own.feed import OwnFeed
+from ..own.training import OwnTraining
+from ..training import Training
 from ..watch import Watch, what_trains
 from . import directory, memory, size, threads
 
@@ -81,14 +86,20 @@ def _train(
 ) -> Outcome | None:
     first = processes.rank() == 0
     chip = profile.load(config.profile)
-    size.require(config)
+    if not config.network:
+        size.require(config)
+    kind = _kind(config, run, resume, tell)
     tell(f"reading {config.dataset}" + (f" from {config.data_dir}" if config.data_dir else ""))
-    feed = Feed(config, config.data_dir or None)
+    feed: Samples = OwnFeed(config) if config.own_data else Feed(config, config.data_dir or None)
     _check_batch(config, feed)
+    if not config.network:
+        _check_scmrl(feed)
     lightning.seed_everything(config.train.seed, verbose=False)
     threads.use(torch.get_num_threads())
     memory.keep()
-    module = _kind(config)(config, feed, Precision.of(chip))
+    module = kind(config, feed, Precision.of(chip))
+    if isinstance(module, OwnTraining):
+        size.require_network(module.model, config, feed.steps)
     module.check(chip, held)
     keeper, watch = Keep(run, writes=first), Watch(tell, live=live)
     module.keeper, keeper.watch = keeper, watch
@@ -100,6 +111,8 @@ def _train(
         tell("no epoch was finished yet: from the start")
     if first:
         directory.write_config(run, config)
+        if isinstance(module, OwnTraining):
+            own_network.keep(module.function, run)
         tell(what_trains(module, torch.get_num_threads()))
     if not keeper.finished(module):
         _fit(_trainer(config, run, keeper, watch), module)
@@ -107,7 +120,8 @@ def _train(
         return None
     keeper.write_history()
     metrics = module.measure()
-    metrics["last_test_accuracy"] = metrics["test_accuracy"]
+    score = f"test_{module.score.name}"
+    metrics[f"last_{score}"] = metrics[score]
     if keeper.choose(module):
         metrics |= module.measure()
     metrics["train_seconds"] = round(watch.seconds, 1)
@@ -118,10 +132,14 @@ def _train(
     return Outcome(run, metrics, made)
 
 
-def _check_batch(config: Config, feed: Feed) -> None:
-    batch, pairs, at = config.train.batch, len(feed.train_pairs), "train.accelerator"
-    if pairs < batch:
-        raise DataError("fewer training pairs than one batch", limit=batch, value=pairs)
+def _check_batch(config: Config, feed: Samples) -> None:
+    batch, samples, at = config.train.batch, len(feed), "train.accelerator"
+    if samples < batch:
+        kind = "samples" if config.own_data else "pairs"
+        fix = f"lower train.batch ({batch})" if config.own_data else None
+        raise DataError(
+            f"fewer training {kind} than one batch", limit=batch, value=samples, fix=fix
+        )
     if batch % processes.world():
         what, limit = "processes take equal parts of a batch", f"a multiple of {processes.world()}"
         raise UsageError(what, where="train.batch", value=batch, limit=limit)
@@ -129,7 +147,19 @@ def _check_batch(config: Config, feed: Feed) -> None:
         raise UsageError("no GPU that torch can use", where=at, value="gpu", fix="leave it at cpu")
 
 
-def _fit(trainer: lightning.Trainer, module: Training) -> None:
+def _check_scmrl(feed: Samples) -> None:
+    """Raise UsageError for own data that S-CMRL does not take."""
+    if not feed.classes:
+        what, fix = "S-CMRL tells classes, and the data have targets", "give --model"
+        raise UsageError(what, where="y", fix=fix)
+    for name, shape in feed.shapes.items():
+        if len(shape) != 3:
+            what = "S-CMRL takes pictures and spectrograms"
+            fix = "give --model, or arrays of that shape"
+            raise UsageError(what, where=name, limit="[C, H, W]", value=list(shape), fix=fix)
+
+
+def _fit(trainer: lightning.Trainer, module: Epochs) -> None:
     """Run the epochs. Lightning turns Ctrl-C into an exit, or into a quiet end."""
     try:
         trainer.fit(module)
@@ -141,8 +171,13 @@ def _fit(trainer: lightning.Trainer, module: Training) -> None:
         raise KeyboardInterrupt
 
 
-def _kind(config: Config) -> type[Training]:
+def _kind(
+    config: Config, run: Path, resume: bool, tell: Callable[[str], None]
+) -> Callable[[Config, Samples, Precision], Epochs]:
     """What trains the configured model: integers for a chip, or the published model in float."""
+    if config.network:
+        function = own_network.load(config.network, run, resume=resume, tell=tell)
+        return partial(OwnTraining, function=function)
     if config.model.attention not in FLOAT:
         return Training
     from ..published.training import FloatTraining

@@ -39,12 +39,17 @@ class TrainReport(Report):
         dead = m.get("dead", ())
         few = f"{len(dead)} of {len(m.get('rates', ()))} populations hardly ever fire"
         lines = {"WARNING": f"{few}: {first(dead)}"} if dead else {}
-        lines["accuracy"] = (
-            f"{percent(m['test_accuracy'])} on {m['test_samples']} held-out test samples "
-            f"({m['test_correct']} correct), {model} model"
-        )
+        on = f"on {m['test_samples']} held-out test samples"
+        if "test_r2" in m:
+            error = f"root mean square error {figure(m['test_rmse'])}"
+            lines["R2"] = f"{figure(m['test_r2'])} {on} ({error}), {model} model"
+        else:
+            right = f"{percent(m['test_accuracy'])} {on} ({m['test_correct']} correct)"
+            lines["accuracy"] = f"{right}, {model} model"
         if m.get("validation_accuracy") is not None:
             lines["validation"] = f"{percent(m['validation_accuracy'])}: what chose the epoch"
+        elif m.get("validation_r2") is not None:
+            lines["validation"] = f"R2 {figure(m['validation_r2'])}: what chose the epoch"
         lines["network"] = f"{figure(m['parameters'])} parameters"
         lines["time"] = f"{figure(round(m['train_seconds']))} s"
         there = "bundle" if frozen else "metrics.json"
@@ -58,7 +63,12 @@ class TrainReport(Report):
         wanted: tuple[str, ...] = ("loss", "alignment")
         loss = {name: self._curves[name] for name in wanted if name in self._curves}
         right = [(x, 100 * y) for x, y in self._curves.get("validation_accuracy", ())]
-        for title, curves in (("Loss", loss), ("Validation accuracy, %", {"validation": right})):
+        explained = self._curves.get("validation_r2", ())
+        for title, curves in (
+            ("Loss", loss),
+            ("Validation accuracy, %", {"validation": right}),
+            ("Validation R2", {"validation": explained}),
+        ):
             if any(len(curve) > 1 for curve in curves.values()):
                 size = 4.2, 2.4  # a phone is as wide
                 yield Figure(f"{title} by epoch", partial(_draw, curves=curves), size)

@@ -3,16 +3,18 @@
     bytes >= 4 (4 parameters + steps batch modalities (width tokens populations))
 
 Weights, gradients and two moments are float32, and so are the spikes of the populations of width C,
-over the fewest tokens that an image of 32 x 32 becomes.
+over the fewest tokens that an image of 32 x 32 becomes; of all neurons of a network of one's own.
 """
 
 from __future__ import annotations
 
+import math
 import os
 
 import torch
 
 from ...network.model import SCMRL
+from ...network.network import Network
 from ...network.settings import FLOAT
 from ...system.errors import UsageError
 from ..config import Config
@@ -41,6 +43,14 @@ def at_least(config: Config) -> tuple[int, int]:
     return weights, FLOAT_BYTES * (COPIES * weights + spikes)
 
 
+def require_network(network: Network, config: Config, steps: int) -> None:
+    """Raise UsageError where this machine cannot hold the training of a network that is there."""
+    neurons = sum(math.prod(network.node(name).shape) for name in network.reads)
+    weights, spikes = network.parameters_total, steps * config.train.batch * neurons
+    large = f"{neurons} neurons, {steps} steps, train.batch={config.train.batch}"
+    _require(large, weights, FLOAT_BYTES * (COPIES * weights + spikes))
+
+
 def memory() -> int:
     """Bytes of this machine, 0 where the system does not say."""
     try:
@@ -51,14 +61,17 @@ def memory() -> int:
 
 def require(config: Config) -> None:
     """Raise UsageError where this machine cannot hold it."""
-    weights, needed = at_least(config)
+    model = config.model
+    large = f"model.width={model.width}, model.steps={model.steps}"
+    _require(f"{large}, train.batch={config.train.batch}", *at_least(config))
+
+
+def _require(large: str, weights: int, needed: int) -> None:
     there = memory()
     if there and needed > there:
-        model = config.model
-        large = f"model.width={model.width}, model.steps={model.steps}"
         raise UsageError(
             "training this would need more memory than there is",
-            where=f"{large}, train.batch={config.train.batch}",
+            where=large,
             limit=f"{there / 1e9:.1f} GB",
             value=f"{weights / 1e6:.1f} million parameters, at least {needed / 1e9:.1f} GB",
             fix="lower one of them",
