@@ -28,10 +28,10 @@ from scmrl import __version__
 from scmrl.core.comparison import compare
 from scmrl.core.graph import Graph
 from scmrl.deploy.registry import open_backend
-from scmrl.network import attention as attention_module
-from scmrl.network.layers import SpikingLayer
+from scmrl.network.kernels.rows import EPSILON
 from scmrl.network.model import SCMRL
-from scmrl.network.rows import EPSILON
+from scmrl.network.nodes import Layer, Mask
+from scmrl.network.nodes.weights import scaled
 from scmrl.train import config as config_module
 from scmrl.train.feed import Feed, steps_first
 from scmrl.train.freeze import freeze
@@ -82,7 +82,7 @@ def trained(settings: dict, batches: int):
         started = time.perf_counter()
         out = model(inputs)
         loss, _ = objective(
-            out.logits, out.complement, labels, label_smoothing=0.1, weight=0.0, temperature=0.1
+            out.logits, {}, labels, label_smoothing=0.1, weight=0.0, temperature=0.1
         )
         optimizer.zero_grad()
         loss.backward()
@@ -107,32 +107,34 @@ def plain_float(model: SCMRL) -> Callable[[dict], torch.Tensor]:
     in each LIF.
     """
 
-    def plain(layer: SpikingLayer):
+    def plain(layer: Layer):
         scale = (layer.gamma / torch.sqrt(layer.variance + EPSILON)).detach()
-        weight = layer.weight.detach() * scale.view(-1, *(1,) * (layer.weight.dim() - 1))
+        weights = [scaled(w.detach(), scale) for w in layer.weights.weight]
         bias = (layer.beta - layer.mean * scale).detach()
-        keep = 1 - layer.dv / 4096
+        keep, linear = 1 - layer.neurons.dv / 4096, layer.weights.map(0)
 
-        def forward(fan_in, steps):
-            x = sum(gain * spikes for gain, spikes in fan_in.items())
-            drive = layer.synapses(x, weight)
+        def forward(signals, steps):
+            summed = (sum(term.gain * term.x for term in terms) for terms in signals)
+            drive = sum(linear.apply(x, weight) for x, weight in zip(summed, weights))
             return plain_lif(drive + bias.view(-1, *(1,) * (drive.dim() - 3)), steps, keep, 1.0)
 
         return forward
 
-    for layer in model.spiking_layers():
-        layer.forward = plain(layer)
+    def mask(node: Mask):
+        keep = 1 - node.neurons.dv / 4096
+        return lambda signals, steps: plain_lif(
+            node.count(signals[0][0].x), steps, keep, float(node.vth)
+        )
+
+    for node in model.nodes.values():
+        if isinstance(node, Layer):
+            node.forward = plain(node)
+        elif isinstance(node, Mask):
+            node.forward = mask(node)
 
     def run(inputs):
-        exact = attention_module.lif
-        attention_module.lif = lambda a, bias, *, steps, dv, vth, scale: plain_lif(
-            a, steps, 1 - dv / 4096, vth
-        )
-        try:
-            with torch.inference_mode():
-                return model(inputs).logits
-        finally:
-            attention_module.lif = exact
+        with torch.inference_mode():
+            return model(inputs).logits
 
     return run
 

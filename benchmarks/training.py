@@ -136,7 +136,12 @@ def jobs(inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Callable[[], Te
     def chip_loss() -> Tensor:
         out = chip(sixths)
         return objective(
-            out.logits, out.complement, labels, label_smoothing=0.1, weight=0.1, temperature=0.1
+            out.logits,
+            chip.complement(out),
+            labels,
+            label_smoothing=0.1,
+            weight=0.1,
+            temperature=0.1,
         )[0]
 
     def ours_loss() -> Tensor:

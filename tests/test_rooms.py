@@ -37,7 +37,7 @@ RANK = {room: rank for rank, rooms in enumerate(LADDER) for room in rooms}
 # Where a library may be imported: folders and files.
 HOMES = {
     "torch": ("network", "train", "deploy/backends/peers.py"),
-    "lightning": ("network/processes.py", "train"),
+    "lightning": ("network/kernels/processes.py", "train"),
     "norse": ("network", "deploy/backends/peers.py"),
     "lava": ("deploy/backends/lava", "deploy/backends/loihi", "deploy/backends/netx"),
     "onnx": ("convert/onnx",),

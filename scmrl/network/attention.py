@@ -23,8 +23,8 @@ from .nodes.counting import And, Mask
 from .nodes.layer import Layer
 from .nodes.maps import Shared
 from .nodes.neurons import LIF
+from .nodes.signal import Signal
 from .settings import ModelConfig
-from .signal import Signal
 
 ALIVE_BETA = 0.5  # batch-norm offset of q, k and v: AND needs partners that fire
 

@@ -18,8 +18,8 @@ from .nodes.counting import Pool
 from .nodes.layer import Layer
 from .nodes.maps import Conv2d
 from .nodes.neurons import LIF
+from .nodes.signal import Signal
 from .settings import ModelConfig
-from .signal import Signal
 
 # Divisors of the embedding width.
 STAGES = {"strided": (8, 4, 2, 1), "deep": (8, 4, 2, 1), "shallow": (2, 1)}

@@ -21,13 +21,14 @@ from ..hw_profiles.precision import Precision
 from .attention import binary
 from .embedding import embed
 from .network import Forward, Network
-from .nodes.layer import Layer, added
+from .nodes.layer import Layer
 from .nodes.maps import Pooled, Shared
 from .nodes.neurons import LIF
 from .nodes.node import Input
 from .nodes.readout import Readout
+from .nodes.signal import Signal
+from .nodes.weights import added
 from .settings import ModelConfig
-from .signal import Signal
 
 ATTENTIONS = {"binary": binary}  # those of a chip
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,12 +28,12 @@ from ..hw_profiles.precision import Precision
 from ..system.errors import UsageError, nearest
 from .components import Arrow, components
 from .kernels.delays import delayed, later
-from .lowering import ALWAYS, Lowering
 from .nodes.counting import And, Counting
 from .nodes.layer import Layer
+from .nodes.lowering import ALWAYS, Lowering
 from .nodes.node import ONE, Gains, Input, Node, Term, Terms, plain
 from .nodes.readout import Readout
-from .signal import Signal, Source
+from .nodes.signal import Signal, Source
 
 HERE = str(Path(__file__).parent)
 
@@ -62,8 +61,9 @@ class Network(nn.Module):
         self.steps, self.precision = steps, precision
         self.reads: dict[str, tuple[Signal, ...]] = {}
         self.places: dict[str, str] = {}  # where a node was added: file and line
-        self.nodes = nn.ModuleDict()
+        self.nodes, self._nodes = nn.ModuleDict(), dict[str, Node]()
         self.gains, self.delays = nn.ParameterDict(), nn.ParameterDict()
+        self.gained: list[str] = []  # the names of trained gains
         self.most: dict[str, int] = {}  # of trained delays
         self._order: tuple[tuple[str, ...], ...] = ()
 
@@ -89,15 +89,17 @@ class Network(nn.Module):
             limit = f"{least}" if least == most else f"{least} or more"
             what = f"{type(node).__name__} reads another number of signals"
             raise UsageError(what, where=where, limit=limit, value=len(signals))
-        self.nodes[_key(name)], self.reads[name], self.places[name] = node, signals, where
+        self.nodes[_key(name)] = self._nodes[name] = node
+        self.reads[name], self.places[name] = signals, where
         self._order = ()
-        while any([self._settle(n) for n in self.reads]):
-            pass
+        while sum(self._settle(n) for n in self.reads):
+            pass  # what became known may be what another node waits for
         return Signal((Source(name),))
 
     def gain(self, name: str, start: float) -> str:
         """A gain that is trained, for `Signal.gained`."""
         self.gains[_key(name)] = nn.Parameter(torch.tensor(float(start)))
+        self.gained.append(name)
         return name
 
     def delay(self, name: str, channels: int, most: int) -> str:
@@ -108,9 +110,9 @@ class Network(nn.Module):
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises `UsageError`."""
-        if name not in self.reads:
+        if name not in self._nodes:
             raise UsageError("no such node", value=name, fix=nearest(name, self.reads))
-        return cast(Node, self.nodes[_key(name)])
+        return self._nodes[name]
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -183,11 +185,10 @@ class Network(nn.Module):
             raise UsageError("a delay for each channel", where=s.delay, limit=shape[0], value=count)
         return shape
 
-    @property
-    def order(self) -> tuple[tuple[str, ...], ...]:
-        """Nodes in the order in which they run, those on a cycle together. Raises `UsageError`
-        naming the node that reads what is not there, that no input reaches, or that lies on a cycle
-        without delay.
+    def finish(self) -> tuple[tuple[str, ...], ...]:
+        """Check what was said; gives the nodes in the order in which they run, those on a cycle
+        together. Raises `UsageError` naming the node that reads what is not there, that no input
+        reaches, or that lies on a cycle without delay.
         """
         if not self._order:
             self._check()
@@ -269,7 +270,7 @@ class Network(nn.Module):
             name: inputs[name].reshape(*inputs[name].shape[:2], *node.shape)
             for name, node in self.inputs.items()
         }
-        for group in self.order:
+        for group in self.finish():
             if self._cyclic(group):
                 self._advance(group, values, steps)
             elif group[0] not in values:
@@ -324,9 +325,9 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def graph(self, classes: tuple[str, ...] = ()) -> Graph:
-        """The nodes' current integers as populations and synapses, checked. Raises as `order`."""
-        self.order  # checks what is said, tells layers what comes back
-        gains = {name: float(self.gains[_key(name)]) for name in map(_name, self.gains)}
+        """The nodes' current integers as populations and synapses, checked. Raises as `finish`."""
+        self.finish()
+        gains = {name: float(self.gains[_key(name)]) for name in self.gained}
         delays = {
             name: self.delays[_key(name)].clamp(0, most).round().long().numpy()
             for name, most in self.most.items()
@@ -340,11 +341,7 @@ class Network(nn.Module):
 
 def _key(name: str) -> str:
     """A name as torch's module tree takes it: without dots."""
-    return name.replace(".", "/")
-
-
-def _name(key: str) -> str:
-    return key.replace("/", ".")
+    return name.replace("/", "//").replace(".", "/_")
 
 
 def _place() -> str:

@@ -13,7 +13,7 @@ from ..data import CLEAN, FrontEnd, Pairs, load
 from ..data.features import tasks
 from ..data.features.corruption import Corruption, corruption
 from ..data.features.encoders import cropped
-from ..network import processes
+from ..network.kernels import processes
 from ..system.errors import DataError, UsageError
 from .config import Config
 

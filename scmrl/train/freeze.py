@@ -13,8 +13,8 @@ from .. import __version__
 from ..core.activity import Activity
 from ..core.bundle import Bundle
 from ..core.samples import HELD_OUT, TRUE, Origin
-from ..network.lowering import whole
 from ..network.network import Forward, Network
+from ..network.nodes.lowering import whole
 from .feed import steps_first
 
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..network.nodes.layer import added
-from ..network.processes import whole_batch
+from ..network.kernels.processes import whole_batch
+from ..network.nodes.weights import added
 
 
 def rate_features(complement: Tensor) -> Tensor:

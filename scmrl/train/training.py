@@ -16,7 +16,7 @@ from ..core.graph import Graph
 from ..core.samples import fingerprint
 from ..hw_profiles import profile
 from ..hw_profiles.precision import Precision
-from ..network import processes
+from ..network.kernels import processes
 from ..network.model import SCMRL
 from ..system.errors import ScmrlError
 from .config import Config, to_dict

@@ -49,7 +49,7 @@ REASONS = {
     },
     "sweep/run.py": {16384: "bytes of a log"},
     "sweep/study.py": {127: "the character DEL"},
-    "network/rows.py": {127: "exponent bias of a float32"},
+    "network/kernels/rows.py": {127: "exponent bias of a float32"},
     "train/checkpoint.py": {4096: "threads of a machine"},
 }
 

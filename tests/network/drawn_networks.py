@@ -8,7 +8,6 @@ A draw names the kinds that it is made to hold; what a network holds is read off
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from scmrl.network.nodes.maps import Conv1d, Conv2d, Dense, Map, Pooled, Shared
 from scmrl.network.nodes.neurons import LIF
 from scmrl.network.nodes.node import Input
 from scmrl.network.nodes.readout import Readout
-from scmrl.network.signal import Signal, after
+from scmrl.network.nodes.signal import Signal, after
 from scmrl.train.freeze import activity_of
 
 STEPS, BATCH, LEAST, MOST = 8, 6, 0.02, 0.98
@@ -354,7 +353,7 @@ def of_kind(net: Network, kind: str) -> set[str]:
     """The nodes that hold it."""
     length = {"loop of two": 2, "loop of three": 3}.get(kind)
     if length:
-        return {name for group in net.order if len(group) == length for name in group}
+        return {name for group in net.finish() if len(group) == length for name in group}
     return {name for name in net.reads if of_node(net, name).get(kind)}
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("norse", reason="training needs norse")
 
 from torch.nn import functional as F
 
-from scmrl.network import neuron, pooling, rows
+from scmrl.network.kernels import neuron, pooling, rows
 from scmrl.train.published.lif import lif_loop, norm_lif
 
 SHAPES = [
@@ -119,7 +119,7 @@ def test_exponential_is_exact_to_float():
 def test_pool_is_torchs_forward_and_backward(shape):
     torch.manual_seed(4)
     x = (torch.rand(shape) < 0.2).float().requires_grad_()
-    got = pooling.pool(x)
+    got = pooling.pool(x, *pooling.FUSED)
     weight = torch.randn(got.shape)
     got.backward(weight)
     gradient, x.grad = x.grad, None

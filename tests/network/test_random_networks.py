@@ -18,15 +18,15 @@ pytest.importorskip("numba", reason="training needs numba")
 pytest.importorskip("norse", reason="training needs norse")
 
 from conformance.equality import unequal
-
 from drawn_networks import KINDS, Drawn, drawn, of_kind
+
 from scmrl.core import reference
 from scmrl.core.graph import Graph, Population
 from scmrl.core.synapse import Synapse
 from scmrl.deploy.registry import open_backend
-from scmrl.network.lowering import ALWAYS, Lowering
-from scmrl.network.nodes import layer
-from scmrl.network.nodes.layer import placed
+from scmrl.network.nodes import weights as node_weights
+from scmrl.network.nodes.lowering import ALWAYS, Lowering
+from scmrl.network.nodes.weights import placed
 from scmrl.system.errors import GraphError, MissingDependency
 
 COUNT, TOGETHER, FOR_LAVA = 100, 10, 2  # networks; in one test; samples that Lava runs
@@ -197,7 +197,7 @@ def delayed_once(self, s, weight, columns):
 
 
 def first_channels(weight, part, channels, columns):
-    """`layer.placed`, from the other end."""
+    """`weights.placed`, from the other end."""
     return placed(weight, (channels - part[1], channels - part[0]), channels, columns)
 
 
@@ -205,7 +205,7 @@ def break_lowering(kind: str, network: Drawn, patch: pytest.MonkeyPatch) -> None
     """Put what `WRONG` says into the lowering of the nodes of that kind."""
     if WRONG[kind] is None:
         if kind == "channels":
-            patch.setattr(layer, "placed", first_channels)
+            patch.setattr(node_weights, "placed", first_channels)
         elif kind == "trained delay":
             patch.setattr(Lowering, "delayed", delayed_once)
         else:

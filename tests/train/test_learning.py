@@ -14,55 +14,66 @@ from torch.nn import functional as F
 from scmrl.core.fixed_point import lif_step
 from scmrl.hw_profiles.precision import Precision
 from scmrl.network.kernels import neuron, rows
-from scmrl.network.layers import Readout, SpikingLayer
+from scmrl.network.nodes.layer import Layer
+from scmrl.network.nodes.maps import Conv2d, Dense, Shared
+from scmrl.network.nodes.node import ONE, Term
+from scmrl.network.nodes.readout import Readout
 from scmrl.train import config as config_module
 from scmrl.train import loss, training
 from scmrl.train.published import alignment as published
 from scmrl.train.run import loop
 
 
-def normed_layer(channels_in=12, channels=9, **options):
+def built(node, *sources):
+    """A node alone, for sources of these shapes."""
+    node.shape = node.outline(dict(enumerate(sources)))
+    node.build([(source,) for source in sources], Precision())
+    return node
+
+
+def normed_layer(linear, channels_in=12, channels=9):
     """A layer whose moments are those of its input, far from 0 and 1, with gains and offsets of its
     own.
     """
     torch.manual_seed(4)
-    layer = SpikingLayer(channels_in, channels, dv=2048, precision=Precision(), **options)
-    layer.weight.data += 0.3
+    side = () if linear is Shared else (6, 6)
+    layer = built(Layer(linear(channels)), (channels_in, *side))
+    (weight,) = layer.weights.weight
+    weight.data += 0.3
     layer.gamma.data.uniform_(0.5, 1.5)
     layer.beta.data.uniform_(-0.8, 0.8)
-    side = () if layer.kernel == 1 else (6, 6)
     x = (torch.rand(1, 50, channels_in, *side) < 0.5).float()
-    y = layer.synapses(x, layer.weight).detach()
+    y = layer.weights.map(0).apply(x, weight).detach()
     over = [d for d in range(y.dim()) if d != 2]
     layer.mean.copy_(y.mean(over))
     layer.variance.copy_(y.var(over, correction=0))
     return layer, x, y
 
 
-@pytest.mark.parametrize("options", [{}, {"kernel": 3}], ids=["map", "convolution"])
+@pytest.mark.parametrize("linear", [Shared, Conv2d], ids=["map", "convolution"])
 @pytest.mark.parametrize("gain", [1.0, 0.5])
-def test_the_folded_layer_is_the_live_norm_in_float(options, gain):
+def test_the_folded_layer_is_the_live_norm_in_float(linear, gain):
     """W' x + b' in thresholds is gamma (W x - mean) / sqrt(variance + eps) + beta, up to 8 bits of
     the weights.
     """
-    layer, x, y = normed_layer(**options)
+    layer, x, y = normed_layer(linear)
     assert float(layer.mean.abs().min()) > 0.5  # a wrong sign of the mean would be seen
     normal = F.batch_norm(
         y.flatten(0, 1), None, None, layer.gamma, layer.beta, True, 0, rows.EPSILON
     ).view(y.shape)
-    folded = layer.fold((gain,))
+    folded = layer.fold([{gain: gain}])
     per_channel = (1, 1, -1) + (1,) * (y.dim() - 3)
-    drive = layer.synapses(x, folded.weights[gain]) / folded.vth
+    drive = layer.weights.map(0).apply(x, folded.weights[0][gain]) / folded.vth
     bias = folded.bias / (neuron.UNIT * folded.vth)
     got = drive / gain + bias.view(per_channel)
     assert (
         float((got - normal).detach().abs().max()) < 0.06 and float(normal.detach().abs().max()) > 2
     )
-    live = layer.train()({1.0: x}, 1)
+    live = layer.train()([[Term(1.0, ONE, x)]], 1)
     assert torch.equal(live[0], ((normal[0] * 4096).round() > 4096).float())
     close = (normal[0] - 1).abs() > 0.06  # where rounding of the weights cannot decide
     layer.eval()
-    assert torch.equal(layer({gain: x / gain}, 1)[0][close], live[0][close])
+    assert torch.equal(layer([[Term(gain, gain, x / gain)]], 1)[0][close], live[0][close])
 
 
 def surrogate(x):
@@ -142,21 +153,23 @@ def test_gradients_through_the_live_norm_are_autograds(kernels, monkeypatch):
 def test_logits_are_the_mean_drive_of_the_readout():
     """logits = W mean_t s[t] + b, whatever the number of steps; the membrane adds up."""
     torch.manual_seed(6)
-    readout = Readout({"a": 7, "b": 7}, 5, precision=Precision())
+    readout = built(Readout(Dense(5)), (7,), (7,))
     readout.bias.data.uniform_(-0.2, 0.2)
-    feature = {name: torch.randint(0, 9, (3, 4, 7)).float() for name in "ab"}
-    logits, membrane = readout({name: {1.0: x, 0.5: x} for name, x in feature.items()}, 3)
-    wanted = (
-        sum(1.5 * x.mean(0) @ readout.weights[name].T for name, x in feature.items()) + readout.bias
-    )
+    features = [torch.randint(0, 9, (3, 4, 7)).float() for _ in "ab"]
+
+    def signals(values):
+        return [[Term(1.0, ONE, x), Term(0.5, 0.5, x)] for x in values]
+
+    membrane = readout(signals(features), 3)
+    logits = readout.logits(membrane)
+    weighed = zip(features, readout.weights.weight)
+    wanted = sum(1.5 * x.mean(0) @ weight.T for x, weight in weighed) + readout.bias
     assert float((logits - wanted).detach().abs().max()) < 0.03 * float(wanted.abs().max())
-    once, _ = readout({name: {1.0: x[:1], 0.5: x[:1]} for name, x in feature.items()}, 1)
-    thrice, grown = readout(
-        {name: {g: x[:1].repeat(3, 1, 1) for g in (1.0, 0.5)} for name, x in feature.items()}, 3
-    )
-    torch.testing.assert_close(once, thrice)
+    once = readout.logits(readout(signals([x[:1] for x in features]), 1))
+    grown = readout(signals([x[:1].repeat(3, 1, 1) for x in features]), 3)
+    torch.testing.assert_close(once, readout.logits(grown))
     torch.testing.assert_close(grown[1], 2 * grown[0])
-    scale = readout.fold(dict.fromkeys("ab", (1.0, 0.5)))[3]
+    scale = readout.fold([{1.0: 1.0, 0.5: 0.5}] * 2)[3]
     torch.testing.assert_close(logits, membrane[-1] / (64 * scale * 3))
 
 

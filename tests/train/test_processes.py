@@ -16,7 +16,7 @@ pytest.importorskip("norse", reason="training needs norse")
 
 from torch import distributed
 
-from scmrl.network import processes
+from scmrl.network.kernels import processes
 from scmrl.network.model import SCMRL
 from scmrl.network.settings import ModelConfig
 from scmrl.train.loss import objective
@@ -50,7 +50,7 @@ def gradients(kind: str, rank: int, world: int) -> dict:
     if chip:
         loss, _ = objective(
             out.logits,
-            out.complement,
+            net.complement(out),
             labels[part],
             label_smoothing=0.1,
             weight=0.5,

@@ -14,8 +14,9 @@ from scmrl.core.fixed_point import lif_step
 from scmrl.hw_profiles.precision import Precision
 from scmrl.hw_profiles.profile import load
 from scmrl.network.kernels import neuron
-from scmrl.network.layers import SpikingLayer, quantise_bias
 from scmrl.network.model import SCMRL
+from scmrl.network.nodes.layer import Layer, quantise_bias
+from scmrl.network.nodes.maps import Shared
 from scmrl.network.settings import ModelConfig
 from scmrl.system.errors import UsageError
 from scmrl.train import config as config_module
@@ -93,7 +94,7 @@ def some_model(**settings) -> tuple[SCMRL, dict]:
         )
         for m in modalities
     }
-    for layer in model.spiking_layers():  # untrained, yet most neurons are to fire
+    for layer in model.layers():  # untrained, yet most neurons are to fire
         layer.gamma.data.fill_(2.0)
     model.train()
     for _ in range(5):  # moves the running statistics of the norms
@@ -168,10 +169,10 @@ def test_every_parameter_learns_in_both_phases():
 
 def test_integers_keep_to_the_precision():
     model, frames = some_model()
-    layer = model.mlp_hidden["audio"]
-    layer.weight.data *= 40
-    folded = layer.fold((1.0, 1.5))
-    assert max(float(w.abs().max()) for w in folded.weights.values()) <= 127
+    layer = model.node("audio.mlp.hidden")
+    layer.weights.weight[0].data *= 40
+    folded = layer.fold([{1.0: 1.0, 1.5: 1.5}])
+    assert max(float(w.abs().max()) for w in folded.weights[0].values()) <= 127
     assert folded.vth >= 1 and float(folded.bias_mant.abs().max()) <= 4095
 
 
@@ -191,12 +192,12 @@ def test_bias_mantissa_and_exponent(low, high):
 
 def test_layer_reads_alpha_from_its_own_integer_weight():
     torch.manual_seed(0)
-    layer = SpikingLayer(4, 5, dv=2048, precision=Precision()).eval()
-    folded = layer.fold((1.0, 1.5))
-    assert torch.equal(folded.weights[1.5], (folded.weights[1.5]).round())
-    ratio = folded.weights[1.5] / folded.weights[1.0].where(
-        folded.weights[1.0].abs() > 20, torch.nan
-    )
+    layer = Layer(Shared(5)).eval()
+    layer.shape = layer.outline({0: (4,)})
+    layer.build([((4,),)], Precision())
+    (weights,) = layer.fold([{1.0: 1.0, 1.5: 1.5}]).weights
+    assert torch.equal(weights[1.5], (weights[1.5]).round())
+    ratio = weights[1.5] / weights[1.0].where(weights[1.0].abs() > 20, torch.nan)
     assert torch.nanmean(ratio).item() == pytest.approx(1.5, abs=0.05)
 
 

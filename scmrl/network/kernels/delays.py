@@ -49,9 +49,9 @@ class _Delayed(torch.autograd.Function):
         k = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
         bell = torch.exp(-0.5 * (k / WIDTH) ** 2)
         slope = k / WIDTH**2 * bell / bell.sum()  # d/dd of g(t - d) at t = -k
-        smooth = sum(  # d/dd of (x * g)(t - d)
-            float(w) * _placed(x, int(shift)) for shift, w in zip(k, slope) if w
-        )
+        smooth = torch.zeros_like(x)  # d/dd of (x * g)(t - d)
+        for shift, w in zip(k.tolist(), slope.tolist()):
+            smooth += w * _placed(x, int(shift))
         change = _shifted(smooth, steps) * grad
         return back, change.sum([i for i in range(x.dim()) if i != 2])
 

@@ -10,9 +10,9 @@ SuperSpike's surrogate derivative (Zenke & Ganguli 2018, as in norse); the membr
 before is a constant, as in S-CMRL (He et al. 2025, arXiv 2502.12488), so that credit is local in
 time:  ds[t]/da[t] = slope / (slope |x| + 1)^2 / scale.
 
-On a CPU all steps are one kernel on rows of channels (`scmrl.network.kernels.rows`), forward and backward,
-and the batch norm of a layer in training is part of it; elsewhere the same in torch operations,
-with norse's threshold.
+On a CPU all steps are one kernel on rows of channels (`scmrl.network.kernels.rows`), forward and
+backward, and the batch norm of a layer in training is part of it; elsewhere the same in torch
+operations, with norse's threshold.
 """
 
 from __future__ import annotations
@@ -232,14 +232,14 @@ def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: Values, theta: Values) 
         return each.expand(len(bias)).view(-1, 1).repeat(a.shape[1] // len(bias), 1)
 
     drive = stepping.wrapped(a.round().to(torch.int64) * UNIT) + spread(bias)
-    theta = spread(theta)
+    limit = spread(theta)
     keep, v, out = DECAY_ONE - spread(dv), torch.zeros_like(drive[0]), []
     for t in range(steps):
         product = v * keep
         leaked = product.sign() * (product.abs() >> 12)
         v = (leaked + drive[0 if len(drive) == 1 else t]).clamp(-STATE_MAX, STATE_MAX)
-        out.append(v - theta)
-        v = v.masked_fill(v > theta, 0)
+        out.append(v - limit)
+        v = v.masked_fill(v > limit, 0)
     return torch.stack(out).float()
 
 

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from .. import processes
+from . import processes
 
 EPSILON, MOMENTUM = 1e-5, 0.1  # of every batch norm
 CHUNKS = 8

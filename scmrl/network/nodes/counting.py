@@ -20,11 +20,11 @@ from ...core.synapse import Shape
 from ...hw_profiles.precision import Precision
 from ...system.errors import UsageError
 from ..kernels.pooling import pool
-from ..lowering import Lowering
-from ..signal import Signal, Source
+from .lowering import Lowering
 from .maps import Pair, pair
 from .neurons import LIF, Neurons
 from .node import Gains, Node, Shapes, Step, Terms
+from .signal import Signal, Source
 
 AND_VTH = 1  # of unit weights: fires above 1 (both)
 FORGETFUL = LIF(memoryless=True)

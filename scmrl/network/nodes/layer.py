@@ -20,10 +20,8 @@ cycle, and the layer's own spikes, stay outside the norm: their weights are in t
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 import torch
@@ -37,11 +35,12 @@ from ...hw_profiles.precision import Precision
 from ...system.errors import ScmrlError, UsageError, nearest
 from ..kernels import neuron, rows
 from ..kernels.neuron import LIVE_LIMIT, LIVE_VTH, UNIT
-from ..lowering import Lowering, single, whole
-from ..signal import Signal
+from .lowering import Lowering, single, whole
 from .maps import Map
-from .neurons import LIF, Constant, Neurons
+from .neurons import LIF, STANDARD, Constant, Neurons
 from .node import ONE, Gains, Key, Node, Shapes, Step, Terms, gains_of
+from .signal import Signal
+from .weights import Weights, added, applied, largest, magnitude, scaled
 
 RECURRENCES = ("", "full", "one-to-one")
 
@@ -63,11 +62,6 @@ class Folded:
         return self.bias_mant * float(1 << self.bias_exp)
 
 
-def added(parts: Iterable[Tensor]) -> Tensor:
-    """The sum of one or more tensors."""
-    return reduce(operator.add, parts)
-
-
 def round_through(x: Tensor) -> Tensor:
     """round(x) whose gradient is that of x (straight-through estimator, Bengio et al. 2013)."""
     return x + (x.round() - x).detach()
@@ -80,107 +74,6 @@ def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
     while exponent < precision.bias_exp_max and round(largest / (1 << exponent)) > most:
         exponent += 1
     return round_through(bias / (1 << exponent)).clamp(-most, most), exponent
-
-
-def joined(terms: Terms, linear: Map) -> dict[Key, Tensor]:
-    """The features of the sources of each gain are one sum: synapses are linear."""
-    sums: dict[Key, Tensor] = {}
-    for term in terms:
-        x = linear.features(term.x)
-        sums[term.key] = sums[term.key] + x if term.key in sums else x
-    return sums
-
-
-class Weights(nn.Module):
-    """One float weight a signal, drawn for the whole fan-in, and the map it belongs to: one for
-    all signals, or one for each.
-    """
-
-    def __init__(self, linear: Map | Sequence[Map]):
-        super().__init__()
-        self.given = linear
-        self.weight = nn.ParameterList()
-
-    def map(self, signal: int) -> Map:
-        return self.given if isinstance(self.given, Map) else self.given[signal]
-
-    def outline(self, known: Mapping[int, Shape]) -> Shape:
-        """The shape of what comes out, from the sources of some signals."""
-        signal, shape = next(iter(known.items()))
-        if not isinstance(self.given, Map) and not signal < len(self.given):
-            what = "a map for each signal, or one for all"
-            raise UsageError(what, value=len(self.given), limit=signal + 1)
-        return self.map(signal).target(shape)
-
-    def build(self, shapes: Shapes, gain: float) -> None:
-        """Weights of a deviation gain / sqrt(fan-in)."""
-        if not isinstance(self.given, Map) and len(self.given) != len(shapes):
-            what = "a map for each signal, or one for all"
-            raise UsageError(what, value=len(self.given), limit=len(shapes))
-        targets, sizes = set(), []
-        for i, signal in enumerate(shapes):
-            targets |= {self.map(i).target(shape) for shape in signal}
-            sizes.append({self.map(i).weight(shape) for shape in signal})
-        if len(targets) != 1:
-            fix = "give each signal a map of its own: Layer([Conv2d(8, stride=2), Conv2d(8)])"
-            raise UsageError("what it reads differs in shape", value=sorted(targets), fix=fix)
-        if any(len(size) != 1 for size in sizes):
-            raise UsageError("sources of one signal differ in channels", value=shapes)
-        wanted = [size.pop() for size in sizes]
-        fan_in = sum(math.prod(size[1:]) for size in wanted)
-        self.weight.extend(
-            nn.Parameter(torch.randn(size) * (gain / fan_in**0.5)) for size in wanted
-        )
-
-    def drive(self, signals: list[Terms], weights: Sequence[dict[Key, Tensor]]) -> Tensor:
-        """The sum over all sources, of which there is one at least."""
-        return added(
-            self.map(i).apply(x, weights[i][key])
-            for i, terms in enumerate(signals)
-            for key, x in joined(terms, self.map(i)).items()
-        )
-
-    def connect(
-        self,
-        name: str,
-        signals: Sequence[Signal],
-        weights: Sequence[dict[Key, Tensor]],
-        into: Lowering,
-    ) -> None:
-        """The synapses of all sources, with integer weights by gain."""
-        for i, (signal, by_gain) in enumerate(zip(signals, weights)):
-            for s in signal.sources:
-                linear, shape = self.map(i), into.shapes[s.node]
-                weight = whole(by_gain[s.gain].detach().numpy()).astype(np.int16)
-                columns = linear.columns(shape)
-                if s.part is not None or isinstance(s.delay, str):  # differs by channel
-                    linear, weight = linear.ungrouped(weight)
-                for delay, part in into.delayed(s, weight, columns):
-                    if s.part is not None:
-                        part = placed(part, s.part, shape[0], columns)
-                    into.connect(linear.synapse(s.node, name, part, shape, delay))
-
-
-def placed(weight: np.ndarray, part: tuple[int, int], channels: int, columns: int) -> np.ndarray:
-    """The weight of some channels among zeros for the others; `columns` of it belong to each."""
-    out = np.zeros((len(weight), channels * columns, *weight.shape[2:]), weight.dtype)
-    out[:, part[0] * columns : part[1] * columns] = weight
-    return out
-
-
-def scaled(weight: Tensor, by: Tensor) -> Tensor:
-    """A weight [C or neurons, ...] times one number, or one a channel [C]."""
-    return (weight.reshape(len(by), -1) * by[:, None]).view(weight.shape)
-
-
-def magnitude(gain: float | Tensor) -> float:
-    """A gain as a number."""
-    return float(gain.detach()) if isinstance(gain, Tensor) else gain
-
-
-def largest(weight: Tensor, channels: int) -> Tensor:
-    """The largest magnitude into each channel [C]."""
-    return weight.detach().abs().reshape(channels, -1).amax(1)
 
 
 class Layer(Node):
@@ -198,7 +91,7 @@ class Layer(Node):
     def __init__(
         self,
         linear: Map | Sequence[Map],
-        neuron: LIF = LIF(),
+        neuron: LIF = STANDARD,
         *,
         norm: bool = True,
         recurrent: str = "",
@@ -266,36 +159,41 @@ class Layer(Node):
         """The layer's integers (floats, straight-through gradients) for signals of these gains."""
         weights, own, offset = self._in_thresholds()
         vth = self._vth(weights, gains, own)
-        fine = torch.as_tensor(vth, dtype=offset.dtype).reshape(-1)
+        fine = float(vth) if isinstance(vth, int) else torch.from_numpy(vth).to(offset.dtype)
+
+        def integers(w: Tensor, gain: float | Tensor) -> Tensor:
+            by = fine * gain
+            one = isinstance(by, float) or by.dim() == 0
+            return round_through(w * by if one else scaled(w, torch.as_tensor(by)))
+
         return Folded(
             [
-                {key: round_through(scaled(w, fine * gain)) for key, gain in by_gain.items()}
+                {key: integers(w, gain) for key, gain in by_gain.items()}
                 for w, by_gain in zip(weights, gains)
             ],
-            None if own is None else round_through(scaled(own, fine)),
+            None if own is None else integers(own, 1.0),
             vth,
             *quantise_bias(offset * (fine * UNIT), self.precision),
         )
 
     def _vth(self, weights: list[Tensor], gains: Gains, own: Tensor | None) -> Constant:
         """Thresholds so that the largest weight is the largest integer."""
-        sizes = [
-            largest(w, len(self.beta)) * max(abs(magnitude(g)) for g in by_gain.values())
+        channels = 1 if self.kind.scales == "population" else len(self.beta)
+        tops = [
+            largest(w, channels) * max(abs(magnitude(g)) for g in by_gain.values())
             for w, by_gain in zip(weights, gains)
         ]
-        sizes += [] if own is None else [largest(own, len(self.beta))]
-        top = torch.stack(sizes).amax(0).double()
-        if self.kind.scales == "population":
-            top = top.max().reshape(1)
-        vth = (self.precision.weight_max / top.clamp(min=1e-9)).clamp(max=self.precision.vth_max)
-        if float(vth.min()) < 1:
+        tops += [] if own is None else [largest(own, channels)]
+        top = np.maximum(np.max(tops, 0), 1e-9)
+        vth = np.minimum(self.precision.weight_max / top, self.precision.vth_max)
+        if vth.min() < 1:
             raise ScmrlError(
                 "folded weights are too large for an integer threshold",
-                value=f"|W| = {float(top.max()):.0f}",
+                value=f"|W| = {top.max():.0f}",
                 limit=self.precision.weight_max,
                 fix="lower the learning rate",
             )
-        return single(vth.to(torch.int64).numpy())
+        return single(vth.astype(np.int64))
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         if not self.live:
@@ -317,14 +215,14 @@ class Layer(Node):
             if terms:
                 linear = self.weights.map(i)
                 louder = (linear.features(t.x if t.gain is ONE else t.gain * t.x) for t in terms)
-                parts.append(linear.apply(added(louder), weight))
-        return added(parts)
+                parts.append((linear, added(louder), weight))
+        return applied(parts)
 
     def _live(self, y: Tensor) -> Tensor:
         """Normed by the batch, clipped, in 1 / 4096 of the threshold."""
-        flat, running = y.flatten(0, 1), (self.mean, self.variance)
-        more = self.gamma, self.beta, True, rows.MOMENTUM, rows.EPSILON
-        normal = F.batch_norm(flat, *running, *more).view(y.shape)
+        moments = self.mean, self.variance, self.gamma, self.beta
+        flat = F.batch_norm(y.flatten(0, 1), *moments, True, rows.MOMENTUM, rows.EPSILON)
+        normal = flat.view(y.shape)
         return round_through(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
 
     def _live_folded(self, gains: Gains) -> Folded:
@@ -360,7 +258,8 @@ class Layer(Node):
             at = next(counter)
             parts = [] if known is None else [known[at if len(known) > 1 else 0]]
             parts += [self.weights.drive(inside, folded.weights)[0]] if any(inside) else []
-            parts += [] if last is None else [self._returned(last[0], folded.own)]
+            if last is not None and folded.own is not None:
+                parts.append(self._returned(last[0], folded.own))
             a = added(parts)
             run = run or self.neurons.begin(a, folded.bias, folded.vth)
             last = run(a)
@@ -368,10 +267,8 @@ class Layer(Node):
 
         return step
 
-    def _returned(self, spikes: Tensor, own: Tensor | None) -> Tensor | float:
+    def _returned(self, spikes: Tensor, own: Tensor) -> Tensor:
         """What its own spikes [B, *shape] of the step before bring."""
-        if own is None:
-            return 0.0
         if self.recurrent == "one-to-one":
             return spikes * own
         return F.linear(spikes.flatten(1), own).view(spikes.shape)

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -46,6 +47,14 @@ class Map:
     def features(self, x: Tensor) -> Tensor:
         """What of x [T, B, *source] the weights are applied to: the part without weights."""
         return x
+
+    def joinable(self) -> bool:
+        """Whether `joined` holds."""
+        return True
+
+    def joined(self, features: list[Tensor]) -> Tensor:
+        """Features side by side: the map of them with weights side by side (axis 1) is the sum."""
+        return torch.cat(features, 2)
 
     def apply(self, features: Tensor, weight: Tensor) -> Tensor:
         """[T, B, *target]."""
@@ -92,6 +101,10 @@ class Dense(Map):
 
 class Shared(Map):
     """Channels to `outputs` channels, the same at every position."""
+
+    def joined(self, features: list[Tensor]) -> Tensor:
+        side_by_side = torch.cat(list(map(rows.of, features)), 2)
+        return rows.back(side_by_side, features[0].shape[1], features[0].shape[3:])
 
     def apply(self, features: Tensor, weight: Tensor) -> Tensor:
         out = F.linear(rows.of(features), weight)
@@ -174,6 +187,9 @@ class Conv2d(Map):
         if min(sides) < 1:
             raise UsageError("the kernel is larger than its padded input", value=source)
         return (self.outputs, *sides)
+
+    def joinable(self) -> bool:
+        return self.groups == 1
 
     def apply(self, features: Tensor, weight: Tensor) -> Tensor:
         _, stride, padding, dilation = self._geometry

@@ -26,11 +26,12 @@ from ...core.synapse import Shape
 from ...system.errors import UsageError, nearest
 from ..kernels import neuron, stepping
 from ..kernels.neuron import SLOPE, SURROGATE, UNIT
-from ..lowering import Lowering, by_channel, single, whole
+from .lowering import Lowering, by_channel, single, whole
 
 RESETS = ("zero", "subtract", "late")
 GRADIENTS = ("local", "time")
 PER = ("population", "channel", "neuron")
+SCALES = ("population", "channel")
 TRAINED = ("du", "dv", "threshold")
 Constant = int | np.ndarray
 
@@ -55,23 +56,26 @@ class LIF:
     memoryless: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for name, word, known in (
             ("reset", self.reset, RESETS),
             ("per", self.per, PER),
-            ("scales", self.scales, PER),
+            ("scales", self.scales, SCALES),
             ("gradient", self.gradient, GRADIENTS),
-            *(("trained", word, TRAINED) for word in self.trained),
+            *(("trained", each, TRAINED) for each in self.trained),
         ):
-            if value not in known:
-                raise UsageError(f"unknown {name}", value=value, fix=nearest(value, known))
+            if word not in known:
+                raise UsageError(f"unknown {name}", value=word, fix=nearest(word, known))
         for name, most in (("du", NO_CURRENT_MEMORY), ("dv", DECAY_ONE)):
-            value = np.asarray(getattr(self, name))
-            if value.dtype.kind not in "iu" or value.min() < 0 or value.max() > most:
+            values = np.asarray(getattr(self, name))
+            if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > most:
                 what = f"{name} must be whole numbers"
                 raise UsageError(what, value=getattr(self, name), limit=f"0..{most}")
         if self.reset == "late" and (np.any(self.du != NO_CURRENT_MEMORY) or self.memoryless):
             what = "a late subtraction needs the current's memory for the membrane"
             raise UsageError(what, value=self.du, fix="leave du out, or reset to zero")
+
+
+STANDARD = LIF()
 
 
 class Neurons(nn.Module):
@@ -107,7 +111,9 @@ class Neurons(nn.Module):
 
     @property
     def fused(self) -> bool:
-        """Whether all steps run in one kernel: no current memory, reset to zero, local gradients."""
+        """Whether all steps run in one kernel: no current memory, reset to zero, gradients local in
+        time.
+        """
         kind = self.kind
         alone = isinstance(kind.du, int) and kind.du == NO_CURRENT_MEMORY
         plain = alone and kind.reset == "zero" and kind.gradient == "local" and not self.leaks

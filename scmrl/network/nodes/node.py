@@ -18,8 +18,8 @@ from ...core.graph import Population
 from ...core.synapse import Shape
 from ...hw_profiles.precision import Precision
 from ...system.errors import UsageError
-from ..lowering import Lowering
-from ..signal import Signal
+from .lowering import Lowering
+from .signal import Signal
 
 Shapes = list[tuple[Shape, ...]]  # of the sources of each signal
 

@@ -22,11 +22,12 @@ from ...hw_profiles.precision import Precision
 from ...system.errors import UsageError
 from ..kernels import stepping
 from ..kernels.neuron import UNIT
-from ..lowering import Lowering, whole
-from ..signal import Signal
-from .layer import Weights, magnitude, quantise_bias, round_through
+from .layer import quantise_bias, round_through
+from .lowering import Lowering, whole
 from .maps import Map
 from .node import Gains, Key, Node, Shapes, Terms, gains_of
+from .signal import Signal
+from .weights import Weights, magnitude
 
 SMALL = 0.1  # deviation of the first weights over 1 / sqrt(fan-in)
 
@@ -89,6 +90,8 @@ class Readout(Node):
     def lower(self, name: str, signals: Sequence[Signal], into: Lowering) -> None:
         weights, mantissa, exponent, _ = self.fold(into.gains(signals))
         bias = whole(mantissa.detach().numpy()).astype(np.int16)
-        more = {"bias_mant": bias, "bias_exp": exponent}
-        into.add(Population(name, self.shape, "readout", dv=self.dv, **more))
+        population = Population(
+            name, self.shape, "readout", dv=self.dv, bias_mant=bias, bias_exp=exponent
+        )
+        into.add(population)
         self.weights.connect(name, signals, weights, into)

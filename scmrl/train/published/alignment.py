@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...network.processes import whole_batch
+from ...network.kernels.processes import whole_batch
 
 
 def alignment(complement: dict[str, Tensor], labels: Tensor, temperature: float) -> Tensor:

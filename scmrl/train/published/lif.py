@@ -8,8 +8,9 @@ He et al. 2025 (arXiv 2502.12488) detach the membrane of the step before, so cre
 time, and the threshold is 1 in every layer: a threshold of 0.5 that the published code asks for in
 its attention reaches no neuron.
 
-The kernels work on rows of channels (`scmrl.network.kernels.rows`) and keep no membrane for the backward
-pass: it is a few additions to compute again, and memory is what the plain loop waits for.
+The kernels work on rows of channels (`scmrl.network.kernels.rows`) and keep no membrane for
+the backward pass: it is a few additions to compute again, and memory is what the plain loop waits
+for.
 """
 
 from __future__ import annotations

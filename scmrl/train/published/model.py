@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...network.kernels import rows
-from ...network.nodes.layer import added
+from ...network.nodes.weights import added
 from ...network.settings import CCSSA, ModelConfig
 from ...system.errors import UsageError
 from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ...hw_profiles.precision import Precision
 from ...hw_profiles.profile import Profile
-from ...network.nodes.layer import added
+from ...network.nodes.weights import added
 from ...network.settings import CCSSA
 from ...system.storage import write_json
 from ..feed import Batch

@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ...hw_profiles import limits, profile
 from ...hw_profiles.precision import Precision
-from ...network import processes
+from ...network.kernels import processes
 from ...network.settings import FLOAT
 from ...system import lock
 from ...system.errors import DataError, UsageError

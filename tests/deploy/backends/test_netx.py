@@ -55,7 +55,7 @@ def trained(**options):
     frames = (
         random.integers(0, 64, (6, 1, 16, 16)) * (random.random((6, 1, 16, 16)) < 0.3)
     ).astype(np.uint8)
-    for layer in model.spiking_layers():  # most neurons are to fire
+    for layer in model.layers():  # most neurons are to fire
         layer.gamma.data.fill_(2.0)
         layer.beta.data.fill_(0.3)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)

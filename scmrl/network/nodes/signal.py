@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..system.errors import UsageError
+from ...system.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.fixed_point import CURRENT_SHIFT
-from ..core.graph import Dense, Graph, OneToOne, Population, Synapse
-from ..core.synapse import Shape
-from ..system.errors import ScmrlError
+from ...core.fixed_point import CURRENT_SHIFT
+from ...core.graph import Dense, Graph, OneToOne, Population, Synapse
+from ...core.synapse import Shape
+from ...system.errors import ScmrlError
 from .signal import Signal, Source
 
 ALWAYS = "always"  # the population that fires at every step, for constants
@@ -95,8 +95,10 @@ class Lowering:
         """A constant at every step, integers of the target's shape."""
         for mantissa, exponent in seven_bit_parts(values):
             if ALWAYS not in self.populations:
-                one = {"bias_mant": 1, "bias_exp": CURRENT_SHIFT}
-                self.add(Population(ALWAYS, (1,), memoryless=True, **one))
+                unit = Population(
+                    ALWAYS, (1,), memoryless=True, bias_mant=1, bias_exp=CURRENT_SHIFT
+                )
+                self.add(unit)
             weight = mantissa.reshape(-1, 1).astype(np.int16)
             self.connect(Dense(ALWAYS, target, weight, exponent=exponent))
 
