@@ -24,7 +24,7 @@ from scmrl.core import reference
 from scmrl.core.graph import Graph, Population
 from scmrl.core.synapse import Synapse
 from scmrl.deploy.registry import open_backend
-from scmrl.network.nodes import weights as signal_weights
+from scmrl.network.nodes import weights as node_weights
 from scmrl.network.nodes.lowering import ALWAYS, Lowering
 from scmrl.network.nodes.weights import placed
 from scmrl.system.errors import GraphError, MissingDependency
@@ -205,7 +205,7 @@ def break_lowering(kind: str, network: Drawn, patch: pytest.MonkeyPatch) -> None
     """Put what `WRONG` says into the lowering of the nodes of that kind."""
     if WRONG[kind] is None:
         if kind == "channels":
-            patch.setattr(signal_weights, "placed", first_channels)
+            patch.setattr(node_weights, "placed", first_channels)
         elif kind == "trained delay":
             patch.setattr(Lowering, "delayed", delayed_once)
         else:

@@ -26,8 +26,9 @@ from norse.torch.functional.threshold import threshold
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 from . import rows, stepping
+from .integers import kept, plus, saturated, times, wrapped
 
 UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
 i32 = np.int32
@@ -40,35 +41,14 @@ Values = int | float | np.ndarray  # one, or one a channel
 SLOPE = 2.0  # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
 
 
-# Sums and products that stay int32, so that sixteen run at a time: numba goes on in 64 bits.
-@numba.njit(inline="always")
-def _plus(a: i32, b: i32) -> i32:
-    return i32(a + b)
-
-
-@numba.njit(inline="always")
-def _times(a: i32, b: i32) -> i32:
-    return i32(a * b)
-
-
 @numba.njit(inline="always")
 def _charged(
     v: i32, y: f32, scale: f32, shift: f32, bias: i32, limit: f32, fine: f32, keep: i32
 ) -> i32:
-    """v[t] before the reset, of int32 v[t-1]. |v| = 4096 high + low, so that no product with
-    keep = 4096 - dv leaves 32 bits: |v| keep / 4096 = high keep + low keep / 4096.
-    """
+    """v[t] before the reset, of int32 v[t-1]."""
     a = i32(np.rint(min(max(y * scale + shift, -limit), limit) * fine))
-    size, twelve = i32(abs(v)), i32(12)
-    high, low = i32(size >> twelve), i32(size & i32(4095))
-    leaked = _plus(_times(high, keep), i32(_times(low, keep) >> twelve))
-    kept = leaked if v >= i32(0) else i32(-leaked)
-    u = _times(a, i32(UNIT))
-    u = _plus(u, i32(-2 * STATE_LIMIT)) if u > i32(STATE_LIMIT) else u
-    u = _plus(u, i32(2 * STATE_LIMIT)) if u <= i32(-STATE_LIMIT) else u
-    x = _plus(_plus(kept, u), bias)
-    x = i32(STATE_MAX) if x > i32(STATE_MAX) else x
-    return i32(-STATE_MAX) if x < i32(-STATE_MAX) else x
+    u = wrapped(times(a, i32(UNIT)))
+    return saturated(plus(plus(kept(v, keep), u), bias))
 
 
 @numba.njit(parallel=True, cache=True)
@@ -136,7 +116,7 @@ def _scan_back(
             v[:] = rest
             for t in range(steps):
                 row = 0 if once else t
-                drive, given, kept = y[row, first:last], grad[t, first:last], out[row, first:last]
+                drive, given, mine = y[row, first:last], grad[t, first:last], out[row, first:last]
                 for i in range(last - first):
                     x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep[i])
                     v[i] = rest if x > theta[i] else x
@@ -144,7 +124,7 @@ def _scan_back(
                     inside = abs(drive[i] * scale[i] + shift[i]) <= limit
                     g[i] = given[i] * gain[i] / (d * d) if inside else zero
                 for i in range(last - first):
-                    kept[i] = kept[i] + g[i] if once and t > 0 else g[i]
+                    mine[i] = mine[i] + g[i] if once and t > 0 else g[i]
                 for i in range(last - first):
                     total[i] += g[i]
                 for i in range(last - first):

@@ -24,8 +24,9 @@ from ...core.fixed_point import DECAY_ONE
 from ...core.graph import NO_CURRENT_MEMORY, Population
 from ...core.synapse import Shape
 from ...system.errors import UsageError, nearest
-from ..kernels import neuron, stepping
+from ..kernels import neuron, rows, stepping
 from ..kernels.neuron import SLOPE, SURROGATE, UNIT
+from ..kernels.scan import SURROGATES, Kind, scan
 from .lowering import Lowering, by_channel, single, whole
 
 RESETS = ("zero", "subtract", "late")
@@ -135,6 +136,11 @@ class Neurons(nn.Module):
         if self.fused:
             more: dict[str, Any] = {"scale": scale, "surrogate": self.kind.surrogate}
             return neuron.lif(a, bias, steps=steps, dv=self.dv, vth=vth, **more)
+        if rows.fused(a) and self.kind.surrogate in SURROGATES:
+            kind = self.kind
+            subtract, late = kind.reset == "subtract", kind.reset == "late"
+            way = Kind(subtract, late, kind.gradient == "local", kind.surrogate)
+            return scan(a, self._numbers(bias, vth, scale), way, steps)
         step = self.begin(a[0], bias, vth, scale)
         return torch.cat([step(a[t if len(a) > 1 else 0]) for t in range(steps)])
 
@@ -149,8 +155,6 @@ class Neurons(nn.Module):
             nonlocal state, fired
             if local:
                 state = (state[0].detach(), state[1].detach())
-            if self.kind.memoryless:
-                state = stepping.rest(a)
             fed = a + (n.bias - n.theta * fired.detach()) / UNIT if late else a
             spikes, state = stepping.lif_step(state, fed, silent if late else n)
             fired = spikes
@@ -169,6 +173,8 @@ class Neurons(nn.Module):
         theta, reset = each(vth) * UNIT, self.kind.reset
         width = UNIT * each(np.maximum(vth, 1) if scale is None else scale) / SLOPE
         keep_u, keep_v, offset = DECAY_ONE - (du + 1), DECAY_ONE - dv, each(bias)
+        if self.kind.memoryless:
+            keep_u, keep_v = torch.zeros_like(keep_u), torch.zeros_like(keep_v)
         if reset == "late":  # the membrane is u
             keep_u, keep_v = keep_v, torch.zeros_like(keep_v)
         more = reset == "subtract", self.kind.surrogate

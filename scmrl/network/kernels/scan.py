@@ -1,0 +1,219 @@
+"""All steps of neurons of any kind in one kernel, forward and backward: what `stepping` computes
+step by step.
+
+Forward: u and v of a block of neurons are int32 that never leave the first cache. Backward: they
+are computed once more, block by block, and the gradients sweep back in time:
+
+    gv[t] = ds[t] surrogate((v[t] - theta) / width) / width + keep_v / 4096 gv[t+1]
+    gu[t] = gv[t] + keep_u / 4096 gu[t+1];      da[t] = 64 gu[t]
+    dkeep_v = sum gv[t] v[t-1] / 4096;          dkeep_u = sum gu[t] u[t-1] / 4096
+
+gv is 0 where v is saturated; a reset to zero lets no gv[t+1] through, one by subtraction all; with gradients local in time nothing comes from t+1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from . import rows
+from .integers import kept, plus, saturated, times, wrapped
+from .stepping import Numbers
+
+UNIT = 1 << CURRENT_SHIFT
+SURROGATES = ("super", "triangle", "tanh", "heavi_erfc", "circ")  # those of norse, by number
+SUPER, TRIANGLE, TANH, ERFC = range(4)
+PER_NEURON = ("keep_u", "keep_v", "theta", "bias")
+i32, f32 = np.int32, np.float32
+Flags = tuple[bool, bool, bool, int]  # subtract, late, local, surrogate
+
+
+@numba.njit(inline="always")
+def _slope(x: f32, surrogate: int) -> f32:
+    """The derivative of the surrogate at x >= 0."""
+    one = f32(1)
+    if surrogate == SUPER:
+        return one / ((x + one) * (x + one))
+    if surrogate == TRIANGLE:
+        return max(one - x, f32(0))
+    if surrogate == TANH:
+        y = f32(math.tanh(x))
+        return one - y * y
+    if surrogate == ERFC:
+        return f32(2 / math.sqrt(math.pi)) * f32(math.exp(-x * x))
+    y = one + x * x
+    return one / (y * f32(math.sqrt(y)))
+
+
+@numba.njit(inline="always")
+def _charged(u: i32, a: f32, keep: i32, extra: i32) -> i32:
+    """u[t] of u[t-1]."""
+    drive = plus(times(i32(np.rint(a)), i32(UNIT)), extra)
+    return wrapped(plus(kept(u, keep), drive))
+
+
+@numba.njit(inline="always")
+def _after(v: i32, theta: i32, subtract: bool) -> i32:
+    """v[t] after the reset."""
+    left = plus(v, i32(-theta)) if subtract else i32(0)
+    return left if v > theta else v
+
+
+@numba.njit(parallel=True, cache=True)
+def _forward(a: np.ndarray, facts: np.ndarray, flags: Flags, steps: int) -> np.ndarray:
+    """a [T or 1, n], facts int32 [4, C] in the order of `PER_NEURON` -> spikes [steps, n]."""
+    keep_u, keep_v = rows.tile(facts[0]), rows.tile(facts[1])
+    theta, bias = rows.tile(facts[2]), rows.tile(facts[3])
+    subtract, late = flags[0], flags[1]
+    n, length, once = a.shape[1], len(theta), a.shape[0] == 1
+    spikes = np.empty((steps, n), np.float32)
+    for block in numba.prange((n + length - 1) // length):
+        first, last = block * length, min(block * length + length, n)
+        u, v, fired = (
+            np.zeros(length, np.int32),
+            np.zeros(length, np.int32),
+            np.zeros(length, np.int32),
+        )
+        for t in range(steps):
+            drive, out = a[0 if once else t, first:last], spikes[t, first:last]
+            for i in range(last - first):
+                extra = plus(bias[i], times(i32(-theta[i]), fired[i])) if late else i32(0)
+                u[i] = _charged(u[i], drive[i], keep_u[i], extra)
+                x = plus(kept(v[i], keep_v[i]), u[i])
+                x = saturated(x if late else plus(x, bias[i]))
+                fired[i] = i32(1) if x > theta[i] else i32(0)
+                out[i] = f32(fired[i])
+                v[i] = _after(x, theta[i], subtract)
+    return spikes
+
+
+@numba.njit(cache=True)
+def _states(
+    a: np.ndarray, facts: tuple[np.ndarray, ...], flags: Flags, us: np.ndarray, vs: np.ndarray
+) -> None:
+    """u and v before the reset of all steps of a block, into us and vs int32 [T, length]."""
+    keep_u, keep_v, theta, bias = facts
+    subtract, late = flags[0], flags[1]
+    rest, once = np.zeros(us.shape[1], np.int32), a.shape[0] == 1
+    for t in range(len(us)):
+        drive, u, v = a[0 if once else t], us[t - 1] if t else rest, vs[t - 1] if t else rest
+        now, here = us[t], vs[t]
+        for i in range(len(drive)):
+            fired = t > 0 and v[i] > theta[i]
+            extra = i32(0)
+            if late:
+                extra = plus(bias[i], i32(-theta[i])) if fired else bias[i]
+            now[i] = _charged(u[i], drive[i], keep_u[i], extra)
+            before = _after(v[i], theta[i], subtract) if t > 0 else i32(0)
+            x = plus(kept(before, keep_v[i]), now[i])
+            here[i] = saturated(x if late else plus(x, bias[i]))
+
+
+# error_model: a division that may raise is not vectorised.
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _backward(
+    grad: np.ndarray, a: np.ndarray, facts: np.ndarray, width: np.ndarray, flags: Flags
+) -> tuple[np.ndarray, np.ndarray]:
+    """dL/da, summed over the steps that share one, and the sums of dL/dkeep_u, dL/dkeep_v and
+    dL/dbias by chunk and place in a block.
+    """
+    keep_u, keep_v = rows.tile(facts[0]), rows.tile(facts[1])
+    theta, bias, narrow = rows.tile(facts[2]), rows.tile(facts[3]), rows.tile(f32(1) / width)
+    subtract, late, local, surrogate = flags
+    (steps, n), length, once = grad.shape, len(theta), a.shape[0] == 1
+    out, sums = np.zeros_like(a), np.zeros((3, rows.CHUNKS, length), np.float64)
+    part, blocks = f32(1 / DECAY_ONE), (n + length - 1) // length
+    for chunk in numba.prange(rows.CHUNKS):
+        us, vs = np.empty((steps, length), np.int32), np.empty((steps, length), np.int32)
+        gu, gv = np.empty(length, np.float32), np.empty(length, np.float32)
+        of_u, of_v, of_bias = sums[0, chunk], sums[1, chunk], sums[2, chunk]
+        for block in range(blocks * chunk // rows.CHUNKS, blocks * (chunk + 1) // rows.CHUNKS):
+            first, last = block * length, min(block * length + length, n)
+            _states(a[:, first:last], (keep_u, keep_v, theta, bias), flags, us, vs)
+            gu[:], gv[:] = f32(0), f32(0)
+            for t in range(steps - 1, -1, -1):
+                given, mine, v = grad[t, first:last], out[0 if once else t, first:last], vs[t]
+                for i in range(last - first):
+                    carried = f32(0) if local else gv[i] * f32(keep_v[i]) * part
+                    carried = carried if subtract or v[i] <= theta[i] else f32(0)
+                    x = abs(f32(plus(v[i], i32(-theta[i]))) * narrow[i])
+                    g = given[i] * _slope(x, surrogate) * narrow[i] + carried
+                    gv[i] = g if abs(v[i]) < i32(STATE_MAX) else f32(0)
+                    gu[i] = gv[i] + (f32(0) if local else gu[i] * f32(keep_u[i]) * part)
+                    mine[i] += gu[i] * f32(UNIT)
+                    of_bias[i] += gu[i] if late else gv[i]
+                if t > 0:
+                    u, before = us[t - 1], vs[t - 1]
+                    for i in range(last - first):
+                        of_u[i] += gu[i] * f32(u[i]) * part
+                        of_v[i] += gv[i] * f32(_after(before[i], theta[i], subtract)) * part
+    return out, sums
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a population's neurons do: the reset, and how gradients go."""
+
+    subtract: bool
+    late: bool
+    local: bool
+    surrogate: str
+
+    @property
+    def flags(self) -> Flags:
+        return self.subtract, self.late, self.local, SURROGATES.index(self.surrogate)
+
+
+class _Scan(torch.autograd.Function):
+    """Spikes [steps, M, C] of rows a [T or 1, M, C]; keep_u, keep_v, theta, bias [C] whole."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        keep_u: Tensor,
+        keep_v: Tensor,
+        theta: Tensor,
+        bias: Tensor,
+        width: Tensor,
+        kind: Kind,
+        steps: int,
+    ) -> Tensor:
+        facts = torch.stack([keep_u, keep_v, theta, bias]).detach().round()
+        ctx.facts, ctx.width = facts.to(torch.int32).numpy(), width.detach().float().numpy()
+        ctx.flat, ctx.shape, ctx.kind = rows.flat(a), a.shape, kind
+        spikes = _forward(ctx.flat, ctx.facts, kind.flags, steps)
+        return torch.from_numpy(spikes).view(steps, *a.shape[1:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        out, sums = _backward(rows.flat(grad), ctx.flat, ctx.facts, ctx.width, ctx.kind.flags)
+        totals = torch.from_numpy(sums.sum(1).reshape(3, -1, len(ctx.width)).sum(1))
+        return torch.from_numpy(out).view(ctx.shape), *totals[:2], None, totals[2], *(None,) * 3
+
+
+def scan(a: Tensor, n: Numbers, kind: Kind, steps: int) -> Tensor:
+    """Spikes float32 [steps, B, *shape] of sums a float32 [T or 1, B, *shape]; gradients to a and
+    to `n.keep_u`, `n.keep_v` and `n.bias`.
+    """
+    values = [getattr(n, name) for name in (*PER_NEURON, "width")]
+    shape = a.shape[2:]
+    if all(of_channels(x, shape) for x in values):
+        facts = [x.reshape(-1).expand(shape[0]) for x in values]
+        spikes = _Scan.apply(rows.of(a), *facts, kind, steps)
+        return rows.back(spikes, a.shape[1], tuple(shape[1:]))
+    facts = [x.broadcast_to(shape).reshape(-1) for x in values]  # neurons as channels
+    spikes = _Scan.apply(a.flatten(2), *facts, kind, steps)
+    return spikes.view(steps, *a.shape[1:])
+
+
+def of_channels(x: Tensor, shape: torch.Size) -> bool:
+    """Whether values are one, or one a channel of `shape`."""
+    return x.numel() == 1 or x.shape == (shape[0], *(1,) * (len(shape) - 1))
