@@ -66,14 +66,14 @@ def read_samples(
     given: Mapping[str, np.ndarray] | str | Path, inputs: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Arrays, or those of an npz, by the names of a network's inputs (`x` stands for an only one),
-    and the labels `y` where there are some, both as they are. Raises `DataError` where the file is
-    none.
+    and the labels where there are some, both as they are: `y`, or `labels` where an input is named
+    y. Raises `DataError` where the file is none.
     """
     if isinstance(given, Mapping):
         arrays = dict(given)
     else:
         arrays = read_arrays(Path(given), error=DataError)
-    labels = arrays.pop("y", None)
+    labels = arrays.pop("labels" if "y" in inputs else "y", None)
     return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
 
 
