@@ -137,7 +137,17 @@ NETX_TAKES = ("file", "out", "force", "calibrate", "steps", "layers", "json_")
     help="Whose reading of the equations: nir, norse, snntorch, spikingjelly, sinabs.",
 )
 @click.option("--weight-bits", type=click.IntRange(2, 16), default=8, show_default=True)
-@click.option("--input-bits", type=click.IntRange(1, 16), default=8, show_default=True)
+@click.option(
+    "--input-bits",
+    type=click.IntRange(1, 16),
+    help="Of inputs that are no whole numbers (default: by the error of the first layer).",
+)
+@click.option(
+    "--golden",
+    type=Source(DataError),
+    metavar="NPZ",
+    help="The framework's own results on the samples: spikes by node, or classes.",
+)
 @layers_option
 @force_option
 @as_json
@@ -150,21 +160,25 @@ def import_(
     reset: str | None,
     convention: str,
     weight_bits: int,
-    input_bits: int,
+    input_bits: int | None,
+    golden: Path | None,
     layers: bool,
     json_: bool,
 ) -> None:
     """Turn a NIR network into an integer bundle for every backend, and say what that changed; or a
     netx file of lava-dl (.net), which is integers already.
+
+    What it says comes before the bundle is written. Exit code 1 where the integers are not the
+    network: classes that agree on less than half of the calibration samples, a threshold of zero.
     """
     if _is_netx(file):
         _import_netx(file, out, calibrate, steps, layers, json_)
         return
     from ..convert.nir.importer import import_nir
 
-    _, report = import_nir(
+    may_write(out, "bundle")
+    bundle, report = import_nir(
         file,
-        out=out,
         samples=calibrate,
         steps=steps,
         dt=dt,
@@ -172,9 +186,16 @@ def import_(
         convention=convention,
         weight_bits=weight_bits,
         input_bits=input_bits,
-        force=forced(),
+        golden=golden,
     )
     _render(report, out, layers, json_)
+    bundle.save(out)
+    if report.wrong:
+        raise MismatchError(
+            f"these integers are not the network: {report.wrong}",
+            where=out,
+            fix="look at the warnings; give calibration data that is like the data to come",
+        )
 
 
 def _is_netx(file: Path) -> bool:

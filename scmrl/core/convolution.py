@@ -1,4 +1,5 @@
-"""The arithmetic of 2-d convolutions, of any numbers, and the synapses that are one. numpy only.
+"""The arithmetic of 2-d convolutions, of any numbers, and the synapses whose map is a rule on
+channels and positions. numpy only.
 
     y[o, h, w] = sum over c, i, j of  weight[o, c, i, j] . x[first(o) + c, row(h, i), column(w, j)]
     row(h, i) = h * stride - padding + i,  and column alike
@@ -315,3 +316,55 @@ class OneToOne(Uniform):
         counts = np.zeros(target, np.int64)
         counts[slices(box)] = self.weight != 0
         return whole(source), counts.reshape(source)
+
+
+@dataclass(frozen=True)
+class SumTokens(Uniform):
+    """Sum over all positions of a channel: (C, ...) -> (C,)."""
+
+    def output_shape(self, source: Shape, target: Shape) -> Shape:
+        return (source[0],)
+
+    def count(self, source: Shape, target: Shape) -> int:
+        return math.prod(source)
+
+    def apply(self, s: np.ndarray, target: Shape) -> np.ndarray:
+        sums: np.ndarray = s.reshape(*s.shape[:2], -1).sum(2)
+        return self.weight * sums
+
+    def coordinates(self, source: Shape, target: Shape) -> Coordinates:
+        i = np.arange(np.prod(source))
+        return nonzero(i // int(np.prod(source[1:])), i, np.full(i.shape, self.weight))
+
+    def arrivals(self, source: Shape, target: Shape, box: Box) -> tuple[Box, np.ndarray]:
+        region = (box[0], *whole(source)[1:])
+        return region, self.ones(region)
+
+
+@dataclass(frozen=True)
+class Broadcast(Uniform):
+    """One neuron per channel to all positions of that channel: (C,) -> (C, ...)."""
+
+    def output_shape(self, source: Shape, target: Shape) -> Shape:
+        if len(source) != 1 or target[0] != source[0]:
+            raise GraphError(
+                "broadcast needs one source neuron per target channel",
+                where=self.name,
+                value=source,
+                limit=target,
+            )
+        return target
+
+    def count(self, source: Shape, target: Shape) -> int:
+        return math.prod(target)
+
+    def apply(self, s: np.ndarray, target: Shape) -> np.ndarray:
+        column = self.weight * s.reshape(len(s), target[0], *(1,) * (len(target) - 1))
+        return np.broadcast_to(column, (len(s), *target))
+
+    def coordinates(self, source: Shape, target: Shape) -> Coordinates:
+        i = np.arange(np.prod(target))
+        return nonzero(i, i // int(np.prod(target[1:])), np.full(i.shape, self.weight))
+
+    def arrivals(self, source: Shape, target: Shape, box: Box) -> tuple[Box, np.ndarray]:
+        return box[:1], self.ones(box[:1]) * math.prod(b - a for a, b in box[1:])

@@ -24,17 +24,18 @@ import numpy as np
 
 from ..system.errors import GraphError, UsageError, nearest, visible
 from ..system.reading import check_bound
-from .convolution import Conv2d as Conv2d  # names that a network is written down with
+from .convolution import Broadcast as Broadcast  # names that a network is written down with
+from .convolution import Conv2d as Conv2d
 from .convolution import OneToOne as OneToOne
 from .convolution import Pointwise as Pointwise
+from .convolution import SumTokens as SumTokens
 from .convolution import Window as Window
 from .fixed_point import ACTIVATION_LIMIT, BIAS_EXPONENT_MAX, DECAY_ONE, RESETS, STATE_LIMIT
 from .synapse import NEURONS as NEURONS
 from .synapse import SYNAPSES as SYNAPSES
 from .synapse import Box as Box
-from .synapse import Broadcast as Broadcast
 from .synapse import Dense as Dense
-from .synapse import SumTokens as SumTokens
+from .synapse import Sparse as Sparse
 from .synapse import Synapse as Synapse
 from .synapse import check_broadcast, check_integer, check_integers, derived_names, integer_array
 from .synapse import slices as slices
@@ -65,9 +66,8 @@ class Population:
     clears u and v before every step: then only a population that `adds` this one sees the reset.
     `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum of 1 is 64 membrane units).
     `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below
-    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a
-    population of the same shape whose membrane of this step, after its own update and reset, is
-    added to this one's, in membrane units.
+    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of the
+    same shape whose membrane of this step, after update and reset, is added in membrane units.
     """
 
     name: str

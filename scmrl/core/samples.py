@@ -67,14 +67,15 @@ def read_samples(
     given: Mapping[str, np.ndarray] | str | Path, inputs: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Arrays, or those of an npz, by the names of a network's inputs (`x` stands for an only one),
-    and the labels `y` where there are some, both as they are. What else a file says of its samples
-    (`BESIDE`) is left out. Raises `DataError` where the file is none.
+    and the labels where there are some, both as they are: `y`, or `labels` where an input is named
+    y. What else a file says of its samples (`BESIDE`) is left out. Raises `DataError` where the
+    file is none.
     """
     if isinstance(given, Mapping):
         arrays = dict(given)
     else:
         arrays = read_arrays(Path(given), kinds=NUMBERS + TEXTS, error=DataError)
-    labels = arrays.pop("y", None)
+    labels = arrays.pop("labels" if "y" in inputs else "y", None)
     arrays = {name: x for name, x in arrays.items() if name in inputs or name not in BESIDE}
     return ({inputs[0]: arrays["x"]} if only_x(arrays, inputs) else arrays), labels
 

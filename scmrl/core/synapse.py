@@ -303,6 +303,51 @@ class Dense(Synapse):
 
 
 @dataclass(frozen=True)
+class Sparse(Synapse):
+    """Single connections: weight [n] from the source neuron `sources` [n] to the target neuron
+    `targets` [n], over flattened populations, ordered by target and source, none twice.
+    """
+
+    weight: np.ndarray
+    targets: np.ndarray
+    sources: np.ndarray
+
+    def rows(self) -> np.ndarray:
+        return np.asarray(self.weight).reshape(1, -1)
+
+    def output_shape(self, source: Shape, target: Shape) -> Shape:
+        ends = {"targets": (self.targets, target), "sources": (self.sources, source)}
+        for name, (places, shape) in ends.items():
+            integer_array(places, f"{self.name}.{name}")
+            size = math.prod(shape)
+            if places.shape != self.weight.shape or places.ndim != 1 or not places.size:
+                raise GraphError(
+                    "single connections need lists of one length", where=f"{self.name}.{name}"
+                )
+            if places.min() < 0 or places.max() >= size:
+                what = "a connection ends outside the population"
+                raise GraphError(what, where=f"{self.name}.{name}", limit=f"0..{size - 1}")
+        order = self.targets.astype(np.int64) * math.prod(source) + self.sources
+        if np.any(np.diff(order) <= 0):
+            what = "connections are not in order, or one is there twice"
+            raise GraphError(what, where=self.name)
+        return target
+
+    def count(self, source: Shape, target: Shape) -> int:
+        return self.weight.size
+
+    def apply(self, s: np.ndarray, target: Shape) -> np.ndarray:
+        out = np.zeros((len(s), math.prod(target)), np.int64)
+        rows, starts = np.unique(self.targets, return_index=True)
+        for sums, x in zip(out, s.reshape(len(s), -1)):
+            sums[rows] = np.add.reduceat(x[self.sources] * self.integers(), starts)
+        return out.reshape(len(s), *target)
+
+    def coordinates(self, source: Shape, target: Shape) -> Coordinates:
+        return nonzero(*(x.astype(np.int64) for x in (self.targets, self.sources, self.weight)))
+
+
+@dataclass(frozen=True)
 class Uniform(Synapse, abstract=True):
     """One weight for all connections; every target neuron has as many as any other."""
 
@@ -316,55 +361,3 @@ class Uniform(Synapse, abstract=True):
     def ones(self, box: Box) -> np.ndarray:
         """One connection, or none of weight 0, for each neuron of a box."""
         return np.full([b - a for a, b in box], int(self.weight != 0), np.int64)
-
-
-@dataclass(frozen=True)
-class SumTokens(Uniform):
-    """Sum over all positions of a channel: (C, ...) -> (C,)."""
-
-    def output_shape(self, source: Shape, target: Shape) -> Shape:
-        return (source[0],)
-
-    def count(self, source: Shape, target: Shape) -> int:
-        return math.prod(source)
-
-    def apply(self, s: np.ndarray, target: Shape) -> np.ndarray:
-        sums: np.ndarray = s.reshape(*s.shape[:2], -1).sum(2)
-        return self.weight * sums
-
-    def coordinates(self, source: Shape, target: Shape) -> Coordinates:
-        i = np.arange(np.prod(source))
-        return nonzero(i // int(np.prod(source[1:])), i, np.full(i.shape, self.weight))
-
-    def arrivals(self, source: Shape, target: Shape, box: Box) -> tuple[Box, np.ndarray]:
-        region = (box[0], *whole(source)[1:])
-        return region, self.ones(region)
-
-
-@dataclass(frozen=True)
-class Broadcast(Uniform):
-    """One neuron per channel to all positions of that channel: (C,) -> (C, ...)."""
-
-    def output_shape(self, source: Shape, target: Shape) -> Shape:
-        if len(source) != 1 or target[0] != source[0]:
-            raise GraphError(
-                "broadcast needs one source neuron per target channel",
-                where=self.name,
-                value=source,
-                limit=target,
-            )
-        return target
-
-    def count(self, source: Shape, target: Shape) -> int:
-        return math.prod(target)
-
-    def apply(self, s: np.ndarray, target: Shape) -> np.ndarray:
-        column = self.weight * s.reshape(len(s), target[0], *(1,) * (len(target) - 1))
-        return np.broadcast_to(column, (len(s), *target))
-
-    def coordinates(self, source: Shape, target: Shape) -> Coordinates:
-        i = np.arange(np.prod(target))
-        return nonzero(i, i // int(np.prod(target[1:])), np.full(i.shape, self.weight))
-
-    def arrivals(self, source: Shape, target: Shape, box: Box) -> tuple[Box, np.ndarray]:
-        return box[:1], self.ones(box[:1]) * math.prod(b - a for a, b in box[1:])

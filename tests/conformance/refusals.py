@@ -186,6 +186,7 @@ NETX = {
         "negative_current_decays_toward_zero",
         "one_to_one_between_shapes",
         "k_of_n",
+        "single_connections",
         "mask_with_slow_leak",
         "pointwise_tokens",
     ),

@@ -40,7 +40,7 @@ REASONS = {
     ),
     "deploy/robustness/perturbation.py": {127: "a byte of memory, of which bits are flipped"},
     "deploy/validation/lsnn.py": {127: "a threshold of the published network"},
-    "convert/nir/importer/reading.py": {4096: "routes that are followed"},
+    "convert/nir/importer/floats/reading.py": {4096: "routes that are followed"},
     "deploy/backends/lava/session.py": {4096: "bytes of a message"},
     "network/layers.py": {4096: "resolution of the drive while batch norm is live"},
     "network/neuron.py": {

@@ -12,6 +12,7 @@ from scmrl.core.graph import (
     OneToOne,
     Pointwise,
     Population,
+    Sparse,
     SumTokens,
     Window,
 )
@@ -35,6 +36,17 @@ def two_synapses_between_the_same_populations() -> Case:
         Population("y", (4,), vth=40),
         Dense("x", "y", weights(4, 4)),
         OneToOne("x", "y", 77),
+    )
+
+
+@register
+def single_connections() -> Case:
+    """Some neurons hear several, some one, one hears none and one is not heard."""
+    targets, sources = np.array([0, 0, 0, 2, 3, 3]), np.array([0, 3, 6, 1, 0, 5])
+    return case(
+        source(7),
+        Population("y", (2, 2), vth=60, dv=300),
+        Sparse("x", "y", weights(6), targets, sources, exponent=1),
     )
 
 

@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ....core.activity import Activity, Spikes, predictions
+from ....core.activity import Spikes
 from ....core.graph import Graph
 from ....core.report.report import Block, Report, columns, dead_warning
 from ....core.report.text import figure, percent, shape
 from ....core.samples import CALIBRATION, MADE_UP, NETWORK, TRUE, Origin
-from .network import FloatRun, Network
+from .comparison import Compared, Counts, Observed, reading_agreement
+from .floats.network import Network
 from .rounding import Scaled
+from .samples import Golden
+
+FEW = 0.5  # share of equal classes below which an import is wrong
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,18 @@ class PopulationChange:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """With the framework's own results: shares of equal classes, of its spikes that recur, and of
+    the spikes that are its; of the float network alone too, which is the reading of the file.
+    """
+
+    classes: float | None
+    recall: float | None
+    precision: float | None
+    reading: float | None
+
+
+@dataclass(frozen=True)
 class ImportReport(Report):
     """The whole import; agreements are measured on `samples` samples, which are random spikes
     unless `calibrated`.
@@ -70,6 +86,8 @@ class ImportReport(Report):
     inputs: tuple[dict, ...]
     notes: tuple[str, ...]
     bundle: str = ""  # the hash of what was written
+    golden: Agreement | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def dead(self) -> tuple[str, ...]:
@@ -87,14 +105,37 @@ class ImportReport(Report):
             NETWORK if self.correct_float is None else TRUE,
         )
 
+    @property
+    def wrong(self) -> str:
+        """Why these integers are not the network, in a few words; empty where they may be."""
+        if not self.calibrated or self.rate == 0:
+            return ""
+        if self.class_agreement < FEW:
+            return f"integers and floats agree on {percent(self.class_agreement)} of the samples"
+        gone = [
+            p.name
+            for p in self.populations
+            if p.rate_float and p.vth == 0 and (p.recall or 0) < FEW
+        ]
+        return f"the threshold of {', '.join(gone)} rounds to zero" if gone else ""
+
+    @property
+    def rate(self) -> float:
+        """The largest rate of any population, in floats or integers."""
+        return max((max(p.rate or 0, p.rate_float or 0) for p in self.populations), default=0.0)
+
     def headline(self) -> dict[str, str]:
         fired = [p for p in self.populations if p.rate is not None]
-        lines = dead_warning(self.dead, len(fired))
+        dead = dead_warning(self.dead, len(fired))
+        texts = [*dead.values(), *([self.wrong] if self.wrong else []), *self.warnings]
+        lines = {"WARNING": "; ".join(texts)} if texts else {}
         data = f"{self.samples} " + (
             "calibration samples"
             if self.calibrated
             else "made-up samples (random spikes), no calibration"
         )
+        if self.golden is not None:
+            lines["framework"] = self._with_framework(data)
         if not fired or len(self.dead) < len(fired):
             lines["classes"] = (
                 f"integer and float network agree on {percent(self.class_agreement)} of {data}"
@@ -110,6 +151,25 @@ class ImportReport(Report):
                 f"float network right on {self.correct_float}, integer network on "
                 f"{self.correct_integer} of {self.samples}"
             )
+        return lines | self._changes(fired)
+
+    def _with_framework(self, data: str) -> str:
+        """Integers against the framework's own results."""
+        g = self.golden
+        if g is None:
+            return ""
+        parts = []
+        if g.classes is not None:
+            parts.append(f"integers agree with its own classes on {percent(g.classes)} of {data}")
+        if g.recall is not None or g.precision is not None:
+            parts.append(
+                f"{percent(g.recall)} of its own spikes recur, {percent(g.precision)} of the "
+                "integers' are its"
+            )
+        return "; ".join([*parts, f"the float network as read agrees to {percent(g.reading)}"])
+
+    def _changes(self, fired: list[PopulationChange]) -> dict[str, str]:
+        lines = {}
         if changed := [(p.recall, p) for p in fired if p.recall is not None]:
             _, worst = min(changed, key=lambda pair: pair[0])
             lines["worst"] = (
@@ -156,15 +216,16 @@ class ImportReport(Report):
 
 def compared(
     floats: Network,
-    observed: FloatRun,
+    observed: Observed,
     graph: Graph,
-    activity: Activity,
+    found: Compared,
     scaled: tuple[Scaled, ...],
     labels: np.ndarray | None,
+    golden: Golden,
 ) -> ImportReport:
     """What became of the float network's run in integers, on the same samples."""
-    wanted, found = observed.classes(floats), predictions(graph, activity)
-    total = sum((_spikes(s.name, observed, graph, activity) for s in scaled), Spikes())
+    wanted = observed.classes
+    total = sum((found.counts[s.name].spikes for s in scaled), Spikes())
     known = labels is not None
     return ImportReport(
         dt=floats.dt,
@@ -173,28 +234,29 @@ def compared(
         reset=floats.convention.reset,
         calibrated=False,
         samples=len(wanted),
-        class_agreement=float((wanted == found).mean()),
+        class_agreement=float((wanted == found.classes).mean()),
         spike_recall=total.recall,
         spike_precision=total.precision,
         correct_float=int((wanted == labels).sum()) if known else None,
-        correct_integer=int((found == labels).sum()) if known else None,
-        populations=tuple(_change(s, floats, observed, graph, activity) for s in scaled),
+        correct_integer=int((found.classes == labels).sum()) if known else None,
+        populations=tuple(_change(s, floats, graph, found.counts[s.name]) for s in scaled),
         inputs=(),
         notes=(),
+        golden=_agreement(observed, found, golden) if golden else None,
     )
 
 
-def _spikes(name: str, observed: FloatRun, graph: Graph, activity: Activity) -> Spikes:
-    """Of a population in both runs; none of a readout."""
-    if not graph[name].fires:
-        return Spikes()
-    got = activity.spikes[name]
-    return Spikes.of(observed.values[name].reshape(got.shape), got)
+def _agreement(observed: Observed, found: Compared, golden: Golden) -> Agreement:
+    total = sum((c.golden for c in found.counts.values()), Spikes())
+    return Agreement(
+        None if golden.classes is None else float((found.classes == golden.classes).mean()),
+        total.recall,
+        total.precision,
+        reading_agreement(observed, golden),
+    )
 
 
-def _change(
-    s: Scaled, floats: Network, observed: FloatRun, graph: Graph, activity: Activity
-) -> PopulationChange:
+def _change(s: Scaled, floats: Network, graph: Graph, c: Counts) -> PopulationChange:
     p, n = graph[s.name], floats[s.name]
     change = PopulationChange(
         s.name,
@@ -210,17 +272,15 @@ def _change(
         agreement=None,
         rate_float=None,
         rate=None,
-        overflow=(activity.overflow or {})[s.name],
+        overflow=c.overflow,
     )
     if not p.fires:
         return change
-    got, spikes = activity.spikes[s.name], _spikes(s.name, observed, graph, activity)
-    wanted = observed.values[s.name].reshape(got.shape)
     return replace(
         change,
-        agreement=float((wanted == got).mean()),
-        rate_float=float(wanted.mean()),
-        rate=float(got.mean()),
-        recall=spikes.recall,
-        precision=spikes.precision,
+        agreement=c.equal / c.size,
+        rate_float=c.floats / c.size,
+        rate=c.integers / c.size,
+        recall=c.spikes.recall,
+        precision=c.spikes.precision,
     )

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....core.fixed_point import BIAS_EXPONENT_MAX, DECAY_ONE
+from ....core.fixed_point import BIAS_EXPONENT_MAX
 from ....hw_profiles import profile
 from ....hw_profiles.precision import Precision
 from ....system.errors import GraphError
-from .maps import Conv, Map
-from .network import Neurons, Shape
+from .floats.maps import Conv, Map, Shape
+from .floats.network import Neurons
 
 LATTICE_TOLERANCE = 1e-4  # of a step: float32 weights of 7 bits are this near
 
@@ -46,8 +46,8 @@ def widths() -> Widths:
 
 @dataclass(frozen=True)
 class Scaled:
-    """What became of one node: the scale L, the decays that integers hold, the error of the
-    weights.
+    """What became of one node: the mean scale L, the mean decays that integers hold, the error of
+    the weights, and the populations that its spikes of one step come from.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Scaled:
     alpha: float
     beta: float
     weight_error: float  # rms of the rounding over rms of the weights
+    populations: tuple[str, ...]
 
 
 def graph_shape(shape: Shape) -> Shape:
@@ -62,33 +63,16 @@ def graph_shape(shape: Shape) -> Shape:
     return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
 
-def uniform(value: np.ndarray | float, name: str, what: str) -> float:
-    """The one 12-bit decay of a population, as a float."""
-    values = np.ravel(value)
-    if np.ptp(np.rint(values * DECAY_ONE)) > 0:
-        raise GraphError(
-            f"neurons of one node differ in their {what}",
-            where=name,
-            value=f"{values.min():.4g}..{values.max():.4g}",
-            limit="one value for a population",
-            fix="split the node by time constant",
-        )
-    return float(values.mean()) if np.ptp(values) else float(values[0])
-
-
-def normal(n: Neurons, alpha: float, beta: float) -> tuple[np.ndarray, float, np.ndarray]:
-    """(ratio, threshold, bias): each neuron's equation times `ratio` [*shape] has the one
-    threshold.
-    """
+def thresholds(n: Neurons) -> tuple[np.ndarray, np.ndarray]:
+    """(threshold, bias) [*shape] of a node; of neurons without memory a threshold may be a bias."""
     threshold = np.broadcast_to(np.asarray(n.threshold, float), n.shape)
     bias = np.broadcast_to(np.asarray(n.bias, float), n.shape)
     if n.kind != "spiking" or np.all(threshold == 0):
-        return np.ones(n.shape), 0.0, bias
+        return np.zeros(n.shape), bias
     if np.all(threshold > 0):
-        ratio = threshold.max() / threshold
-        return ratio, float(threshold.max()), bias * ratio
-    if alpha == 0 and beta == 0:  # no memory: the threshold is a bias
-        return np.ones(n.shape), 0.0, bias - threshold
+        return threshold, bias
+    if not np.any(n.alpha) and not np.any(n.beta):  # no memory: the threshold is a bias
+        return np.zeros(n.shape), bias - threshold
     raise GraphError(
         "a threshold at or below rest cannot be expressed",
         where=n.name,
@@ -97,24 +81,34 @@ def normal(n: Neurons, alpha: float, beta: float) -> tuple[np.ndarray, float, np
     )
 
 
-def whole_threshold(scaled: float, n: Neurons) -> int:
-    """vth so that v > vth where the float neuron fires; states lie on whole steps where nothing
-    leaks.
+def collapsed(values: np.ndarray) -> int | np.ndarray:
+    """One integer where all are equal; one a channel where they differ by channel alone."""
+    values = np.asarray(values, np.int64)
+    if np.all(values == values.flat[0]):
+        return int(values.flat[0])
+    flat = values.reshape(len(values), -1)
+    if np.all(flat == flat[:, :1]):
+        return flat[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
+    return values
+
+
+def whole_threshold(scaled: np.ndarray, n: Neurons, several: int = 1) -> np.ndarray:
+    """vth so that v > vth where the float neuron fires, for the spike number `several` of a step;
+    states lie on whole steps where nothing leaks.
     """
-    if n.kind != "spiking":
-        return 0
+    scaled = scaled * several
     above, at = np.floor(scaled * (1 + 1e-6)), np.ceil(scaled * (1 - 1e-6)) - 1
-    return max(int(at if n.inclusive else above), 0)
+    return np.maximum(at if n.inclusive else above, 0).astype(np.int64)
 
 
 def bound(m: Map, top: int) -> np.ndarray:
     """Upper bound of |M s| [targets] for sources up to `top`; of a convolution, away from its
     borders.
     """
-    weight = np.abs(m.values())
     if isinstance(m, Conv):
-        return np.repeat(weight.reshape(m.target[0], -1).sum(1), m.target[1] * m.target[2]) * top
-    return (weight.sum(1) if weight.ndim == 2 else weight) * top
+        sums = np.abs(m.weight).reshape(m.target[0], -1).sum(1)
+        return np.repeat(sums, m.target[1] * m.target[2]) * top
+    return m.row_sums(np.abs) * top
 
 
 def lattice(weights: list[np.ndarray], largest: float, top: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
@@ -9,16 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from ....core.graph import longest_paths
-from ....system.errors import GraphError
+from .....core.graph import longest_paths
+from .....system.errors import GraphError
+from .convention import Convention, convention_of
+from .cycles import with_feedback, within
+from .flat import Flat
 from .linear import LINEAR, RANKS, linear
 from .maps import Diagonal, Map, Shape, compose, identity
-from .network import Convention, Network, Neurons, Route, convention_of
-from .neurons import INTEGRATORS, NEURONS, choose_dt, neurons
+from .network import Constants, Network, Neurons, Route
+from .neurons import NEURONS, neurons
 from .parameters import MAX_NEURONS, flattened, numbers, parameter, positive, shape_of
+from .step import Step, choose
 
 MAX_PATHS = 4096  # linear routes through the whole graph
 MAX_DELAYS = 64  # different delays in one Delay node
+LONGEST, LARGEST = 1000, 10.0  # steps and input values that a threshold beyond reach withstands
+BEYOND = 1e3  # and a smaller one is a neuron that happens not to fire
 SUPPORTED = ("Input", "Output", *LINEAR, *NEURONS, "NIRGraph")
 
 
@@ -33,67 +40,11 @@ def network(
     return _Reading(graph, convention_of(convention), dt).network()
 
 
-class _Flat:
-    """The nodes of a graph by full name, and its edges, without subgraphs: the Input and the Output
-    of a subgraph become identities.
-    """
-
-    def __init__(self, graph: Any):
-        self.nodes: dict[str, Any] = {}
-        self.edges: list[tuple[str, str]] = []
-        self._add(graph, "", top=True)
-
-    def kind(self, name: str) -> str:
-        node = self.nodes[name]
-        return node if isinstance(node, str) else type(node).__name__
-
-    def _add(self, graph: Any, prefix: str, *, top: bool) -> None:
-        if type(graph).__name__ != "NIRGraph":
-            raise GraphError("not a NIR graph", value=type(graph).__name__)
-        doors: dict[str, tuple[str, str]] = {}  # where edges to a node end, and from it begin
-        for name, node in graph.nodes.items():
-            full, kind = f"{prefix}{name}", type(node).__name__
-            if kind == "NIRGraph":
-                doors[name] = self._doors(node, full)
-                self._add(node, f"{full}.", top=False)
-            else:
-                doors[name] = full, full
-                self.nodes[full] = node if top or kind not in ("Input", "Output") else "Identity"
-        for a, b in graph.edges:
-            if a not in doors or b not in doors:
-                where = prefix or "graph"
-                raise GraphError("edge to an unknown node", where=where, value=f"{a} -> {b}")
-            start, end = doors[a][1], doors[b][0]
-            if top and (self.kind(end) == "Input" or self.kind(start) == "Output"):
-                raise GraphError(
-                    "an Input takes no edges, an Output gives none", where=f"{a} -> {b}"
-                )
-            if (start, end) in self.edges:
-                raise GraphError("edge occurs twice", where=prefix or "graph", value=f"{a} -> {b}")
-            self.edges.append((start, end))
-
-    @staticmethod
-    def _doors(graph: Any, full: str) -> tuple[str, str]:
-        """The one Input and the one Output of a subgraph."""
-        kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
-        ins, outs = (
-            [f"{full}.{name}" for name, kind in kinds.items() if kind == door]
-            for door in ("Input", "Output")
-        )
-        if len(ins) != 1 or len(outs) != 1:
-            raise GraphError(
-                "a subgraph needs one Input and one Output",
-                where=full,
-                value=[len(ins), len(outs)],
-            )
-        return ins[0], outs[0]
-
-
 class _Reading:
     """Builds a `Network` of a flat graph: shapes, routes, order."""
 
     def __init__(self, graph: Any, convention: Convention, dt: float | None):
-        flat = _Flat(graph)
+        flat = Flat(graph)
         self.convention, self.kind = convention, flat.kind
         self.nodes, self.edges = flat.nodes, flat.edges
         for name in self.nodes:
@@ -104,9 +55,13 @@ class _Reading:
                     value=self.kind(name),
                     fix=f"supported: {', '.join(SUPPORTED)}",
                 )
-        given = None if dt is None else (positive(dt, "dt"), "as given")
-        self.dt, why = given or choose_dt(graph, self.nodes)
-        self.notes = [f"dt = {self.dt:g} s ({why})"]
+        self.step = (
+            choose(graph, self.nodes, convention)
+            if dt is None
+            else Step(positive(dt, "dt"), "as given")
+        )
+        self.dt = self.step.seconds
+        self.notes, self.warnings = [f"dt = {self.dt:g} s ({self.step.why})"], list[str]()
         self.next = {name: [b for a, b in self.edges if a == name] for name in self.nodes}
         self.shapes = self._shapes()
         self.maps: dict[str, Map] = {}
@@ -164,37 +119,63 @@ class _Reading:
         return shape
 
     def network(self) -> Network:
-        outputs = [name for name in self.nodes if self.kind(name) == "Output"]
-        if len(outputs) != 1:
-            raise GraphError(
-                "the graph needs exactly one Output",
-                value=outputs,
-                fix="join the outputs, or cut the graph: one readout holds the classes",
-            )
+        output = self._output()
         ends = ("Input", "Output", *NEURONS)
         found = {name: self._neurons(name) for name in self.nodes if self.kind(name) in ends}
         routes = [
             Route(name, target, m or identity(name, n.shape, found[target].shape), delay)
             for name, n in found.items()
-            if name != outputs[0]
+            if name != output
             for target, m, delay in self._walk(name)
         ]
         constants = self._constants(found)
-        readout, routes = self._readout(outputs[0], routes, constants)
-        kept = [n for n in found.values() if n.name != outputs[0] or n.name == readout]
+        readout, routes = self._readout(output, routes, constants, found)
+        kept = [n for n in found.values() if n.name != output or n.name == readout]
         kept.sort(key=lambda n: n.kind != "input")
-        routes = _with_feedback([n.name for n in kept], routes)
-        for r in routes:
-            if r.feedback:
-                far = "; Lava refuses loops of fewer delays than synapses"
-                loop = "" if r.source == r.target else far
-                self.notes.append(
-                    f"{r.source} -> {r.target} closes a cycle: it takes one step{loop}"
-                )
+        routes = with_feedback([n.name for n in kept], routes)
+        self._say_loops(routes)
         arrows = [(r.source, r.target) for r in routes if r.delay == 0]
         order = tuple(found[name] for name in longest_paths([n.name for n in kept], arrows))
-        texts = tuple(self.notes)
-        return Network(order, tuple(routes), constants, readout, self.dt, self.convention, texts)
+        return Network(
+            order,
+            tuple(routes),
+            constants,
+            readout,
+            self.dt,
+            self.convention,
+            tuple(dict.fromkeys(self.notes)),
+            tuple(self.warnings),
+        )
+
+    def _output(self) -> str:
+        """The one Output."""
+        outputs = [name for name in self.nodes if self.kind(name) == "Output"]
+        if len(outputs) == 1:
+            return outputs[0]
+        raise GraphError(
+            "the graph needs exactly one Output: classes are read from one population",
+            value=outputs,
+            fix="join the outputs, or cut the graph at one of them",
+        )
+
+    def _say_loops(self, routes: list[Route]) -> None:
+        """What closes a cycle; and which cycles Lava and chips, where a synapse takes a step,
+        cannot hold.
+        """
+        names = {end for r in routes for end in (r.source, r.target)}
+        for r in routes:
+            if not r.feedback:
+                continue
+            self.notes.append(f"{r.source} -> {r.target} closes a cycle: it takes one step")
+            inner = [(q.source, q.target) for q in routes if q.delay == 0]
+            inner = within(inner, r.target, r.source)
+            synapses = longest_paths(sorted(names), inner)[r.source] + 1 if inner else 1
+            if synapses > r.delay:
+                self.warnings.append(
+                    f"the loop over {r.target} and {r.source} has {synapses} synapses and "
+                    f"{r.delay} step of delay: the simulator runs it, Lava and chips refuse it; "
+                    f"for them put a Delay of {(synapses - r.delay) * self.dt:g} s or more into it"
+                )
 
     def _neurons(self, name: str) -> Neurons:
         kind, shape = self.kind(name), self.shapes[name][0]
@@ -202,7 +183,16 @@ class _Reading:
             return Neurons(name, shape, "input")
         if kind == "Output":
             return Neurons(name, shape, "integrator", beta=1.0)  # counts what arrives
-        return neurons(kind, self.nodes[name], name, shape, self.dt, self.convention)
+        found = neurons(kind, self.nodes[name], name, shape, self.dt, self.convention)
+        if self.step.guessed and "L" in kind:
+            states = {"current": found.alpha} if kind.startswith("Cuba") else {}
+            for what, kept in {**states, "membrane": found.beta}.items():
+                if not np.all(kept):
+                    self.warnings.append(
+                        f"{name}: its {what} keeps nothing from step to step, by a dt that was "
+                        "guessed; give the dt that the network was trained with (--dt)"
+                    )
+        return found
 
     def _walk(self, start: str) -> Iterator[tuple[str, Map | None, int]]:
         """Every linear route from a node to the next neurons: (target, map or None for identity,
@@ -244,8 +234,15 @@ class _Reading:
             if name not in self.maps:
                 self.maps[name] = linear(kind, node, name, shape)
             return [(self.maps[name], 0)]
-        delay = parameter(node.delay, shape, name, "delay")
-        steps = np.rint(delay / self.dt).astype(np.int64).ravel()
+        exact = parameter(node.delay, shape, name, "delay").ravel() / self.dt
+        steps = np.rint(exact).astype(np.int64)
+        off = float(np.abs(steps - exact).max())
+        if off > 1e-3:
+            at = int(np.abs(steps - exact).argmax())
+            self.notes.append(
+                f"{name}: delays are whole steps: {exact[at]:.4g} becomes {steps[at]}; spikes come "
+                f"up to {off:.2g} steps ({off * self.dt:g} s) early or late"
+            )
         values = np.unique(steps)
         if values[0] < 0 or values[-1] >= 1 << 16 or len(values) > MAX_DELAYS:
             raise GraphError(
@@ -258,17 +255,19 @@ class _Reading:
             return [(None, int(values[0]))]
         return [(Diagonal(name, shape, shape, (steps == d).astype(float)), int(d)) for d in values]
 
-    def _constants(self, found: dict[str, Neurons]) -> dict[str, np.ndarray]:
-        """What the biases of linear nodes bring to the neurons behind them, at every step."""
-        constants: dict[str, np.ndarray] = {}
+    def _constants(self, found: dict[str, Neurons]) -> dict[str, Constants]:
+        """What the biases of linear nodes bring to the neurons behind them, from the step on at
+        which it has passed the delays between.
+        """
+        constants: dict[str, Constants] = {}
         for name in self.nodes:
             bias = self._bias(name)
             if bias is None:
                 continue
-            for target, m, _ in self._walk(name):
+            for target, m, delay in self._walk(name):
                 reached = bias if m is None else m.apply(bias[None])[0]
-                reached = reached.reshape(found[target].shape)
-                constants[target] = constants.get(target, 0.0) + reached
+                own = constants.setdefault(target, {})
+                own[delay] = own.get(delay, 0.0) + reached.reshape(found[target].shape)
         return constants
 
     def _bias(self, name: str) -> np.ndarray | None:
@@ -283,54 +282,61 @@ class _Reading:
         return full if full.any() else None
 
     def _readout(
-        self, output: str, routes: list[Route], constants: dict[str, np.ndarray]
+        self,
+        output: str,
+        routes: list[Route],
+        constants: dict[str, Constants],
+        found: dict[str, Neurons],
     ) -> tuple[str, list[Route]]:
         """The integrator that feeds the Output alone is the readout; else the Output adds up what
         arrives. And the routes without those to an Output that is not needed.
         """
         incoming = [r for r in routes if r.target == output]
-        integrators = [name for name in self.nodes if self.kind(name) in INTEGRATORS]
-        for name in integrators:
-            leaving = [r for r in routes if r.source == name]
-            alone = [(r.target, r.delay) for r in leaving] == [(output, 0)] and len(incoming) == 1
-            m = leaving[0].map if alone and output not in constants else None
-            if not isinstance(m, Diagonal) or np.any(m.scale != 1):
-                raise GraphError(
-                    "an integrator's analog value can only be the network's output",
-                    where=name,
-                    value=self.kind(name),
-                    fix="make it a spiking neuron, or the last node",
-                )
         if not incoming:
             raise GraphError("nothing reaches the Output", where=output)
-        if integrators:
-            return integrators[0], [r for r in routes if r.target != output]
+        alone = len(incoming) == 1 and output not in constants and _is_identity(incoming[0])
+        first = incoming[0].source
+        leaving = [r for r in routes if r.source == first]
+        if alone and len(leaving) == 1 and _never_fires(found[first], routes, constants):
+            self.notes.append(
+                f"{first}: its threshold is beyond reach, so it never fires: its membrane is the "
+                "output"
+            )
+            found[first] = replace(found[first], kind="integrator", threshold=0.0, reset="zero")
+        for n in found.values():
+            if n.kind == "integrator" and n.name != output:
+                self._only_readout(n, [r for r in routes if r.source == n.name], output, alone)
+        if found[first].kind == "integrator":
+            return first, [r for r in routes if r.target != output]
         self.notes.append(f"'{output}' adds up over time what reaches it, so that classes exist")
         return output, routes
 
+    def _only_readout(self, n: Neurons, leaving: list[Route], output: str, alone: bool) -> None:
+        """Raise `GraphError` where an integrator's membrane goes anywhere but to the Output."""
+        readers = ", ".join(r.target for r in leaving) or "nothing"
+        if alone and readers == output:
+            return
+        raise GraphError(
+            "a membrane can be the network's output and nothing else: synapses carry spikes",
+            where=n.name,
+            value=f"{self.kind(n.name)}, read by {readers}",
+            fix="make it a spiking neuron, or the last node before the only Output",
+        )
 
-def _with_feedback(names: list[str], routes: list[Route]) -> list[Route]:
-    """Depth first from the inputs in edge order: an undelayed route back to an ancestor takes one
-    step.
-    """
-    leaving = {
-        name: [i for i, r in enumerate(routes) if r.source == name and r.delay == 0]
-        for name in names
-    }
-    open_, done, back = set(), set(), set()
-    for start in names:
-        stack = [(start, iter(leaving[start]))] if start not in done else []
-        open_.update([start] if stack else [])
-        while stack:
-            name, rest = stack[-1]
-            i = next(rest, None)
-            if i is None:
-                stack.pop()
-                open_.discard(name)
-                done.add(name)
-            elif routes[i].target in open_:
-                back.add(i)
-            elif routes[i].target not in done:
-                open_.add(routes[i].target)
-                stack.append((routes[i].target, iter(leaving[routes[i].target])))
-    return [replace(r, delay=1, feedback=True) if i in back else r for i, r in enumerate(routes)]
+
+def _is_identity(r: Route) -> bool:
+    return isinstance(r.map, Diagonal) and bool(np.all(r.map.scale == 1)) and r.delay == 0
+
+
+def _never_fires(n: Neurons, routes: list[Route], constants: dict[str, Constants]) -> bool:
+    """Whether inputs of `LARGEST` at every one of `LONGEST` steps leave it below its threshold."""
+    if n.kind != "spiking" or np.min(n.threshold) < BEYOND:
+        return False
+    into = [r.map for r in routes if r.target == n.name and r.source != n.name]
+    worst = sum(float(np.abs(m.values()).max(initial=0)) * math.prod(m.source) for m in into)
+    worst += sum(float(np.abs(c).max()) for c in constants.get(n.name, {}).values())
+    growth = 1.0
+    for kept in (n.alpha, n.beta):
+        growth *= min(LONGEST, 1 / max(1 - float(np.max(kept)), 1 / LONGEST))
+    reach = growth * (LARGEST * worst * np.abs(n.gain) + np.abs(n.bias))
+    return bool(np.all(reach < n.threshold))

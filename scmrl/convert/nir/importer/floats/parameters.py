@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....system.errors import GraphError
+from .....system.errors import GraphError
 from .maps import Shape
 
 MAX_NEURONS = 1 << 22  # of one node

@@ -3,22 +3,30 @@
     Diagonal   y = scale * x                 elementwise; the shapes may differ, not the numbers
     Conv       y = cross-correlation         as torch's, dilation written out as zeros
     Matrix     y = W x                       over the flattened shapes
+    Chain      y = last(...(first(x)))       what has no shorter form; its weights are few
 
-`compose(second, first)` is exact: two convolutions become one where the padding of the second meets
-padding alone, else a matrix.
+`compose(second, first)` is exact and makes no larger matrix than the result: two convolutions
+become one where the padding of the second meets padding alone, else a chain. What runs before a
+matrix is applied to its rows, by the adjoint: M^T y, which every map has.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....core.convolution import Convolution
-from ....system.errors import GraphError
+from .....core.convolution import Convolution
+from .....system.errors import GraphError
+from .products import convolve, deconvolve
 
 Shape = tuple[int, ...]
+Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, columns, weights
 MAX_ENTRIES = 1 << 25  # of one matrix or kernel: 256 MB of floats
+ROWS = 1 << 22  # values of a chain's rows that are looked at together
 
 
 def check_size(entries: int, where: str) -> None:
@@ -55,14 +63,37 @@ class Map:
         """The weights as stored, for scales and ranges."""
         raise NotImplementedError
 
-    def matrix(self) -> np.ndarray:
-        """The same map as an array [targets, sources]."""
-        sources, targets = int(np.prod(self.source)), int(np.prod(self.target))
-        check_size(sources * targets, self.name)
-        return np.ascontiguousarray(self.apply(np.eye(sources)).reshape(sources, targets).T)
+    def row_sums(self, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Sum of measure(w) over the weights w into each target, [targets]; 0 at 0."""
+        rows, _, weights = self.coordinates()
+        return np.bincount(rows, measure(weights), minlength=math.prod(self.target))
 
-    def dense(self) -> Matrix:
-        return Matrix(self.name, self.source, self.target, self.matrix())
+    def row_peaks(self) -> np.ndarray:
+        """The largest |weight| into each target, [targets]."""
+        rows, _, weights = self.coordinates()
+        peaks = np.zeros(math.prod(self.target))
+        np.maximum.at(peaks, rows, np.abs(weights))
+        return peaks
+
+    def adjoint(self, y: np.ndarray) -> np.ndarray:
+        """M^T y: float [R, ...] over the targets -> float [R, sources]. A row of the map for each
+        target's own unit vector.
+        """
+        raise NotImplementedError
+
+    def coordinates(self) -> Coordinates:
+        """The same map as (rows, columns, weights) over the flattened shapes, by rows, no zeros."""
+        targets, parts = math.prod(self.target), []
+        step = max(1, ROWS // math.prod(self.source))
+        for start in range(0, targets, step):
+            unit = np.zeros((min(step, targets - start), targets))
+            unit[np.arange(len(unit)), start + np.arange(len(unit))] = 1
+            block = self.adjoint(unit)
+            rows, columns = np.nonzero(block)
+            parts.append((rows + start, columns, block[rows, columns]))
+            check_size(sum(len(rows) for rows, _, _ in parts), self.name)
+        rows, columns, weights = (np.concatenate(part) for part in zip(*parts))
+        return rows, columns, weights
 
 
 @dataclass(frozen=True)
@@ -74,6 +105,13 @@ class Diagonal(Map):
 
     def rows_scaled(self, factor: np.ndarray) -> Diagonal:
         return replace(self, scale=self.scale * np.broadcast_to(factor, self.target).ravel())
+
+    def adjoint(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(len(y), -1) * self.scale
+
+    def coordinates(self) -> Coordinates:
+        places = np.flatnonzero(self.scale)
+        return places, places, self.scale[places]
 
     def values(self) -> np.ndarray:
         return self.scale
@@ -94,8 +132,20 @@ class Matrix(Map):
     def values(self) -> np.ndarray:
         return self.weight
 
-    def matrix(self) -> np.ndarray:
-        return self.weight
+    def adjoint(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(len(y), -1) @ self.weight
+
+    def coordinates(self) -> Coordinates:
+        rows, columns = np.nonzero(self.weight)
+        return rows, columns, self.weight[rows, columns]
+
+    def row_sums(self, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        sums: np.ndarray = measure(self.weight).sum(1)
+        return sums
+
+    def row_peaks(self) -> np.ndarray:
+        peaks: np.ndarray = np.abs(self.weight).max(1, initial=0)
+        return peaks
 
 
 @dataclass(frozen=True)
@@ -112,13 +162,18 @@ class Conv(Map):
         return Convolution(self.weight, self.stride, self.padding, self.groups)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        return self.form.apply(x.reshape(len(x), *self.source))
+        return convolve(self.form, x.reshape(len(x), *self.source))
 
-    def rows_scaled(self, factor: np.ndarray) -> Conv | Matrix:
+    def adjoint(self, y: np.ndarray) -> np.ndarray:
+        back = deconvolve(self.form, y.reshape(len(y), *self.target), self.source)
+        return back.reshape(len(y), -1)
+
+    def rows_scaled(self, factor: np.ndarray) -> Map:
         factor = np.broadcast_to(factor, self.target).reshape(self.target[0], -1)
         if np.all(factor == factor[:, :1]):
             return replace(self, weight=self.weight * factor[:, 0].reshape(-1, 1, 1, 1))
-        return self.dense().rows_scaled(factor.reshape(self.target))
+        last = Diagonal(self.name, self.target, self.target, factor.ravel())
+        return Chain(self.name, self.source, self.target, (self, last))
 
     def values(self) -> np.ndarray:
         return self.weight
@@ -127,6 +182,42 @@ class Conv(Map):
         """The kernel without groups, zeros written out: [C_out, C_in, kh, kw]."""
         check_size(self.weight.size * self.groups, self.name)
         return self.form.ungrouped()
+
+
+@dataclass(frozen=True)
+class Chain(Map):
+    """Maps one after the other, the first one first."""
+
+    parts: tuple[Map, ...]
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        for part in self.parts:
+            x = part.apply(x)
+        return x.reshape(len(x), *self.target)
+
+    def adjoint(self, y: np.ndarray) -> np.ndarray:
+        for part in reversed(self.parts):
+            y = part.adjoint(y)
+        return y
+
+    def rows_scaled(self, factor: np.ndarray) -> Chain:
+        last, factor = self.parts[-1], np.broadcast_to(factor, self.target)
+        scaled = replace(
+            self, parts=(*self.parts[:-1], last.rows_scaled(factor.reshape(last.target)))
+        )
+        rows, columns, weights = self._coordinates
+        scaled.__dict__["_coordinates"] = rows, columns, weights * factor.ravel()[rows]
+        return scaled
+
+    @functools.cached_property
+    def _coordinates(self) -> Coordinates:
+        return super().coordinates()
+
+    def coordinates(self) -> Coordinates:
+        return self._coordinates
+
+    def values(self) -> np.ndarray:
+        return self._coordinates[2]
 
 
 def identity(name: str, source: Shape, target: Shape) -> Diagonal:
@@ -177,9 +268,22 @@ def compose(second: Map, first: Map) -> Map:
     """The one map `second(first(x))`; the shapes between need to agree in number only."""
     name = f"{first.name}, {second.name}"
     if isinstance(second, Diagonal):
-        return replace(first.rows_scaled(second.scale.reshape(first.target)), name=name)
-    if isinstance(first, Diagonal):
-        return _columns_scaled(second, first.scale, name)
+        scaled = first.rows_scaled(second.scale.reshape(first.target))
+        return replace(scaled, name=name)
+    if isinstance(second, Matrix):
+        check_size(len(second.weight) * math.prod(first.source), name)
+        return Matrix(name, first.source, second.target, first.adjoint(second.weight))
+    if isinstance(first, Matrix):
+        check_size(first.weight.shape[1] * math.prod(second.target), name)
+        columns = second.apply(first.weight.T).reshape(first.weight.shape[1], -1)
+        return Matrix(name, first.source, second.target, np.ascontiguousarray(columns.T))
+    if isinstance(first, Diagonal) and isinstance(second, Conv):
+        channel = first.scale.reshape(second.source[0], -1)
+        if np.all(channel == channel[:, :1]):
+            weight = second.ungrouped() * channel[:, 0].reshape(1, -1, 1, 1)
+            if np.ptp(channel) == 0:  # keeps its groups
+                return replace(second, name=name, weight=second.weight * channel[0, 0])
+            return replace(second, name=name, weight=weight, groups=1)
     if (
         isinstance(first, Conv)
         and isinstance(second, Conv)
@@ -187,19 +291,8 @@ def compose(second: Map, first: Map) -> Map:
         and all(_padding_meets_padding(first, second, axis) for axis in (0, 1))
     ):
         return _one_conv(second, first, name)
-    check_size(int(np.prod(first.source)) * int(np.prod(second.target)), name)
-    return Matrix(name, first.source, second.target, second.matrix() @ first.matrix())
-
-
-def _columns_scaled(second: Map, scale: np.ndarray, name: str) -> Map:
-    if np.all(scale == scale[0]):
-        return replace(second.rows_scaled(scale[0]), name=name)
-    if isinstance(second, Conv):
-        channel = scale.reshape(second.source[0], -1)
-        if np.all(channel == channel[:, :1]):
-            weight = second.ungrouped() * channel[:, 0].reshape(1, -1, 1, 1)
-            return replace(second, name=name, weight=weight, groups=1)
-    return Matrix(name, second.source, second.target, second.matrix() * scale)
+    before = first.parts if isinstance(first, Chain) else (first,)
+    return Chain(name, first.source, second.target, (*before, second))
 
 
 def _padding_meets_padding(first: Conv, second: Conv, axis: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....system.errors import GraphError
+from .....system.errors import GraphError
 from .maps import Conv, Diagonal, Map, Matrix, Shape, conv
 from .parameters import MAX_NEURONS, numbers, padding, pair, parameter
 

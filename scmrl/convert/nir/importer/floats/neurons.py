@@ -1,4 +1,4 @@
-"""NIR's neurons as the one recurrence of `network`, under a convention, and the step in seconds.
+"""NIR's neurons as the one recurrence of `network`, under a convention.
 
 Euler   beta = 1 - dt / tau,  g = r dt / tau,  b = v_leak dt / tau;      IF: beta = 1, g = r dt
 Cuba    alpha = 1 - dt / tau_syn,  g = r dt / tau_mem . w_in dt / tau_syn
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....system.errors import GraphError
+from .....system.errors import GraphError
+from .convention import Convention
 from .maps import Shape
-from .network import Convention, Neurons
-from .parameters import parameter, positive
+from .network import Neurons
+from .parameters import parameter
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF", "Threshold")
 INTEGRATORS = ("I", "LI", "CubaLI")
@@ -34,6 +35,8 @@ class _Node:
 
     def tau(self, what: str) -> np.ndarray:
         value, exponential = self.get(what), self.convention.exponential
+        if self.convention.clamped and value.all():
+            return value
         if value.min() <= 0 or (not exponential and value.min() < self.dt * (1 - 1e-6)):
             raise GraphError(
                 "time constant is shorter than a step",
@@ -49,6 +52,8 @@ class _Node:
         tau = self.tau(what)
         if self.convention.exponential:
             return np.exp(-self.dt / tau), np.ones(self.shape)
+        if self.convention.clamped:  # a trained decay may lie outside 0..1: held there
+            return np.clip(1 - self.dt / tau, 0.0, 1.0), self.dt / tau
         part = np.minimum(self.dt / tau, 1.0)
         return 1 - part, part
 
@@ -77,7 +82,9 @@ def neurons(
                 fix="set v_leak to 0, or choose another convention",
             )
         alpha, part = n.decay("tau_syn")
-        gain = gain * n.get("w_in") * part
+        w_in = n.get("w_in")
+        # what norse's exporter writes for its LIFCell, which adds its input whole
+        gain = gain * w_in * (1.0 if c.name == "norse" and np.all(w_in == 1) else part)
     spiking = kind not in INTEGRATORS
     rest = n.get("v_reset") if spiking and c.v_reset else np.zeros(shape)
     return Neurons(
@@ -90,37 +97,7 @@ def neurons(
         bias=(1 - beta) * (leak - rest),
         threshold=n.get("v_threshold") - rest if spiking else np.zeros(shape),
         inclusive=c.inclusive,
-        subtract=spiking and c.reset == "subtract",
+        reset=("late" if c.late else "subtract") if spiking and c.reset == "subtract" else "zero",
+        several=spiking and c.several and not cuba,
+        floor=c.floor and kind == "IF",
     )
-
-
-def choose_dt(graph: object, nodes: dict[str, object]) -> tuple[float, str]:
-    """A step in seconds and why: metadata, then r = tau / dt, then the time constants."""
-    metadata = getattr(graph, "metadata", None)
-    if isinstance(metadata, dict) and "dt" in metadata:
-        return positive(metadata["dt"], "dt in the metadata"), "from the file's metadata"
-    kinds = {name: type(node).__name__ for name, node in nodes.items()}
-    taus = {
-        name: np.ravel(getattr(node, "tau_mem", getattr(node, "tau", np.nan))).astype(float)
-        for name, node in nodes.items()
-        if kinds[name] in ("LI", "LIF", "CubaLI", "CubaLIF")
-    }
-    resistances = {
-        name: np.ravel(node.r).astype(float)
-        for name, node in nodes.items()
-        if kinds[name] in NEURONS and hasattr(node, "r")
-    }
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = [np.ravel(tau / resistances[name]) for name, tau in taus.items()]
-        ratios += [1 / r for name, r in resistances.items() if kinds[name] == "IF"]
-    ratio = np.concatenate(ratios) if ratios else np.ones(1)
-    scaled = any(np.any(r > 1) for r in resistances.values())
-    if scaled and np.all(ratio > 0) and np.allclose(ratio, ratio[0], rtol=0.01):
-        return float(ratio[0]), "from r = tau / dt of the neurons"
-    if not taus:
-        return 1.0, "nothing in the graph depends on it"
-    smallest = min(float(tau.min()) for tau in taus.values())
-    if smallest >= 1.0:
-        return 1.0, "time constants of a second and more are taken as steps"
-    usual = "as NIR importers usually take it; give dt where another was trained with"
-    return min(1e-4, smallest), usual

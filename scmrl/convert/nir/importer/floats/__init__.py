@@ -1,0 +1,1 @@
+"""A NIR graph as a float network: what its nodes, under a framework's convention, compute."""
