@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -127,18 +126,19 @@ def job(name: str, steps: int) -> Callable[[], float]:
     return once
 
 
-def peak() -> int:
-    """The most memory that this process has held, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def held(field: str) -> int:
+    """Bytes that this process holds now ("VmRSS"), or held at most ("VmHWM")."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(field))
 
 
 def memory_of_a_step(name: str, steps: int) -> None:
     """Print how many bytes a training step of `steps` takes, after one that is short."""
     job(name, 2)()
     step = job(name, steps)
-    before = peak()
+    before = held("VmRSS")
     step()
-    print(peak() - before)
+    print(held("VmHWM") - before)
 
 
 def memory(name: str, options: argparse.Namespace) -> int:
