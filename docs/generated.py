@@ -186,6 +186,7 @@ class StandIn:
     def create_module(self, spec):
         made = MagicMock(name=spec.name)
         made.__path__, made.__spec__ = [], spec
+        made.Module = made.nn.Module = type("Module", (), {})  # a base of classes to be read
         return made
 
     def exec_module(self, module: object) -> None:

@@ -31,7 +31,8 @@ FUNCTIONS = (
     "energy",
     "place",
 )
-MODULES = ("profiles", "data")
+MODULES = ("profiles", "data", "nodes")
+CLASSES = ("Network", "DataSpec", "ScmrlError")
 HEAVY = {"numpy", "torch", "click", "rich", "lava", "matplotlib", "numba", "scipy", "librosa"}
 TIMES = ("seconds", "startup_s")
 
@@ -57,10 +58,12 @@ def plain(report) -> dict:
 
 
 def test_the_names_are_these():
-    assert set(api.__all__) == {*FUNCTIONS, *MODULES, "ScmrlError", "__version__"} == set(dir(api))
+    names = {*FUNCTIONS, *CLASSES, *MODULES, "__version__"}
+    assert set(api.__all__) == names == set(dir(api))
     assert api.ScmrlError is ScmrlError
     assert all(inspect.isfunction(getattr(api, name)) for name in FUNCTIONS)
     assert all(inspect.ismodule(getattr(api, name)) for name in MODULES)
+    assert all(inspect.isclass(getattr(api, name)) for name in CLASSES)
     with pytest.raises(AttributeError, match="depoly"):
         api.depoly  # noqa: B018
 

@@ -65,7 +65,7 @@ def test_from_data_to_integers(scmrl, place):
     code, out, err = scmrl("deploy", "runs/net", "--input", "mine.npz", "--json")
     assert code == 0 and "floats encoded" in json.loads(out)["selection"], err
     code, out, err = scmrl("verify", "runs/net", "--backends", "simulator", "--json")
-    assert code == 0 and all(run["bit_exact"] for run in json.loads(out)["runs"]), err
+    assert code == 0 and json.loads(out)["bit_exact"] is True, err
 
 
 def test_the_test_part_is_that_of_every_seed_and_in_no_training(place):
@@ -200,14 +200,16 @@ def test_scmrl_takes_pictures_of_ones_own_and_refuses_the_rest(scmrl, place):
 
 def test_a_regression_says_r2_and_what_cannot_show_it(scmrl, place):
     x = write_data("mine.npz", 600)
+    (place / "net.py").write_text(HEAD + GOOD.replace("Dense(12)", "Dense(32)"))
     np.savez("targets.npz", x=x, y=x[:, 0] * 2 + x[:, 1])
     code, out, err = scmrl(
         *("train", "--model", "net.py:build", "--dataset", "targets.npz", *SETS),
-        *("--epochs", 15, "--set", "train.lr=0.02", "--json"),
+        *("--epochs", 20, "--set", "train.lr=0.02", "--set", "train.fold_fraction=0.5"),
+        *("--set", "model.steps=8", "--json"),
     )
     assert code == 0, err
     figures = json.loads(out)
-    assert figures["test_r2"] > 0.5 and "test_accuracy" not in figures
+    assert figures["test_r2"] > 0.8 and "test_accuracy" not in figures
     bundle = load("runs/net")
     assert bundle.origin.labels == "none"
     code, _, err = scmrl("evaluate", "runs/net")

@@ -23,7 +23,8 @@ def of(name, value):
 
 
 def test_every_field_is_a_setting_with_a_meaning():
-    fields = {f.name for f in dataclasses.fields(Config)} - {"model", "train"}
+    fields = {f.name for f in dataclasses.fields(Config)} - {"data", "model", "train"}
+    fields |= {f"data.{f.name}" for f in dataclasses.fields(config_module.DataConfig)}
     fields |= {f"model.{f.name}" for f in dataclasses.fields(config_module.ModelConfig)}
     fields |= {f"train.{f.name}" for f in dataclasses.fields(config_module.TrainConfig)}
     assert set(ALL) == fields and all(setting.meaning for _, setting in ALL.values())
@@ -138,7 +139,8 @@ def test_config_lists_every_setting_on_80_columns(scmrl, monkeypatch):
         "name": "dataset",
         "default": "digits-av",
         "range": "",
-        "meaning": "name of a dataset; digits-av is embedded",
+        "meaning": "name of a dataset, digits-av is embedded; or own data: an npz, a folder, a"
+        " function",
     }
     for row in rows:
         assert config_module.parse_value(config_module.literal(row["default"])) == row["default"]
