@@ -66,7 +66,7 @@ class Population:
     clears u and v before every step: then only a population that `adds` this one sees the reset.
     `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum of 1 is 64 membrane units).
     `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below
-    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of the same
+    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of its
     shape whose membrane of this step, after its update and reset, is added in membrane units.
     """
 
