@@ -14,8 +14,8 @@ import numpy as np
 from .....core.activity import Activity, check_inputs
 from .....core.fixed_point import lif_step
 from .....core.graph import Graph, Population, Synapse
-from .interpreter import BLOCK, VALUES
 from ..floats.products import convolve
+from .interpreter import BLOCK, VALUES
 
 FLOAT32 = 1 << 24  # integers below it are exact in 32 bits
 Sums = Callable[[np.ndarray], np.ndarray]  # x [B, *source] -> integers as floats [B, targets]
