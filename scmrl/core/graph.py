@@ -59,20 +59,15 @@ PER_NEURON = ("vth", "du", "dv")  # of those: an int, or an array
 @dataclass(frozen=True)
 class Population:
     """Neurons of one `shape` with one set of integer LIF parameters (`scmrl.core.fixed_point` has
-        the equation). `vth`, `du`, `dv` and `bias_mant` are each an int, or an integer array that
-        broadcasts to `shape`: one value a channel, or one a neuron.
+    the equation). `vth`, `du`, `dv` and `bias_mant` are each an int, or an integer array that
+    broadcasts to `shape`: one value a channel, or one a neuron.
 
-        `reset` is what a spike does to the membrane: "zero", or "subtract" the threshold. `memoryless`
-        clears u and v before every step: then only a population that `adds` this one sees the reset.
-        `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum of 1 is 64 membrane units).
-        `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below
-    <<<<<<< HEAD
-        2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of the
-        same shape whose membrane of this step, after update and reset, is added in membrane units.
-    =======
-        2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of its
-        shape whose membrane of this step, after its update and reset, is added in membrane units.
-    >>>>>>> w-import
+    `reset` is what a spike does to the membrane: "zero", or "subtract" the threshold. `memoryless`
+    clears u and v before every step: then only a population that `adds` this one sees the reset.
+    `bias` is `bias_mant << bias_exp`, in membrane units (a synaptic sum of 1 is 64 membrane units).
+    `bits` is the width of an input's values: 1 for spikes, more for unsigned graded values below
+    2**bits. `adds` joins two compartments, as Loihi's ADD does: the name of a population of the
+    same shape whose membrane of this step, after update and reset, is added in membrane units.
     """
 
     name: str
