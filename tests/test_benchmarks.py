@@ -73,6 +73,14 @@ def test_training(bench, tmp_path):
     }
 
 
+def test_long_time(bench, tmp_path):
+    pytest.importorskip("snntorch", reason="snntorch is not installed")
+    assert "x 1.00" in bench("long_time.py", "--small", "--out", tmp_path / "t.json")
+    figures = json.loads((tmp_path / "t.json").read_text())["figures"]
+    assert set(figures) == {"scmrl", "norse", "snntorch"}
+    assert all(row["memory_mb"] > 0 for row in figures.values())
+
+
 def test_scale(tmp_path):
     """In a process of its own: it starts others."""
     done = subprocess.run(

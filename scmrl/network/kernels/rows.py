@@ -47,9 +47,9 @@ def flat(x: Tensor) -> np.ndarray:
 
 
 @numba.njit(cache=True)
-def tile(values: np.ndarray) -> np.ndarray:
+def tile(values: np.ndarray, block: int = BLOCK) -> np.ndarray:
     """Values of the channels [C], repeated to the length of a block."""
-    repeats = max(1, BLOCK // len(values))
+    repeats = max(1, block // len(values))
     out = np.empty(repeats * len(values), values.dtype)
     for i in range(repeats):
         out[i * len(values) : (i + 1) * len(values)] = values

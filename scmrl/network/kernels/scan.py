@@ -32,6 +32,7 @@ UNIT = 1 << CURRENT_SHIFT
 SURROGATES = ("super", "triangle", "tanh", "heavi_erfc", "circ")  # those of norse, by number
 SUPER, TRIANGLE, TANH, ERFC = range(4)
 PER_NEURON = ("keep_u", "keep_v", "theta", "bias")
+BLOCK = 2048  # numbers in a block: a row of it is a page or two, which is what memory likes
 i32, f32 = np.int32, np.float32
 Flags = tuple[bool, bool, bool, int]  # subtract, late, local, surrogate
 
@@ -82,8 +83,8 @@ def _after(v: i32, theta: i32, subtract: bool) -> i32:
 @numba.njit(parallel=True, cache=True)
 def _forward(a: np.ndarray, facts: np.ndarray, flags: Flags, steps: int) -> np.ndarray:
     """a [T or 1, n], facts int32 [4, C] in the order of `PER_NEURON` -> spikes [steps, n]."""
-    keep_u, keep_v = rows.tile(facts[0]), rows.tile(facts[1])
-    theta, bias = rows.tile(facts[2]), rows.tile(facts[3])
+    keep_u, keep_v = rows.tile(facts[0], BLOCK), rows.tile(facts[1], BLOCK)
+    theta, bias = rows.tile(facts[2], BLOCK), rows.tile(facts[3], BLOCK)
     subtract, late = flags[0], flags[1]
     n, length, once = a.shape[1], len(theta), a.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
@@ -179,11 +180,15 @@ def _backward(
     """dL/da, summed over the steps that share one, and the sums of dL/dkeep_u, dL/dkeep_v and
     dL/dbias by chunk and place in a block; those of keep_u and keep_v are 0 unless one `learns`.
     """
-    keep_u, keep_v = rows.tile(facts[0]), rows.tile(facts[1])
-    theta, bias, narrow = rows.tile(facts[2]), rows.tile(facts[3]), rows.tile(f32(1) / width)
+    keep_u, keep_v = rows.tile(facts[0], BLOCK), rows.tile(facts[1], BLOCK)
+    theta, bias, narrow = (
+        rows.tile(facts[2], BLOCK),
+        rows.tile(facts[3], BLOCK),
+        rows.tile(f32(1) / width, BLOCK),
+    )
     subtract, late, _, surrogate = flags
     (steps, n), length, once = grad.shape, len(theta), a.shape[0] == 1
-    out, sums = np.zeros_like(a), np.zeros((3, rows.CHUNKS, length), np.float64)
+    out, sums = np.empty_like(a), np.zeros((3, rows.CHUNKS, length), np.float64)
     part, blocks = f32(1 / DECAY_ONE), (n + length - 1) // length
     pass_u, pass_v = keep_u.astype(np.float32) * part, keep_v.astype(np.float32) * part
     for chunk in numba.prange(rows.CHUNKS):
@@ -194,6 +199,8 @@ def _backward(
             first, last = block * length, min(block * length + length, n)
             _states(a[:, first:last], (keep_u, keep_v, theta, bias), flags, us, vs)
             gu[:], gv[:] = f32(0), f32(0)
+            if once:
+                out[0, first:last] = f32(0)
             for t in range(steps - 1, -1, -1):
                 given, mine = grad[t, first:last], out[0 if once else t, first:last]
                 v, h = vs[t, : last - first], g[: last - first]
@@ -201,8 +208,12 @@ def _backward(
                 for i in range(len(v)):
                     h[i] = h[i] * given[i]
                 _sweep(h, gu, gv, v, (pass_u, pass_v, theta), flags)
-                for i in range(len(v)):
-                    mine[i] = mine[i] + gu[i] * f32(UNIT)
+                if once:
+                    for i in range(len(v)):
+                        mine[i] = mine[i] + gu[i] * f32(UNIT)
+                else:
+                    for i in range(len(v)):
+                        mine[i] = gu[i] * f32(UNIT)
                 from_ = gu if late else gv
                 for i in range(len(v)):
                     of_bias[i] += from_[i]

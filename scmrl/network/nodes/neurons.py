@@ -74,6 +74,10 @@ class LIF:
         if self.reset == "late" and (np.any(self.du != NO_CURRENT_MEMORY) or self.memoryless):
             what = "a late subtraction needs the current's memory for the membrane"
             raise UsageError(what, value=self.du, fix="leave du out, or reset to zero")
+        still = {"du", "dv"} if self.memoryless else {"du"} if self.reset == "late" else set()
+        if still & set(self.trained):
+            what = "nothing is kept by it, so it cannot be trained"
+            raise UsageError(what, value=sorted(still & set(self.trained)), fix="leave it out")
 
 
 STANDARD = LIF()
@@ -86,6 +90,8 @@ class Neurons(nn.Module):
 
     def __init__(self, kind: LIF, shape: Shape):
         super().__init__()
+        fitted = {name: _fitted(name, getattr(kind, name), shape) for name in ("du", "dv")}
+        kind = replace(kind, **fitted)
         self.kind, self.shape = kind, shape
         self.leaks = nn.ParameterDict()
         for name in kind.trained:
@@ -118,7 +124,8 @@ class Neurons(nn.Module):
         kind = self.kind
         alone = isinstance(kind.du, int) and kind.du == NO_CURRENT_MEMORY
         plain = alone and kind.reset == "zero" and kind.gradient == "local" and not self.leaks
-        return plain and np.asarray(kind.dv).size in (1, self.shape[0])
+        each = (self.shape[0], *(1,) * (len(self.shape) - 1))
+        return plain and np.shape(kind.dv) in ((), each)
 
     @property
     def dv(self) -> Constant:
@@ -208,6 +215,19 @@ class Neurons(nn.Module):
     def _whole(self, values: Tensor | Constant) -> Constant:
         array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
         return single(by_channel(whole(np.asarray(array)), self.shape))
+
+
+def _fitted(name: str, value: Constant, shape: Shape) -> Constant:
+    """An array that broadcasts to the shape; [C] is one a channel. Raises `UsageError`."""
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    array = by_channel(value, shape)
+    try:
+        np.broadcast_to(array, shape)
+    except ValueError:
+        limit = f"one, ({shape[0]},) or what broadcasts to {shape}"
+        raise UsageError(f"{name} does not fit", value=value.shape, limit=limit) from None
+    return array
 
 
 def neuron_round(x: Tensor) -> Tensor:
