@@ -90,8 +90,8 @@ class Neurons(nn.Module):
 
     def __init__(self, kind: LIF, shape: Shape):
         super().__init__()
-        fitted = {name: _fitted(name, getattr(kind, name), shape) for name in ("du", "dv")}
-        kind = replace(kind, **fitted)
+        du, dv = (_fitted(name, getattr(kind, name), shape) for name in ("du", "dv"))
+        kind = replace(kind, du=du, dv=dv)
         self.kind, self.shape = kind, shape
         self.leaks = nn.ParameterDict()
         for name in kind.trained:

@@ -79,9 +79,9 @@ def _check(network: Network, data: DataSpec, name: str) -> None:
             fix = nearest(node, data.shapes)
             raise UsageError("the data have no such input", where=place, value=node, fix=fix)
         if tuple(given.shape) != tuple(data.shapes[node]):
-            limit, fix = list(data.shapes[node]), f'Input(data.shapes["{node}"], ...)'
+            wanted, fix = list(data.shapes[node]), f'Input(data.shapes["{node}"], ...)'
             what = "an input has the shape of the data"
-            raise UsageError(what, where=place, limit=limit, value=list(given.shape), fix=fix)
+            raise UsageError(what, where=place, limit=wanted, value=list(given.shape), fix=fix)
         if given.bits < data.bits[node]:
             limit, fix = f"{data.bits[node]} or more", f'Input(..., data.bits["{node}"])'
             what = "an input has the bits of the data"
@@ -96,5 +96,5 @@ def _check(network: Network, data: DataSpec, name: str) -> None:
     if tuple(readout.shape) != (data.outputs,):
         kind = "class" if data.classes else "target"
         what, place = f"a readout has a neuron for each {kind}", network.places[network.readout]
-        value, fix = list(readout.shape), "data.outputs"
-        raise UsageError(what, where=place or name, limit=[data.outputs], value=value, fix=fix)
+        found, advice = list(readout.shape), "data.outputs"
+        raise UsageError(what, where=place or name, limit=[data.outputs], value=found, fix=advice)

@@ -92,6 +92,18 @@ def test_neurons_that_alternate_come_back_in_their_order():
     assert_equals_the_reference(LoihiSim(graph), inputs)
 
 
+@pytest.mark.parametrize("vth, interval", [(63, 8), (64, 1), (24000, 1)])
+def test_a_membrane_below_64_thresholds_is_forgotten_and_one_above_is_cleared(vth, interval):
+    """What does not fire is at most vth << 6; dv = 4095 leaves nothing of less than 4096."""
+    graph, inputs = case(
+        source(6),
+        Population("y", (5,), vth=vth, memoryless=True),
+        Dense("x", "y", np.full((5, 6), 100)),
+    )
+    assert [c.interval for c in lower(graph).cells if c.name == "y@0"] == [interval]
+    assert_equals_the_reference(LoihiSim(graph), inputs)
+
+
 def test_what_holds_more_than_a_step_forgets_is_cleared_before_each_step():
     graph, inputs = case(
         source(6),

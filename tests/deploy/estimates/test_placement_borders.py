@@ -230,6 +230,26 @@ def test_a_few_cores_stand_as_no_order_of_them_is_better(cores, per_tile, column
     assert found == pytest.approx((placement.mesh.cost(*ends) @ before.flows.messages).min())
 
 
+@pytest.mark.parametrize("cores", [8, 9, 11])
+@pytest.mark.parametrize("seed", range(9))
+def test_the_last_chips_cores_stand_best_for_where_the_other_chips_are(cores, seed):
+    random = np.random.default_rng(seed)
+    links = [pair for pair in itertools.combinations(range(cores), 2) if random.random() < 0.5]
+    small = chip("loihi2", cores=6, mesh_columns=3, mesh_rows=2, cores_per_tile=1)
+    graph = relays(cores, links=links)
+    placement = place(graph, small)
+    spikes = {p.name: random.integers(1, 30, 4).astype(float) for p in graph.populations}
+    before = traffic(graph, placement, spikes)
+    better = improve(placement, before)
+    slots = np.array([core.slot for core in better.cores])
+    orders = np.array(list(itertools.permutations(range(6, 12), cores - 6)))
+    every = np.tile(slots, (len(orders), 1))
+    every[:, slots >= 6] = orders
+    ends = every[:, before.flows.source], every[:, before.flows.target]
+    least = (placement.mesh.cost(*ends) @ before.flows.messages).min()
+    assert placement.chips == 2 and cost(better, before.flows) == pytest.approx(least)
+
+
 # ---- limits
 
 
