@@ -25,10 +25,9 @@ from scmrl.system.errors import BundleError, GraphError
 nir = pytest.importorskip("nir", reason="nir is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
-from scmrl.convert.nir.importer.maps import Conv, compose, conv
-from scmrl.convert.nir.importer.network import convention_of
-
 from scmrl.convert.nir.importer import import_graph, network, read, run
+from scmrl.convert.nir.importer.floats.convention import convention_of
+from scmrl.convert.nir.importer.floats.maps import Conv, compose, conv
 
 
 @pytest.mark.parametrize("kept, du", [(1 - 2.0**-14, -1), (1 - 2.0**-12, 0)])

@@ -6,7 +6,12 @@ import pytest
 from places import ROOT
 
 # What changes by what it is for.
-STATES = {"Feed": "it notes how long it waited", "State": "it moves on with training"}
+STATES = {
+    "Feed": "it notes how long it waited",
+    "State": "it moves on with training",
+    "Counts": "it adds up over chunks of samples",
+    "Builder": "it collects populations and synapses, a node after the other",
+}
 
 
 def dataclasses():

@@ -42,11 +42,10 @@ REASONS = {
     "deploy/validation/lsnn.py": {127: "a threshold of the published network"},
     "convert/nir/importer/floats/reading.py": {4096: "routes that are followed"},
     "deploy/backends/lava/session.py": {4096: "bytes of a message"},
-    "network/layers.py": {4096: "resolution of the drive while batch norm is live"},
-    "network/neuron.py": {
-        4095: "the low half of a product in a compiled kernel, typed to 32 bits",
-        4096: "resolution of the drive while batch norm is live",
+    "network/kernels/integers.py": {
+        4095: "the low half of a product in a compiled kernel, typed to 32 bits"
     },
+    "network/kernels/neuron.py": {4096: "resolution of the drive while batch norm is live"},
     "sweep/run.py": {16384: "bytes of a log"},
     "sweep/study.py": {127: "the character DEL"},
     "network/kernels/rows.py": {127: "exponent bias of a float32"},

@@ -30,7 +30,7 @@ READ = {  # command: what it reads and never writes
     "sweep": {"config", "data_dir"},
     "evaluate": {"model", "data_dir"},
     "export": {"model"},
-    "import": {"file", "calibrate"},
+    "import": {"file", "calibrate", "golden"},
     "deploy": {"model", "file", "wav", "image", "events"},
     "verify": {"model", "file"},
     "energy": {"model", "file"},

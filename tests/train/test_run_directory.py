@@ -140,7 +140,7 @@ def test_weights_that_a_step_breaks_are_not_kept(few, tmp_path, monkeypatch):
     def broken(self):
         if (self.current_epoch, self.batch) == (0, 3):
             with torch.no_grad():
-                self.model.mlp_hidden["audio"].gamma[0] = math.inf
+                self.model.node("audio.mlp.hidden").gamma[0] = math.inf
         done(self)
 
     monkeypatch.setattr(training.Training, "step_done", broken)

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.fixed_point import THRESHOLD_MAX
 from ...core.graph import Broadcast, OneToOne, Population, SumTokens, Synapse, Window
 from ...core.synapse import Shape
 from ...hw_profiles.precision import Precision
@@ -69,8 +70,9 @@ class Counting(Node):
 
     def __init__(self, vth: int, neuron: LIF):
         super().__init__()
-        if not 0 <= vth < 1 << 17:
-            raise UsageError("a threshold is a count of spikes", value=vth, limit="0..131071")
+        if not 0 <= vth <= THRESHOLD_MAX:
+            limit = f"0..{THRESHOLD_MAX}"
+            raise UsageError("a threshold is a count of spikes", value=vth, limit=limit)
         if neuron.reset == "late":
             raise UsageError("counts are not reset late", value=neuron.reset, fix="zero, subtract")
         self.vth, self.kind = vth, neuron
