@@ -16,9 +16,11 @@ from test_report import COUNTS, GRAPH, LABELS, REPORTS, WHAT
 from test_validation import RUN as LSNN
 
 import scmrl
+from scmrl.convert.netx.report import LayerRow, NetxReport
 from scmrl.convert.nir.importer.report import ImportReport, PopulationChange
 from scmrl.core.report.compare import compare
 from scmrl.core.report.report import HEADLINE, Report, table
+from scmrl.core.samples import GIVEN, TRUE, Origin
 from scmrl.data.check import DataReport, Modality, Split
 from scmrl.deploy import export, jobs
 from scmrl.deploy.demo import DemoReport
@@ -62,6 +64,16 @@ def streamed(model, small_bundle):
     file = model / "steps.npz"
     np.savez(file, **{name: x[0] for name, x in small_bundle.inputs.items()})
     return stream(model, Asked(arrays=file))
+
+
+def imported_netx():
+    shape = (128, 16, 16)
+    rows = tuple(
+        LayerRow(f"{LONG}{i}", "lif", shape, "123456", "4095", "0..4095", 1234567, 62, 0.5, 12)
+        for i in range(3)
+    )
+    numbers = (32, 12, 1234567, 123456789, 8, 100, 8)
+    return NetxReport("oxford", "a" * 40 + ".net", *numbers, Origin(GIVEN, TRUE), rows, (LONG,))
 
 
 def imported():
@@ -213,6 +225,7 @@ EXAMPLES = {
     "place, chips": lambda model, *_: jobs.place(model, "loihi1", chip_count=1, packed=True),
     "export": lambda model, *_: exported(model),
     "import": lambda *_: imported(),
+    "import, netx": lambda *_: imported_netx(),
     "stream": lambda model, tmp_path, small_bundle: streamed(model, small_bundle),
     "compare": lambda model, tmp_path, _: compared(tmp_path),
     "sweep": lambda *_: swept(),

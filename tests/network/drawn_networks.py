@@ -150,7 +150,7 @@ class Drawing:
             around = dilation * (kernel // 2)
             return Conv1d(outputs, kernel, stride, self.one(None, around + 1), dilation, groups)
         kernel = self.one(2, 3, (1, 3))
-        padding = None if self.chance(0.5) or shape[1] < 5 else self.one(2, (1, 0), 0)
+        padding = None if self.chance(0.5) or min(shape[1:]) < 5 else self.one(2, (1, 0), 0)
         fits = min(shape[1:]) > 4
         return Conv2d(outputs, kernel, stride, padding, dilation if fits else 1, groups)
 

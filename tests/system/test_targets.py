@@ -549,6 +549,7 @@ WRITERS = {  # the option that writes, its other words, a name to write
     "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
     "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
     "kills.py": ("--write", [], "t.md"),
+    "long_time.py": ("--out", [], "f.json"),
     "peers.py": ("--out", ["none"], "t.md"),
     "scale.py": ("--out", [], "f.json"),
     "throughput.py": ("--out", [], "throughput.json"),

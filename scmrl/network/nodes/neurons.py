@@ -62,6 +62,7 @@ class LIF:
             ("per", self.per, PER),
             ("scales", self.scales, SCALES),
             ("gradient", self.gradient, GRADIENTS),
+            ("surrogate", self.surrogate, SURROGATES),
             *(("trained", each, TRAINED) for each in self.trained),
         ):
             if word not in known:
