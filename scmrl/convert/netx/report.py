@@ -23,7 +23,7 @@ class LayerRow:
     name: str
     kind: str
     shape: tuple[int, ...]
-    vth: str
+    threshold: str
     du: str
     dv: str
     weights: int
@@ -82,7 +82,7 @@ class NetxReport(Report):
                 "population": lambda p: p.name,
                 "kind": lambda p: p.kind,
                 "shape": lambda p: shape(p.shape),
-                "vth": lambda p: p.vth,
+                "vth": lambda p: p.threshold,
                 "du": lambda p: p.du,
                 "dv": lambda p: p.dv,
                 "weights": lambda p: figure(p.weights),
@@ -105,7 +105,7 @@ def _row(graph: Graph, name: str, activity: Activity) -> LayerRow:
         name,
         p.kind,
         p.shape,
-        vth=_range(p.vth),
+        threshold=_range(p.vth),
         du=_range(p.du),
         dv=_range(p.dv),
         weights=sum(int(s.fan_in(graph[s.source].shape, p.shape).sum()) for s in incoming),
