@@ -2,6 +2,7 @@
 Loihi.
 
     train, evaluate       a dataset in, a frozen integer model out; its accuracy on a whole split
+    tune                  a model that is there, trained further on its own integers
     Network, nodes        a network of your own, said once; DataSpec: what it is built for
     load, import_nir      a model from its directory, or from a NIR file of another framework
     export                for Lava, NIR, ONNX or netx
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .deploy.jobs import place as place
     from .deploy.jobs import verify as verify
     from .deploy.training import train as train
+    from .deploy.tuning import tune as tune
     from .hw_profiles import profile as profiles  # noqa: F401
     from .network import nodes as nodes
     from .network.network import Network as Network
@@ -45,6 +47,7 @@ __version__ = "0.2.0"
 # Name -> "module:attribute", or a module.
 _NAMES = {
     "train": "scmrl.deploy.training:train",
+    "tune": "scmrl.deploy.tuning:tune",
     "evaluate": "scmrl.deploy.evaluation:evaluate",
     "load": "scmrl.core.bundle:load",
     "import_nir": "scmrl.convert.nir.importer:import_nir",

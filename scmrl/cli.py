@@ -23,6 +23,7 @@ from .system.errors import BackendError, ScmrlError, UsageError, nearest, one_li
 PIPE_CLOSED = 141  # as every tool of Unix that SIGPIPE ends
 COMMANDS = {  # in the order of the work
     "train": "scmrl.commands.train:train",
+    "tune": "scmrl.commands.tune:tune",
     "sweep": "scmrl.commands.sweep:sweep",
     "config": "scmrl.commands.train:config",
     "evaluate": "scmrl.commands.evaluate:evaluate",

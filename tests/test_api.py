@@ -22,6 +22,7 @@ from scmrl.system.errors import BundleError, DataError, ScmrlError, UsageError
 
 FUNCTIONS = (
     "train",
+    "tune",
     "evaluate",
     "load",
     "import_nir",
@@ -102,7 +103,7 @@ def test_import_loads_nothing_heavy():
     assert done.returncode == 0 and not HEAVY & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("train", "import_nir")])
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("train", "tune", "import_nir")])
 def test_what_needs_no_training_loads_no_torch(name):
     done = python(f"import scmrl, sys; scmrl.{name}; print('torch' in sys.modules)")
     assert done.stdout == "False\n", done.stderr
@@ -282,11 +283,11 @@ def test_chips_and_data_are_there(few):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_example_of_each_function_runs(name, runs, monkeypatch):
-    """In a directory with runs/a, net.nir and data.npz."""
+    """In a directory with runs/a, net.nir, data.npz, imported and mine.npz."""
     monkeypatch.chdir(runs[0])
     if name == "export":
         pytest.importorskip("lava", reason="Lava is not installed")
-    if name == "import_nir":
+    if name in ("import_nir", "tune"):
         nir = pytest.importorskip("nir")
         nodes = {
             "input": nir.Input(np.array([3])),
@@ -297,6 +298,9 @@ def test_the_example_of_each_function_runs(name, runs, monkeypatch):
         edges = [("input", "fc"), ("fc", "lif"), ("lif", "output")]
         nir.write("net.nir", nir.NIRGraph(nodes, edges))
         np.savez("data.npz", x=np.random.default_rng(0).random((5, 4, 3)))
+    if name == "tune":
+        api.import_nir("net.nir", out="imported", samples="data.npz", force=True)
+        np.savez("mine.npz", x=np.random.default_rng(1).random((60, 4, 3)), y=np.arange(60) % 2)
     function = getattr(api, name)
     examples = doctest.DocTestParser().get_doctest(
         function.__doc__, {"scmrl": api}, name, inspect.getsourcefile(function), 0

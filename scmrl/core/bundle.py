@@ -7,6 +7,7 @@
     samples.npz   inputs `x/<input>` uint [S, T, *shape], labels `y` [S], and what training's own
                   quantised forward gave for them: spikes as bits `s/<population>` (np.packbits),
                   membranes `v/<readout>`
+    source.nir    of an import: the network as it came, for tuning (not in every bundle)
 
 A run directory holds its bundle as `RUN/bundle`; an export is a bundle with files of its target
 beside it.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +40,7 @@ from .schema import Anything, Choice, Flag, Integer, List, Map, Maybe, Number, T
 SCHEMA, OLDEST = 2, 1  # what is written, and the oldest that is read: that of scmrl 0.1
 Json = dict[str, Any]
 FILES = ("graph.json", "tensors.npz", "samples.npz")
+SOURCE = "source.nir"
 SHARE, COUNT, SECONDS = Number(0, 1), Integer(0), Number(0)
 METRICS = Table(
     {},
@@ -87,7 +90,7 @@ BUNDLE = Table(
         "frontend": Map(Anything()),
         "metrics": METRICS,
         "training": TRAINING,
-        "sha256": Table({name: Text() for name in FILES}),
+        "sha256": Table({name: Text() for name in FILES}, {SOURCE: Text()}),
     },
     {
         "scmrl": Text(),
@@ -130,13 +133,16 @@ class Bundle:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, source: Path | None = None) -> None:
         """Write the bundle `path`, whole; a former one is replaced. Raises as `whole_directory`."""
         with whole_directory(path, "bundle") as directory:
-            self.write(directory)
+            self.write(directory, source)
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path, source: Path | None = None) -> None:
         """Write the files into an existing directory (an exporter adds its own beside them)."""
+        files = FILES if source is None else (*FILES, SOURCE)
+        if source is not None:
+            shutil.copyfile(source, directory / SOURCE)
         table, arrays = to_tables(self.graph)
         put_json(directory / "graph.json", {"format": FORMAT, **table})
         put_arrays(directory / "tensors.npz", arrays)
@@ -155,7 +161,7 @@ class Bundle:
                 "trained_by": (
                     None if self.trained is None else [self.trained.backend, self.trained.version]
                 ),
-                "sha256": {name: sha256(directory / name) for name in FILES},
+                "sha256": {name: sha256(directory / name) for name in files},
             },
         )
 
@@ -207,11 +213,8 @@ MISTAKEN = {  # what people give for a model, by its ending: what it is, what to
 def _no_model(path: Path) -> BundleError:
     """What lies at `path` instead of a model, and the command to use."""
     if not path.exists():
-        return BundleError(
-            "no such file or directory",
-            where=path,
-            fix="give a run directory, an export or a bundle",
-        )
+        fix = "give a run directory, an export or a bundle"
+        return BundleError("no such file or directory", where=path, fix=fix)
     if path.is_file():
         what, fix = MISTAKEN.get(
             path.suffix.lower(), ("a file", "give a run directory, an export or a bundle")
@@ -226,17 +229,11 @@ def _no_model(path: Path) -> BundleError:
             "a sweep, no frozen model", where=path, fix=f"give one of its trials: {path}/trial-0000"
         )
     if (path / "config.toml").is_file():
-        return BundleError(
-            "a run that is not finished: no frozen model here",
-            where=path,
-            fix=f"go on with: scmrl train --resume --out {quoted(path)}",
-        )
-    return BundleError(
-        "no frozen model here",
-        where=path,
-        limit="bundle.json",
-        fix="give a run directory, an export or a bundle; `scmrl train` makes one",
-    )
+        what = "a run that is not finished: no frozen model here"
+        fix = f"go on with: scmrl train --resume --out {quoted(path)}"
+        return BundleError(what, where=path, fix=fix)
+    fix = "give a run directory, an export or a bundle; `scmrl train` makes one"
+    return BundleError("no frozen model here", where=path, limit="bundle.json", fix=fix)
 
 
 def source_of(path: str | Path) -> Path | None:
@@ -354,10 +351,10 @@ def _table(directory: Path) -> Json:
             fix="use the scmrl version that wrote it, or freeze the model again",
         )
     BUNDLE.check(table, str(file), BundleError)
-    for name in FILES:
+    for name in table["sha256"]:
         if not (directory / name).is_file():
             raise BundleError("file is missing", where=directory / name)
-        if sha256(directory / name) != table["sha256"].get(name):
+        if sha256(directory / name) != table["sha256"][name]:
             raise BundleError(
                 "file is corrupt: its hash is not the one recorded",
                 where=directory / name,

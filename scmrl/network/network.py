@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,6 @@ from .nodes.counting import And, Counting
 from .nodes.layer import Layer
 from .nodes.lowering import ALWAYS, Lowering
 from .nodes.node import ONE, Gains, Input, Node, Term, Terms, plain
-from .nodes.readout import Readout
 from .nodes.signal import Signal, Source
 
 HERE = str(Path(__file__).parent)
@@ -122,7 +120,7 @@ class Network(nn.Module):
     @property
     def readout(self) -> str:
         """The name of the readout. Raises `UsageError` unless there is one."""
-        found = [name for name in self.reads if isinstance(self.node(name), Readout)]
+        found = [name for name in self.reads if self.node(name).reads_out]
         if len(found) != 1:
             raise UsageError("a network has one readout", value=found, fix="add a Readout")
         return found[0]
@@ -280,9 +278,11 @@ class Network(nn.Module):
                     for signal in self.reads[name]
                 ]
                 values[name] = self.node(name)(signals, steps)
-        readout = cast(Readout, self.node(self.readout))
+        readout = self.node(self.readout)
         membrane = values.pop(self.readout)
-        spikes = {name: x for name, x in values.items() if name not in self.inputs}
+        spikes: dict[str, Tensor] = {}
+        for name, x in values.items():
+            spikes |= {} if name in self.inputs else self.node(name).spikes(name, x)
         return Forward(readout.logits(membrane), membrane.detach(), spikes)
 
     def _advance(self, group: tuple[str, ...], values: dict[str, Tensor], steps: int) -> None:

@@ -25,7 +25,7 @@ from .errors import ScmrlError, UsageError, quoted
 GENERATOR = f"scmrl {__version__}"
 MANIFEST = "manifest.json"  # {"scmrl": version, "kind": kind, "files": {name: sha256}}
 LOCK, LEFTOVER = "scmrl.lock", ".scmrl-"  # nobody's files: they go when their process does
-BUNDLE_FILES = ("bundle.json", "graph.json", "tensors.npz", "samples.npz")
+BUNDLE_FILES = ("bundle.json", "graph.json", "tensors.npz", "samples.npz", "source.nir")
 EXPORT_FILES = {  # of scmrl 0.1, by target; the first tells the kind
     "lava": ("lava/network.json", "lava/network.npz", "README.txt"),
     "netx": ("netx/model.net", "README.txt"),

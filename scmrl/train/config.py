@@ -100,6 +100,15 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """A model that is there, tuned on its own integers (`scmrl tune`)."""
+
+    start: str = setting("", "model that tuning starts from; the run keeps a copy")
+    distil: bool = setting(False, "learn the float network's own outputs, not the labels")
+    temperature: float = setting(2.0, "of the distilled outputs", above=0, high=1e3)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that `scmrl train` needs to be repeated, written to the run directory."""
 
@@ -130,6 +139,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
 
     @property
     def own_data(self) -> bool:
@@ -146,7 +156,12 @@ def listed(kind: type = Config, prefix: str = "") -> Iterator[tuple[str, object,
             yield from listed(SECTIONS[each.name], f"{each.name}.")
 
 
-SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "tune": TuneConfig,
+}
 APPLIES = ("steps", "modalities")  # of model.*, to any network
 OF_SCMRL = {
     *(f"model.{f.name}" for f in dataclasses.fields(ModelConfig) if f.name not in APPLIES),
@@ -156,6 +171,8 @@ OF_SETS = {
     *("data_dir", "hard", "spoil", "task", "event_bits"),
     *("train.auxiliary", "train.swap_partners", "train.image_noise", "train.shift"),
 }
+OF_TUNING = {f"tune.{f.name}" for f in dataclasses.fields(TuneConfig)}
+OF_NETWORKS = {f"model.{name}" for name in APPLIES} | {"data.bits"}
 OF_OWN_DATA = {f"data.{f.name}" for f in dataclasses.fields(DataConfig)}
 
 
@@ -164,6 +181,11 @@ def _foreign(config: Config) -> dict[str, str]:
     names: dict[str, str] = {}
     if config.network:
         names |= dict.fromkeys(OF_SCMRL, "S-CMRL, and the network is your own")
+    if config.tune.start:
+        what = "a new network, and this one is there"
+        names |= dict.fromkeys(OF_SCMRL | OF_NETWORKS, what)
+    else:
+        names |= dict.fromkeys(OF_TUNING, "`scmrl tune`")
     if config.own_data:
         names |= dict.fromkeys(OF_SETS, "the built-in sets, and the data are your own")
     else:
@@ -237,6 +259,8 @@ def to_dict(config: Config) -> dict[str, Any]:
         table["dataset"] = portable(config.dataset)
     if config.network:
         table["network"] = portable(config.network)
+    if config.tune.start:
+        del table["tune"]["start"]  # the bundle says its hash
     return table
 
 
@@ -247,7 +271,7 @@ def _said(config: Config) -> dict[str, Any]:
     for name in _foreign(config):
         section, _, key = name.rpartition(".")
         del (table[section] if section else table)[key]
-    for empty in [key for key in ("data", "network") if not table[key]]:
+    for empty in [key for key in ("data", "network", "model", "tune") if not table[key]]:
         del table[empty]
     return table
 

@@ -14,7 +14,7 @@ from ..core.activity import Activity
 from ..core.bundle import Bundle
 from ..core.samples import HELD_OUT, TRUE, Origin
 from ..network.network import Forward, Network
-from ..network.nodes.lowering import whole
+from ..network.nodes.lowering import ALWAYS, whole
 from .feed import steps_first
 
 
@@ -47,6 +47,8 @@ def freeze(
     with torch.no_grad():
         forward = model({m: steps_first(x, ranks[m]) for m, x in encoded.items()})
     trained, origin = activity_of(forward, model.readout), Origin(HELD_OUT, TRUE)
+    if ALWAYS in {p.name for p in graph.populations}:
+        trained.spikes[ALWAYS] = np.ones((len(labels), model.steps, 1), np.uint8)
     inputs = {
         m: x if x.ndim > ranks[m] + 1 else np.repeat(x[:, None], model.steps, 1)
         for m, x in encoded.items()

@@ -18,16 +18,16 @@ NUMBERS = [name for name, (default, _) in ALL.items() if type(default) in (int, 
 
 
 def of(name, value):
-    """The configuration with one setting changed (`hard` is no number)."""
-    own = {"dataset": "mine.npz"} if name.startswith("data.") else {}
-    return config_module.read(None, {**own, name: value})
+    """The configuration with one setting changed (`hard` is no number), where it belongs."""
+    own = {"dataset": "own.npz"} if name.startswith(("data.", "tune.")) else {}
+    start = {"tune.start": "imported"} if name.startswith("tune.") else {}
+    return config_module.read(None, {**own, **start, name: value})
 
 
 def test_every_field_is_a_setting_with_a_meaning():
-    fields = {f.name for f in dataclasses.fields(Config)} - {"data", "model", "train"}
-    fields |= {f"data.{f.name}" for f in dataclasses.fields(config_module.DataConfig)}
-    fields |= {f"model.{f.name}" for f in dataclasses.fields(config_module.ModelConfig)}
-    fields |= {f"train.{f.name}" for f in dataclasses.fields(config_module.TrainConfig)}
+    fields = {f.name for f in dataclasses.fields(Config)} - set(config_module.SECTIONS)
+    for section, kind in config_module.SECTIONS.items():
+        fields |= {f"{section}.{f.name}" for f in dataclasses.fields(kind)}
     assert set(ALL) == fields and all(setting.meaning for _, setting in ALL.values())
 
 

@@ -39,12 +39,14 @@ def load(
     sound: str = "mel",
     side: int | None = None,
     time: bool | None = None,
+    labelled: bool = True,
 ) -> OwnData:
     """The data at `where`: an npz, a folder, or "file.py:function" or "module:function".
 
     Of a folder: `steps` frames of an event recording or of the cochlea; `sound` is "mel" or
     "cochlea"; `side` in pixels is what pictures are cut and scaled to, and events cut to. `time`
-    says that the second axis is time, or is not, whatever the data say (None: as they say). Raises
+    says that the second axis is time, or is not, whatever the data say (None: as they say). Not
+    `labelled`: labels may be missing, and are 0 then. Raises
     UsageError where there is nothing of the kind or the function raises, DataError for data that
     make no sense; one line each, naming the file, or the line of the user's own.
     """
@@ -53,23 +55,23 @@ def load(
         return folders.read(path, steps=steps, sound=sound, side=side).over_time(time)
     if path.is_file() or path.suffix == ".npz":
         arrays = read_arrays(path, kinds=NUMBERS + TEXTS, error=DataError)
-        return _made(arrays, path.stem, text, time)
+        return _made(arrays, path.stem, text, time, labelled)
     if ":" not in text:
         fix = "give an npz, a folder of class folders, or FILE.py:NAME or MODULE:NAME"
         raise UsageError("no such data", where=text, fix=fix)
     function = usercode.load(text, "a function that makes data")
     made = usercode.call(function, what=text.rpartition(":")[2])
     place = f"{usercode.place(function)}: {text.rpartition(':')[2]}"
-    return _made(made, text, place, time)
+    return _made(made, text, place, time, labelled)
 
 
-def _made(made: object, name: str, where: str, time: bool | None) -> OwnData:
+def _made(made: object, name: str, where: str, time: bool | None, labelled: bool) -> OwnData:
     """What a file holds or a function returned, checked; errors name `where` it is from."""
     try:
         if isinstance(made, OwnData):
             return made.over_time(time).filled()
         if isinstance(made, Mapping):
-            return of_arrays(made, name, time).filled()
+            return of_arrays(made, name, time, labelled).filled()
     except ScmrlError as error:
         raise error.at(where, DataError) from None
     kind = "nothing" if made is None else type(made).__name__

@@ -116,10 +116,17 @@ class OwnData:
         return {name: whole.take(part == name) for name in PARTS}
 
 
-def of_arrays(arrays: Mapping[str, Any], name: str, time: bool | None = None) -> OwnData:
-    """From a dict of the keys of an npz (`data.own`). Raises DataError."""
+def of_arrays(
+    arrays: Mapping[str, Any], name: str, time: bool | None = None, labelled: bool = True
+) -> OwnData:
+    """From a dict of the keys of an npz (`data.own`); where labels may be missing they are 0.
+    Raises DataError.
+    """
     beside = ("y", *BESIDE)
     inputs = {key: x for key, x in arrays.items() if key not in beside}
+    if "y" not in arrays and not labelled and inputs:
+        count = len(as_array(next(iter(inputs.values())), next(iter(inputs))))
+        arrays = {**arrays, "y": np.zeros(count, np.int64)}
     if "y" not in arrays:
         fix = nearest("y", map(str, arrays)) if arrays else "give x and y"
         raise DataError("there are no labels: key y is missing", fix=fix)

@@ -5,9 +5,13 @@ so does every later evaluation.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
+from ...core.graph import Population
+from ...core.samples import only_x
+from ...system.errors import DataError, nearest
 from ..features.values import ValueEncoding
 from .owndata import OwnData
 from .parts import parted
@@ -35,3 +39,28 @@ def encoded(data: OwnData, encoding: ValueEncoding) -> dict[str, np.ndarray]:
         name: x.reshape(len(x), *time, *data.shapes[name])
         for name, x in encoding.encode(data.inputs).items()
     }
+
+
+def for_inputs(data: OwnData, names: list[str]) -> OwnData:
+    """`x` stands for an only input of another name. Raises DataError for an input without data."""
+    inputs = data.inputs
+    if only_x(inputs, names):
+        inputs = {names[0]: inputs["x"]}
+    for name in names:
+        if name not in inputs:
+            what, fix = "the data lack an input of the model", nearest(name, inputs)
+            raise DataError(what, where=name, value=sorted(inputs), fix=fix)
+    return dataclasses.replace(data, inputs={name: inputs[name] for name in names})
+
+
+def fitted(x: np.ndarray, p: Population, steps: int) -> np.ndarray:
+    """Values as an input takes them: [S, *shape], the same at all steps, or [S, T, *shape]. Raises
+    DataError where they fit neither way.
+    """
+    if math.prod(x.shape[1:]) == p.neurons:
+        return x.reshape(len(x), *p.shape)
+    if x.ndim > 1 and math.prod(x.shape[2:]) == p.neurons and x.shape[1] == steps:
+        return x.reshape(len(x), steps, *p.shape)
+    shape = ", ".join(map(str, p.shape))
+    limit = f"[S, {shape}] or [S, {steps}, {shape}]"
+    raise DataError("the model takes another shape", where=p.name, limit=limit, value=list(x.shape))

@@ -91,8 +91,8 @@ class Lowering:
     def connect(self, synapse: Synapse) -> None:
         self.synapses.append(synapse)
 
-    def feed(self, target: str, values: np.ndarray) -> None:
-        """A constant at every step, integers of the target's shape."""
+    def feed(self, target: str, values: np.ndarray, delay: int = 0) -> None:
+        """A constant at every step from `delay` on, integers of the target's shape."""
         for mantissa, exponent in seven_bit_parts(values):
             if ALWAYS not in self.populations:
                 unit = Population(
@@ -100,7 +100,7 @@ class Lowering:
                 )
                 self.add(unit)
             weight = mantissa.reshape(-1, 1).astype(np.int16)
-            self.connect(Dense(ALWAYS, target, weight, exponent=exponent))
+            self.connect(Dense(ALWAYS, target, weight, exponent=exponent, delay=delay))
 
     def back(self, name: str, values: np.ndarray) -> None:
         """Each neuron's own spike comes back one step later with its value (of its shape)."""

@@ -54,6 +54,7 @@ class Node(nn.Module):
     loops = False  # whether it reads itself
     shape: Shape  # of its own neurons, after `outline`
     built = False
+    reads_out = False  # whether it is the readout: `forward` gives its membrane
 
     def outline(self, known: Mapping[int, Shape]) -> Shape:
         """Its own shape, from that of a source of each signal, on a cycle of some signals: by the
@@ -85,6 +86,14 @@ class Node(nn.Module):
             return self([known + new for known, new in zip(now, inside)], 1)
 
         return step
+
+    def spikes(self, name: str, values: Tensor) -> dict[str, Tensor]:
+        """What `forward` gave, by population."""
+        return {name: values}
+
+    def logits(self, membrane: Tensor) -> Tensor:
+        """Of a readout: [B, K] of its membrane [T, B, K]."""
+        raise NotImplementedError
 
     def lower(self, name: str, signals: Sequence[Signal], into: Lowering) -> None:
         """Add the population `name` and its synapses."""

@@ -36,6 +36,7 @@ class Readout(Node):
     """Forward gives the integer membrane [T, B, K] as float."""
 
     signals = (1, None)
+    reads_out = True
 
     def __init__(self, linear: Map | Sequence[Map], dv: int = 0):
         super().__init__()

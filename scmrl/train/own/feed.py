@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -46,11 +47,7 @@ class OwnFeed:
             if not self.deviation.all():
                 raise DataError("all targets are alike: nothing to learn", where="y")
         self._encoded, self._labels = encoded(own, self.frontend), self._targets(own)
-        how = config.data
-        self.said = {  # by which the test part is found again (`deploy.own`)
-            "own": {"seed": SEED, "validation": 0.0, "test": how.test, "sound": how.sound}
-            | {"side": how.side or None, "time": how.time or None}
-        }
+        self.said = held_out_by(config)
         self.validation, self.test = self.fixed(parts["validation"]), self.fixed(test)
 
     def __len__(self) -> int:
@@ -87,6 +84,13 @@ class OwnFeed:
         nothing = np.zeros((len(labels), 0), np.int64)
         ranks = {name: len(shape) for name, shape in self.shapes.items()}
         return Batches(samples, labels, nothing, order, batch, ranks=ranks)
+
+
+def held_out_by(config: Config) -> dict[str, Any]:
+    """What a training table says of own data: the test part is found again by it (`deploy.own`)."""
+    how = config.data
+    part = {"seed": SEED, "validation": 0.0, "test": how.test, "sound": how.sound}
+    return {"own": part | {"side": how.side or None, "time": how.time or None}}
 
 
 def read(config: Config) -> OwnData:

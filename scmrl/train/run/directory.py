@@ -24,13 +24,7 @@ from ..config import Config, to_toml
 
 CONFIG, REPLACED = "config.toml", "replaced"
 RESULTS = ("bundle", "metrics.json")  # what a finished run has, one or the other
-PARTS = (
-    *RESULTS,
-    "checkpoints",
-    "logs",
-    "network.py",
-    CONFIG,
-)  # config.toml last: it is what makes a run
+PARTS = (*RESULTS, "checkpoints", "logs", "network.py", "start", CONFIG)  # the last makes a run
 LOGGED = ("*.ckpt", "metrics.csv", "hparams.yaml", "events.out.tfevents.*")
 OWN = (*LOGGED, targets.MANIFEST, *targets.BUNDLE_FILES)
 

@@ -34,6 +34,9 @@ from ..own import network as own_network
 from ..own.feed import OwnFeed
 from ..own.training import OwnTraining
 from ..training import Training
+from ..tune.feed import TuneFeed
+from ..tune.start import Start
+from ..tune.training import Tuning
 from ..watch import Watch, what_trains
 from . import directory, memory, size, threads
 
@@ -57,6 +60,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     held: Held = limits.require,
+    start: Start | None = None,
     tell: Callable[[str], None] = lambda line: None,
     live: bool = False,
 ) -> Outcome | None:
@@ -70,32 +74,41 @@ def train(
     none yet) and gives the very model that an uninterrupted run gives. `data_dir` is remembered in
     config.toml, and wins over what it says. `force` replaces a run that is there (`directory`).
     `held` refuses a graph that the chip does not hold: the limits of its neurons and synapses, or a
-    placement on its cores too. Raises UsageError where another process trains in `run`.
+    placement on its cores too. `start`: the model to go on from, where one is tuned. Raises
+    UsageError where another process trains in `run`.
     """
     if data_dir is not None:
         config = replace(config, data_dir=os.path.abspath(data_dir))
     if processes.rank() != 0:
-        return _train(config, run, resume, held, lambda line: None, False)
+        return _train(config, run, resume, held, start, lambda line: None, False)
     with lock.hold(run, "training"):
         directory.prepare(run, resume=resume, force=force)
-        return _train(config, run, resume, held, tell, live)
+        return _train(config, run, resume, held, start, tell, live)
 
 
 def _train(
-    config: Config, run: Path, resume: bool, held: Held, tell: Callable[[str], None], live: bool
+    config: Config,
+    run: Path,
+    resume: bool,
+    held: Held,
+    start: Start | None,
+    tell: Callable[[str], None],
+    live: bool,
 ) -> Outcome | None:
     first = processes.rank() == 0
     chip = profile.load(config.profile)
-    if not config.network:
+    own = bool(config.network) or start is not None
+    if not own:
         size.require(config)
-    kind = _kind(config, run, resume, tell)
+    kind = _kind(config, run, resume, start, tell)
     tell(f"reading {config.dataset}" + (f" from {config.data_dir}" if config.data_dir else ""))
-    feed: Samples = OwnFeed(config) if config.own_data else Feed(config, config.data_dir or None)
+    feed = _feed(config, start)
     _check_batch(config, feed)
-    if not config.network:
+    if not own:
         _check_scmrl(feed)
     lightning.seed_everything(config.train.seed, verbose=False)
-    threads.use(torch.get_num_threads())
+    # what is tuned is small: threads would wait for each other longer than they work
+    threads.use(1 if start is not None else torch.get_num_threads())
     memory.keep()
     module = kind(config, feed, Precision.of(chip))
     if isinstance(module, OwnTraining):
@@ -110,6 +123,8 @@ def _train(
     elif resume:
         tell("no epoch was finished yet: from the start")
     if first:
+        if start is not None and not resume:
+            start.keep(run)
         directory.write_config(run, config)
         if isinstance(module, OwnTraining):
             own_network.keep(module.function, run)
@@ -171,10 +186,19 @@ def _fit(trainer: lightning.Trainer, module: Epochs) -> None:
         raise KeyboardInterrupt
 
 
+def _feed(config: Config, start: Start | None) -> Samples:
+    if start is not None:
+        return TuneFeed(config, start)
+    feed: Samples = OwnFeed(config) if config.own_data else Feed(config, config.data_dir or None)
+    return feed
+
+
 def _kind(
-    config: Config, run: Path, resume: bool, tell: Callable[[str], None]
+    config: Config, run: Path, resume: bool, start: Start | None, tell: Callable[[str], None]
 ) -> Callable[[Config, Samples, Precision], Epochs]:
     """What trains the configured model: integers for a chip, or the published model in float."""
+    if start is not None:
+        return partial(Tuning, start=start)
     if config.network:
         function = own_network.load(config.network, run, resume=resume, tell=tell)
         return partial(OwnTraining, function=function)

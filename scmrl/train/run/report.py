@@ -112,6 +112,46 @@ class TrainReport(Report):
         return columns
 
 
+@dataclass(frozen=True)
+class TuneReport(TrainReport):
+    """The figures of a run, `metrics` as in its bundle: accuracies and agreements with the float
+    network on the test part, before and after. `start`: the hash of the model that it started from.
+    """
+
+    command = "tune"
+    start: str
+    distilled: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"start": self.start, "distilled": self.distilled}
+
+    def headline(self) -> dict[str, str]:
+        lines, m = super().headline(), self.metrics
+        before = f"{percent(m['before_accuracy'])} before tuning"
+        if "float_accuracy" in m:
+            before += f"; the float network: {percent(m['float_accuracy'])}"
+        lines = {"accuracy": lines.pop("accuracy"), "before": before} | lines
+        if m["kept_start"]:
+            note = "no epoch was better on validation: the model is as it was"
+            lines = {"note": note} | lines
+        return lines
+
+    def details(self) -> Iterator[Block]:
+        m = self.metrics
+        rows = [("integers before", m["before_accuracy"], m.get("before_agreement"))]
+        rows += [("integers tuned", m["test_accuracy"], m.get("agreement"))]
+        if "float_accuracy" in m:
+            rows.append(("float network", m["float_accuracy"], 1.0))
+        yield table(
+            ("model", "accuracy", "agrees with the float network"),
+            [(name, percent(accuracy), percent(agreement)) for name, accuracy, agreement in rows],
+            words=("model",),
+            caption=f"On {figure(m['test_samples'])} test samples",
+        )
+        if self.distilled:
+            yield "learnt: the float network's outputs"
+
+
 def _draw(sheet: Any, curves: Mapping[str, Curve]) -> None:
     axis = sheet.subplots()
     for (name, curve), colour in zip(curves.items(), COLOURS):

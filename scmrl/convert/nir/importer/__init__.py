@@ -166,6 +166,7 @@ def import_nir(
         "dt": made.network.dt,
         "convention": convention_.name,
         "reset": convention_.reset,
+        "floor": convention_.floor,
         "labels": "given" if y is not None else "classes of the float network",
     }
     metrics = {"class_agreement": report.class_agreement, "import_samples": report.samples}
@@ -180,7 +181,7 @@ def import_nir(
         origin=report.origin,
     )
     if out is not None:
-        bundle.save(Path(out))
+        bundle.save(Path(out), Path(file))
     return bundle, replace(report, bundle=bundle.hash)
 
 
