@@ -104,7 +104,6 @@ class Encoding(Protocol):
 class Samples(Protocol):
     """What a model is trained, chosen and tested on; its length is that of the training part."""
 
-    frontend: Encoding
     validation: Batches
     test: Batches
     classes: tuple[str, ...]  # empty for targets
@@ -114,6 +113,10 @@ class Samples(Protocol):
     said: dict[str, Any]  # beside the settings, of how the samples were made
 
     def __len__(self) -> int: ...
+
+    @property
+    def frontend(self) -> Encoding:
+        """What made integers of them."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
