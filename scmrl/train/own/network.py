@@ -83,9 +83,9 @@ def _check(network: Network, data: DataSpec, name: str) -> None:
             what = "an input has the shape of the data"
             raise UsageError(what, where=place, limit=wanted, value=list(given.shape), fix=fix)
         if given.bits < data.bits[node]:
-            limit, fix = f"{data.bits[node]} or more", f'Input(..., data.bits["{node}"])'
+            least, fix = f"{data.bits[node]} or more", f'Input(..., data.bits["{node}"])'
             what = "an input has the bits of the data"
-            raise UsageError(what, where=place, limit=limit, value=given.bits, fix=fix)
+            raise UsageError(what, where=place, limit=least, value=given.bits, fix=fix)
     for unread in sorted(data.shapes.keys() - network.inputs.keys()):
         fix = "add an Input of that name, or leave it out with --set model.modalities=[...]"
         raise UsageError("no node takes this input of the data", where=name, value=unread, fix=fix)
