@@ -33,7 +33,8 @@ SURROGATES = ("super", "triangle", "tanh", "heavi_erfc", "circ")  # those of nor
 SUPER, TRIANGLE, TANH, ERFC = range(4)
 PER_NEURON = ("keep_u", "keep_v", "theta", "bias")
 BLOCK = 2048  # numbers in a block: a row of it is a page or two, which is what memory likes
-i32, f32 = np.int32, np.float32
+i32 = np.int32
+f32 = np.float32
 Flags = tuple[bool, bool, bool, int]  # subtract, late, local, surrogate
 
 
