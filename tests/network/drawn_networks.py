@@ -150,8 +150,8 @@ class Drawing:
             around = dilation * (kernel // 2)
             return Conv1d(outputs, kernel, stride, self.one(None, around + 1), dilation, groups)
         kernel = self.one(2, 3, (1, 3))
-        padding = None if self.chance(0.5) or min(shape[1:]) < 5 else self.one(2, (1, 0), 0)
         fits = min(shape[1:]) > 4
+        padding = None if self.chance(0.5) else self.one(2, (1, 0), 0) if fits else 2
         return Conv2d(outputs, kernel, stride, padding, dilation if fits else 1, groups)
 
 
@@ -243,7 +243,7 @@ def _pool(d: Drawing, end: Signal) -> Signal:
     high = d.shape(end.sources[0].node)[1]
     kernel, padding = (kernel, kernel // 2) if high > 1 else ((1, kernel), (0, kernel // 2))
     kind = d.one(None, None, LIF(dv=1024), LIF(dv=700, du=3000, gradient="time"))
-    vth = 0 if d.chance(0.4) and kind is None else 1
+    vth = 0 if d.chance(0.25) and kind is None else 1
     more = {} if kind is None else {"neuron": kind}
     return d.net.add(d.name("pool"), Pool(kernel, stride, padding, vth, **more), d.read(end, False))
 

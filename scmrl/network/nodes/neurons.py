@@ -61,8 +61,8 @@ class LIF:
             ("reset", self.reset, RESETS),
             ("per", self.per, PER),
             ("scales", self.scales, SCALES),
-            ("gradient", self.gradient, GRADIENTS),
             ("surrogate", self.surrogate, SURROGATES),
+            ("gradient", self.gradient, GRADIENTS),
             *(("trained", each, TRAINED) for each in self.trained),
         ):
             if word not in known:
@@ -91,9 +91,8 @@ class Neurons(nn.Module):
 
     def __init__(self, kind: LIF, shape: Shape):
         super().__init__()
-        du, dv = (_fitted(name, getattr(kind, name), shape) for name in ("du", "dv"))
-        kind = replace(kind, du=du, dv=dv)
-        self.kind, self.shape = kind, shape
+        du, dv = _fitted("du", kind.du, shape), _fitted("dv", kind.dv, shape)
+        self.kind, self.shape = replace(kind, du=du, dv=dv), shape
         self.leaks = nn.ParameterDict()
         for name in kind.trained:
             if name != "threshold":
@@ -144,7 +143,7 @@ class Neurons(nn.Module):
         if self.fused:
             more: dict[str, Any] = {"scale": scale, "surrogate": self.kind.surrogate}
             return neuron.lif(a, bias, steps=steps, dv=self.dv, vth=vth, **more)
-        if rows.fused(a) and self.kind.surrogate in SURROGATES:
+        if rows.fused(a):
             kind = self.kind
             subtract, late = kind.reset == "subtract", kind.reset == "late"
             way = Kind(subtract, late, kind.gradient == "local", kind.surrogate)
