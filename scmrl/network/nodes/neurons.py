@@ -96,7 +96,7 @@ class Neurons(nn.Module):
         self.leaks = nn.ParameterDict()
         for name in kind.trained:
             if name != "threshold":
-                self.leaks[name] = nn.Parameter(self._raw(getattr(kind, name)))
+                self.leaks[name] = nn.Parameter(self._raw(getattr(self.kind, name)))
 
     def _raw(self, value: Constant) -> Tensor:
         """The parameter r of a trained decay: 4096 sigmoid(r)."""
