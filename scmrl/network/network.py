@@ -340,8 +340,8 @@ class Network(nn.Module):
 
 
 def _key(name: str) -> str:
-    """A name as torch's module tree takes it: without dots."""
-    return name.replace("/", "//").replace(".", "/_")
+    """A name as torch's module tree takes it: without dots, and none of its own attributes."""
+    return ":" + name.replace("/", "//").replace(".", "/_")
 
 
 def _place() -> str:

@@ -241,7 +241,7 @@ def changed_weight(name, value):
     return lambda path, state: torch.save({**state, "model": {**state["model"], name: value}}, path)
 
 
-NAME = "model.nodes.audio/_mlp/_hidden.gamma"
+NAME = "model.nodes.:audio/_mlp/_hidden.gamma"
 HOSTILE = {
     "payload in torch's archive": lambda path, state: torch.save(
         {**state, "history": Payload(path.parent / "pwned")}, path
