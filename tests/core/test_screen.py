@@ -32,7 +32,7 @@ from scmrl.deploy.stream.run import stream
 from scmrl.deploy.validation import study
 from scmrl.sweep.report import SweepReport
 from scmrl.sweep.trials import Trial
-from scmrl.train.run.report import TrainReport
+from scmrl.train.run.report import TrainReport, TuneReport
 from scmrl.train.run.settings import ConfigReport
 
 COLUMNS = 80
@@ -199,6 +199,13 @@ METRICS = {
     "dead": [LONG],
     "rates": {LONG: 0.0, "audio.stage0": 0.0123456},
 }
+TUNED = {
+    "before_accuracy": 0.95,
+    "before_agreement": 0.96,
+    "float_accuracy": 0.99444,
+    "agreement": 0.98,
+    "kept_start": True,
+}
 EXAMPLES = {
     **{
         name: lambda model, tmp_path, small_bundle, make=make: make()
@@ -207,6 +214,7 @@ EXAMPLES = {
     "evaluate": lambda *_: evaluated(),
     "demo": lambda *_: demo(),
     "train": lambda *_: TrainReport("runs/a", METRICS, HASH),
+    "tune": lambda *_: TuneReport("runs/a", {**METRICS, **TUNED}, HASH, HASH, True),
     "train, float": lambda *_: TrainReport(
         "runs/a",
         {

@@ -27,6 +27,7 @@ from scmrl.system.storage import sha256
 PATHS = ("DIR", "FILE", "TOML", "NPZ", "RUN", "BUNDLE", "PATH")  # metavars of places
 READ = {  # command: what it reads and never writes
     "train": {"data_dir", "config"},
+    "tune": {"model"},
     "sweep": {"config", "data_dir"},
     "evaluate": {"model", "data_dir"},
     "export": {"model"},
@@ -43,6 +44,8 @@ READ = {  # command: what it reads and never writes
 WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("train", "out"): ([], "run"),
     ("train", "page"): (["--out", "NEW"], "p.html"),
+    ("tune", "out"): (["MODEL", "--dataset", "none.npz"], "run"),
+    ("tune", "page"): (["MODEL", "--dataset", "none.npz", "--out", "NEW"], "p.html"),
     ("sweep", "out"): (["--space", "model.alpha=0.0..1.0"], "sweep"),
     ("export", "out"): (["MODEL", "--target", "onnx", "--no-verify"], "out"),
     ("import", "out"): (["NIR", "--steps", "3"], "out"),
@@ -64,6 +67,8 @@ KEPT = ("sweep", "profiles")  # no --force: one is gone on with, the other fille
 LONG = {
     ("train", "out"),
     ("train", "page"),
+    ("tune", "out"),
+    ("tune", "page"),
     ("sweep", "out"),
     ("robustness", "picture"),
     ("demo", "out"),
@@ -192,7 +197,7 @@ def own(place: Path, model: bundle.Bundle, row: tuple[str, str]) -> None:
         (place / "sweep.json").write_text(
             json.dumps({"axes": [], "settings": [], "chip": "", "seed": 1})
         )
-    if row[0] in ("train", "demo"):
+    if row[0] in ("train", "tune", "demo"):
         (place / "config.toml").write_text('dataset = "digits-av"\n\n[model]\n\n[train]\n')
     (place / "notes.txt").write_text("a thesis")
 

@@ -23,7 +23,7 @@ import torch
 from norse.torch.functional.threshold import threshold
 from torch import Tensor, nn
 
-from ...core.fixed_point import DECAY_ONE
+from ...core.fixed_point import BIAS_MANTISSA_BITS, DECAY_ONE
 from ...core.graph import Population
 from ...core.synapse import Shape, Synapse
 from ...hw_profiles.precision import Precision
@@ -69,7 +69,7 @@ class Given(Node):
         self.parts, first = parts, parts.populations[0]
         self.shape, self.fires, self.reads_out = first.shape, first.fires, not first.fires
         self.maps = nn.ModuleList()
-        self.bias = _Learnt(first.per_neuron(first.bias_mant), 1 << 12)
+        self.bias = _Learnt(first.per_neuron(first.bias_mant), 1 << (BIAS_MANTISSA_BITS - 1))
         fixed = dict(parts.constants)
         self.constant = _Learnt(fixed.pop(0, np.zeros(self.shape, np.int64)), CONSTANT_TOP)
         self.later = {d: torch.from_numpy(c.astype(np.float64)) for d, c in fixed.items()}

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.fixed_point import WEIGHT_BITS, signed
 from ...core.graph import Conv2d, Dense, OneToOne, Pointwise
 from ...core.synapse import Shape, Synapse
 from ..kernels import stepping
 from ..kernels.neuron import EXACT
 
-TOP = 127  # of 8 bits; wider where the graph is
+TOP = signed(WEIGHT_BITS)[1]  # wider where the graph is
 EMPTY = 0.5  # a matrix with more zeros than that has no connections there
 
 
