@@ -20,7 +20,7 @@ from .options import (
     may_write,
     page_option,
 )
-from .output import render, tell
+from .output import render, resumable, tell
 
 
 @click.command()
@@ -94,7 +94,7 @@ def train(
     chosen = given(
         dataset=dataset, network=model, hard=hard, profile=profile, **flags
     ) | assignments(settings)
-    try:
+    with resumable("train", out):
         report = run(
             out=out,
             settings=chosen,
@@ -106,13 +106,6 @@ def train(
             tell=tell,
             live=True,
         )
-    except (KeyboardInterrupt, SystemExit):
-        if (out / "checkpoints" / "last.ckpt").is_file():
-            tell(
-                "nothing is lost up to the last finished epoch; go on with: scmrl train --resume"
-                f" --out {quoted(out)}"
-            )
-        raise
     if report is None:  # one of several processes, not the first
         return
     steps = (f"scmrl evaluate {quoted(out)}", f"scmrl export {quoted(out)} --target lava")

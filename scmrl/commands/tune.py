@@ -19,7 +19,7 @@ from .options import (
     layers_option,
     page_option,
 )
-from .output import render, tell
+from .output import render, resumable, tell
 
 
 @click.command()
@@ -85,7 +85,7 @@ def tune(
     from ..train.config import assignments
 
     flags = given(**{"train.epochs": epochs, "train.seed": seed})
-    try:
+    with resumable("tune", out):
         report = run(
             model,
             dataset,
@@ -101,13 +101,6 @@ def tune(
             tell=tell,
             live=True,
         )
-    except (KeyboardInterrupt, SystemExit):
-        if (out / "checkpoints" / "last.ckpt").is_file():
-            tell(
-                "nothing is lost up to the last finished epoch; go on with: scmrl tune --resume"
-                f" --out {quoted(out)}"
-            )
-        raise
     if report is None:  # one of several processes, not the first
         return
     steps = (f"scmrl verify {quoted(out)}", f"scmrl export {quoted(out)} --target lava")

@@ -93,6 +93,32 @@ def check_broadcast(name: str, values: np.ndarray, shape: Shape, where: str) -> 
         ) from None
 
 
+def single(values: np.ndarray) -> int | np.ndarray:
+    """One integer where all are equal."""
+    return int(values.flat[0]) if np.all(values == values.flat[0]) else values
+
+
+def narrowed(values: np.ndarray) -> np.ndarray:
+    """[C, ...] as one value a channel, [C, 1, ...], where its neurons have the same."""
+    flat = values.reshape(len(values), -1)
+    if np.any(flat != flat[:, :1]):
+        return values
+    return flat[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
+
+
+def seven_bit_parts(value: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """value = sum of (mantissa << exponent), exactly, of 7-bit mantissas: what weights of 8 bits
+    bring together.
+    """
+    parts, exponent, value = [], 0, np.asarray(value, np.int64)
+    while value.any():
+        low = (value + 64) % 128 - 64
+        if low.any():
+            parts.append((low, exponent))
+        value, exponent = (value - low) >> 7, exponent + 7
+    return parts
+
+
 def whole(shape: Shape) -> Box:
     """The box of all neurons of a shape."""
     return tuple((0, int(n)) for n in shape)

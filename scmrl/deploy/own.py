@@ -11,7 +11,7 @@ A path that a model names is read again. A function is run only where the user n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..core.schema import Flag, Integer, Maybe, Number, Table, Text
 from ..data import DATASETS
 from ..data.features.values import ValueEncoding
 from ..data.own import OwnData, load
+from ..data.own.tested import encoded
 from ..data.references import portable
 from ..system.errors import BundleError, DataError, UsageError, nearest
 
@@ -79,8 +80,7 @@ def own_samples(
     if not len(data):
         raise DataError("there are no samples", where=which)
     labels = labels_for(bundle.graph, data, where)
-    inputs = encoding.encode(inputs_for(bundle.graph, data, where))
-    inputs = {n: x[..., None] if x.ndim == 1 + data.time else x for n, x in inputs.items()}
+    inputs = encoded(replace(data, inputs=inputs_for(bundle.graph, data, where)), encoding)
     tested = bundle.metrics.get("test_sha256")
     if origin.samples == HELD_OUT and tested not in (None, fingerprint(inputs, labels)):
         origin = Origin(GIVEN, TRUE)  # data of the same name, and others

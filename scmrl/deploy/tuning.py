@@ -167,15 +167,8 @@ def _imported(
     from ..data.own import load as load_data
     from ..train.tune.start import Start
 
-    how = chosen.data
-    data = load_data(
-        chosen.dataset,
-        sound=how.sound,
-        side=how.side or None,
-        time=how.time or None,
-        labelled=not chosen.tune.distil,
-    )
-    own, _ = trained_and_tested(data, how.test)
+    data = load_data(chosen.dataset, labelled=not chosen.tune.distil, **chosen.data.reading)
+    own, _ = trained_and_tested(data, chosen.data.test)
     few = own.take(np.arange(min(CALIBRATION, len(own))))
     labels = {} if chosen.tune.distil or data.regression else {"y": few.y}
     samples = {**few.inputs, **labels}

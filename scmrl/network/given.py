@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..core.fixed_point import DECAY_ONE
+from ..core.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from ..core.graph import Graph, Population
 from ..core.synapse import Synapse
 from ..system.errors import GraphError
@@ -128,7 +128,7 @@ class _Reading:
 def _constant(p: Population, graph: Graph) -> bool:
     """Whether it fires at every step, whatever the input is."""
     still = p.kind == "lif" and p.memoryless and not graph.incoming(p.name)
-    return still and bool(np.all(p.bias > np.int64(64) * p.per_neuron(p.vth)))
+    return still and bool(np.all(p.bias > p.per_neuron(p.vth) << CURRENT_SHIFT))
 
 
 def _own(s: Synapse, p: Population, graph: Graph) -> bool:
@@ -139,13 +139,9 @@ def _own(s: Synapse, p: Population, graph: Graph) -> bool:
 
 def _form(s: Synapse) -> tuple[object, ...]:
     """All of a synapse but its ends and its label."""
-    values = (getattr(s, f.name) for f in dataclasses.fields(s))
-    names = [f.name for f in dataclasses.fields(s)]
-    said = dict(zip(names, values))
-    for end in ("source", "target", "label"):
-        said.pop(end, None)
-    held = (_bytes(x) if isinstance(x, np.ndarray) else x for x in said.values())
-    return (type(s).__name__, *held)
+    ends = ("source", "target", "label")
+    said = (getattr(s, f.name) for f in dataclasses.fields(s) if f.name not in ends)
+    return (type(s).__name__, *(_bytes(x) if isinstance(x, np.ndarray) else x for x in said))
 
 
 def _bytes(x: np.ndarray) -> tuple[object, ...]:

@@ -264,10 +264,11 @@ class Network(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Forward:
         steps = max(len(x) for x in inputs.values())
         steps = self.steps if steps == 1 else steps
-        values = {
+        given = {
             name: inputs[name].reshape(*inputs[name].shape[:2], *node.shape)
             for name, node in self.inputs.items()
         }
+        values = dict(given)
         for group in self.finish():
             if self._cyclic(group):
                 self._advance(group, values, steps)
@@ -278,12 +279,13 @@ class Network(nn.Module):
                     for signal in self.reads[name]
                 ]
                 values[name] = self.node(name)(signals, steps)
-        readout = self.node(self.readout)
-        membrane = values.pop(self.readout)
+        readout = self.readout
+        membrane = values.pop(readout)
         spikes: dict[str, Tensor] = {}
         for name, x in values.items():
-            spikes |= {} if name in self.inputs else self.node(name).spikes(name, x)
-        return Forward(readout.logits(membrane), membrane.detach(), spikes)
+            if name not in given:
+                spikes |= self.node(name).spikes(name, x)
+        return Forward(self.node(readout).logits(membrane), membrane.detach(), spikes)
 
     def _advance(self, group: tuple[str, ...], values: dict[str, Tensor], steps: int) -> None:
         """Run the nodes of a cycle together, step by step; adds their spikes to `values`."""

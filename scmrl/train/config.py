@@ -98,6 +98,11 @@ class DataConfig:
         0.2, "own data without a test part: the part of them that becomes it", above=0, high=0.5
     )
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How files are read, as `data.own.load` and a training table take it."""
+        return {"sound": self.sound, "side": self.side or None, "time": self.time or None}
+
 
 @dataclass(frozen=True)
 class TuneConfig:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ...core.fixed_point import STATE_LIMIT, STATE_MAX
+from ...core.fixed_point import CURRENT_SHIFT, STATE_LIMIT, STATE_MAX
 
+UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
 i32 = np.int32
 
 

@@ -28,9 +28,8 @@ from torch.nn import functional as F
 
 from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 from . import rows, stepping
-from .integers import kept, plus, saturated, times, wrapped
+from .integers import UNIT, kept, plus, saturated, times, wrapped
 
-UNIT = 1 << CURRENT_SHIFT  # a synaptic sum of 1 in membrane units
 i32 = np.int32
 f32 = np.float32
 EXACT = 1 << 24  # beyond it float32 has no exact integers
@@ -290,6 +289,5 @@ def norm_lif(
         return rows.back(spikes, y.shape[1], y.shape[3:])
     flat, momentum, epsilon = y.flatten(0, 1), rows.MOMENTUM, rows.EPSILON
     normal = F.batch_norm(flat, *running, gamma, beta, True, momentum, epsilon).view(y.shape)
-    a = normal.clamp(-limit, limit) * fine
-    a = a + (a.round() - a).detach()
+    a = stepping.rounded(normal.clamp(-limit, limit) * fine)
     return lif(a, a.new_zeros(a.shape[2]), steps=steps, dv=dv, vth=fine)

@@ -23,12 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from ...core.fixed_point import DECAY_ONE, STATE_MAX
 from . import rows
-from .integers import kept, plus, saturated, times, wrapped
+from .integers import UNIT, kept, plus, saturated, times, wrapped
 from .stepping import Numbers
 
-UNIT = 1 << CURRENT_SHIFT
 SURROGATES = ("super", "triangle", "tanh", "heavi_erfc", "circ")  # those of norse, by number
 SUPER, TRIANGLE, TANH, ERFC = range(4)
 PER_NEURON = ("keep_u", "keep_v", "theta", "bias")

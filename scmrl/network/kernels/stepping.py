@@ -17,9 +17,8 @@ import torch
 from norse.torch.functional.threshold import threshold
 from torch import Tensor
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT, STATE_MAX
-
-UNIT = 1 << CURRENT_SHIFT
+from ...core.fixed_point import DECAY_ONE, STATE_LIMIT, STATE_MAX
+from .integers import UNIT
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,14 @@ class Numbers:
 State = tuple[Tensor, Tensor]
 
 
-def through(x: Tensor, rounded: Tensor) -> Tensor:
-    """`rounded` with the gradient of x (straight-through estimator)."""
-    return x + (rounded - x).detach()
+def through(x: Tensor, whole: Tensor) -> Tensor:
+    """`whole` with the gradient of x (straight-through estimator, Bengio et al. 2013)."""
+    return x + (whole - x).detach()
+
+
+def rounded(x: Tensor) -> Tensor:
+    """round(x) with the gradient of x."""
+    return through(x, x.round())
 
 
 def decayed(x: Tensor, keep: Tensor) -> Tensor:

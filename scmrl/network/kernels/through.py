@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ...core.fixed_point import DECAY_ONE, STATE_LIMIT, STATE_MAX
-from .neuron import UNIT
+from .integers import UNIT
 
 
 @dataclass(frozen=True)

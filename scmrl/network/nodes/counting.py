@@ -21,6 +21,7 @@ from ...core.synapse import Shape
 from ...hw_profiles.precision import Precision
 from ...system.errors import UsageError
 from ..kernels.pooling import pool
+from ..kernels.stepping import rounded
 from .lowering import Lowering
 from .maps import Pair, pair
 from .neurons import LIF, Neurons
@@ -164,8 +165,7 @@ class Pool(Counting):
     def count(self, x: Tensor) -> Tensor:
         kernel, stride, padding = self.window
         frames = F.avg_pool2d(x.flatten(0, 1), kernel, stride, padding) * math.prod(kernel)
-        counts = frames + (frames.round() - frames).detach()
-        return counts.unflatten(0, x.shape[:2])
+        return rounded(frames).unflatten(0, x.shape[:2])
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         if self.vth or not self.kind.memoryless:

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 
 from ...core.fixed_point import BIAS_MANTISSA_BITS, DECAY_ONE
 from ...core.graph import Population
-from ...core.synapse import Shape, Synapse
+from ...core.synapse import Shape, Synapse, narrowed, single
 from ...hw_profiles.precision import Precision
 from ..kernels import stepping
-from ..kernels.neuron import SLOPE, SURROGATE, UNIT
+from ..kernels.integers import UNIT
+from ..kernels.neuron import SLOPE, SURROGATE
 from ..kernels.through import Constants, through
 from .held import Held
 from .lowering import Lowering, whole
@@ -197,9 +198,8 @@ class Given(Node):
     def lower(self, name: str, signals: Sequence[Signal], into: Lowering) -> None:
         bias = whole(self.bias().detach().numpy())
         bias = np.broadcast_to(bias, self.shape)
-        alike = int(bias.flat[0]) if np.all(bias == bias.flat[0]) else bias
         for p in self.parts.populations:
-            into.add(replace(p, bias_mant=alike))
+            into.add(replace(p, bias_mant=single(bias)))
         for m, same in zip(self.maps, self.parts.synapses):
             weight = cast(Held, m).whole()
             for s in same:
@@ -219,10 +219,7 @@ class _Learnt(nn.Module):
 
     def __init__(self, values: np.ndarray, top: int):
         super().__init__()
-        values = np.asarray(values, np.int64)
-        flat = values.reshape(len(values), -1)
-        if np.all(flat == flat[:, :1]):
-            values = flat[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
+        values = narrowed(np.asarray(values, np.int64))
         largest = int(np.abs(values).max(initial=0))
         self.top, self.unit = max(top, largest), float(max(1, 2 * largest))
         start = torch.from_numpy(values / self.unit)
@@ -233,4 +230,4 @@ class _Learnt(nn.Module):
 
     def forward(self) -> Tensor:
         x = self.values * self.unit
-        return stepping.through(x, x.round()).clamp(-self.top, self.top)
+        return stepping.rounded(x).clamp(-self.top, self.top)

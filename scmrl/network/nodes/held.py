@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from ...core.fixed_point import WEIGHT_BITS, signed
 from ...core.graph import Conv2d, Dense, OneToOne, Pointwise
 from ...core.synapse import Shape, Synapse
-from ..kernels import stepping
 from ..kernels.neuron import EXACT
+from ..kernels.stepping import rounded
 
 TOP = signed(WEIGHT_BITS)[1]  # wider where the graph is
 EMPTY = 0.5  # a matrix with more zeros than that has no connections there
@@ -51,7 +51,7 @@ class Held(nn.Module):
         if not self.learns:
             return self.fixed
         x = self.weight * self.top
-        q = stepping.through(x, x.round()).clamp(-self.top, self.top)
+        q = rounded(x).clamp(-self.top, self.top)
         return q if self.there is None else q * self.there
 
     def whole(self) -> np.ndarray | None:

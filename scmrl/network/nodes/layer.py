@@ -30,12 +30,14 @@ from torch.nn import functional as F
 
 from ...core.fixed_point import CURRENT_SHIFT
 from ...core.graph import Dense as DenseSynapse
-from ...core.synapse import Shape
+from ...core.synapse import Shape, single
 from ...hw_profiles.precision import Precision
 from ...system.errors import ScmrlError, UsageError, nearest
 from ..kernels import neuron, rows
-from ..kernels.neuron import LIVE_LIMIT, LIVE_VTH, UNIT
-from .lowering import Lowering, single, whole
+from ..kernels.integers import UNIT
+from ..kernels.neuron import LIVE_LIMIT, LIVE_VTH
+from ..kernels.stepping import rounded
+from .lowering import Lowering, whole
 from .maps import Map
 from .neurons import LIF, STANDARD, Constant, Neurons
 from .node import ONE, Gains, Key, Node, Shapes, Step, Terms, gains_of
@@ -62,18 +64,13 @@ class Folded:
         return self.bias_mant * float(1 << self.bias_exp)
 
 
-def round_through(x: Tensor) -> Tensor:
-    """round(x) whose gradient is that of x (straight-through estimator, Bengio et al. 2013)."""
-    return x + (x.round() - x).detach()
-
-
 def quantise_bias(bias: Tensor, precision: Precision) -> tuple[Tensor, int]:
     """Bias in membrane units -> (mantissa, shared exponent: the smallest that fits)."""
     largest, most = float(bias.detach().abs().max()), precision.bias_mant_max
     exponent = precision.bias_exp_min
     while exponent < precision.bias_exp_max and round(largest / (1 << exponent)) > most:
         exponent += 1
-    return round_through(bias / (1 << exponent)).clamp(-most, most), exponent
+    return rounded(bias / (1 << exponent)).clamp(-most, most), exponent
 
 
 class Layer(Node):
@@ -164,7 +161,7 @@ class Layer(Node):
         def integers(w: Tensor, gain: float | Tensor) -> Tensor:
             by = fine * gain
             one = isinstance(by, float) or by.dim() == 0
-            return round_through(w * by if one else scaled(w, torch.as_tensor(by)))
+            return rounded(w * by if one else scaled(w, torch.as_tensor(by)))
 
         return Folded(
             [
@@ -223,17 +220,17 @@ class Layer(Node):
         moments = self.mean, self.variance, self.gamma, self.beta
         flat = F.batch_norm(y.flatten(0, 1), *moments, True, rows.MOMENTUM, rows.EPSILON)
         normal = flat.view(y.shape)
-        return round_through(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
+        return rounded(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
 
     def _live_folded(self, gains: Gains) -> Folded:
         """While the norm is live: the weights of what comes back, in 1 / 4096 of the threshold."""
         weights, own, _ = self._in_thresholds()
         return Folded(
             [
-                {key: round_through(w * (gain * LIVE_VTH)) for key, gain in by_gain.items()}
+                {key: rounded(w * (gain * LIVE_VTH)) for key, gain in by_gain.items()}
                 for w, by_gain in zip(weights, gains)
             ],
-            None if own is None else round_through(own * LIVE_VTH),
+            None if own is None else rounded(own * LIVE_VTH),
             LIVE_VTH,
             torch.zeros_like(self.beta),
             0,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.fixed_point import CURRENT_SHIFT
 from ...core.graph import Dense, Graph, OneToOne, Population, Synapse
-from ...core.synapse import Shape
+from ...core.synapse import Shape, seven_bit_parts, single
 from ...system.errors import ScmrlError
 from .signal import Signal, Source
 
@@ -25,25 +25,9 @@ def whole(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def single(values: np.ndarray) -> int | np.ndarray:
-    """One number where all are equal."""
-    return int(values.flat[0]) if np.all(values == values.flat[0]) else values
-
-
 def by_channel(values: np.ndarray, shape: Shape) -> np.ndarray:
     """[C] (or one number, or all of `shape`) so that it broadcasts to `shape`."""
     return values.reshape(-1, *(1,) * (len(shape) - 1)) if values.ndim == 1 else values
-
-
-def seven_bit_parts(value: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """value = sum of (mantissa << exponent), exactly, of 7-bit mantissas."""
-    parts, exponent, value = [], 0, np.asarray(value, np.int64)
-    while value.any():
-        low = (value + 64) % 128 - 64
-        if low.any():
-            parts.append((low, exponent))
-        value, exponent = (value - low) >> 7, exponent + 7
-    return parts
 
 
 class Lowering:

@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.fixed_point import DECAY_ONE
+from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from ...core.graph import NO_CURRENT_MEMORY, Population
-from ...core.synapse import Shape
+from ...core.synapse import Shape, single
 from ...system.errors import UsageError, nearest
 from ..kernels import neuron, rows, stepping
-from ..kernels.neuron import SLOPE, SURROGATE, UNIT
+from ..kernels.integers import UNIT
+from ..kernels.neuron import SLOPE, SURROGATE
 from ..kernels.scan import SURROGATES, Kind, scan
-from .lowering import Lowering, by_channel, single, whole
+from .lowering import Lowering, by_channel, whole
 
 RESETS = ("zero", "subtract", "late")
 GRADIENTS = ("local", "time")
@@ -114,7 +115,7 @@ class Neurons(nn.Module):
             return getattr(self.kind, name)
         top = NO_CURRENT_MEMORY if name == "du" else DECAY_ONE - 1
         free = DECAY_ONE * torch.sigmoid(self.leaks[name])
-        return neuron_round(free).clamp(0, top)
+        return stepping.rounded(free).clamp(0, top)
 
     @property
     def fused(self) -> bool:
@@ -193,11 +194,10 @@ class Neurons(nn.Module):
         du, dv = (self._whole(self.decay(word)) for word in ("du", "dv"))
         theta = self._whole(vth)
         if self.kind.reset == "late":
-            keeping = Population(name, self.shape, vth=theta, du=dv - 1, dv=DECAY_ONE)
-            into.add(keeping)
+            into.add(Population(name, self.shape, vth=theta, du=dv - 1, dv=DECAY_ONE))
             into.back(name, -np.broadcast_to(np.asarray(theta), self.shape))
             units = by_channel(mantissa, self.shape) << exponent
-            into.feed(name, np.broadcast_to(units >> 6, self.shape))
+            into.feed(name, np.broadcast_to(units >> CURRENT_SHIFT, self.shape))
             return
         kept = {"memoryless": True} if self.kind.memoryless else {"du": du, "dv": dv}
         population = Population(
@@ -206,15 +206,14 @@ class Neurons(nn.Module):
             vth=theta,
             bias_mant=by_channel(mantissa, self.shape).astype(np.int16),
             bias_exp=exponent,
+            reset=self.kind.reset,
             **kept,
         )
-        if self.kind.reset == "subtract":
-            population = replace(population, reset="subtract")
         into.add(population)
 
     def _whole(self, values: Tensor | Constant) -> Constant:
         array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
-        return single(by_channel(whole(np.asarray(array)), self.shape))
+        return single(by_channel(whole(array), self.shape))
 
 
 def _fitted(name: str, value: Constant, shape: Shape) -> Constant:
@@ -228,8 +227,3 @@ def _fitted(name: str, value: Constant, shape: Shape) -> Constant:
         limit = f"one, ({shape[0]},) or what broadcasts to {shape}"
         raise UsageError(f"{name} does not fit", value=value.shape, limit=limit) from None
     return array
-
-
-def neuron_round(x: Tensor) -> Tensor:
-    """round(x) with the gradient of x."""
-    return stepping.through(x, x.round())

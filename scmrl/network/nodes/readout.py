@@ -21,8 +21,9 @@ from ...core.synapse import Shape
 from ...hw_profiles.precision import Precision
 from ...system.errors import UsageError
 from ..kernels import stepping
-from ..kernels.neuron import UNIT
-from .layer import quantise_bias, round_through
+from ..kernels.integers import UNIT
+from ..kernels.stepping import rounded
+from .layer import quantise_bias
 from .lowering import Lowering, whole
 from .maps import Map
 from .node import Gains, Key, Node, Shapes, Terms, gains_of
@@ -63,7 +64,7 @@ class Readout(Node):
         )
         scale = self.precision.weight_max / max(largest, 1e-9)
         weights = [
-            {key: round_through(w * (gain * scale)) for key, gain in by_gain.items()}
+            {key: rounded(w * (gain * scale)) for key, gain in by_gain.items()}
             for w, by_gain in zip(self.weights.weight, gains)
         ]
         return weights, *quantise_bias(self.bias * (scale * UNIT), self.precision), scale

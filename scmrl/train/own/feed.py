@@ -19,7 +19,7 @@ from ...data.own.tested import SEED, encoded, trained_and_tested
 from ...network.kernels import processes
 from ...network.settings import ModelConfig
 from ...system.errors import DataError, UsageError, nearest
-from ..config import Config
+from ..config import Config, TrainConfig
 from ..feed import ORDER, Batches
 from ..score import Accuracy, Determination, Score
 
@@ -46,12 +46,11 @@ class OwnFeed:
             self.mean, self.deviation = own.y.mean(0), own.y.std(0)
             if not self.deviation.all():
                 raise DataError("all targets are alike: nothing to learn", where="y")
-        self._encoded, self._labels = encoded(own, self.frontend), self._targets(own)
-        self.said = held_out_by(config)
+        self.said, self._own = held_out_by(config), self.fixed(own)
         self.validation, self.test = self.fixed(parts["validation"]), self.fixed(test)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._own.labels)
 
     def score(self) -> Score:
         return Accuracy() if self.classes else Determination(self.deviation)
@@ -64,45 +63,49 @@ class OwnFeed:
 
     def fixed(self, data: OwnData) -> Batches:
         """A part in order."""
-        values = self.steps * sum(math.prod(shape) for shape in self.shapes.values())
-        batch = min(256, max(1, BATCH_VALUES // values))
         samples = encoded(data, self.frontend) if len(data) else {}
-        return self._batches(samples, self._targets(data), np.arange(len(data)), batch)
+        nothing = np.zeros((len(data), 0), np.int64)
+        return in_order(samples, self._targets(data), nothing, self.shapes, self.steps)
 
     def epoch(self, epoch: int, done: int = 0) -> Batches:
         """Training batches of an epoch from batch `done` on; only seed and epoch matter."""
-        train = self.config.train
-        random = np.random.default_rng((train.seed, ORDER, epoch))
-        order = random.permutation(len(self))
-        batches = self._batches(self._encoded, self._labels, order, train.batch)
-        part = (processes.rank(), processes.world())
-        return dataclasses.replace(batches, drop_last=True, part=part, first=done)
+        return drawn(self._own, self.config.train, epoch, done)
 
-    def _batches(
-        self, samples: dict[str, np.ndarray], labels: np.ndarray, order: np.ndarray, batch: int
-    ) -> Batches:
-        nothing = np.zeros((len(labels), 0), np.int64)
-        ranks = {name: len(shape) for name, shape in self.shapes.items()}
-        return Batches(samples, labels, nothing, order, batch, ranks=ranks)
+
+def in_order(
+    samples: dict[str, np.ndarray],
+    labels: np.ndarray,
+    beside: np.ndarray,
+    shapes: dict[str, tuple[int, ...]],
+    steps: int,
+) -> Batches:
+    """Encoded samples of inputs of these shapes in order, in batches that bound the memory;
+    `beside` comes with the labels.
+    """
+    values = steps * sum(math.prod(shape) for shape in shapes.values())
+    batch = min(256, max(1, BATCH_VALUES // values))
+    ranks = {name: len(shape) for name, shape in shapes.items()}
+    return Batches(samples, labels, beside, np.arange(len(labels)), batch, ranks=ranks)
+
+
+def drawn(own: Batches, train: TrainConfig, epoch: int, done: int) -> Batches:
+    """The training part in the order of an epoch, from batch `done` on."""
+    order = np.random.default_rng((train.seed, ORDER, epoch)).permutation(len(own.labels))
+    part = (processes.rank(), processes.world())
+    return dataclasses.replace(
+        own, order=order, batch=train.batch, drop_last=True, part=part, first=done
+    )
 
 
 def held_out_by(config: Config) -> dict[str, Any]:
     """What a training table says of own data: the test part is found again by it (`deploy.own`)."""
-    how = config.data
-    part = {"seed": SEED, "validation": 0.0, "test": how.test, "sound": how.sound}
-    return {"own": part | {"side": how.side or None, "time": how.time or None}}
+    part = {"seed": SEED, "validation": 0.0, "test": config.data.test}
+    return {"own": part | config.data.reading}
 
 
 def read(config: Config) -> OwnData:
     """The data that the settings name. Raises as `data.own.load`."""
-    how = config.data
-    return load(
-        config.dataset,
-        steps=config.model.steps,
-        sound=how.sound,
-        side=how.side or None,
-        time=how.time or None,
-    )
+    return load(config.dataset, steps=config.model.steps, **config.data.reading)
 
 
 def chosen(data: OwnData, names: tuple[str, ...]) -> OwnData:

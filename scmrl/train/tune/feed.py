@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-
 import numpy as np
 
 from ...core.graph import Graph, Population
 from ...data.features.values import encoding_of
 from ...data.own import OwnData, load
 from ...data.own.tested import fitted, for_inputs, trained_and_tested
-from ...network.kernels import processes
 from ...system.errors import DataError, UsageError
 from ..config import Config
-from ..feed import ORDER, Batches
-from ..own.feed import BATCH_VALUES, held_out_by
+from ..feed import Batches
+from ..own.feed import drawn, held_out_by, in_order
 from ..score import Accuracy, Score
 from .start import Start
 
@@ -64,30 +60,17 @@ class TuneFeed:
 
     def fixed(self, data: OwnData) -> Batches:
         """A part in order."""
-        values = self.steps * sum(math.prod(shape) for shape in self.shapes.values())
         encoded = self.frontend.encode(data.inputs)
         shaped = {name: fitted(x, self.graph[name], self.steps) for name, x in encoded.items()}
         scores = np.zeros((len(data), 0), np.float32)
         if self.teacher is not None and len(data):
             scores = np.asarray(self.teacher(data.inputs), np.float32)
         labels = data.y if self.labelled or not len(data) else scores.argmax(1)
-        return Batches(
-            shaped,
-            labels.astype(np.int64),
-            scores,
-            np.arange(len(data)),
-            min(256, max(1, BATCH_VALUES // values)),
-            ranks={name: len(shape) for name, shape in self.shapes.items()},
-        )
+        return in_order(shaped, labels.astype(np.int64), scores, self.shapes, self.steps)
 
     def epoch(self, epoch: int, done: int = 0) -> Batches:
         """Training batches of an epoch from batch `done` on; only seed and epoch matter."""
-        train = self.config.train
-        order = np.random.default_rng((train.seed, ORDER, epoch)).permutation(len(self))
-        part = (processes.rank(), processes.world())
-        return dataclasses.replace(
-            self._own, order=order, batch=train.batch, drop_last=True, part=part, first=done
-        )
+        return drawn(self._own, self.config.train, epoch, done)
 
 
 def _readout(graph: Graph) -> Population:
@@ -100,13 +83,6 @@ def read(config: Config, graph: Graph) -> OwnData:
     """The data that the settings name, by the names of the model's inputs; to distil takes no
     labels. Raises as `data.own.load`.
     """
-    how = config.data
-    data = load(
-        config.dataset,
-        steps=graph.steps,
-        sound=how.sound,
-        side=how.side or None,
-        time=how.time or None,
-        labelled=not config.tune.distil,
-    )
+    labelled = not config.tune.distil
+    data = load(config.dataset, steps=graph.steps, labelled=labelled, **config.data.reading)
     return for_inputs(data, [p.name for p in graph.of_kind("input")])

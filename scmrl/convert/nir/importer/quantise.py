@@ -28,6 +28,7 @@ from ....core.graph import (
     Sparse,
     Synapse,
 )
+from ....core.synapse import narrowed, seven_bit_parts, single
 from ....data.features.values import ValueScale
 from ....system.errors import GraphError, UsageError
 from .compensation import Moments, compensated
@@ -36,11 +37,9 @@ from .floats.maps import Chain, Conv, Diagonal, Map, Matrix
 from .floats.network import Network, Neurons, Route
 from .rounding import (
     Scaled,
-    collapsed,
     graph_shape,
     mantissa_and_exponent,
     relative_rms,
-    seven_bit_parts,
     whole_threshold,
     whole_units,
     widths,
@@ -156,7 +155,9 @@ class Builder:
         """One population of a node; fields that are arrays [*shape] have the graph's shape."""
         shape = graph_shape(n.shape)
         values = {
-            key: collapsed(x.reshape(shape)) if isinstance(x, np.ndarray) else x
+            key: single(narrowed(x.reshape(shape).astype(np.int64)))
+            if isinstance(x, np.ndarray)
+            else x
             for key, x in fields.items()
         }
         return Population(name, shape, "lif" if n.kind == "spiking" else "readout", **values)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....core.fixed_point import BIAS_EXPONENT_MAX
+from ....core.synapse import single
 from ....hw_profiles import profile
 from ....hw_profiles.precision import Precision
 from ....system.errors import GraphError
@@ -81,17 +82,6 @@ def thresholds(n: Neurons) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def collapsed(values: np.ndarray) -> int | np.ndarray:
-    """One integer where all are equal; one a channel where they differ by channel alone."""
-    values = np.asarray(values, np.int64)
-    if np.all(values == values.flat[0]):
-        return int(values.flat[0])
-    flat = values.reshape(len(values), -1)
-    if np.all(flat == flat[:, :1]):
-        return flat[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
-    return values
-
-
 def whole_threshold(scaled: np.ndarray, n: Neurons, several: int = 1) -> np.ndarray:
     """vth so that v > vth where the float neuron fires, for the spike number `several` of a step;
     states lie on whole steps where nothing leaks.
@@ -140,21 +130,7 @@ def mantissa_and_exponent(units: np.ndarray) -> tuple[int | np.ndarray, int]:
     exponent = 0
     while round(largest / (1 << exponent)) > widths().bias_mantissa:
         exponent += 1
-    mantissa = np.rint(units / (1 << exponent)).astype(np.int64)
-    return (int(mantissa.flat[0]) if np.all(mantissa == mantissa.flat[0]) else mantissa), exponent
-
-
-def seven_bit_parts(value: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """value = sum of (mantissa << exponent), exactly, in steps of 7 bits: two parts up to
-    `Widths.pair`.
-    """
-    parts, exponent, value = [], 0, np.asarray(value, np.int64)
-    while value.any():
-        low = (value + 64) % 128 - 64
-        if low.any():
-            parts.append((low, exponent))
-        value, exponent = (value - low) >> 7, exponent + 7
-    return parts
+    return single(np.rint(units / (1 << exponent)).astype(np.int64)), exponent
 
 
 def relative_rms(parts: list[tuple[float, float]]) -> float:
