@@ -53,8 +53,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         CONFORMANCE,
     ),
     "scmrl/network/*": (
-        "tests/network tests/train/test_settings.py tests/train/test_train.py",
-        "tests/train/test_learning.py",
+        "tests/network --ignore=tests/network/test_random_networks.py",
+        "tests/train/test_settings.py tests/train/test_train.py tests/train/test_learning.py",
+        "tests/network/test_random_networks.py",
+        "tests/train/test_own_network.py tests/train/test_tune.py",
     ),
     "scmrl/convert/lava/lowering.py": ("tests/convert/test_convert_lava.py", CONFORMANCE),
     "scmrl/convert/netx/lowering.py": ("tests/deploy/backends/test_netx.py",),
@@ -66,9 +68,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scmrl/convert/nir/importer/*": (
         "tests/convert/test_nir_borders.py",
         "tests/convert/test_nir_import.py",
-        "tests/core/test_hostile.py",
+        "tests/convert/test_nir_fidelity.py tests/core/test_hostile.py",
     ),
     "scmrl/deploy/backends/loihi/lowering.py": ("tests/deploy/backends/test_loihi.py", CONFORMANCE),
+    "scmrl/deploy/backends/loihi/split.py": ("tests/deploy/backends/test_loihi.py", CONFORMANCE),
     "scmrl/deploy/counts/*": (
         f"{ESTIMATES}/test_counts.py {ESTIMATES}/test_neurobench.py",
         f"{ESTIMATES}/test_estimate_terms.py {ESTIMATES}/test_energy.py",
