@@ -81,6 +81,13 @@ def test_long_time(bench, tmp_path):
     assert all(row["memory_mb"] > 0 for row in figures.values())
 
 
+def test_delays(bench, tmp_path):
+    """Trains two networks, in processes of their own."""
+    said = bench("delays.py", "--small", "--out", tmp_path / "d", "--write", tmp_path / "d.md")
+    assert "| no delays | " in said and "| trained | " in said
+    assert said.strip() in (tmp_path / "d.md").read_text()
+
+
 def test_scale(tmp_path):
     """In a process of its own: it starts others."""
     done = subprocess.run(
@@ -224,4 +231,5 @@ def test_every_mutant_has_tests(mutants):
     for pattern, stages in mutants.TESTS.items():
         stages = (*stages, mutants.EVERY)
         assert any(mutants.stages(file) == stages for file in files), pattern
-        assert all((mutants.ROOT / path).exists() for stage in stages for path in stage.split())
+        places = [word.rpartition("=")[2] for stage in stages for word in stage.split()]
+        assert all((mutants.ROOT / path).exists() for path in places)

@@ -143,6 +143,23 @@ def test_what_is_wrong_with_a_network_is_one_line_of_its_file(scmrl, place, body
     assert not (place / "runs/net/bundle").exists()
 
 
+@pytest.mark.parametrize(
+    "method, words",
+    [
+        ("forward(self, signals, steps)", r"net.py:6: the network raised KeyError: 'mine'"),
+        ("lower(self, name, signals, into)", r"net.py:6: the network raised KeyError: 'mine'"),
+    ],
+)
+def test_a_node_of_ones_own_that_raises_is_one_line_before_training(scmrl, place, method, words):
+    own = f"from scmrl import nodes\n\n\nclass Mine(nodes.Layer):\n    def {method}:\n"
+    own += "        raise KeyError('mine')\n\n\n"
+    (place / "net.py").write_text(own + HEAD + GOOD.replace("nodes.Layer", "Mine"))
+    code, out, err = scmrl("train", "--model", "net.py:build", "--dataset", "mine.npz", *SETS)
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and re.search(words, line), line
+    assert "epoch" not in out + err and not (place / "runs/net/bundle").exists()
+
+
 def test_other_names_than_the_data_have(scmrl, place):
     x = write_data("mine.npz")
     np.savez("two.npz", x=x, z=x, y=x[:, :3].argmax(1))

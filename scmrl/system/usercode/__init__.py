@@ -48,8 +48,15 @@ def load(reference: str, what: str) -> Callable[..., Any]:
 
 def call(function: Callable[..., Any], *args: Any, what: str) -> Any:
     """What `function(*args)` gives. Raises UsageError for whatever it raises, naming the line."""
-    with _said(what, _file_of(function), place(function)):
+    with within(function, what):
         return function(*args)
+
+
+def within(function: Callable[..., Any], what: str) -> contextlib.AbstractContextManager[None]:
+    """Where code of the file of `function` runs: whatever it raises is a UsageError that names its
+    deepest line in that file.
+    """
+    return _said(what, _file_of(function), place(function))
 
 
 def place(function: Callable[..., Any]) -> str:

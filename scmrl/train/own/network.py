@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...network.network import Network
 from ...network.spec import DataSpec
 from ...system import usercode
@@ -68,7 +70,21 @@ def build(function: Build, data: DataSpec) -> Network:
             raise
         raise error.at(known.get(first, name), UsageError) from None
     _check(made, data, name)
+    with usercode.within(function, "the network"):
+        _try(made, data)
     return made
+
+
+@torch.no_grad()
+def _try(network: Network, data: DataSpec) -> None:
+    """Run a silent sample, and lower it: what a node of the user's own raises comes before the
+    training, not after it.
+    """
+    network.eval()
+    silent = {name: torch.zeros(data.steps, 1, *data.shapes[name]) for name in network.inputs}
+    network(silent)
+    network.graph()
+    network.train()
 
 
 def _check(network: Network, data: DataSpec, name: str) -> None:

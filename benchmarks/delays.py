@@ -1,0 +1,150 @@
+"""What trained delays bring: spoken digits through the cochlea, in a network of one's own.
+
+    python benchmarks/delays.py --data-dir DIR [--out runs/delays] [--seeds 42,43,44] [--jobs 2]
+                                [--epochs N] [--write FILE.md]
+    python benchmarks/delays.py --small     two models on embedded digits, in a minute
+
+32 bands, 64 steps of 10 ms, two hidden layers of leaky neurons that forget half in a step and know
+no other memory. Three networks of as many weights: without delays; each band, and each hidden
+neuron, later by a number of steps that is drawn once (0 to 24); the same ones trained. Every run
+is frozen; its accuracy is that of the integers on the simulator, on takes 0 to 4 of every speaker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+from runs import SMALL_SEED, folder, spread, table, train_all
+from written import add_force, may_write
+
+from scmrl import Network, nodes
+from scmrl.core.bundle import load
+from scmrl.data.features import cochlea
+from scmrl.data.own import OwnData
+from scmrl.data.sets import av_mnist, digits_av
+from scmrl.deploy.evaluation import evaluate
+from scmrl.system.storage import whole_file
+
+RECORDINGS = "SCMRL_RECORDINGS"  # the folder of the recordings; unset: the embedded digits
+STEPS, MOST, WIDTH = 64, 24, 64
+MODELS = {"no delays": "without", "drawn, fixed": "fixed", "trained": "trained"}
+TRAINING = ("--set", "train.lr=0.01", "--set", "train.batch=64")
+
+
+def data() -> dict[str, object]:
+    """Spikes x [S, 64, 32] of spoken digits; the parts that the recordings have."""
+    sounds, labels, parts = [], [], []
+    for part in ("train", "test"):
+        waveform, spoken = _recordings(part)
+        sounds.append(waveform)
+        labels.append(spoken)
+        parts += [part] * len(spoken)
+    in_turn = cochlea.spikes(np.concatenate(sounds), STEPS // cochlea.SLOTS)[:, :, 0]
+    x = in_turn.transpose(0, 1, 3, 2).reshape(-1, STEPS, cochlea.BANDS)
+    return {"x": x, "y": np.concatenate(labels), "part": np.array(parts), "time": True}
+
+
+def _recordings(part: str) -> tuple[np.ndarray, np.ndarray]:
+    if where := os.environ.get(RECORDINGS):
+        faults: list[str] = []
+        found = av_mnist.recordings(Path(where), part, faults)
+        if faults:
+            raise FileNotFoundError(faults[0])
+        return found
+    pairs = digits_av.load(part)
+    assert pairs.waveform is not None
+    return pairs.waveform, pairs.label
+
+
+def _network(data: OwnData, delays: str) -> Network:
+    net = Network(data.steps, precision=data.precision)
+    h = net.add("x", nodes.Input(data.shapes["x"], data.bits["x"]))
+    for name, channels in (("first", cochlea.BANDS), ("second", WIDTH)):
+        if delays:
+            later = net.delay(name, channels, MOST)
+            net.delays.requires_grad_(delays == "trained")
+            h = h.delayed(later)
+        h = net.add(name, nodes.Layer(nodes.Dense(WIDTH), nodes.LIF(gradient="time")), h)
+    net.add("readout", nodes.Readout(nodes.Dense(data.outputs)), h)
+    return net
+
+
+def without(data: OwnData) -> Network:
+    return _network(data, "")
+
+
+def fixed(data: OwnData) -> Network:
+    return _network(data, "fixed")
+
+
+def trained(data: OwnData) -> Network:
+    return _network(data, "trained")
+
+
+def summary(out: Path, models: Collection[str], seeds: list[int]) -> Iterator[str]:
+    """Markdown of the table."""
+    head = ["delays", *(f"seed {seed}" for seed in seeds), "mean ± sd", "parameters", "synops"]
+    rows = []
+    for name in models:
+        runs = [folder(out, name, seed) for seed in seeds]
+        reports = [evaluate(run, dataset=f"{__file__}:data") for run in runs]
+        if not all(report.equals_training for report in reports):
+            raise SystemExit(f"{name}: the simulator's accuracy is not the one of training")
+        accuracies = [report.accuracy for report in reports]
+        synops = np.mean([report.totals.synops_per_inference for report in reports])
+        each = (f"{100 * accuracy:.2f}" for accuracy in accuracies)
+        count = f"{load(runs[0]).metrics['parameters']:,}"
+        rows.append([name, *each, spread(accuracies), count, f"{synops:,.0f}"])
+    yield f"Test accuracy in % of the frozen, integer models ({reports[0].samples} recordings)."
+    yield ""
+    yield from table(head, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", help="of fsdd/recordings")
+    parser.add_argument("--out", type=Path, default=Path("runs/delays"))
+    parser.add_argument("--seeds", default="42,43,44")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--write", type=Path, help="also write the table here")
+    add_force(parser)
+    parser.add_argument(
+        "--small", action="store_true", help="see that it runs: no figures to quote"
+    )
+    options = parser.parse_args()
+    may_write(options.write, "table", options)
+    if not (options.data_dir or options.small):
+        parser.error("--data-dir is needed: the folder of the recordings")
+    models, seeds = list(MODELS), [int(seed) for seed in options.seeds.split(",")]
+    if options.small:
+        models, seeds, options.epochs = ["no delays", "trained"], [SMALL_SEED], 1
+    else:
+        os.environ[RECORDINGS] = options.data_dir
+    jobs = [
+        (
+            folder(options.out, name, seed),
+            seed,
+            [
+                *("--model", f"{__file__}:{MODELS[name]}", "--dataset", f"{__file__}:data"),
+                *("--epochs", str(options.epochs), *TRAINING),
+            ],
+        )
+        for seed in seeds
+        for name in models
+    ]
+    train_all(jobs, None, options.jobs)
+    text = "\n".join(summary(options.out, models, seeds)) + "\n"
+    print(text)
+    if options.write:
+        with whole_file(options.write, "table") as temporary:
+            first = "<!-- Written by `python benchmarks/delays.py` -->\n\n"
+            temporary.write_text(first + text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
