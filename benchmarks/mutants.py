@@ -166,6 +166,12 @@ def drawn(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
     return out
 
 
+def _made(folder: str, names: list[str]) -> set[str]:
+    """What is made from the checkout, and so needs no copy."""
+    top = ("runs", "build", "*.egg-info") if Path(folder) == ROOT else ()
+    return {n for pattern in (".*", "__pycache__", *top) for n in fnmatch.filter(names, pattern)}
+
+
 class Bench:
     """Copies of the checkout, one for each job, and the seconds that each stage may take."""
 
@@ -174,8 +180,7 @@ class Bench:
         self.limits: dict[str, float] = {}
         self.free: queue.Queue[Path] = queue.Queue()
         for job in range(jobs):
-            unneeded = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "*.egg-info")
-            shutil.copytree(ROOT, folder / str(job), ignore=unneeded)
+            shutil.copytree(ROOT, folder / str(job), ignore=_made)
             self.free.put(folder / str(job))
 
     def passes(self, place: Path, stage: str, kernels: str) -> bool | None:

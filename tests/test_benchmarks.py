@@ -194,9 +194,10 @@ def mutants(monkeypatch):
 
 def test_mutants(mutants, monkeypatch, tmp_path):
     """One change is noticed, one is not, one never ends; then nothing runs, or those two again."""
-    (tmp_path / "here" / "scmrl").mkdir(parents=True)
+    (tmp_path / "here" / "scmrl" / "runs").mkdir(parents=True)  # a room of that name is copied
+    (tmp_path / "here" / "scmrl" / "runs" / "b.py").touch()
     (tmp_path / "here" / "test_a.py").write_text(
-        "from scmrl.a import f\n\ndef test(): assert f(1) == 2"
+        "import scmrl.runs.b\nfrom scmrl.a import f\n\ndef test(): assert f(1) == 2"
     )
     text = "def f(x):\n    # one more\n    return x + 1\n"
     (tmp_path / "here" / "scmrl" / "a.py").write_text(text)
