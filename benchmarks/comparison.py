@@ -14,20 +14,17 @@ it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
-from written import add_force, may_write
+from runs import SMALL, asked, folder, parser, spread, table, train_all, write_tables
 
 from scmrl.core.bundle import load
 from scmrl.deploy.evaluation import evaluate
 from scmrl.deploy.jobs import energy
 from scmrl.hw_profiles import profile
-from scmrl.system.storage import whole_file
 
 PUBLISHED = (
     "model.embedding=deep",
@@ -148,27 +145,10 @@ def rows(runs: dict[str, list[Path]], data_dir: str | None) -> Iterator[list[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("tables", nargs="+", choices=list(TABLES))
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
-    parser.add_argument("--seeds", default="42,43,44")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--write", type=Path, help="also write the tables here")
-    add_force(parser)
-    parser.add_argument(
-        "--small", action="store_true", help="see that it runs: no figures to quote"
-    )
-    options = parser.parse_args()
-    may_write(options.write, "table", options)
-    if not (options.data_dir or options.small):
-        parser.error("--data-dir is needed: the folder of the recordings")
-    seeds, text = (
-        [int(seed) for seed in options.seeds.split(",")] if not options.small else [SMALL_SEED],
-        [],
-    )
+    made = parser(__doc__, "runs/comparison")
+    made.add_argument("tables", nargs="+", choices=list(TABLES))
+    options, seeds = asked(made)
+    text: list[str] = []
     for title in options.tables:
         data, models = TABLES[title] if not options.small else (SMALL, SMALL_MODELS)
         runs = {
@@ -205,12 +185,7 @@ def main() -> None:
         ]
         print("\n".join(section), flush=True)
         text += section
-    if options.write:
-        with whole_file(options.write, "table") as temporary:
-            temporary.write_text(
-                "\n".join(["<!-- Written by `python benchmarks/comparison.py` -->", "", *text]),
-                encoding="utf-8",
-            )
+    write_tables(options.write, __file__, "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,12 @@ no training saw.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from runs import SMALL_SEED, folder, spread, table, train_all
-from written import add_force, may_write
+from runs import asked, folder, parser, spread, table, train_all, write_tables
 
 from scmrl import Network, nodes
 from scmrl.core.bundle import load
@@ -28,7 +26,6 @@ from scmrl.data.features import cochlea
 from scmrl.data.own import OwnData
 from scmrl.data.sets import av_mnist, digits_av
 from scmrl.deploy.evaluation import evaluate
-from scmrl.system.storage import whole_file
 
 RECORDINGS = "SCMRL_RECORDINGS"  # the folder of the recordings; unset: the embedded digits
 STEPS, MOST, WIDTH = 64, 24, 32
@@ -101,24 +98,12 @@ def summary(out: Path, models: Collection[str], seeds: list[int]) -> Iterator[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", help="of fsdd/recordings")
-    parser.add_argument("--out", type=Path, default=Path("runs/delays"))
-    parser.add_argument("--seeds", default="42,43,44")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--write", type=Path, help="also write the table here")
-    add_force(parser)
-    parser.add_argument(
-        "--small", action="store_true", help="see that it runs: no figures to quote"
-    )
-    options = parser.parse_args()
-    may_write(options.write, "table", options)
-    if not (options.data_dir or options.small):
-        parser.error("--data-dir is needed: the folder of the recordings")
-    models, seeds = list(MODELS), [int(seed) for seed in options.seeds.split(",")]
+    made = parser(__doc__, "runs/delays")
+    made.add_argument("--epochs", type=int, default=40)
+    options, seeds = asked(made)
+    models = list(MODELS)
     if options.small:
-        models, seeds, options.epochs = ["no delays", "trained"], [SMALL_SEED], 1
+        models, options.epochs = ["no delays", "trained"], 1
     else:
         os.environ[RECORDINGS] = options.data_dir
     jobs = [
@@ -136,10 +121,7 @@ def main() -> None:
     train_all(jobs, None, options.jobs)
     text = "\n".join(summary(options.out, models, seeds)) + "\n"
     print(text)
-    if options.write:
-        with whole_file(options.write, "table") as temporary:
-            first = "<!-- Written by `python benchmarks/delays.py` -->\n\n"
-            temporary.write_text(first + text, encoding="utf-8")
+    write_tables(options.write, __file__, text)
 
 
 if __name__ == "__main__":

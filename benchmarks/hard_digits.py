@@ -13,18 +13,15 @@ cross-modal retrieval by z, parameters, and the firing rate of every population.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from runs import SMALL, SMALL_SEED, folder, spread, table, train_all
-from written import add_force, may_write
+from runs import SMALL, asked, folder, parser, spread, table, train_all, write_tables
 
 from scmrl.core.bundle import load
 from scmrl.deploy.evaluation import dataset_samples, evaluate
 from scmrl.deploy.registry import open_backend
-from scmrl.system.storage import whole_file
 
 MODELS = {
     "audio only": ['model.modalities=["audio"]', "model.attention=none"],
@@ -146,29 +143,12 @@ def summary(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", type=Path, default=Path("runs/hard"))
-    parser.add_argument("--seeds", default="42,43,44")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--write", type=Path, help="also write the tables here")
-    add_force(parser)
-    parser.add_argument(
-        "--small", action="store_true", help="see that it runs: no figures to quote"
-    )
-    options = parser.parse_args()
-    may_write(options.write, "table", options)
-    if not (options.data_dir or options.small):
-        parser.error("--data-dir is needed: the folder of the recordings")
-    models, seeds, data, common = (
-        MODELS,
-        [int(seed) for seed in options.seeds.split(",")],
-        DATA,
-        COMMON,
-    )
+    made = parser(__doc__, "runs/hard")
+    made.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    options, seeds = asked(made)
+    models, data, common = MODELS, DATA, COMMON
     if options.small:
-        models, seeds, data, common = {"full": MODELS["full"]}, [SMALL_SEED], SMALL, ()
+        models, data, common = {"full": MODELS["full"]}, SMALL, ()
     train_all(
         [
             (
@@ -184,12 +164,7 @@ def main() -> None:
     )
     text = "\n".join(summary(options.out, models, seeds, options.data_dir)) + "\n"
     print(text)
-    if options.write:
-        with whole_file(options.write, "table") as temporary:
-            temporary.write_text(
-                "<!-- Written by `python benchmarks/hard_digits.py` -->\n\n" + text,
-                encoding="utf-8",
-            )
+    write_tables(options.write, __file__, text)
 
 
 if __name__ == "__main__":

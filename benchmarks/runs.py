@@ -4,6 +4,7 @@ in Markdown.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from written import add_force, may_write
+
+from scmrl.system.storage import whole_file
 
 # To see that a benchmark runs: the embedded digits, the smallest model, one epoch, one seed.
 SMALL = (
@@ -24,6 +28,39 @@ SMALL = (
 )
 SMALL_SEED = 42
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+def parser(doc: str | None, out: str) -> argparse.ArgumentParser:
+    """The options of every benchmark that trains."""
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--data-dir", help="the folder of the recordings")
+    made.add_argument("--out", type=Path, default=Path(out))
+    made.add_argument("--seeds", default="42,43,44")
+    made.add_argument("--jobs", type=int, default=1)
+    made.add_argument("--write", type=Path, help="also write the tables here")
+    add_force(made)
+    made.add_argument("--small", action="store_true", help="see that it runs: no figures to quote")
+    return made
+
+
+def asked(made: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[int]]:
+    """What was asked for, and the seeds; leaves with one line where that makes no sense."""
+    options = made.parse_args()
+    may_write(options.write, "table", options)
+    if not (options.data_dir or options.small):
+        made.error("--data-dir is needed: the folder of the recordings")
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    return options, [SMALL_SEED] if options.small else seeds
+
+
+def write_tables(path: Path | None, script: str, text: str) -> None:
+    """Write Markdown, where that is asked for, with what it was written by."""
+    if path is not None:
+        first = f"<!-- Written by `python benchmarks/{Path(script).name}` -->\n\n"
+        with whole_file(path, "table") as temporary:
+            temporary.write_text(first + text, encoding="utf-8")
 
 
 def folder(out: Path, name: str, seed: int) -> Path:
