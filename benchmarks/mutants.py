@@ -9,8 +9,8 @@ annotations and docstrings apart, is no change.
 
 A change is made in a copy of the checkout. There the tests of its file run, stage after stage, to
 the first failure, error, or time past the limit: three times what the stage takes unchanged, and
-a minute. A run that was stopped goes on where it was; with `--again` those changes are judged
-once more that nobody had noticed, or that had run past the limit.
+a minute, measured once. A run that was stopped goes on where it was; with `--again` those changes
+are judged once more that nobody had noticed, or that had run past the limit.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 EVERY = "tests/core/test_frozen.py"  # of any file, last
 SPARE_S = 60
 # Their numbers are compiled into kernels that numba keeps on disk: each change compiles anew.
-COMPILED = "scmrl/network/", "scmrl/core/fixed_point.py"
+COMPILED = "scmrl/network/kernels/", "scmrl/core/fixed_point.py"
 
 
 class Mutant(NamedTuple):
@@ -252,9 +252,14 @@ def judged(
     waiting = [m for m in mutants if m.name not in known]
     with tempfile.TemporaryDirectory(prefix="scmrl-mutants-") as folder:
         bench, pool = Bench(python, Path(folder), jobs), ThreadPoolExecutor(jobs)
-        for stage in sorted({stage for m in waiting for stage in stages(m.file)}):
+        limits = out / "limits.json"
+        bench.limits = json.loads(limits.read_text(encoding="utf-8")) if limits.exists() else {}
+        for stage in sorted(
+            {stage for m in waiting for stage in stages(m.file)} - bench.limits.keys()
+        ):
             print(f"unchanged: {stage}", file=sys.stderr)
             bench.measure(stage)
+            limits.write_text(json.dumps(bench.limits), encoding="utf-8")
         try:
             with kept.open("a", encoding="utf-8") as file:
                 for future in as_completed([pool.submit(bench.judge, m) for m in waiting]):
