@@ -51,6 +51,12 @@ def weights(*shape, gain=1.0, seed=3):
     return ((random.normal(size=shape) + 0.3) * scale).astype(np.float32)
 
 
+def balanced(*shape):
+    """Weights that add up to the same for every neuron, so that each is the loudest at times."""
+    random = np.random.default_rng(4).normal(size=shape)
+    return ((random - random.mean(1, keepdims=True)) * 0.7 + 0.15).astype(np.float32)
+
+
 def spikes(*shape, rate=0.4, seed=1):
     return (np.random.default_rng(seed).random(shape) < rate).astype(np.uint8)
 
@@ -302,6 +308,25 @@ def test_golden_results_tell_which_reset(reset):
     _, report = import_graph(nodes, calibration=x, dt=DT, convention="snntorch", golden=golden)
     assert report.reset == reset and report.golden.reading == 1.0
     assert any("assumed" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_labels_tell_which_reset_or_a_warning_says_that_they_do_not(reset):
+    nodes = chain(
+        nir.Linear(weights(24, 12, gain=2.0)),
+        lif(24),
+        nir.Linear(balanced(4, 24)),
+        lif(4),
+        shape=(12,),
+    )
+    x = spikes(60, 30, 12)
+    true = run(network(nodes, dt=DT, convention=convention_of("snntorch", reset)), {"input": x})
+    classes = true.values["n3"].sum(1).argmax(1)
+    _, report = import_graph(nodes, calibration=x, labels=classes, dt=DT, convention="snntorch")
+    assert report.reset == reset and not any("hardly tell" in text for text in report.warnings)
+    blind = np.random.default_rng(0).integers(0, 4, len(x))
+    _, report = import_graph(nodes, calibration=x, labels=blind, dt=DT, convention="snntorch")
+    assert report.reset == "zero" and any("hardly tell" in text for text in report.warnings)
 
 
 @pytest.mark.filterwarnings("ignore")
