@@ -66,21 +66,24 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "scmrl/convert/netx/*": ("tests/convert/test_netx_import.py",),
     "scmrl/convert/nir/importer/*": (
-        "tests/convert/test_nir_borders.py",
+        "tests/convert/test_nir_figures.py tests/convert/test_nir_borders.py",
         "tests/convert/test_nir_import.py",
         "tests/convert/test_nir_fidelity.py tests/core/test_hostile.py",
     ),
     "scmrl/deploy/backends/loihi/lowering.py": ("tests/deploy/backends/test_loihi.py", CONFORMANCE),
     "scmrl/deploy/backends/loihi/split.py": ("tests/deploy/backends/test_loihi.py", CONFORMANCE),
     "scmrl/deploy/counts/*": (
+        f"{ESTIMATES}/test_figures.py",
         f"{ESTIMATES}/test_counts.py {ESTIMATES}/test_neurobench.py",
         f"{ESTIMATES}/test_estimate_terms.py {ESTIMATES}/test_energy.py",
     ),
     "scmrl/deploy/energy/*": (
+        f"{ESTIMATES}/test_figures.py",
         f"{ESTIMATES}/test_estimate_terms.py {ESTIMATES}/test_energy.py",
         f"{ESTIMATES}/test_validation.py",
     ),
     "scmrl/deploy/placement/*": (
+        f"{ESTIMATES}/test_figures.py",
         f"{ESTIMATES}/test_fit.py {ESTIMATES}/test_placement_borders.py",
         f"{ESTIMATES}/test_estimate_terms.py",
         f"{ESTIMATES}/test_placement.py",
