@@ -48,7 +48,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "scmrl/core/*": (
         "tests/core/test_graph.py tests/core/test_fixed_point.py tests/core/test_comparison.py "
         "tests/core/test_arrivals.py",
-        "tests/core/test_bundle.py tests/core/test_samples.py tests/core/test_labels.py",
+        "tests/core/test_schema.py tests/core/test_bundle.py tests/core/test_samples.py "
+        "tests/core/test_labels.py",
         "tests/conformance/test_definition.py tests/core/test_hostile.py",
         CONFORMANCE,
     ),
