@@ -227,6 +227,20 @@ def more(graph: Graph, *synapses) -> Graph:
     return dataclasses.replace(graph, synapses=(*graph.synapses, *synapses))
 
 
+def test_a_convolution_takes_all_of_eight_bits_and_no_more():
+    graph = image_graph()
+    first = next(s for s in graph.synapses if isinstance(s, Conv2d))
+    for least, most, fits in ((-128, 127, True), (-129, 127, False), (-128, 128, False)):
+        whole = first.weight.astype(np.int16).copy()
+        whole.ravel()[:2] = least, most
+        wide = change(graph, first.name, weight=whole)
+        if fits:
+            lower(wide)
+        else:
+            with pytest.raises(GraphError, match=r"weights of more than 8 bits \(limit -128..127"):
+                lower(wide)
+
+
 SKIP = Dense("a", "out", weight(3, 288))
 REFUSED = {
     "branch": (lambda: more(image_graph(), SKIP), r"a: .*branches.*a->b, a->out"),

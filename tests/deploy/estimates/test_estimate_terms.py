@@ -13,6 +13,7 @@ from scmrl.core.graph import Dense, Graph, OneToOne, Pointwise, Population, whol
 from scmrl.core.report import drawing
 from scmrl.deploy.energy.energy import dynamic_uj
 from scmrl.deploy.energy.operations import Operations, unpriced
+from scmrl.deploy.energy.terms import span
 from scmrl.deploy.placement.fit import fit
 from scmrl.deploy.placement.mesh import Mesh, mesh_of
 from scmrl.deploy.placement.placement import place
@@ -60,6 +61,14 @@ def test_what_was_not_done_needs_no_price():
     assert unpriced(arithmetic, Operations({"": 1.0})) == ()
     assert unpriced(arithmetic, Operations({"": 1.0}, messages=1.0)) == ("energy of a message",)
     assert unpriced(arithmetic, Operations({"": 1.0}, hops_ns=1.0)) == ("energy of hop_ns",)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_"),
+    [(1.0, 2.0, (1.0, 2.0)), (None, 2.0, None), (1.0, None, None), (2.0, 2.0, None)],
+)
+def test_a_range_has_two_ends(low, high, is_):
+    assert span({"low": low, "high": high}) == is_
 
 
 # ---- times
