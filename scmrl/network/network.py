@@ -64,6 +64,7 @@ class Network(nn.Module):
         self.gained: list[str] = []  # the names of trained gains
         self.most: dict[str, int] = {}  # of trained delays
         self._order: tuple[tuple[str, ...], ...] = ()
+        self._cycles: frozenset[tuple[str, ...]] = frozenset()  # of them, those on a cycle
 
     def add(self, name: str, node: Node, *signals: Signal) -> Signal:
         """Add a node that reads signals; gives its own spikes, to be read by others. Raises
@@ -191,7 +192,8 @@ class Network(nn.Module):
         if not self._order:
             self._check()
             self._order = components(list(self.reads), self._arrows())
-            for group in filter(self._cyclic, self._order):
+            self._cycles = frozenset(filter(self._cyclic, self._order))
+            for group in filter(self._cycles.__contains__, self._order):
                 self._check_cycle(group)
         return self._order
 
@@ -270,7 +272,7 @@ class Network(nn.Module):
         }
         values = dict(given)
         for group in self.finish():
-            if self._cyclic(group):
+            if group in self._cycles:
                 self._advance(group, values, steps)
             elif group[0] not in values:
                 name = group[0]

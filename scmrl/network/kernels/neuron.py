@@ -36,7 +36,7 @@ EXACT = 1 << 24  # beyond it float32 has no exact integers
 LIVE_VTH = 4096  # resolution of the drive while batch norm is live
 LIVE_LIMIT = 30.0  # |drive| in thresholds, keeps 64 a inside 24 bits
 SURROGATE = "super"  # SuperSpike (Zenke & Ganguli 2018): 1 / (|slope x| + 1)^2
-Values = int | float | np.ndarray  # one, or one a channel
+Values = int | np.ndarray  # one, or one a channel
 SLOPE = 2.0  # in 1 / threshold; goes into x, since norse 1.1 ignores the method's alpha
 
 
@@ -58,13 +58,13 @@ def _scan(
     bias: np.ndarray,
     limit: f32,
     fine: f32,
-    keep: np.ndarray,
-    theta: np.ndarray,
+    keep: Any,
+    theta: Any,
     steps: int,
 ) -> np.ndarray:
     """y [T or 1, n], channels [C] -> spikes [steps, n]."""
     scale, shift, bias = rows.tile(scale), rows.tile(shift), rows.tile(bias)
-    keep, theta = rows.tile(keep), rows.tile(theta)
+    keep, theta = rows.spread(keep), rows.spread(theta)
     n, length, repeat = y.shape[1], len(scale), y.shape[0] == 1
     spikes = np.empty((steps, n), np.float32)
     one, zero, rest = np.float32(1), np.float32(0), i32(0)
@@ -74,9 +74,10 @@ def _scan(
         for t in range(steps):
             drive, out = y[0 if repeat else t, first:last], spikes[t, first:last]
             for i in range(last - first):
-                x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep[i])
-                out[i] = one if x > theta[i] else zero
-                v[i] = rest if x > theta[i] else x
+                left, bar = rows.at(keep, i), rows.at(theta, i)
+                x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, left)
+                out[i] = one if x > bar else zero
+                v[i] = rest if x > bar else x
     return spikes
 
 
@@ -91,17 +92,17 @@ def _scan_back(
     mean: np.ndarray,
     limit: f32,
     fine: f32,
-    keep: np.ndarray,
-    theta: np.ndarray,
-    width: np.ndarray,
+    keep: Any,
+    theta: Any,
+    width: Any,
     steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """dL/da summed over the steps that share a y [T or 1, n] (zero beyond the limit), and its sums
     and those of dL/da (y - mean), by chunk and place in a block.
     """
     scale, shift, bias, mean = rows.tile(scale), rows.tile(shift), rows.tile(bias), rows.tile(mean)
-    keep, theta = rows.tile(keep), rows.tile(theta)
-    narrow, gain = rows.tile(f32(1) / width), rows.tile(f32(UNIT) / width)
+    keep, theta = rows.spread(keep), rows.spread(theta)
+    narrow, gain = rows.spread(f32(1) / width), rows.spread(f32(UNIT) / width)
     n, length, once = y.shape[1], len(scale), y.shape[0] == 1 and steps > 1
     out = np.empty_like(y)
     sums = np.zeros((2, rows.CHUNKS, length), np.float64)
@@ -117,11 +118,12 @@ def _scan_back(
                 row = 0 if once else t
                 drive, given, mine = y[row, first:last], grad[t, first:last], out[row, first:last]
                 for i in range(last - first):
-                    x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, keep[i])
-                    v[i] = rest if x > theta[i] else x
-                    d = abs(np.float32(i32(x - theta[i])) * narrow[i]) + one
+                    left, bar = rows.at(keep, i), rows.at(theta, i)
+                    x = _charged(v[i], drive[i], scale[i], shift[i], bias[i], limit, fine, left)
+                    v[i] = rest if x > bar else x
+                    d = abs(np.float32(i32(x - bar)) * rows.at(narrow, i)) + one
                     inside = abs(drive[i] * scale[i] + shift[i]) <= limit
-                    g[i] = given[i] * gain[i] / (d * d) if inside else zero
+                    g[i] = given[i] * rows.at(gain, i) / (d * d) if inside else zero
                 for i in range(last - first):
                     mine[i] = mine[i] + g[i] if once and t > 0 else g[i]
                 for i in range(last - first):
@@ -136,13 +138,13 @@ class _Spikes(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Values
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Any
     ) -> Tensor:
         channels = a.shape[2]
-        ctx.flat, ctx.shape, ctx.width = rows.flat(a), a.shape, _each(width, channels, f32)
+        ctx.flat, ctx.shape, ctx.width = rows.flat(a), a.shape, _each(width, f32)
         one, zero = np.ones(channels, f32), np.zeros(channels, f32)
         ctx.channels = one, zero, bias.detach().round().to(torch.int32).numpy()
-        ctx.numbers, ctx.steps = _numbers(EXACT, 1, dv, vth, channels), steps
+        ctx.numbers, ctx.steps = _numbers(EXACT, 1, dv, vth), steps
         spikes = _scan(ctx.flat, *ctx.channels, *ctx.numbers, steps)
         return torch.from_numpy(spikes).view(steps, *a.shape[1:])
 
@@ -175,14 +177,14 @@ class _NormSpikes(torch.autograd.Function):
         places = len(y) * y.shape[1]
         scale, shift, mean, ctx.inverse = rows.observe(ctx.flat.reshape(-1), norm, places)
         ctx.channels = scale, shift, np.zeros(len(scale), i32), mean
-        ctx.numbers, ctx.fine = _numbers(limit, fine, dv, fine, len(scale)), fine
+        ctx.numbers, ctx.fine = _numbers(limit, fine, dv, fine), fine
         spikes = _scan(ctx.flat, *ctx.channels[:3], *ctx.numbers, steps)
         return torch.from_numpy(spikes).view(steps, *y.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scale, _, _, mean = ctx.channels
-        width = _each(UNIT * ctx.fine / SLOPE, len(scale), f32)
+        width = f32(UNIT * ctx.fine / SLOPE)
         more = *ctx.channels, *ctx.numbers, width, ctx.steps
         out, sums = _scan_back(rows.flat(grad), ctx.flat, *more)
         y = ctx.flat.reshape(-1)
@@ -191,16 +193,16 @@ class _NormSpikes(torch.autograd.Function):
         return own, *map(torch.from_numpy, gradients), *(None,) * 6
 
 
-def _each(values: Values, channels: int, kind: type) -> np.ndarray:
-    """One value a channel."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, kind), channels))
+def _each(values: Any, kind: type) -> Any:
+    """One number for all, or one a channel [C], as a kernel takes it."""
+    if isinstance(values, np.ndarray) and values.ndim:
+        return np.ascontiguousarray(values, kind)
+    return kind(values)
 
 
-def _numbers(
-    limit: float, fine: int, dv: Values, vth: Values, channels: int
-) -> tuple[f32, f32, np.ndarray, np.ndarray]:
-    keep, theta = DECAY_ONE - np.asarray(dv), np.asarray(vth) << CURRENT_SHIFT
-    return f32(limit), f32(fine), _each(keep, channels, i32), _each(theta, channels, i32)
+def _numbers(limit: float, fine: int, dv: Values, vth: Values) -> tuple[Any, ...]:
+    keep, theta = DECAY_ONE - dv, vth << CURRENT_SHIFT
+    return f32(limit), f32(fine), _each(keep, i32), _each(theta, i32)
 
 
 def _scan_torch(a: Tensor, bias: Tensor, steps: int, dv: Values, theta: Values) -> Tensor:
@@ -227,7 +229,7 @@ class _Membrane(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Values
+        ctx: Any, a: Tensor, bias: Tensor, steps: int, dv: Values, vth: Values, width: Any
     ) -> Tensor:
         each = torch.as_tensor(width, device=a.device, dtype=a.dtype).reshape(-1)
         ctx.once, ctx.width = a.shape[0] == 1 and steps > 1, each.view(-1, *(1,) * (a.dim() - 3))

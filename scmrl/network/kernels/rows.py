@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from torch import Tensor
 
 from . import processes
@@ -33,17 +33,17 @@ def fused(x: Tensor) -> bool:
 
 def of(x: Tensor) -> Tensor:
     """[T, B, C, ...] -> [T, B * positions, C]."""
-    return x.movedim(2, -1).reshape(len(x), -1, x.shape[2])
+    return x.movedim(2, -1).reshape(x.shape[0], -1, x.shape[2])
 
 
 def back(rows: Tensor, batch: int, positions: tuple[int, ...]) -> Tensor:
     """[T, B * positions, C] -> [T, B, C, *positions], a view."""
-    return rows.view(len(rows), batch, *positions, rows.shape[2]).movedim(-1, 2)
+    return rows.view(rows.shape[0], batch, *positions, rows.shape[2]).movedim(-1, 2)
 
 
 def flat(x: Tensor) -> np.ndarray:
     """The numbers of [T, ...], as [T, n]."""
-    return x.detach().contiguous().view(len(x), -1).numpy()
+    return x.detach().contiguous().view(x.shape[0], -1).numpy()
 
 
 @numba.njit(cache=True)
@@ -54,6 +54,38 @@ def tile(values: np.ndarray, block: int = BLOCK) -> np.ndarray:
     for i in range(repeats):
         out[i * len(values) : (i + 1) * len(values)] = values
     return out
+
+
+def spread(values: Any) -> Any:
+    """In kernels: values of the channels `tile`d, one number for all as it is."""
+    return tile(values) if isinstance(values, np.ndarray) else values
+
+
+@overload(spread)
+def _spread(values: Any) -> Any:
+    def of_channels(values: Any) -> Any:
+        return tile(values)
+
+    def alone(values: Any) -> Any:
+        return values
+
+    return of_channels if isinstance(values, types.Array) else alone
+
+
+def at(values: Any, i: int) -> Any:
+    """In kernels: the value at place i of a block. One number stays in a register."""
+    return values[i] if isinstance(values, np.ndarray) else values
+
+
+@overload(at, inline="always")
+def _at(values: Any, i: int) -> Any:
+    def of_channels(values: Any, i: int) -> Any:
+        return values[i]
+
+    def alone(values: Any, i: int) -> Any:
+        return values
+
+    return of_channels if isinstance(values, types.Array) else alone
 
 
 @intrinsic

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -139,18 +140,16 @@ class Layer(Node):
         """Float weights of the signals and of its own spikes, and the offset [C], so that the
         layer fires above 1.
         """
-        one = torch.ones_like(self.beta)
-        if self.norm:
+        floats = list(self.weights.weight)
+        if self.norm:  # what comes back is outside of it
             scale = self.gamma / torch.sqrt(self.variance + rows.EPSILON)
-            offset = self.beta - self.mean * scale
-        else:
-            threshold = self.threshold.clamp(min=1e-3) if hasattr(self, "threshold") else one
-            one = scale = one / threshold
-            offset = self.beta * scale
-        weights = [
-            scaled(w, one if i in self.direct else scale) for i, w in enumerate(self.weights.weight)
-        ]
-        return weights, scaled(self.own, one) if self.recurrent else None, offset
+            weights = [w if i in self.direct else scaled(w, scale) for i, w in enumerate(floats)]
+            own = self.own if self.recurrent else None
+            return weights, own, self.beta - self.mean * scale
+        one = torch.ones_like(self.beta)
+        scale = one / (self.threshold.clamp(min=1e-3) if hasattr(self, "threshold") else one)
+        weights = [scaled(w, scale) for w in floats]
+        return weights, scaled(self.own, scale) if self.recurrent else None, self.beta * scale
 
     def fold(self, gains: Gains) -> Folded:
         """The layer's integers (floats, straight-through gradients) for signals of these gains."""
@@ -181,16 +180,16 @@ class Layer(Node):
             for w, by_gain in zip(weights, gains)
         ]
         tops += [] if own is None else [largest(own, channels)]
-        top = np.maximum(np.max(tops, 0), 1e-9)
-        vth = np.minimum(self.precision.weight_max / top, self.precision.vth_max)
-        if vth.min() < 1:
+        top = reduce(np.maximum, tops) if channels > 1 else max(tops)
+        vth = np.minimum(self.precision.weight_max / np.maximum(top, 1e-9), self.precision.vth_max)
+        if np.min(vth) < 1:
             raise ScmrlError(
                 "folded weights are too large for an integer threshold",
-                value=f"|W| = {top.max():.0f}",
+                value=f"|W| = {np.max(top):.0f}",
                 limit=self.precision.weight_max,
                 fix="lower the learning rate",
             )
-        return single(vth.astype(np.int64))
+        return single(vth.astype(np.int64)) if channels > 1 else int(vth)
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         if not self.live:

@@ -94,10 +94,13 @@ class Neurons(nn.Module):
         super().__init__()
         du, dv = _fitted("du", kind.du, shape), _fitted("dv", kind.dv, shape)
         self.kind, self.shape = replace(kind, du=du, dv=dv), shape
+        # of the fused kernel: one integer, or int64 [C]
+        self.dv = DECAY_ONE if kind.memoryless else single(np.asarray(dv).reshape(-1))
         self.leaks = nn.ParameterDict()
         for name in kind.trained:
             if name != "threshold":
                 self.leaks[name] = nn.Parameter(self._raw(getattr(self.kind, name)))
+        self.fused = self._plain()
 
     def _raw(self, value: Constant) -> Tensor:
         """The parameter r of a trained decay: 4096 sigmoid(r)."""
@@ -117,8 +120,7 @@ class Neurons(nn.Module):
         free = DECAY_ONE * torch.sigmoid(self.leaks[name])
         return stepping.rounded(free).clamp(0, top)
 
-    @property
-    def fused(self) -> bool:
+    def _plain(self) -> bool:
         """Whether all steps run in one kernel: no current memory, reset to zero, gradients local in
         time.
         """
@@ -127,13 +129,6 @@ class Neurons(nn.Module):
         plain = alone and kind.reset == "zero" and kind.gradient == "local" and not self.leaks
         each = (self.shape[0], *(1,) * (len(self.shape) - 1))
         return plain and np.shape(kind.dv) in ((), each)
-
-    @property
-    def dv(self) -> Constant:
-        """dv of the fused kernel: one integer, or int64 [C]."""
-        if self.kind.memoryless:
-            return DECAY_ONE
-        return single(np.asarray(self.kind.dv).reshape(-1))
 
     def forward(
         self, a: Tensor, bias: Tensor, vth: Constant, steps: int, scale: float | None = None

@@ -135,8 +135,9 @@ def magnitude(gain: float | Tensor) -> float:
     return float(gain.detach()) if isinstance(gain, Tensor) else gain
 
 
-def largest(weight: Tensor, channels: int) -> np.ndarray:
-    """The largest magnitude into each channel, float64 [C], or into all [1]."""
+def largest(weight: Tensor, channels: int) -> float | np.ndarray:
+    """The largest magnitude into each channel, float64 [C]; of one alone, or into all, a number."""
     size = weight.detach().abs()
-    tops = size.max().reshape(1) if channels == 1 else size.reshape(channels, -1).amax(1)
-    return tops.cpu().double().numpy()
+    if channels == 1:
+        return float(size.max())
+    return size.reshape(channels, -1).amax(1).cpu().double().numpy()
