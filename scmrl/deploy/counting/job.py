@@ -159,14 +159,14 @@ def _watched(
     samples: int,
 ) -> Found:
     """One run, and what was seen of it."""
-    from .layers import found
+    from .layers import interpret
     from .seeing import Watch
 
     shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in arguments.items())
     watch = Watch(net, list(arguments.values()))
     with usercode.within(code, f"the module, given {shapes},"), watch.watching(net) as run:
         net(**arguments)
-    return found(run, samples, {name: p.numel() for name, p in net.named_parameters()})
+    return interpret(run, samples, {name: p.numel() for name, p in net.named_parameters()})
 
 
 def _report(

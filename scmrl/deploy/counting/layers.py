@@ -17,7 +17,7 @@ from .seeing import Part, Run, Site
 from .stream import Seen
 
 
-def found(run: Run, samples: int, sizes: dict[str, int]) -> Found:
+def interpret(run: Run, samples: int, sizes: dict[str, int]) -> Found:
     """What a run of that many samples was; `sizes`: numbers of each parameter by name."""
     whole = set(_neuron_modules(run))
     closed = {p for p in whole if not run.parts[p].products}

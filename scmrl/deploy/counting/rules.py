@@ -161,7 +161,7 @@ RULES: dict[str, Callable[[Arguments, torch.Tensor], Work]] = {
 TWO = ("add", "sub", "rsub", "mul")  # with a number or a constant they fold into weights
 # A stream becomes spikes by one of these, whatever neuron is written around it.
 THRESHOLDS = ("gt", "ge", "lt", "le", "heaviside", "sign", "round", "floor", "trunc", "ceil")
-# Neither an addition nor a multiplication: what moves, chooses or compares numbers.
+# Neither an addition nor a multiplication: what moves numbers, and what compares or chooses.
 MOVES = """
 view _unsafe_view reshape t transpose permute squeeze unsqueeze expand select slice narrow split
 split_with_sizes chunk unbind stack cat clone copy _to_copy to detach alias lift_fresh contiguous
@@ -170,12 +170,16 @@ triu zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_e
 fill masked_fill where index_put scatter slice_scatter select_scatter constant_pad_nd
 reflection_pad2d replication_pad2d repeat_interleave im2col is_same_size item _local_scalar_dense
 upsample_nearest1d upsample_nearest2d upsample_nearest3d pixel_shuffle channel_shuffle
-eq ne logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not any all equal nonzero
+"""
+CHOOSES = """
+eq ne logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
+__and __or __xor any all equal nonzero
 max min maximum minimum amax amin argmax argmin topk sort count_nonzero abs neg isnan isinf
 max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d
 relu hardtanh clamp clamp_min clamp_max dropout native_dropout
 """
-FREE = frozenset(MOVES.split())
+MOVING = frozenset(MOVES.split())
+FREE = MOVING | frozenset(CHOOSES.split())
 # What they give depends on no number of what they take.
 SHAPED = """
 zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty rand_like randn_like

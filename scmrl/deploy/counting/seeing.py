@@ -152,7 +152,7 @@ class Watch(TorchDispatchMode):
             return self.count(name, args, out)
         elif name in rules.SCALING and not (name == "div" and two):
             part.arithmetic = True
-            return name in ("add", "sub") and self.of(streams[0]) == LINEAR
+            return self.of(streams[0]) == LINEAR
         elif name in rules.FREE:
             if name == "where" or (name == "_to_copy" and out.is_floating_point()):
                 self.fire(args[0])
@@ -196,7 +196,8 @@ class Watch(TorchDispatchMode):
                 self.run.parts[place].products = True
         if work.rule == rules.PRODUCT:
             return len(streams) == 1
-        return work.rule == rules.NORM and site.folded
+        straight = work.rule == rules.POOL and self.of(args[0]) == LINEAR
+        return straight or (work.rule == rules.NORM and site.folded)
 
     def threshold(self, name: str, out: torch.Tensor) -> None:
         """A comparison that may be a neuron's."""
@@ -229,7 +230,7 @@ class Watch(TorchDispatchMode):
     ) -> None:
         """Where what an operation gives, or writes into, comes from."""
         aliases = set(map(_storage, given))
-        moved = name in rules.FREE and any(self.of(x) == LINEAR for x in streams)
+        moved = name in rules.MOVING and any(self.of(x) == LINEAR for x in streams)
         origin = CONSTANT
         if streams and name not in rules.MAKES:
             origin = LINEAR if linear or moved else STREAM
