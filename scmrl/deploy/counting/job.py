@@ -163,9 +163,10 @@ def _watched(
     from .seeing import Watch
 
     shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in arguments.items())
-    watch = Watch(net, list(arguments.values()))
-    with usercode.within(code, f"the module, given {shapes},"), watch.watching(net) as run:
-        net(**arguments)
+    with usercode.within(code, f"the module, given {shapes},"):
+        watch = Watch(net, list(arguments.values()))
+        with watch.watching(net) as run:
+            net(**arguments)
     return interpret(run, samples, {name: p.numel() for name, p in net.named_parameters()})
 
 

@@ -74,7 +74,7 @@ def _is_layer(run: Run, site: Site, closed: set[str]) -> bool:
     if _within(site.path, closed):
         return False
     if site.rule in (rules.ADD, rules.GATE) and run.parts[site.path].direct:
-        return all(seen.kind in (SPIKES, INTEGERS) for seen in site.inputs)
+        return all(seen.kind in (SPIKES, INTEGERS) for seen in site.streams)
     return True
 
 
@@ -95,7 +95,7 @@ def _named(sites: list[Site]) -> list[str]:
 
 
 def _layer(site: Site, name: str, samples: int, sizes: dict[str, int]) -> Layer:
-    first, links = site.inputs[0], [seen.kind in BINARY for seen in site.inputs]
+    first, links = site.streams[0], [seen.kind in BINARY for seen in site.streams]
     acs = macs = gates = 0
     if site.rule == rules.PRODUCT:
         acs, macs = (site.done, 0) if any(links) else (0, site.done)
@@ -106,13 +106,13 @@ def _layer(site: Site, name: str, samples: int, sizes: dict[str, int]) -> Layer:
     elif site.rule == rules.NORM and not site.folded:
         macs = site.done
     unary = float(acs)
-    if macs and len(site.inputs) == 1 and first.kind == INTEGERS and first.unit:
+    if macs and len(site.streams) == 1 and first.kind == INTEGERS and first.unit:
         unary = site.unary / first.unit
     return Layer(
         name,
         site.rule,
         site.shape,
-        tuple(seen.kind for seen in site.inputs),
+        tuple(seen.kind for seen in site.streams),
         first.largest,
         first.rate,
         first.nonzero / samples,

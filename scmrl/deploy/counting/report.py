@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...core.report.markup import MARKUPS
-from ...core.report.report import Block, Report, Table, columns, dead_warning
+from ...core.report.report import Block, Report, Table, columns
 from ...core.report.text import figure, first, percent, shape, span, whole
 from ...hw_profiles.profile import Profile
-from .found import ADD, BINARY, INTEGERS, PRODUCT, Found, Layer, Neurons, NotCounted
+from .found import ADD, BINARY, INTEGERS, PRODUCT, VALUES, Found, Layer, Neurons, NotCounted
 from .pricing import Price, uj
 
 PAPERS = "generic-45nm"  # the profile with the papers' constants
@@ -17,7 +17,9 @@ PAPERS = "generic-45nm"  # the profile with the papers' constants
 
 @dataclass(frozen=True)
 class Totals:
-    """Of all layers, per sample; `dense` is what their products would multiply without spikes."""
+    """Of all layers, per sample; `dense` is what their products would multiply without spikes,
+    `by_rate_uj` the energy by mean rates in place of counts, as papers print it.
+    """
 
     acs: float
     macs: float
@@ -26,6 +28,7 @@ class Totals:
     unary_acs: float
     energy_uj: float
     dense_uj: float
+    by_rate_uj: float
     streams_acs: float
     streams_macs: float
     streams_uj: float
@@ -54,12 +57,20 @@ def totals(found: Found, papers: Profile, parameters: int) -> Totals:
         of("unary_acs", layers),
         priced(layers),
         uj(papers, 0, of("dense", products)) or 0.0,
+        sum(_by_rate(papers, layer) for layer in products),
         of("acs", streams),
         of("macs", streams),
         priced(streams),
         *(of(name, neurons) for name in ("neurons", "updates", "spikes")),
         parameters,
     )
+
+
+def _by_rate(papers: Profile, layer: Layer) -> float:
+    """Energy of a layer as papers have it: all its operations, or those times the rate."""
+    valued = VALUES in layer.reads and not layer.is_product_of_streams
+    energy = uj(papers, *((0.0, layer.dense) if valued else (layer.rate * layer.dense, 0.0)))
+    return energy or 0.0
 
 
 @dataclass(frozen=True)
@@ -105,41 +116,39 @@ class CountReport(Report):
         return [layer for layer in self.calculating if not layer.reads_spikes]
 
     def headline(self) -> dict[str, str]:
-        t, lost = self.totals, self.not_counted
-        ac, mac = (f"{self.papers.energy[name].value:g}" for name in ("ac", "mac"))
-        lines = {"NOT COUNTED": _lost(lost)} if lost else {}
-        lines |= dead_warning([n.name for n in self.neurons if not n.spikes], len(self.neurons))
-        least = "at least " if lost else ""
+        t, lost, silent = self.totals, len(self.not_counted), self.silent
+        lines = {"NOT COUNTED": f"{lost} operations or layers, named below"} if lost else {}
+        if silent:
+            of = f"{len(silent)} of {len(self.neurons)}"
+            lines["WARNING"] = f"{of} populations of neurons never fire"
         lines["energy"] = (
-            f"{least}{figure(t.energy_uj)} uJ a sample at 45 nm:"
-            f" {whole(t.acs)} AC x {ac} pJ + {whole(t.macs)} MAC x {mac} pJ"
+            f"{'at least ' if lost else ''}{figure(t.energy_uj)} uJ a sample at 45 nm:"
+            f" {whole(t.acs)} AC, {whole(t.macs)} MAC"
         )
         if t.energy_uj:
             times = figure(round(t.dense_uj / t.energy_uj, 2))
-            lines["without spikes"] = f"{figure(t.dense_uj)} uJ, {times} times as much: all as MAC"
+            lines["dense"] = f"{figure(t.dense_uj)} uJ, {times} times as much, without spikes"
         if self.graded:
-            named = first([f"{layer.name} {_read(layer)}" for layer in self.graded], 2)
             of = f"{len(self.graded)} of {len(self.calculating)} layers read what is no spikes"
-            lines["not binary"] = f"{of}: {named}"
+            more = ", ..." if len(self.graded) > 1 else ""
+            lines["not binary"] = f"{of}: {self.graded[0].name} {_read(self.graded[0])}{more}"
         if any(layer.is_product_of_streams for layer in self.counted):
             lines["attention"] = (
-                f"{whole(t.streams_acs)} AC and {whole(t.streams_macs)} MAC between streams,"
+                f"{whole(t.streams_acs)} AC, {whole(t.streams_macs)} MAC between streams,"
                 f" {figure(t.streams_uj)} uJ"
             )
-        return lines | {"chips": self._chips(), "run": self._run()}
+        return lines | {"chips": self._chips(), "run": f"{self.samples:,} samples of {self.model}"}
+
+    @property
+    def silent(self) -> list[str]:
+        """Neurons that never fire."""
+        return [n.name for n in self.neurons if not n.spikes]
 
     def _chips(self) -> str:
         takes = [name for name, p in self.prices.items() if p.admitted]
         takes.sort(key=lambda name: self.prices[name].operations_uj is None)
         refuses = [name for name, p in self.prices.items() if p.admitted is False]
         return f"{len(takes)} admit it ({first(takes, 2) or 'none'}), {len(refuses)} do not"
-
-    def _run(self) -> str:
-        t = self.totals
-        return (
-            f"{self.samples:,} samples of {self.model}: {whole(t.neurons)} neurons,"
-            f" {whole(t.spikes)} spikes, {figure(t.parameters)} parameters"
-        )
 
     def by_layer(self) -> Table:
         """The table of a paper."""
@@ -148,7 +157,7 @@ class CountReport(Report):
             self.calculating,
             {
                 "layer": lambda layer: layer.name,
-                "reads": lambda layer: " x ".join(layer.reads),
+                "reads": lambda layer: (" + " if layer.kind == ADD else " x ").join(layer.reads),
                 "rate": lambda layer: percent(layer.rate),
                 "AC": lambda layer: whole(layer.acs),
                 "MAC": lambda layer: whole(layer.macs),
@@ -181,7 +190,14 @@ class CountReport(Report):
         )
         yield self._price_table()
         yield self._unpriced()
+        t = self.totals
+        ac, mac = (f"{self.papers.energy[name].value:g}" for name in ("ac", "mac"))
         yield {
+            "whole": f"{whole(t.neurons)} neurons, {whole(t.updates)} updates and"
+            f" {whole(t.spikes)} spikes a sample; {figure(t.parameters)} parameters",
+            "never fire": first(self.silent) if self.silent else "none",
+            "by rates": f"{figure(t.by_rate_uj)} uJ by the formula of papers: {mac} pJ x all"
+            f" operations of layers that read values + {ac} pJ x rate x all of the others",
             "kind": "counts are exact for this run; energies are ESTIMATES of its arithmetic alone:"
             " no memory, messages, static or host power",
             "input": ", ".join(f"{name} [{shape(s)}]" for name, s in self.inputs.items())
@@ -275,8 +291,3 @@ def _read(layer: Layer) -> str:
     """What comes in, the range of integers with it."""
     reads = (_of(layer.reads[0], layer.largest), *layer.reads[1:]) if layer.reads else ()
     return f"({' x '.join(reads)})"
-
-
-def _lost(lost: tuple[NotCounted, ...]) -> str:
-    where = first([f"{n.what} ({n.where})" for n in lost], 2)
-    return f"{len(lost)}: {where}"

@@ -48,9 +48,14 @@ class Site:
     unary: float = 0.0  # of the stream, where there is one only
     folded: bool = True
     shape: tuple[int, ...] = ()
-    inputs: list[Seen] = field(default_factory=list)
+    inputs: dict[int, Seen] = field(default_factory=dict)  # the operands that are streams
     result: Seen = Seen()
     weights: set[str] = field(default_factory=set)
+
+    @property
+    def streams(self) -> list[Seen]:
+        """What its streams carried, in the order of the operands."""
+        return [self.inputs[i] for i in sorted(self.inputs)]
 
 
 @dataclass
@@ -142,21 +147,19 @@ class Watch(TorchDispatchMode):
         part, aten = self.run.parts[self.stack[-1]], func.namespace == "aten"
         operands = [x for x in args[:2] if isinstance(x, torch.Tensor)]
         two = len(operands) == 2 and all(self.is_stream(x) and x.dim() for x in operands)
+        if name in rules.TWO or name == "where" or (name == "_to_copy" and _floats(out)):
+            for x in operands:
+                self.fire(x)
         if not aten:
             self.lost(f"operation {func._schema.name}")
         elif name in rules.THRESHOLDS or func._overloadname.endswith("_mode"):
             self.threshold(name, out)
         elif name in rules.RULES and (two or name not in rules.TWO):
-            for x in operands if name in rules.TWO else ():
-                self.fire(x)
             return self.count(name, args, out)
         elif name in rules.SCALING and not (name == "div" and two):
             part.arithmetic = True
             return self.of(streams[0]) == LINEAR
-        elif name in rules.FREE:
-            if name == "where" or (name == "_to_copy" and out.is_floating_point()):
-                self.fire(args[0])
-        else:
+        elif name not in rules.FREE:
             part.arithmetic = True
             key = (part.path, f"{name} of a stream")
             self.run.aside[key] = self.run.aside.get(key, 0) + 1
@@ -180,8 +183,9 @@ class Watch(TorchDispatchMode):
         streams = [x for x in work.operands if self.is_stream(x)]
         if not streams:  # a bias alone is one
             return False
-        looked = [look(x) for x in streams]
-        site.inputs = [a + b for a, b in zip(site.inputs, looked)] if site.inputs else looked
+        for i, x in enumerate(work.operands):
+            if self.is_stream(x):
+                site.inputs[i] = site.inputs.get(i, Seen()) + look(x)
         site.calls, site.done = site.calls + 1, site.done + work.done
         site.dense += work.dense
         site.unary += sum(u for u, x in zip(work.unary, work.operands) if self.is_stream(x))
@@ -194,7 +198,6 @@ class Watch(TorchDispatchMode):
         if work.rule == rules.PRODUCT:
             for place in self.stack:
                 self.run.parts[place].products = True
-        if work.rule == rules.PRODUCT:
             return len(streams) == 1
         straight = work.rule == rules.POOL and self.of(args[0]) == LINEAR
         return straight or (work.rule == rules.NORM and site.folded)
@@ -212,7 +215,7 @@ class Watch(TorchDispatchMode):
 
     def fire(self, x: torch.Tensor) -> None:
         """What a comparison gave is used as numbers: spikes."""
-        if (held := self.held.get(_storage(x))) is not None:
+        if (held := self.held.pop(_storage(x), None)) is not None:
             path, name, chain, code = held
             key, seen = (path, name, chain), look(x)
             if key in self.run.fires:
@@ -316,6 +319,10 @@ def tensors_of(part: torch.nn.Module) -> Iterator[torch.Tensor]:
     for each in tree_leaves({key: x for key, x in vars(part).items() if key[:1] != "_"}):
         if isinstance(each, torch.Tensor):
             yield each
+
+
+def _floats(out: Any) -> bool:
+    return isinstance(out, torch.Tensor) and out.is_floating_point()
 
 
 def _storage(x: torch.Tensor) -> int:

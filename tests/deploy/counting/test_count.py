@@ -93,6 +93,8 @@ def test_the_command_counts_a_users_network(scmrl, place):
     assert (fire["name"], fire["kind"], fire["neurons"], fire["updates"]) == ("1", "Fire", 6, 6)
     total = found["totals"]
     assert total["energy_uj"] == pytest.approx(0.9e-6 * total["acs"], rel=1e-12)
+    by_rate = 0.9e-6 * sum(row["rate"] * row["dense"] for row in found["layers"])
+    assert total["by_rate_uj"] == pytest.approx(by_rate, rel=1e-12)
     assert total["dense_uj"] == pytest.approx(4.6e-6 * (24 + 18), rel=1e-12)
     assert total["parameters"] == 30 + 21 and found["not_counted"] == []
     assert counted(scmrl, "mine.py:ready", "--input", "x.npz")["layers"] == found["layers"]
