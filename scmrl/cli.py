@@ -33,7 +33,7 @@ COMMANDS = {  # in the order of the work
     "verify": "scmrl.commands.deploy:verify",
     "energy": "scmrl.commands.estimates:energy",
     "place": "scmrl.commands.estimates:place",
-    "count": "scmrl.commands.count:count",
+    "count": "scmrl.commands.estimates:count",
     "validate": "scmrl.commands.estimates:validate",
     "robustness": "scmrl.commands.evaluate:robustness",
     "compare": "scmrl.commands.inspection:compare",
