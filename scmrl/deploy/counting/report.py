@@ -83,10 +83,10 @@ class CountReport(Report):
     model: str
     samples: int
     batch_axis: int
-    inputs: dict[str, tuple[int, ...]]
+    given: dict[str, tuple[int, ...]]
     totals: Totals
     counted: tuple[Layer, ...]
-    neurons: tuple[Neurons, ...]
+    populations: tuple[Neurons, ...]
     not_counted: tuple[NotCounted, ...]
     prices: dict[str, Price]
     papers: Profile
@@ -119,7 +119,7 @@ class CountReport(Report):
         t, lost, silent = self.totals, len(self.not_counted), self.silent
         lines = {"NOT COUNTED": f"{lost} operations or layers, named below"} if lost else {}
         if silent:
-            of = f"{len(silent)} of {len(self.neurons)}"
+            of = f"{len(silent)} of {len(self.populations)}"
             lines["WARNING"] = f"{of} populations of neurons never fire"
         lines["energy"] = (
             f"{'at least ' if lost else ''}{figure(t.energy_uj)} uJ a sample at 45 nm:"
@@ -142,7 +142,7 @@ class CountReport(Report):
     @property
     def silent(self) -> list[str]:
         """Neurons that never fire."""
-        return [n.name for n in self.neurons if not n.spikes]
+        return [n.name for n in self.populations if not n.spikes]
 
     def _chips(self) -> str:
         takes = [name for name, p in self.prices.items() if p.admitted]
@@ -200,7 +200,7 @@ class CountReport(Report):
             f" operations of layers that read values + {ac} pJ x rate x all of the others",
             "kind": "counts are exact for this run; energies are ESTIMATES of its arithmetic alone:"
             " no memory, messages, static or host power",
-            "input": ", ".join(f"{name} [{shape(s)}]" for name, s in self.inputs.items())
+            "input": ", ".join(f"{name} [{shape(s)}]" for name, s in self.given.items())
             + f", samples along axis {self.batch_axis}",
         }
 
@@ -251,7 +251,7 @@ class CountReport(Report):
 
     def layers(self) -> Iterator[Block]:
         yield columns(
-            self.neurons,
+            self.populations,
             {
                 "neurons": lambda n: n.name,
                 "kind": lambda n: n.kind,

@@ -89,7 +89,7 @@ def test_the_command_counts_a_users_network(scmrl, place):
     assert first["name"] == "0" and first["reads"] == ["spikes"] and first["acs"] == 6 * 4 / 2
     assert first["dense"] == 24 and first["parameters"] == 30
     assert second["reads"] == ["spikes"] and second["macs"] == 0
-    (fire,) = found["neurons"]
+    (fire,) = found["populations"]
     assert (fire["name"], fire["kind"], fire["neurons"], fire["updates"]) == ("1", "Fire", 6, 6)
     total = found["totals"]
     assert total["energy_uj"] == pytest.approx(0.9e-6 * total["acs"], rel=1e-12)
@@ -146,7 +146,7 @@ def test_arguments_by_name(scmrl, place):
     np.savez("two.npz", sound=np.ones((2, 4), bool), image=np.ones((2, 3)) / 3)
     found = counted(scmrl, "mine.py:Named", "--input", "two.npz")
     assert [row["name"] for row in found["layers"]] == ["left", "right", "add"]
-    assert found["inputs"] == {"sound": [2, 4], "image": [2, 3]}
+    assert found["given"] == {"sound": [2, 4], "image": [2, 3]}
     np.savez("one.npz", sound=np.ones((2, 4)))
     fails(scmrl("count", "mine.py:Named", "--input", "one.npz"), 3, "missing", "image")
     np.savez("more.npz", sound=np.ones((2, 4)), image=np.ones((2, 3)), smell=np.ones((2, 1)))
@@ -293,7 +293,7 @@ class WrittenOut(nn.Module):
 
 def test_neurons_that_are_written_out_are_found_and_their_sums_are_no_layers():
     report = api.count(WrittenOut(), torch.ones(2, 4))
-    (neurons,) = report.neurons
+    (neurons,) = report.populations
     assert (neurons.kind, neurons.neurons, neurons.updates) == ("written out", 6, 18)
     assert re.fullmatch(r"neurons \(test_count.py:\d+\)", neurons.name)
     assert [row.name for row in report.counted] == ["fc", "head"]
@@ -343,7 +343,7 @@ def test_neurons_of_every_library_are_neurons(library):
             return sum(self.head(self.fire(self.fc(x))) for _ in range(5))
 
     report = api.count(Steps(), torch.ones(2, 4))
-    (neurons,) = report.neurons
+    (neurons,) = report.populations
     assert (neurons.neurons, neurons.updates) == (6, 30) and neurons.spikes > 0
     assert [row.name for row in report.counted] == ["fc", "head", "add"]  # of the last: logits
     assert report.not_counted == ()

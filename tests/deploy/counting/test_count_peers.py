@@ -181,7 +181,7 @@ def test_a_spikformer_has_its_attention_apart_and_its_integers_named(spikformer)
         assert rows[name].reads == ("integers",) and rows[name].macs > 0 == rows[name].acs
     assert rows["blocks.0.add1"].gives == "integers"
     assert all(row.folded for row in report.counted if row.kind == "norm")
-    assert len(report.neurons) == 10 and all(n.kind == "LIFNode" for n in report.neurons)
+    assert len(report.populations) == 10 and all(n.kind == "LIFNode" for n in report.populations)
     for attended in report.prices["loihi2"], report.prices["truenorth"]:
         assert attended.admitted is False and "multiplies two streams" in attended.why_not[0]
 
