@@ -52,17 +52,21 @@ def totals(found: Found, papers: Profile, parameters: int) -> Totals:
         return uj(papers, of("acs", rows), of("macs", rows)) or 0.0
 
     return Totals(
-        *(of(name, layers) for name in ("acs", "macs", "gates")),
-        of("dense", products),
-        of("unary_acs", layers),
-        priced(layers),
-        uj(papers, 0, of("dense", products)) or 0.0,
-        sum(_by_rate(papers, layer) for layer in products),
-        of("acs", streams),
-        of("macs", streams),
-        priced(streams),
-        *(of(name, neurons) for name in ("neurons", "updates", "spikes")),
-        parameters,
+        acs=of("acs", layers),
+        macs=of("macs", layers),
+        gates=of("gates", layers),
+        dense=of("dense", products),
+        unary_acs=of("unary_acs", layers),
+        energy_uj=priced(layers),
+        dense_uj=uj(papers, 0, of("dense", products)) or 0.0,
+        by_rate_uj=sum(_by_rate(papers, layer) for layer in products),
+        streams_acs=of("acs", streams),
+        streams_macs=of("macs", streams),
+        streams_uj=priced(streams),
+        neurons=of("neurons", neurons),
+        updates=of("updates", neurons),
+        spikes=of("spikes", neurons),
+        parameters=parameters,
     )
 
 
