@@ -8,6 +8,7 @@ Loihi.
     export                for Lava, NIR, ONNX or netx
     deploy, verify        on one backend; on several, compared bit by bit
     energy, place         on a chip: what an inference costs, which cores it takes
+    count                 operations and energy of any torch spiking network
     profiles, data        the chips (names, load) and the datasets (load)
 
     bundle = scmrl.load("runs/a")
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from . import data as data
     from .convert.nir.importer import import_nir as import_nir
     from .core.bundle import load as load
+    from .deploy.counting.job import count as count
     from .deploy.evaluation import evaluate as evaluate
     from .deploy.export import export as export
     from .deploy.jobs import deploy as deploy
@@ -56,6 +58,7 @@ _NAMES = {
     "verify": "scmrl.deploy.jobs:verify",
     "energy": "scmrl.deploy.jobs:energy",
     "place": "scmrl.deploy.jobs:place",
+    "count": "scmrl.deploy.counting.job:count",
     "profiles": "scmrl.hw_profiles.profile",
     "data": "scmrl.data",
     "Network": "scmrl.network.network:Network",

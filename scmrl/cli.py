@@ -33,6 +33,7 @@ COMMANDS = {  # in the order of the work
     "verify": "scmrl.commands.deploy:verify",
     "energy": "scmrl.commands.estimates:energy",
     "place": "scmrl.commands.estimates:place",
+    "count": "scmrl.commands.estimates:count",
     "validate": "scmrl.commands.estimates:validate",
     "robustness": "scmrl.commands.evaluate:robustness",
     "compare": "scmrl.commands.inspection:compare",
@@ -147,6 +148,7 @@ def commands() -> None:
     scmrl verify runs/a --backends simulator,lava
     scmrl place runs/a                        cores, chips, traffic between them
     scmrl energy runs/a                       per chip, per layer
+    scmrl count net.py:make --input x.npz     operations and energy of any torch network
     """
     progress.show()
 

@@ -31,6 +31,7 @@ FUNCTIONS = (
     "verify",
     "energy",
     "place",
+    "count",
 )
 MODULES = ("profiles", "data", "nodes")
 CLASSES = ("Network", "DataSpec", "ScmrlError")

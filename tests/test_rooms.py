@@ -36,7 +36,7 @@ LADDER = (
 RANK = {room: rank for rank, rooms in enumerate(LADDER) for room in rooms}
 # Where a library may be imported: folders and files.
 HOMES = {
-    "torch": ("network", "train", "deploy/backends/peers.py"),
+    "torch": ("network", "train", "deploy/backends/peers.py", "deploy/counting"),
     "lightning": ("network/kernels/processes.py", "train"),
     "norse": ("network", "deploy/backends/peers.py"),
     "lava": ("deploy/backends/lava", "deploy/backends/loihi", "deploy/backends/netx"),

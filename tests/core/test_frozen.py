@@ -10,6 +10,9 @@ STATES = {
     "Feed": "it notes how long it waited",
     "State": "it moves on with training",
     "Counts": "it adds up over chunks of samples",
+    "Site": "it adds up the calls of a place",
+    "Part": "it adds up the calls of a module",
+    "Run": "it collects sites and parts while a module runs",
     "Builder": "it collects populations and synapses, a node after the other",
 }
 

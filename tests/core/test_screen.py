@@ -23,6 +23,9 @@ from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.core.samples import GIVEN, TRUE, Origin
 from scmrl.data.check import DataReport, Modality, Split
 from scmrl.deploy import export, jobs
+from scmrl.deploy.counting.found import Found, Layer, Neurons, NotCounted
+from scmrl.deploy.counting.pricing import price
+from scmrl.deploy.counting.report import PAPERS, CountReport, totals
 from scmrl.deploy.demo import DemoReport
 from scmrl.deploy.reports.evaluate import evaluate_report
 from scmrl.deploy.robustness.report import RobustnessReport
@@ -30,6 +33,7 @@ from scmrl.deploy.robustness.study import FAULTS, Point
 from scmrl.deploy.stream.feed import Asked
 from scmrl.deploy.stream.run import stream
 from scmrl.deploy.validation import study
+from scmrl.hw_profiles import profile as profiles
 from scmrl.sweep.report import SweepReport
 from scmrl.sweep.trials import Trial
 from scmrl.train.run.report import TrainReport, TuneReport
@@ -162,6 +166,39 @@ def checked():
     )
 
 
+def counted():
+    """A transformer as papers have it: values in, sums of spikes between, attention."""
+    wide, spikes = 123456789.5, ("spikes",)
+
+    def layer(name, kind, reads, largest, acs, macs, *, gives="values", folded=False):
+        counts = (0.123, wide, acs, macs, 12.0, wide, acs or wide)
+        given = (gives, 3 if gives == "integers" else None, folded, 12345)
+        line = "spiking_transformer.py:1234"
+        return Layer(name, kind, (4, 8, 128, 32, 32), reads, largest, *counts, *given, line)
+
+    found = Found(
+        (
+            layer(f"{LONG}.conv", "product", ("values",), None, 0.0, wide),
+            layer(f"{LONG}.norm", "norm", ("values",), None, 0.0, 0.0, folded=True),
+            layer(f"{LONG}.product1", "product", spikes * 2, 1, wide, 0.0, gives="integers"),
+            layer(f"{LONG}.product2", "product", ("integers", "values"), 64, 0.0, wide),
+            layer(f"{LONG}.add", "add", spikes * 2, 1, wide, 0.0, gives="integers"),
+            layer(f"{LONG}.fc", "product", ("integers",), 3, 0.0, wide),
+        ),
+        (
+            Neurons(f"{LONG}.lif", "LIFNode", 131072.0, wide, wide, 0.1, "spikes", 1),
+            Neurons(f"{LONG}.dead", "LIFNode", 131072.0, wide, 0.0, 0.0, "silent", 0),
+        ),
+        (NotCounted(LONG, "operation library::some_long_kernel_name", 12),) * 2,
+    )
+    papers = profiles.load(PAPERS)
+    prices = {name: price(found, profiles.load(name)) for name in ("loihi2", "odin", PAPERS)}
+    sums = totals(found, papers, 12345678)
+    model, inputs = "spiking_transformer.py:make_the_network", {"x": (4, 8, 3, 224, 224)}
+    rows = (found.layers, found.neurons, found.not_counted)
+    return CountReport(model, 8, 1, inputs, sums, *rows, prices, papers)
+
+
 def evaluated():
     return evaluate_report(
         GRAPH,
@@ -212,6 +249,7 @@ EXAMPLES = {
         for name, make in REPORTS.items()
     },
     "evaluate": lambda *_: evaluated(),
+    "count": lambda *_: counted(),
     "demo": lambda *_: demo(),
     "train": lambda *_: TrainReport("runs/a", METRICS, HASH),
     "tune": lambda *_: TuneReport("runs/a", {**METRICS, **TUNED}, HASH, HASH, True),
