@@ -3,6 +3,8 @@
     spectrogram   float32 [1, 128, 128]: log(|STFT(x)| + 1e-7), x at 22.05 kHz clamped to [-1, 1];
                   n_fft 512, hop 353, Hann window, centred with zeros around, linear frequency;
                   bilinear to 128x128
+    band_limited  the same, but averaged where the picture shrinks, and log 0 = -inf (no level, and
+                  nothing to fit) in rows that reach above half the recording's own rate
     rgb           uint8 [3, 128, 128]: shorter side to 256, the middle 128x128
     rgb, training a part of 8 to 100 % of that, 3:4 to 4:3, to 128x128; half of them mirrored
 
@@ -35,13 +37,35 @@ CROP_RATIO = (3 / 4, 4 / 3)
 
 def spectrogram(path: Path) -> np.ndarray:
     """float32 [1, 128, 128] of a recording. Raises DataError for one missing or damaged."""
+    return bilinear(_log_spectrum(*read_sound(path)), SIDE).astype(np.float32)[None]
+
+
+def band_limited(path: Path) -> np.ndarray:
+    """float32 [1, 128, 128] of a recording, -inf where its rate leaves nothing. Raises DataError.
+
+    Resampling leaves that part at the floor; were it fitted, it would pull the mean down by a
+    standard deviation, and with it the levels of all that is heard.
+    """
+    Image = require("PIL.Image", "spectrograms")
+    samples, rate = read_sound(path)
+    logarithm = _log_spectrum(samples, rate).astype(np.float32)
+    size, how = (SIDE, SIDE), Image.Resampling.BILINEAR
+    out = np.array(Image.fromarray(logarithm).resize(size, how))
+    shrunk = len(logarithm) / SIDE
+    highest = (np.arange(SIDE) + 0.5) * shrunk - 0.5 + max(shrunk, 1)  # bin that a row reaches
+    if rate < RATE:
+        out[highest * RATE / N_FFT > rate / 2] = -np.inf
+    return out[None]
+
+
+def _log_spectrum(samples: np.ndarray, rate: int) -> np.ndarray:
+    """float64 [257, frames] of a sound at `rate` Hz."""
     librosa = require("librosa", "spectrograms")
-    sound = np.clip(resample(*read_sound(path), RATE), -1, 1)
+    sound = np.clip(resample(samples, rate, RATE), -1, 1)
     spectrum = librosa.stft(
         sound, n_fft=N_FFT, hop_length=HOP, window="hann", center=True, pad_mode="constant"
     )
-    logarithm = np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR)
-    return bilinear(logarithm, SIDE).astype(np.float32)[None]
+    return np.log(np.abs(spectrum).astype(np.float64) + LOG_FLOOR)
 
 
 def rgb(path: Path) -> np.ndarray:
