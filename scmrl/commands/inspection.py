@@ -129,13 +129,14 @@ def data_prepare(
     workers: int | None,
     json_: bool,
 ) -> None:
-    """Make a published download ready for training: crema-d, crema-d-audio.
+    """Make a published download ready for training: crema-d, crema-d-audio, ave, urbansound8k-av,
+    n-mnist, mnistdvs-ntidigits, shd, ssc.
 
     Nothing of the download is changed. What is there already stays, and the same command goes on
     where it was stopped. Exit code 3 where samples are missing, without --partial.
     """
     from ..data.prepare.prepare import prepare
-    from ..data.prepare.work import Asked
+    from ..data.prepared.work import Asked
 
     try:
         report = prepare(

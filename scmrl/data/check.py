@@ -18,7 +18,7 @@ from ..core.report.text import figure, percent, shape
 from ..system.errors import DataError
 from . import load
 from .features.pairs import SPLITS, Pairs
-from .prepare.index import Index
+from .prepared.index import Index
 from .sets.folders import some
 
 COLUMNS = 6  # samples in the picture

@@ -19,9 +19,9 @@ from places import ROOT, SHARED
 from scmrl.data import FrontEnd, load
 from scmrl.data.features import encoders
 from scmrl.data.prepare import PREPARED, crema_d
-from scmrl.data.prepare.index import Index
 from scmrl.data.prepare.prepare import prepare
-from scmrl.data.prepare.work import Asked, Made, Plan, Unit
+from scmrl.data.prepared.index import Index
+from scmrl.data.prepared.work import Asked, Made, Plan, Unit
 from scmrl.system import targets
 from scmrl.system.errors import DataError, UsageError
 

@@ -19,7 +19,7 @@ from scmrl.commands.train import tell_stale
 from scmrl.convert import TARGETS, exporter
 from scmrl.convert.lava import export as lava_exporter
 from scmrl.core import bundle
-from scmrl.data.prepare.index import Index
+from scmrl.data.prepared.index import Index
 from scmrl.deploy import demo, jobs
 from scmrl.system import targets
 from scmrl.system.errors import MismatchError, UsageError

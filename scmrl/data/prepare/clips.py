@@ -23,7 +23,7 @@ from ..features.encoders import RATE
 from ..formats import video
 from ..formats.picture import read_picture
 from ..formats.sound import BYTES, read_sound, resample
-from .work import Made, stub
+from ..prepared.work import Made, stub
 
 LIKELY_S = 10.0  # a clip that is longer than that is odd
 MOST_S = 60.0

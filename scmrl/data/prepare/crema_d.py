@@ -18,9 +18,9 @@ from pathlib import Path
 from ...system.dependencies import require
 from ...system.errors import DataError
 from ...system.reading import LIST_BYTES, read_text
+from ..prepared.work import Asked, Plan, Unit, inside
 from ..sets.crema_d import CLASSES
 from .clips import stubs
-from .work import Asked, Plan, Unit, inside
 
 CLIPS = 7442  # published
 SOUND, VIDEO, LIST = "AudioWAV", "VideoFlash", "published_test_clips.txt"

@@ -23,9 +23,9 @@ from ...core.report.report import Block, Report
 from ...core.report.text import figure
 from ...system import children, lock, storage, targets
 from ...system.errors import ScmrlError, UsageError, nearest
+from ..prepared.index import KIND, Index
+from ..prepared.work import Asked, Made, Plan, Unit
 from . import PREPARED
-from .index import KIND, Index
-from .work import Asked, Made, Plan, Unit
 
 SHOWN = 5  # lines of what is left out, on the first page
 AHEAD = 4  # units that wait for a process, for each

@@ -11,9 +11,18 @@ from .index import Index
 
 # Data set -> which preparations hold it, and "module:function" of pairs(index, name, split, steps).
 HELD = {
-    "crema-d": (("crema-d",), "scmrl.data.prepare.clip_rows:crema_d"),
-    "crema-d-speakers": (("crema-d", "crema-d-audio"), "scmrl.data.prepare.clip_rows:by_speaker"),
-    "crema-d-audio": (("crema-d", "crema-d-audio"), "scmrl.data.prepare.clip_rows:crema_d_audio"),
+    "crema-d": (("crema-d",), "scmrl.data.prepared.clip_rows:crema_d"),
+    "crema-d-speakers": (("crema-d", "crema-d-audio"), "scmrl.data.prepared.clip_rows:by_speaker"),
+    "crema-d-audio": (("crema-d", "crema-d-audio"), "scmrl.data.prepared.clip_rows:crema_d_audio"),
+    "ave": (("ave",), "scmrl.data.prepared.clip_rows:ave"),
+    "urbansound8k-av": (("urbansound8k-av",), "scmrl.data.prepared.clip_rows:urbansound8k_av"),
+    "n-mnist": (("n-mnist",), "scmrl.data.prepared.event_rows:n_mnist"),
+    "mnistdvs-ntidigits": (
+        ("mnistdvs-ntidigits",),
+        "scmrl.data.prepared.event_rows:filmed_and_spoken",
+    ),
+    "shd": (("shd",), "scmrl.data.prepared.event_rows:spoken"),
+    "ssc": (("ssc",), "scmrl.data.prepared.event_rows:spoken"),
 }
 
 

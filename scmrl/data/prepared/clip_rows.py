@@ -10,6 +10,8 @@ import numpy as np
 from ...system.errors import DataError, quoted
 from ..features.encoders import band_limited, encode_all, rgb
 from ..features.pairs import Pairs
+from ..sets import ave as ave_set
+from ..sets import urbansound8k_av as urbansound
 from ..sets.crema_d import CLASSES
 from ..sets.folders import refuse
 from .index import Index
@@ -35,6 +37,22 @@ def by_speaker(index: Index, name: str, split: str, steps: int) -> Pairs:
     speakers = np.array([row["speaker"] for row in rows], np.int64)
     modalities = [m for m in ("audio", "visual") if rows and m in rows[0]]
     return clips(index, name, split, rows, len(CLASSES), speakers, modalities)
+
+
+def ave(index: Index, name: str, split: str, steps: int) -> Pairs:
+    """Rows of the lists; those of one video are one group."""
+    return _grouped(index, name, split, ave_set.CLASSES, "video")
+
+
+def urbansound8k_av(index: Index, name: str, split: str, steps: int) -> Pairs:
+    """The split by name; slices of one recording are one group."""
+    return _grouped(index, name, split, urbansound.CLASSES, "recording")
+
+
+def _grouped(index: Index, name: str, split: str, classes: int, group: str) -> Pairs:
+    rows = [row for row in index.rows if row["split"] == split]
+    groups = np.unique([row[group] for row in rows], return_inverse=True)[1]
+    return clips(index, name, split, rows, classes, groups)
 
 
 def _published(index: Index, name: str, split: str, modalities: tuple[str, ...]) -> Pairs:
