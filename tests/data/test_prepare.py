@@ -363,6 +363,21 @@ def test_the_levels_are_those_of_what_is_heard(clone, tmp_path):
     assert (q[np.isneginf(audio)] == 0).all() and q.max() > 40
 
 
+def test_training_pictures_are_parts_of_the_whole_frame(clone, tmp_path):
+    """As published; the middle alone is shown where it is judged, and where there is noise."""
+    prepare("crema-d", clone, tmp_path / "out", workers=1)
+    train, test = (load("crema-d", split=s, data_dir=tmp_path / "out") for s in ("train", "test"))
+    assert train.whole["visual"].shape == (10, 3, 256, 341) and not test.whole
+    middle = encoders.rgb(tmp_path / "out/visual/1001_DFA_ANG_XX.png")
+    assert np.array_equal(train.framed["visual"][0], middle)
+    assert train.take(np.array([3])).whole["visual"].shape[0] == 1
+    marked = np.zeros((40, 3, 256, 341), np.uint8)
+    marked[..., :20] = 255  # left of the middle
+    parts = encoders.cropped(marked, np.random.default_rng(1), (128, 128))
+    assert parts.shape == (40, 3, 128, 128) and 5 < parts.any((1, 2, 3)).sum() < 40
+    assert not encoders.middle(marked).any()
+
+
 REAL = SHARED / "crema-d"
 
 
