@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ def _apart(source: Path, out: Path) -> None:
         raise UsageError("this is within the download, which stays as it is", where=out, fix=fix)
 
 
-def _made(units: list[Unit], workers: int) -> Iterator[tuple[Unit, Made]]:
+def _made(units: list[Unit], workers: int) -> Generator[tuple[Unit, Made], None, None]:
     """Every unit with what it gave, in the order in which they are done."""
     if workers == 1 or len(units) < 2:
         yield from ((unit, made(unit.make, unit.arguments)) for unit in units)
