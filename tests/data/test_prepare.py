@@ -372,7 +372,7 @@ def test_training_pictures_are_parts_of_the_whole_frame(clone, tmp_path):
     assert np.array_equal(train.framed["visual"][0], middle)
     assert train.take(np.array([3])).whole["visual"].shape[0] == 1
     marked = np.zeros((40, 3, 256, 341), np.uint8)
-    marked[..., :20] = 255  # left of the middle
+    marked[..., :100] = 255  # left of the middle
     parts = encoders.cropped(marked, np.random.default_rng(1), (128, 128))
     assert parts.shape == (40, 3, 128, 128) and 5 < parts.any((1, 2, 3)).sum() < 40
     assert not encoders.middle(marked).any()
