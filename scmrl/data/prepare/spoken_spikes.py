@@ -81,7 +81,7 @@ def spoken_file(file_name: str, path: str, begin: int, end: int, name: str) -> M
                     continue
                 if not len(t):
                     notes.append(f"{which}: no spikes")
-                events = {"t": t, "x": x.astype(np.uint16)}
+                events: dict[str, np.ndarray] = {"t": t, "x": x.astype(np.uint16)}
                 shelf.add(label, events, int(speakers[i - begin]))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
             why = one_line(str(error), 80)

@@ -6,6 +6,7 @@ Training pictures of one size are kept whole besides, 256 pixels high or wide: 0
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def clips(
     rows: list[Row],
     classes: int,
     group: np.ndarray,
-    modalities: tuple[str, ...] | list[str] = ("audio", "visual"),
+    modalities: Sequence[str] = ("audio", "visual"),
 ) -> Pairs:
     """Rows of clips. Raises DataError where there is none, or one is damaged."""
     if not rows:

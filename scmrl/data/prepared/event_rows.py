@@ -63,9 +63,9 @@ def filmed_and_spoken(index: Index, name: str, split: str, steps: int) -> Pairs:
     what = f"reading {split} recordings"
     heard: dict[int, list[np.ndarray]] = {digit: [] for digit in range(digits.CLASSES)}
     rows = [r for r in index.rows if r.get("part") == split]
-    for take in recordings(index, rows, what):
-        frame = digits.cochlea_frames(take.events["t"], take.events["x"].astype(np.int64), steps)
-        heard[take.label].append(frame)
+    for said in recordings(index, rows, what):
+        frame = digits.cochlea_frames(said.events["t"], said.events["x"].astype(np.int64), steps)
+        heard[said.label].append(frame)
     seen, audio, labels, groups = [], [], list[int](), list[int]()
     for found in recordings(index, _part(index, split, name), what):
         takes, digit = heard[found.label], found.label

@@ -48,7 +48,7 @@ class Shelf:
             "label": np.array(self.label, np.int64),
             "group": np.array(self.group, np.int64),
         }
-        np.savez_compressed(out, **tables, **arrays)
+        np.savez_compressed(out, **tables, **arrays)  # type: ignore[arg-type]
         return out.getvalue()
 
 
