@@ -10,6 +10,8 @@ STATES = {
     "Feed": "it notes how long it waited",
     "State": "it moves on with training",
     "Counts": "it adds up over chunks of samples",
+    "Index": "it is filled, a unit of a download after the other",
+    "Shelf": "it collects recordings on their way into a file",
     "Builder": "it collects populations and synapses, a node after the other",
 }
 
