@@ -42,7 +42,10 @@ COMMANDS = {  # in the order of the work
     "doctor": "scmrl.commands.inspection:doctor",
     "demo": "scmrl.commands.demo:demo",
 }
-OF_DATA = {"check": "scmrl.commands.inspection:data_check"}
+OF_DATA = {
+    "prepare": "scmrl.commands.inspection:data_prepare",
+    "check": "scmrl.commands.inspection:data_check",
+}
 
 
 class ReaderGone(Exception):
@@ -155,7 +158,7 @@ def commands() -> None:
 
 @click.group("data", cls=Commands, commands=Table(OF_DATA))
 def data() -> None:
-    """Look at the data before training."""
+    """Prepare data for training, and look at them."""
 
 
 def main(arguments: list[str] | None = None) -> None:

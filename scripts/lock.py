@@ -64,7 +64,7 @@ def version_of(python: str) -> str:
 
 def lock(python: str) -> Path:
     version = version_of(python)
-    packages = resolved(python, TORCH, "setuptools", ".[torch,train,deploy,onnx,sweep,test]")
+    packages = resolved(python, TORCH, "setuptools", ".[torch,train,video,deploy,onnx,sweep,test]")
     packages = {name: v for name, v in packages.items() if not BUILDS.fullmatch(name)}
     alone = ALONE if version == "3.10" else ALONE + SINCE_311
     packages |= resolved(python, "--no-deps", "--ignore-requires-python", *alone)

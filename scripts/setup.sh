@@ -41,7 +41,7 @@ pip install --quiet "$torch"
 pip install --quiet $constrained setuptools
 pip install --quiet --no-deps $(with_version norse nirtorch)
 pip install --quiet --no-deps --ignore-requires-python $(with_version lava-nc lava-dl)
-pip install --quiet $constrained --no-build-isolation --editable ".[torch,train,deploy,onnx,sweep,test]"
+pip install --quiet $constrained --no-build-isolation --editable ".[torch,train,video,deploy,onnx,sweep,test]"
 # What the tests compare with: simulators of the NIR exchange (spikingjelly needs Python 3.11), NeuroBench's metrics (it
 # names torchaudio and runs without), tonic's readers of events.
 pip install --quiet --no-deps $(with_version snntorch sinabs pbr neurobench tonic importrosbag)

@@ -1,4 +1,4 @@
-"""`scmrl compare`, `profiles`, `data check` and `doctor`: a look at what is there."""
+"""`scmrl compare`, `profiles`, `data` and `doctor`: a look at what is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from ..system.errors import DataError, UsageError, quoted
-from .options import Source, Target, as_json, force_option, page_option, picture_option
+from .options import (
+    COUNT,
+    SEED,
+    Source,
+    Target,
+    as_json,
+    force_option,
+    page_option,
+    picture_option,
+)
 from .output import render, tell
 
 
@@ -86,6 +95,72 @@ def data_check(
         )
 
 
+@click.command("prepare")
+@click.argument("name")
+@click.option(
+    "--from", "source", required=True, metavar="DIR", help="The download, as its publisher has it."
+)
+@click.option(
+    "--out",
+    type=Target("dataset", asks=False),
+    required=True,
+    metavar="DIR",
+    help="The directory to write; a former call for it is gone on with.",
+)
+@click.option("--partial", is_flag=True, help="Train on what is there, whatever is missing.")
+@click.option(
+    "--test-list",
+    type=Source(DataError),
+    metavar="FILE",
+    help="Of crema-d: the published test clips, one name a line.",
+)
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Draws the frame of each clip."
+)
+@click.option("--workers", type=COUNT, help="Processes at once (default: one for each core).")
+@as_json
+def data_prepare(
+    name: str,
+    source: str,
+    out: Path,
+    partial: bool,
+    test_list: Path | None,
+    seed: int,
+    workers: int | None,
+    json_: bool,
+) -> None:
+    """Make a published download ready for training: crema-d, crema-d-audio, ave, urbansound8k-av,
+    n-mnist, mnistdvs-ntidigits, shd, ssc.
+
+    Nothing of the download is changed. What is there already stays, and the same command goes on
+    where it was stopped. Exit code 3 where samples are missing, without --partial.
+    """
+    from ..data.prepare.prepare import prepare
+    from ..data.prepared.work import Asked
+
+    try:
+        report = prepare(
+            name,
+            Path(source),
+            out,
+            asked=Asked(seed, test_list),
+            partial=partial,
+            workers=workers,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        tell("what is made is kept; the same command goes on")
+        raise
+    usable = partial or not report.missing
+    steps = [f"scmrl data check {name} --data-dir {quoted(out)}"] if usable else []
+    render(report, json_, *steps)
+    if not usable:
+        raise DataError(
+            f"{report.missing} samples of {name} are missing",
+            fix="complete the download and give the same command, or train on what is there with"
+            " --partial",
+        )
+
+
 @click.command()
 @click.option(
     "--install",
@@ -93,8 +168,8 @@ def data_check(
     is_flag=False,
     flag_value="all",
     metavar="[EXTRA]",
-    help="Install what is missing for deploy, train, data, onnx, nir, netx, sweep, peers, live,"
-    " plot, fast, or all (default); shows each command and asks first.",
+    help="Install what is missing for deploy, train, data, video, onnx, nir, netx, sweep, peers,"
+    " live, plot, fast, or all (default); shows each command and asks first.",
 )
 @click.option("--yes", is_flag=True, help="With --install: ask nothing.")
 @as_json

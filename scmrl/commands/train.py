@@ -28,8 +28,8 @@ from .output import render, resumable, tell
     "--dataset",
     metavar="DATA",
     help="digits-av (embedded), av-mnist, nmnist-fsdd, triple-digits, crema-d, crema-d-speakers,"
-    " urbansound8k-av, mnistdvs-ntidigits, ave, or your own: an npz, a folder of class folders,"
-    " FILE.py:NAME or MODULE:NAME of a function that makes them.",
+    " crema-d-audio, urbansound8k-av, mnistdvs-ntidigits, ave, n-mnist, shd, ssc, or your own: an"
+    " npz, a folder of class folders, FILE.py:NAME or MODULE:NAME of a function that makes them.",
 )
 @click.option(
     "--model",

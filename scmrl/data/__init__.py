@@ -14,6 +14,7 @@ from ..system.errors import UsageError, nearest
 from .features.corruption import CLEAN, HARD, Corruption
 from .features.frontend import FrontEnd
 from .features.pairs import Pairs
+from .prepared.reading import held
 
 __all__ = ["CLEAN", "DATASETS", "HARD", "Corruption", "FrontEnd", "Pairs", "load"]
 
@@ -25,9 +26,13 @@ DATASETS = {
     "triple-digits": "scmrl.data.sets.triple_digits:load",
     "crema-d": "scmrl.data.sets.crema_d:load",
     "crema-d-speakers": "scmrl.data.sets.crema_d:load_by_speaker",
+    "crema-d-audio": "scmrl.data.prepared.reading:prepared_only",
     "urbansound8k-av": "scmrl.data.sets.urbansound8k_av:load",
     "mnistdvs-ntidigits": "scmrl.data.sets.mnistdvs_ntidigits:load",
     "ave": "scmrl.data.sets.ave:load",
+    "n-mnist": "scmrl.data.prepared.reading:prepared_only",
+    "shd": "scmrl.data.prepared.reading:prepared_only",
+    "ssc": "scmrl.data.prepared.reading:prepared_only",
 }
 
 STEPS_MOST = 4096
@@ -47,5 +52,7 @@ def load(
     if not 1 <= steps <= STEPS_MOST:
         limit = f"1 to {STEPS_MOST}"
         raise UsageError("a recording is cut into steps", where="steps", limit=limit, value=steps)
+    if (prepared := held(name, split, data_dir, steps)) is not None:
+        return prepared
     module, attribute = DATASETS[name].split(":")
     return getattr(import_module(module), attribute)(split, data_dir, seed, steps)

@@ -18,6 +18,8 @@ from ..core.report.text import figure, percent, shape
 from ..system.errors import DataError
 from . import load
 from .features.pairs import SPLITS, Pairs
+from .prepared.index import Index
+from .sets.folders import some
 
 COLUMNS = 6  # samples in the picture
 
@@ -108,10 +110,13 @@ def check(name: str, data_dir: str | Path | None, picture: Path | None = None) -
     absent.
     """
     splits, shown = [], None
+    changed = _changed(data_dir)
     for split in SPLITS:
         started = time.monotonic()
         try:
             pairs = load(name, split=split, data_dir=data_dir)
+            if changed:
+                raise changed
         except DataError as error:
             splits.append(Split(split, fault=str(error)))
             continue
@@ -121,6 +126,19 @@ def check(name: str, data_dir: str | Path | None, picture: Path | None = None) -
         draw(shown, picture)
     drawn = str(picture) if picture is not None and shown is not None else ""
     return DataReport(name, "" if data_dir is None else str(data_dir), tuple(splits), drawn)
+
+
+def _changed(data_dir: str | Path | None) -> DataError | None:
+    """What to say where a prepared data set holds other bytes than were prepared."""
+    try:
+        index = Index.find(data_dir)
+        names = [] if index is None else index.changed()
+    except DataError as error:
+        return error
+    if not names:
+        return None
+    what = f"not the bytes that were prepared: {some(names)}"
+    return DataError(what, where=data_dir, fix="move them away and prepare it again")
 
 
 def _described(pairs: Pairs, seconds: float) -> Split:
@@ -140,7 +158,7 @@ def _modality(kind: str, name: str, x: np.ndarray) -> Modality:
         kind,
         x.shape[1:],
         str(x.dtype),
-        float(x.min()),
+        float(x.min(initial=np.inf, where=x > -np.inf)) if x.dtype.kind == "f" else float(x.min()),
         float(x.max()),
         np.count_nonzero(x) / max(x.size, 1),
     )

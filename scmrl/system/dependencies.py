@@ -87,6 +87,7 @@ LIBRARIES = (
     Library("librosa", ">=0.10", "audio front-ends"),
     Library("soundfile", ">=0.12", "reading sound"),
     Library("pillow", ">=10", "reading images"),
+    Library("av", ">=14", "reading videos (scmrl data prepare)"),
     Library("scikit-learn", ">=1.3", "the digit images of the demo"),
     Library("h5py", ">=3", "NIR, netx and HDF5 files"),
     Library("sounddevice", "", "live sound (--microphone)"),
@@ -121,6 +122,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "nir": ("nir", "h5py"),
     "data": ("librosa", "soundfile", "pillow", "scikit-learn", "h5py"),
+    "video": ("av",),
     "live": ("sounddevice", "opencv-python"),
 }
 EXTRAS["netx"] = (*EXTRAS["deploy"], "h5py", "lava-dl")

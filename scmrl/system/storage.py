@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import io
 import json
 import os
@@ -89,6 +90,34 @@ def whole_directory(path: Path, kind: str) -> Iterator[Path]:
         old = _replace(new, place, stage / "old")
         sync(place.parent)
         _take_along(old, place, again=True)
+
+
+@contextlib.contextmanager
+def filling(directory: Path) -> Iterator[Callable[[str, bytes, str | None], None]]:
+    """A function put(name, data, former) that makes whole files within `directory`, one by one.
+
+    A file that is there with those very bytes stays; one whose hash is `former` (as scmrl wrote it)
+    is replaced; any other is a stranger's: `UsageError`. Raises `ScmrlError` where nothing can be
+    written.
+    """
+    with _stage(directory / "file", directory) as stage:
+
+        def put(name: str, data: bytes, former: str | None) -> None:
+            place, new = directory / name, stage / "new" / "file"
+            if os.path.lexists(place):
+                there = sha256(place, error=ScmrlError)
+                if there == hashlib.sha256(data).hexdigest():
+                    return
+                if there != former:
+                    what, fix = "a file is there that scmrl did not write", "move it away"
+                    raise UsageError(what, where=place, fix=fix)
+            _make_parents(place.parent)
+            new.write_bytes(data)
+            sync(new)
+            os.replace(new, place)
+            sync(place.parent)
+
+        yield put
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ DIRECTORIES = {
     "bundle": "a bundle",
     "run": "a run",
     "sweep": "a sweep",
+    "dataset": "a prepared dataset",
     **{target: f"an export for {target}" for target in EXPORT_FILES},
 }
 REPORTS = ("deploy", "energy", "evaluate", "export", "import", "place", "robustness", "verify")

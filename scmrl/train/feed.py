@@ -223,7 +223,8 @@ class Feed:
         else:
             encoded = self._clean = self._clean or self._encode(pairs)
         pictures = {m: x for m, x in pairs.framed.items() if m in encoded and x.dtype == np.uint8}
-        crops = {m: cropped(x, random) for m, x in pictures.items()}
+        whole = pairs.whole if self.corruption == CLEAN else {}  # noise is on what is framed
+        crops = {m: cropped(whole.get(m, x), random, x.shape[2:]) for m, x in pictures.items()}
         return encoded | {m: self.frontend.encode_framed(m, x) for m, x in crops.items()}
 
     def _varied(

@@ -13,6 +13,8 @@ STATES = {
     "Site": "it adds up the calls of a place",
     "Part": "it adds up the calls of a module",
     "Run": "it collects sites and parts while a module runs",
+    "Index": "it is filled, a unit of a download after the other",
+    "Shelf": "it collects recordings on their way into a file",
     "Builder": "it collects populations and synapses, a node after the other",
 }
 

@@ -22,6 +22,7 @@ from scmrl.core.report.compare import compare
 from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.core.samples import GIVEN, TRUE, Origin
 from scmrl.data.check import DataReport, Modality, Split
+from scmrl.data.prepare.prepare import PrepareReport
 from scmrl.deploy import export, jobs
 from scmrl.deploy.counting.found import Found, Layer, Neurons, NotCounted
 from scmrl.deploy.counting.pricing import price
@@ -199,6 +200,22 @@ def counted():
     return CountReport(model, 8, 1, inputs, sums, *rows, prices, papers)
 
 
+def prepared():
+    left_out = tuple(f"1001_DFA_ANG_X{i}: no video" for i in range(9))
+    counts = {"train": 6690, "test": 743}, {"train": 6698, "test": 744}
+    return PrepareReport(
+        "crema-d",
+        "/data/of/all/of/us/prepared/crema-d",
+        *counts,
+        9,
+        True,
+        7000,
+        433,
+        left_out,
+        ("1064_IEO_DIS_MD: lasts 61 s",),
+    )
+
+
 def evaluated():
     return evaluate_report(
         GRAPH,
@@ -277,6 +294,7 @@ EXAMPLES = {
     "sweep": lambda *_: swept(),
     "robustness": lambda *_: robust(),
     "data check": lambda *_: checked(),
+    "data prepare": lambda *_: prepared(),
     "config": lambda *_: ConfigReport.of_defaults(),
     "validate": lambda *_: study.recomputed(LSNN),
 }

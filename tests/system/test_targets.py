@@ -19,6 +19,7 @@ from scmrl.commands.train import tell_stale
 from scmrl.convert import TARGETS, exporter
 from scmrl.convert.lava import export as lava_exporter
 from scmrl.core import bundle
+from scmrl.data.prepared.index import Index
 from scmrl.deploy import demo, jobs
 from scmrl.system import targets
 from scmrl.system.errors import MismatchError, UsageError
@@ -40,6 +41,7 @@ READ = {  # command: what it reads and never writes
     "robustness": {"model", "data_dir"},
     "compare": {"first", "second"},
     "data check": {"data_dir"},
+    "data prepare": {"source", "test_list"},
 }
 WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("train", "out"): ([], "run"),
@@ -60,10 +62,11 @@ WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("robustness", "picture"): (["MODEL"], "p.png"),
     ("compare", "page"): (["REPORT", "REPORT"], "p.html"),
     ("data check", "picture"): (["digits-av"], "p.png"),
+    ("data prepare", "out"): (["crema-d", "--from", "NONE"], "prepared"),
     ("demo", "out"): ([], "run"),
     ("profiles", "template"): ([], "chip.toml"),
 }
-KEPT = ("sweep", "profiles")  # no --force: one is gone on with, the other filled in
+KEPT = ("sweep", "profiles", "data prepare")  # no --force: gone on with, or filled in
 LONG = {
     ("train", "out"),
     ("train", "page"),
@@ -74,6 +77,7 @@ LONG = {
     ("demo", "out"),
     ("validate", "write"),
     ("data check", "picture"),
+    ("data prepare", "out"),
 }
 
 
@@ -167,7 +171,7 @@ def test_its_own_is_replaced_with_force_alone_and_strangers_in_it_stay(
     place = tmp_path / "out" / WRITTEN[row][1]
     own(place, bundle.load(model), row)
     before = tree(place.parent)
-    way = "--resume" if row[0] == "sweep" else "--force"
+    way = {"sweep": "--resume", "data prepare": "another name"}.get(row[0], "--force")
     refused(scmrl(*words(row, place)), "is there already", way)
     assert tree(place.parent) == before
     if row in LONG:  # their own tests write
@@ -189,7 +193,9 @@ def own(place: Path, model: bundle.Bundle, row: tuple[str, str]) -> None:
         place.parent.mkdir()
         place.write_bytes(targets.MARKS[kind][place.suffix][0])
         return
-    if row[0] == "export":
+    if row[0] == "data prepare":
+        Index(place, "another", {}).write()
+    elif row[0] == "export":
         exporter("onnx")(other(model), place)
     else:
         other(model).save(place if row[0] == "import" else place / "bundle")

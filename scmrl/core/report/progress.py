@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import click
@@ -63,3 +63,16 @@ def each(items: Sequence[Item], what: str) -> Iterator[Item]:
         yield item
     if progress and len(items):
         progress(len(items), len(items))
+
+
+def meter(what: str, total: int) -> Callable[[], None]:
+    """A function to call for every one that is done, with progress where it is shown."""
+    progress, state = Progress(what) if _shown else None, [0, 0.0]
+
+    def count() -> None:
+        state[0] += 1
+        if progress and (time.monotonic() - state[1] >= EVERY or state[0] == total):
+            progress(int(state[0]), total)
+            state[1] = time.monotonic()
+
+    return count

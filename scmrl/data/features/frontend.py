@@ -220,9 +220,13 @@ def _quantiser(settings: dict, where: str) -> Quantiser:
 
 def _of_frames(x: np.ndarray, where: str) -> Quantiser:
     """Of pictures uint8 [S, C, H, W], q = round(pixel (2^bits - 1) / 255); of spectrograms, nothing
-    below the mean. Moments are summed in chunks: as doubles all frames need not fit into memory.
+    below the mean; where it is -inf there can be nothing, and nothing is fitted. Moments are summed
+    in chunks: as doubles all frames need not fit into memory.
     """
     chunks, size = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)], max(x.size, 1)
+    if x.dtype != np.uint8 and np.isneginf(x.min(initial=0)):
+        chunks = [part[part > -np.inf] for part in chunks]
+        size = max(sum(part.size for part in chunks), 1)
     mean = sum(float(part.sum(dtype=float)) for part in chunks) / size
     std = math.sqrt(sum(float(((part - mean) ** 2).sum(dtype=float)) for part in chunks) / size)
     if not std:

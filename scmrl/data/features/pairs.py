@@ -23,6 +23,8 @@ class Pairs:
     cochlea_steps: 0: the waveform becomes a log-mel frame; T: spike trains of `cochlea`, T steps
     image:    float32 [S, 28, 28] in [0, 1], "visual": light strokes on black
     framed:   {modality: [S, C, H, W]} as the network's input: pictures uint8, spectrograms float32
+    whole:    {modality: uint8 [S, 3, H, W]}, pictures of which `framed` shows the middle; training
+              cuts its parts out of them
     recorded: {modality: uint8 [S, T, C, H, W]}, how many events or spikes in each step
     label:    int64 [S], 0 <= label < classes
     row:      int64 [S], place of each pair in its full split; keeps its noise in every subset
@@ -43,6 +45,7 @@ class Pairs:
     group: np.ndarray = None  # type: ignore[assignment]  # `row` takes its place
     framed: dict[str, np.ndarray] = field(default_factory=dict)
     cochlea_steps: int = 0
+    whole: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         samples = len(self.label)
@@ -61,7 +64,8 @@ class Pairs:
         if samples and not 0 <= low <= high < self.classes:
             what, limit = "labels are no classes of the dataset", f"0..{self.classes - 1}"
             self._refuse("label", limit, f"{low}..{high}", what)
-        for arrays, axes in ((self.framed, "C, H, W"), (self.recorded, "T, C, H, W")):
+        pictures = {**self.framed, **{f"whole {m}": x for m, x in self.whole.items()}}
+        for arrays, axes in ((pictures, "C, H, W"), (self.recorded, "T, C, H, W")):
             for name, array in arrays.items():
                 if array.ndim != 2 + axes.count(",") or len(array) != samples:
                     self._refuse(name, f"({samples}, {axes})", array.shape)
@@ -90,6 +94,7 @@ class Pairs:
             group=self.group[indices],
             framed={name: array[indices] for name, array in self.framed.items()},
             recorded={name: array[indices] for name, array in self.recorded.items()},
+            whole={name: array[indices] for name, array in self.whole.items()},
         )
 
 

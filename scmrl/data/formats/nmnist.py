@@ -1,6 +1,11 @@
 """The N-MNIST half of a dataset: event-camera recordings of a split, by digit.
 
-data_dir/nmnist/{id}.bs2, train1K.txt, test100.txt              columns: sample, class
+    data_dir/nmnist/{id}.bs2, train1K.txt, test100.txt              columns: sample, class
+    data_dir/nmnist/{Train,Test}/DIGIT/NNNNN.bin                    as published
+
+Number NNNNN of a published half shows MNIST's image of that number, as id NNNNN of the first list
+and 60000 + NNNNN of the second one do (each in a recording of its own). The first 1,000 and 100 are
+read, as many as the lists name.
 """
 
 from __future__ import annotations
@@ -15,11 +20,12 @@ from ...system.reading import LIST_BYTES, read_text
 from .events import frames, read_bs2
 
 INDEX = {"train": "train1K.txt", "test": "test100.txt"}
+HALVES = {"train": ("Train", 1000), "test": ("Test", 100)}  # as published, and how many are read
 DURATION_US = 300_000
 TEST_LEAST = 5  # test recordings of a digit
 
 
-Row = tuple[int, int]  # sample, class
+Row = tuple[Path, int]  # file, class
 
 
 def recordings(
@@ -33,16 +39,19 @@ def recordings(
     last of its training ones, which training then does without.
     """
     folder = Path(data_dir) / "nmnist"
-    there = {
-        name: [row for row in _index(folder / file, faults) if (folder / f"{row[0]}.bs2").exists()]
-        for name, file in INDEX.items()
-    }
+    published = (folder / HALVES["train"][0]).is_dir()
+    there = {name: _published(folder, *half) for name, half in HALVES.items()}
+    if not published:
+        there = {
+            name: [row for row in _index(folder / file, faults) if row[0].exists()]
+            for name, file in INDEX.items()
+        }
     if not there[split] and not faults:
-        faults.append(f"{folder}: no recording of {INDEX[split]} is there")
+        named = HALVES[split][0] if published else INDEX[split]
+        faults.append(f"{folder}: no recording of {named} is there")
     there = _completed(there["train"], there["test"])
     made, kept = [], []
-    for number, digit in each(there[split], f"reading {split} recordings"):
-        path = folder / f"{number}.bs2"
+    for path, digit in each(there[split], f"reading {split} recordings"):
         try:
             made.append(frames(read_bs2(path), steps, duration_us=DURATION_US, bits=8))
             kept.append(digit)
@@ -62,6 +71,17 @@ def _completed(train: list[Row], test: list[Row]) -> dict[str, list[Row]]:
     return {"train": [row for row in train if row not in moved], "test": [*test, *moved]}
 
 
+def _published(folder: Path, half: str, most: int) -> list[Row]:
+    """The first recordings of a half by number, in the order of their numbers."""
+    found = [
+        (int(path.stem), path, digit)
+        for digit in range(10)
+        for path in (folder / half / str(digit)).glob("*.bin")
+        if path.stem.isdecimal()
+    ]
+    return [(path, digit) for number, path, digit in sorted(found) if number <= most]
+
+
 def _index(path: Path, faults: list[str]) -> list[Row]:
     try:
         lines = read_text(path, LIST_BYTES, error=DataError).splitlines()
@@ -76,5 +96,5 @@ def _index(path: Path, faults: list[str]) -> list[Row]:
         if len(words) != 2 or not all(word.isdecimal() for word in words) or int(words[1]) > 9:
             faults.append(f"{path}: line {number} is not 'sample class'")
             return rows
-        rows.append((int(words[0]), int(words[1])))
+        rows.append((path.parent / f"{int(words[0])}.bs2", int(words[1])))
     return rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...system.errors import DataError
+from ...system.errors import DataError, quoted
 from ..features.encoders import encode_all, rgb, spectrogram
 
 NAMED = 3  # names that a fault lists before it only counts
@@ -52,7 +52,13 @@ def root_of(data_dir: str | Path | None, name: str, inside: str, holds: str) -> 
         return place
     if folder.name == Path(inside).name:
         return folder
-    fix = _why_absent(place, folder) or f"it must hold {holds}"
+    prepared = (
+        f"scmrl data prepare {name.removesuffix('-speakers')} --from {quoted(folder)} --out DIR"
+    )
+    fix = (
+        _why_absent(place, folder)
+        or f"{prepared}, where it is the download; else put {holds} there"
+    )
     raise DataError(f"{name} is not there", where=place, fix=fix)
 
 

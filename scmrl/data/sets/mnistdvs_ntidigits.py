@@ -132,25 +132,38 @@ def _filmed(folder: Path, faults: list[str]) -> dict[int, list[Path]]:
 
 def _spoken(path: Path, split: str, steps: int, faults: list[str]) -> dict[int, list[np.ndarray]]:
     """Frames of the single-digit recordings of a part by digit, at most 500 of each, in order."""
+    spoken = cochlea_recordings(path, split, SPOKEN, faults)
+    return {
+        digit: [cochlea_frames(times, channels, steps) for channels, times in takes]
+        for digit, takes in spoken.items()
+    }
+
+
+def cochlea_recordings(
+    path: Path, split: str, words: tuple[str, ...], faults: list[str]
+) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
+    """(channels int64 [n], times float64 [n] in s) of the recordings of one word in a part, by the
+    place of the word among `words`, at most 500 of each, in order; what is wrong goes to `faults`.
+    """
     h5py = require("h5py", "N-TIDIGITS")
     if not path.is_file():
         faults.append(f"{path}: no such file")
         return {}
-    spoken: dict[int, list[np.ndarray]] = {digit: [] for digit in range(CLASSES)}
+    spoken: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {d: [] for d in range(CLASSES)}
     try:
         with h5py.File(regular(path, None, error=DataError), "r") as file:
             for name in _names(file, split, path, faults):
                 word = name.rsplit("-", 1)[-1]
-                if word not in SPOKEN or len(spoken[SPOKEN.index(word)]) >= PER_SPLIT:
+                if word not in words or len(spoken[words.index(word)]) >= PER_SPLIT:
                     continue
-                frames = _recording(file, split, name, steps, path, faults)
-                if frames is not None:
-                    spoken[SPOKEN.index(word)].append(frames)
+                found = _recording(file, split, name, path, faults)
+                if found is not None:
+                    spoken[words.index(word)].append(found)
     except DAMAGE as error:
         why = " ".join(str(error).split())[:80]
         faults.append(f"{path}: damaged or truncated HDF5 file ({why})")
         return {}
-    silent = [SPOKEN[digit] for digit, takes in spoken.items() if not takes]
+    silent = [words[digit] for digit, takes in spoken.items() if not takes]
     if silent and not faults:
         faults.append(f"{path}: no {split} recording of {', '.join(silent)}")
     return spoken
@@ -171,8 +184,8 @@ def _names(file: Any, split: str, path: Path, faults: list[str]) -> list[str]:
 
 
 def _recording(
-    file: Any, split: str, name: str, steps: int, path: Path, faults: list[str]
-) -> np.ndarray | None:
+    file: Any, split: str, name: str, path: Path, faults: list[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
     parts = [file.get(f"{split}_{kind}/{name}") for kind in ("addresses", "timestamps")]
     if None in parts:
         faults.append(f"{path}: {name} is in {split}_labels but has no addresses or timestamps")
@@ -189,7 +202,7 @@ def _recording(
     if not np.isfinite(times).all():
         faults.append(f"{path}: {name} has a timestamp that is not finite")
         return None
-    return cochlea_frames(times, channels.astype(np.int64), steps)
+    return channels.astype(np.int64), times
 
 
 def _is_list(part: Any) -> bool:
