@@ -38,6 +38,7 @@ REASONS = {
     "core/graph.py": dict.fromkeys(
         (4095, 4096, 8388607), "what a graph may hold at all, by the arithmetic: its own table"
     ),
+    "deploy/counting/stream.py": {4096: "numbers of a tensor that are looked at first"},
     "deploy/robustness/perturbation.py": {127: "a byte of memory, of which bits are flipped"},
     "deploy/validation/lsnn.py": {127: "a threshold of the published network"},
     "convert/nir/importer/floats/reading.py": {4096: "routes that are followed"},

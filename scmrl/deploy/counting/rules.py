@@ -131,7 +131,7 @@ def _both(rule: str) -> Callable[[Arguments, torch.Tensor], Work]:
 
 def _norm(args: Arguments, out: torch.Tensor) -> Work:
     also = tuple(x for x in args[1:3] if x is not None)
-    return Work(NORM, args[:1], out.numel(), out.numel(), also=also)
+    return Work(NORM, (args[0],), out.numel(), out.numel(), also=also)
 
 
 RULES: dict[str, Callable[[Arguments, torch.Tensor], Work]] = {

@@ -260,7 +260,8 @@ class Watch(TorchDispatchMode):
         with ExitStack() as stack:
             stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
             torch.backends.mha.set_fastpath_enabled(False)
-            stack.callback(lambda: [setattr(part, "training", True) for part in training])
+            for part in training:
+                stack.callback(setattr, part, "training", True)
             module.eval()
             for name, part in module.named_modules():
                 before = part.register_forward_pre_hook(self._enter(name))
