@@ -40,6 +40,7 @@ READ = {  # command: what it reads and never writes
     "validate": {"data_dir"},
     "robustness": {"model", "data_dir"},
     "compare": {"first", "second"},
+    "count": {"file"},
     "data check": {"data_dir"},
     "data prepare": {"source", "test_list"},
 }
@@ -56,6 +57,7 @@ WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("verify", "page"): (["MODEL", "--backends", "simulator"], "p.html"),
     ("energy", "page"): (["MODEL", "--profile", "loihi2"], "p.html"),
     ("energy", "picture"): (["MODEL", "--profile", "loihi2"], "p.svg"),
+    ("count", "page"): (["NET", "--input", "SPIKES"], "p.html"),
     ("place", "page"): (["MODEL"], "p.htm"),
     ("place", "picture"): (["MODEL"], "p.pdf"),
     ("validate", "write"): ([], "p.md"),
@@ -66,6 +68,17 @@ WRITTEN = {  # (command, parameter): its other words, and a name to write
     ("demo", "out"): ([], "run"),
     ("profiles", "template"): ([], "chip.toml"),
 }
+NET = """from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return (self.layer(x) > 0).float()
+"""
 KEPT = ("sweep", "profiles", "data prepare")  # no --force: gone on with, or filled in
 LONG = {
     ("train", "out"),
@@ -117,7 +130,13 @@ def words(model, tmp_path, scmrl):
             "NEW": tmp_path / "new",
             "REPORT": tmp_path / "r.json",
             "NIR": model / "nir" / "nir" / "model.nir",
+            "NET": f"{tmp_path / 'net.py'}:Net",
+            "SPIKES": tmp_path / "spikes.npz",
         }
+        if "NET" in WRITTEN[row][0]:
+            pytest.importorskip("torch")
+            (tmp_path / "net.py").write_text(NET)
+            np.savez(given["SPIKES"], x=np.eye(3, dtype=np.float32))
         if "REPORT" in WRITTEN[row][0] and not given["REPORT"].exists():
             given["REPORT"].write_text(json.dumps({"command": "deploy", "accuracy": 1}))
         if "NIR" in WRITTEN[row][0] and not given["NIR"].exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...system.errors import DataError
+from ...system.reading import opened
 
 Row = dict[str, Any]
 STUB = b"version https://git-lfs"
@@ -96,5 +97,5 @@ def stub(path: Path) -> bool:
     """Whether a file is a stub of Git LFS: three lines of text in the place of the recording."""
     if path.stat().st_size >= STUB_BYTES:
         return False
-    with open(path, "rb") as file:
-        return file.read(len(STUB)) == STUB
+    with opened(path, STUB_BYTES, error=DataError) as file:
+        return bool(file.read(len(STUB)) == STUB)

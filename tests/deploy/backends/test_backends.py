@@ -87,6 +87,7 @@ FOREIGN = {
     "deploy/backends/lava/session.py": "Lava's ports and memory, and this module's own thread",
     "deploy/backends/loihi/board.py": "the profilers of lava-loihi",
     "deploy/backends/peers.py": "snntorch's neurons",
+    "deploy/counting/seeing.py": "the name of what torch calls, which not all of it has",
     "deploy/backends/simulator/simulator.py": "a function that not every system has",
 }
 
