@@ -1,11 +1,12 @@
-"""Training over many steps, side by side: ours, norse and snntorch on the same event network.
+"""Training over many steps, side by side: ours, at once and in chunks of steps, norse and snntorch
+on the same event network.
 
     python benchmarks/long_time.py [--rounds N] [--out FILE.json] [--threads N] [--small]
 
 Events 2 x 32 x 32 over T = 300 steps, batch 8; convolutions 3 x 3 of stride 2 to 16 and to 32
 channels, each with leaky neurons, ten classes by a readout that adds up; gradients through time,
 Adam. The others are stepped by a loop over T, as their tutorials do; ours computes what the chip
-will. The three take turns in rounds, so that a busy machine slows all alike; a ratio is the median
+will. They take turns in rounds, so that a busy machine slows all alike; a ratio is the median
 over rounds. Memory is that of a process of its own after one training step: its peak less what it
 held before the step.
 """
@@ -36,6 +37,7 @@ from scmrl.network.nodes.readout import Readout
 from scmrl.train.run import threads
 
 SHAPE, CHANNELS, CLASSES, BATCH, STEPS = (2, 32, 32), (16, 32), 10, 8, 300
+CHUNK = 50  # steps
 RATE, KEEP = 0.05, 0.9  # of the events; of the membrane, a step
 
 
@@ -77,9 +79,10 @@ class SnnTorch(nn.Module):
 
 
 class Ours(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, checkpoint_steps: int = 0) -> None:
         super().__init__()
         self.net = Network(STEPS)
+        self.net.checkpoint_steps = checkpoint_steps
         h, neuron = (
             self.net.add("events", Input(SHAPE)),
             LIF(round(4096 * (1 - KEEP)), gradient="time"),
@@ -93,7 +96,11 @@ class Ours(nn.Module):
         return self.net({"events": x}).logits
 
 
-MODELS = {"scmrl": Ours, "norse": Norse, "snntorch": SnnTorch}
+def chunks() -> Ours:
+    return Ours(CHUNK)
+
+
+MODELS = {"scmrl": Ours, "chunks": chunks, "norse": Norse, "snntorch": SnnTorch}
 
 
 def convolutions() -> nn.ModuleList:

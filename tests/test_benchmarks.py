@@ -77,8 +77,16 @@ def test_long_time(bench, tmp_path):
     pytest.importorskip("snntorch", reason="snntorch is not installed")
     assert "x 1.00" in bench("long_time.py", "--small", "--out", tmp_path / "t.json")
     figures = json.loads((tmp_path / "t.json").read_text())["figures"]
-    assert set(figures) == {"scmrl", "norse", "snntorch"}
+    assert set(figures) == {"scmrl", "chunks", "norse", "snntorch"}
     assert all(row["memory_mb"] > 0 for row in figures.values())
+
+
+def test_chunks_of_steps_need_less_memory():
+    def memory(name: str) -> int:
+        command = [sys.executable, BENCHMARKS / "long_time.py", "--memory", name, "--steps", "400"]
+        return int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.split()[-1])
+
+    assert 0 < memory("chunks") < 0.4 * memory("scmrl")
 
 
 def test_delays(bench, tmp_path):

@@ -14,7 +14,7 @@ close, advance together step by step, with gradients through time.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,19 +26,21 @@ from ..core.synapse import Shape
 from ..hw_profiles.precision import Precision
 from ..system.errors import UsageError, nearest
 from .components import Arrow, components
-from .kernels.delays import delayed, later
 from .nodes.counting import And, Counting
 from .nodes.layer import Layer
 from .nodes.lowering import ALWAYS, Lowering
-from .nodes.node import ONE, Gains, Input, Node, Term, Terms, plain
+from .nodes.node import ONE, Input, Node, plain
 from .nodes.signal import Signal, Source
+from .running import in_chunks, recorded, values
 
 HERE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
 class Forward:
-    """logits [B, K]; integers membrane [T, B, K] of the readout; spikes [T, B, ...] by name."""
+    """logits [B, K]; integers membrane [T, B, K] of the readout; spikes [T, B, ...] by name, in
+    chunks their means over the steps [1, B, ...].
+    """
 
     logits: Tensor
     membrane: Tensor
@@ -47,10 +49,13 @@ class Forward:
 
 class Network(nn.Module):
     """Nodes by name. `steps`: T of a sample that does not change over time. `precision`: the widths
-    of the chip's integers.
+    of the chip's integers. `checkpoint_steps`: steps whose values are kept for the gradients at a
+    time (`running`); 0: all.
 
     forward({input: integers [T or 1, B, *shape]}) -> Forward.
     """
+
+    checkpoint_steps = 0
 
     def __init__(self, steps: int, precision: Precision = Precision()):
         super().__init__()
@@ -64,7 +69,7 @@ class Network(nn.Module):
         self.gained: list[str] = []  # the names of trained gains
         self.most: dict[str, int] = {}  # of trained delays
         self._order: tuple[tuple[str, ...], ...] = ()
-        self._cycles: frozenset[tuple[str, ...]] = frozenset()  # of them, those on a cycle
+        self.cycles: frozenset[tuple[str, ...]] = frozenset()  # of them, those on a cycle
 
     def add(self, name: str, node: Node, *signals: Signal) -> Signal:
         """Add a node that reads signals; gives its own spikes, to be read by others. Raises
@@ -192,8 +197,8 @@ class Network(nn.Module):
         if not self._order:
             self._check()
             self._order = components(list(self.reads), self._arrows())
-            self._cycles = frozenset(filter(self._cyclic, self._order))
-            for group in filter(self._cycles.__contains__, self._order):
+            self.cycles = frozenset(filter(self._cyclic, self._order))
+            for group in filter(self.cycles.__contains__, self._order):
                 self._check_cycle(group)
         return self._order
 
@@ -246,86 +251,58 @@ class Network(nn.Module):
                     what = "a batch norm needs a signal from outside of the cycle"
                     raise UsageError(what, where=self.places[name], fix="norm=False")
 
-    def _gain(self, s: Source) -> float | Tensor:
+    def gain_of(self, s: Source) -> float | Tensor:
         if isinstance(s.gain, str):
             return self.gains[_key(s.gain)]
         return ONE if s.gain == 1 else s.gain
 
-    def _term(self, s: Source, x: Tensor, steps: int) -> Term:
-        """A source as values of all steps."""
-        if s.part is not None:
-            x = x[:, :, s.part[0] : s.part[1]]
-        if s.delay and len(x) < steps:
-            x = x.expand(steps, *x.shape[1:])
-        if isinstance(s.delay, str):
-            x = delayed(x, self.delays[_key(s.delay)].clamp(0, self.most[s.delay]))
-        else:
-            x = later(x, s.delay)
-        return Term(s.gain, self._gain(s), x)
+    def delays_of(self, s: Source) -> Tensor:
+        """Trained delays [C], in steps."""
+        return self.delays[_key(str(s.delay))].clamp(0, self.most[str(s.delay)])
 
-    def forward(self, inputs: dict[str, Tensor]) -> Forward:
+    def late(self) -> dict[str, int]:
+        """The longest delay with which each node is read, of those that are read late."""
+        found: dict[str, int] = {}
+        for name in self.reads:
+            for s in self.sources(name):
+                delay = self.most[s.delay] if isinstance(s.delay, str) else s.delay
+                if delay:
+                    found[s.node] = max(delay, found.get(s.node, 0))
+        return found
+
+    def _given(self, inputs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
+        """(inputs [T or 1, B, *shape], T)."""
         steps = max(len(x) for x in inputs.values())
-        steps = self.steps if steps == 1 else steps
         given = {
             name: inputs[name].reshape(*inputs[name].shape[:2], *node.shape)
             for name, node in self.inputs.items()
         }
-        values = dict(given)
-        for group in self.finish():
-            if group in self._cycles:
-                self._advance(group, values, steps)
-            elif group[0] not in values:
-                name = group[0]
-                signals = [
-                    [self._term(s, values[s.node], steps) for s in signal.sources]
-                    for signal in self.reads[name]
-                ]
-                values[name] = self.node(name)(signals, steps)
-        readout = self.readout
-        membrane = values.pop(readout)
+        return given, self.steps if steps == 1 else steps
+
+    @torch.no_grad()
+    def recorded(self, inputs: Mapping[str, Tensor]) -> Forward:
+        """As `forward`, without gradients: all spikes uint8 [T, B, ...], in chunks or not."""
+        given, steps = self._given(inputs)
+        membrane, spikes = recorded(self, given, steps)
+        return Forward(self.node(self.readout).logits(membrane), membrane, spikes)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Forward:
+        given, steps = self._given(inputs)
+        if 0 < self.checkpoint_steps < steps:
+            membrane, spikes = in_chunks(self, given, steps)
+        else:
+            membrane, spikes = self.answered(values(self, given, steps), given)
+        return Forward(self.node(self.readout).logits(membrane), membrane.detach(), spikes)
+
+    def answered(
+        self, found: dict[str, Tensor], given: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(membrane of the readout, spikes by population) of what all nodes gave."""
         spikes: dict[str, Tensor] = {}
-        for name, x in values.items():
-            if name not in given:
+        for name, x in found.items():
+            if name not in given and name != self.readout:
                 spikes |= self.node(name).spikes(name, x)
-        return Forward(self.node(readout).logits(membrane), membrane.detach(), spikes)
-
-    def _advance(self, group: tuple[str, ...], values: dict[str, Tensor], steps: int) -> None:
-        """Run the nodes of a cycle together, step by step; adds their spikes to `values`."""
-        batch = next(iter(values.values())).shape[1]
-        spikes: dict[str, list[Tensor]] = {name: [] for name in group}
-
-        def inside(name: str, t: int) -> list[Terms]:
-            return [
-                [self._late(s, spikes[s.node], t, batch) for s in signal.sources if s.node in group]
-                for signal in self.reads[name]
-            ]
-
-        runs = {}
-        for name in group:
-            outside = [
-                [
-                    self._term(s, values[s.node], steps)
-                    for s in signal.sources
-                    if s.node not in group
-                ]
-                for signal in self.reads[name]
-            ]
-            gains: Gains = [
-                {s.gain: self._gain(s) for s in signal.sources} for signal in self.reads[name]
-            ]
-            runs[name] = self.node(name).begin(outside, gains, steps)
-        for t in range(steps):
-            for name in group:
-                spikes[name].append(runs[name](inside(name, t)))
-        values |= {name: torch.cat(spikes[name]) for name in group}
-
-    def _late(self, s: Source, spikes: list[Tensor], t: int, batch: int) -> Term:
-        """A source on the cycle at step t: silent before its delay is over."""
-        delay = int(s.delay)
-        x = spikes[t - delay] if t >= delay else torch.zeros(1, batch, *self.node(s.node).shape)
-        if s.part is not None:
-            x = x[:, :, s.part[0] : s.part[1]]
-        return Term(s.gain, self._gain(s), x)
+        return found[self.readout], spikes
 
     @torch.no_grad()
     def graph(self, classes: tuple[str, ...] = ()) -> Graph:

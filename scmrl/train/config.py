@@ -59,6 +59,13 @@ class TrainConfig:
         0.1, "part of the training set that chooses the epoch", low=0, high=0.5
     )
     seed: int = setting(42, "of weights, order, noise and partners", low=0, high=SEED_MAX)
+    checkpoint_steps: int = setting(
+        0,
+        "steps whose values are kept for the gradients at a time: less memory, a third more time;"
+        " 0: all",
+        low=0,
+        high=(1 << 31) - 1,
+    )
     held_out: int = setting(64, "test samples stored in the bundle", low=1, high=1 << 20)
     accelerator: str = setting(
         "cpu",
@@ -248,6 +255,9 @@ def from_dict(table: dict[str, Any]) -> Config:
     if model.attention in FLOAT and model.embedding == "strided":
         what, fix = "the published model pools", "--set model.embedding=deep (or shallow)"
         raise UsageError(what, where="model.embedding", value=model.embedding, fix=fix)
+    if model.attention in FLOAT and config.train.checkpoint_steps:
+        what, where = "the published model runs all its steps at once", "train.checkpoint_steps"
+        raise UsageError(what, where=where, value=config.train.checkpoint_steps, fix="leave it out")
     if model.attention in FLOAT and config.own_data:
         what, fix = "the published model takes the built-in sets", "--set model.attention=binary"
         raise UsageError(what, where="model.attention", value=model.attention, fix=fix)

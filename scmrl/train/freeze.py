@@ -44,8 +44,7 @@ def freeze(
     """
     graph = model.eval().graph(classes)
     ranks = {name: len(node.shape) for name, node in model.inputs.items()}
-    with torch.no_grad():
-        forward = model({m: steps_first(x, ranks[m]) for m, x in encoded.items()})
+    forward = model.recorded({m: steps_first(x, ranks[m]) for m, x in encoded.items()})
     trained, origin = activity_of(forward, model.readout), Origin(HELD_OUT, TRUE)
     if ALWAYS in {p.name for p in graph.populations}:
         trained.spikes[ALWAYS] = np.ones((len(labels), model.steps, 1), np.uint8)

@@ -31,7 +31,9 @@ class Training(Epochs):
     def build(self, precision: Precision) -> torch.nn.Module:
         feed = self.feed
         model = replace(self.config.model, steps=feed.steps)
-        return SCMRL(model, feed.shapes, feed.outputs, precision, feed.bits)
+        network = SCMRL(model, feed.shapes, feed.outputs, precision, feed.bits)
+        network.checkpoint_steps = self.config.train.checkpoint_steps
+        return network
 
     def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         _, labels, digits = batch

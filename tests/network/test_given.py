@@ -45,8 +45,8 @@ def test_the_kernel_is_the_stepped_neuron_with_its_gradients(kind):
     weight = torch.randn(12, 5, 6)
     node._drive = lambda signals: a
     fast = node.forward([], 12)
-    run = node._start(a[0])
-    stepped = torch.cat([run(a[t], t) for t in range(12)])
+    run = node._start(a[0], {})
+    stepped = torch.cat([run(a[t]) for t in range(12)])
     assert torch.equal(fast, stepped)
     assert (
         float(fast.detach().max()) == len(thresholds) - (kind == "several spikes")

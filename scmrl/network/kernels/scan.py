@@ -10,6 +10,10 @@ are computed once more, block by block, and the gradients sweep back in time:
 
 gv is 0 where v is saturated; a reset to zero lets no gv[t+1] through, one by subtraction all; with
 gradients local in time nothing comes from t+1.
+
+A state [3, ...] is u, v after the reset, and s, of the step before the first or of the last one:
+from the latter another call goes on. What flows back for it is gu and gv of the step that takes it
+in; the call that gave it multiplies by leak and reset.
 """
 
 from __future__ import annotations
@@ -81,8 +85,12 @@ def _after(v: i32, theta: i32, subtract: bool) -> i32:
 
 
 @numba.njit(parallel=True, cache=True)
-def _forward(a: np.ndarray, facts: np.ndarray, flags: Flags, steps: int) -> np.ndarray:
-    """a [T or 1, n], facts int32 [4, C] in the order of `PER_NEURON` -> spikes [steps, n]."""
+def _forward(
+    a: np.ndarray, facts: np.ndarray, flags: Flags, state: np.ndarray, steps: int
+) -> np.ndarray:
+    """a [T or 1, n], facts int32 [4, C] in the order of `PER_NEURON` -> spikes [steps, n]; `state`
+    int32 [3, n] goes on with them, in place.
+    """
     keep_u, keep_v = rows.tile(facts[0], BLOCK), rows.tile(facts[1], BLOCK)
     theta, bias = rows.tile(facts[2], BLOCK), rows.tile(facts[3], BLOCK)
     subtract, late = flags[0], flags[1]
@@ -90,11 +98,8 @@ def _forward(a: np.ndarray, facts: np.ndarray, flags: Flags, steps: int) -> np.n
     spikes = np.empty((steps, n), np.float32)
     for block in numba.prange((n + length - 1) // length):
         first, last = block * length, min(block * length + length, n)
-        u, v, fired = (
-            np.zeros(length, np.int32),
-            np.zeros(length, np.int32),
-            np.zeros(length, np.int32),
-        )
+        u, v = state[0, first:last].copy(), state[1, first:last].copy()
+        fired = state[2, first:last].copy()
         for t in range(steps):
             drive, out = a[0 if once else t, first:last], spikes[t, first:last]
             if late:
@@ -109,18 +114,27 @@ def _forward(a: np.ndarray, facts: np.ndarray, flags: Flags, steps: int) -> np.n
                     x = saturated(plus(plus(kept(v[i], keep_v[i]), u[i]), bias[i]))
                     out[i] = f32(1) if x > theta[i] else f32(0)
                     v[i] = _after(x, theta[i], subtract)
+        for i in range(last - first):
+            state[0, first + i], state[1, first + i], state[2, first + i] = u[i], v[i], fired[i]
     return spikes
 
 
 @numba.njit(cache=True)
 def _states(
-    a: np.ndarray, facts: tuple[np.ndarray, ...], flags: Flags, us: np.ndarray, vs: np.ndarray
+    a: np.ndarray,
+    facts: tuple[np.ndarray, ...],
+    flags: Flags,
+    state: np.ndarray,
+    us: np.ndarray,
+    vs: np.ndarray,
 ) -> None:
-    """u and v before the reset of all steps of a block, into us and vs int32 [T, length]."""
+    """u and v before the reset of all steps of a block, into us and vs int32 [T, length]; `state`
+    int32 [3, block] is what they begin with.
+    """
     keep_u, keep_v, theta, bias = facts
     subtract, late = flags[0], flags[1]
-    length, once, zero = us.shape[1], a.shape[0] == 1, i32(0)
-    u, v, fired = np.zeros(length, np.int32), np.zeros(length, np.int32), np.zeros(length, np.int32)
+    once, zero = a.shape[0] == 1, i32(0)
+    u, v, fired = state[0].copy(), state[1].copy(), state[2].copy()
     for t in range(len(us)):
         drive, now, here = a[0 if once else t], us[t], vs[t]
         if late:
@@ -175,10 +189,14 @@ def _backward(
     facts: np.ndarray,
     width: np.ndarray,
     flags: Flags,
+    state: np.ndarray,
+    back: np.ndarray,
     learns: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """dL/da, summed over the steps that share one, and the sums of dL/dkeep_u, dL/dkeep_v and
     dL/dbias by chunk and place in a block; those of keep_u and keep_v are 0 unless one `learns`.
+    `state` int32 [3, n] is what the steps begin with; `back` float32 [3, n], gu and gv of the step
+    after the last, becomes those of the first.
     """
     keep_u, keep_v = rows.tile(facts[0], BLOCK), rows.tile(facts[1], BLOCK)
     theta, bias, narrow = (
@@ -197,8 +215,9 @@ def _backward(
         of_u, of_v, of_bias = sums[0, chunk], sums[1, chunk], sums[2, chunk]
         for block in range(blocks * chunk // rows.CHUNKS, blocks * (chunk + 1) // rows.CHUNKS):
             first, last = block * length, min(block * length + length, n)
-            _states(a[:, first:last], (keep_u, keep_v, theta, bias), flags, us, vs)
-            gu[:], gv[:] = f32(0), f32(0)
+            begin = state[:, first:last]
+            _states(a[:, first:last], (keep_u, keep_v, theta, bias), flags, begin, us, vs)
+            gu[: last - first], gv[: last - first] = back[0, first:last], back[1, first:last]
             if once:
                 out[0, first:last] = f32(0)
             for t in range(steps - 1, -1, -1):
@@ -222,6 +241,10 @@ def _backward(
                     for i in range(len(v)):
                         of_u[i] += gu[i] * f32(u[i]) * part
                         of_v[i] += gv[i] * f32(_after(before[i], theta[i], subtract)) * part
+            for i in range(last - first):
+                of_u[i] += gu[i] * f32(begin[0, i]) * part
+                of_v[i] += gv[i] * f32(begin[1, i]) * part
+                back[0, first + i], back[1, first + i] = gu[i], gv[i]
     return out, sums
 
 
@@ -240,7 +263,9 @@ class Kind:
 
 
 class _Scan(torch.autograd.Function):
-    """Spikes [steps, M, C] of rows a [T or 1, M, C]; keep_u, keep_v, theta, bias [C] whole."""
+    """Spikes [steps, M, C] of rows a [T or 1, M, C], and the state [3, M, C] after them; keep_u,
+    keep_v, theta, bias [C] whole.
+    """
 
     @staticmethod
     def forward(
@@ -251,37 +276,51 @@ class _Scan(torch.autograd.Function):
         theta: Tensor,
         bias: Tensor,
         width: Tensor,
+        state: Tensor | None,
         kind: Kind,
         steps: int,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         facts = torch.stack([keep_u, keep_v, theta, bias]).detach().round()
         ctx.facts, ctx.width = facts.to(torch.int32).numpy(), width.detach().float().numpy()
         ctx.flat, ctx.shape, ctx.kind = rows.flat(a), a.shape, kind
-        spikes = _forward(ctx.flat, ctx.facts, kind.flags, steps)
-        return torch.from_numpy(spikes).view(steps, *a.shape[1:])
+        shape = (3, *a.shape[1:])
+        begin = torch.zeros(shape, dtype=torch.int32) if state is None else state.detach().int()
+        ctx.begin, end = rows.flat(begin), rows.flat(begin).copy()
+        spikes = _forward(ctx.flat, ctx.facts, kind.flags, end, steps)
+        after = torch.from_numpy(end.astype(np.float32)).view(shape)
+        return torch.from_numpy(spikes).view(steps, *a.shape[1:]), after
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, grad_after: Tensor) -> tuple[Tensor | None, ...]:
         learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
-        more = ctx.width, ctx.kind.flags, learns
+        back = rows.flat(grad_after).copy()
+        more = ctx.width, ctx.kind.flags, ctx.begin, back, learns
         out, sums = _backward(rows.flat(grad), ctx.flat, ctx.facts, *more)
         totals = torch.from_numpy(sums.sum(1).reshape(3, -1, len(ctx.width)).sum(1))
-        return torch.from_numpy(out).view(ctx.shape), *totals[:2], None, totals[2], *(None,) * 3
+        own, before = torch.from_numpy(out), torch.from_numpy(back)
+        of_state = before.view_as(grad_after) if ctx.needs_input_grad[6] else None
+        return own.view(ctx.shape), *totals[:2], None, totals[2], None, of_state, None, None
 
 
-def scan(a: Tensor, n: Numbers, kind: Kind, steps: int) -> Tensor:
-    """Spikes float32 [steps, B, *shape] of sums a float32 [T or 1, B, *shape]; gradients to a and
-    to `n.keep_u`, `n.keep_v` and `n.bias`.
+def scan(
+    a: Tensor, n: Numbers, kind: Kind, steps: int, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Spikes float32 [steps, B, *shape] of sums a float32 [T or 1, B, *shape], and the state
+    float32 [3, B, *shape] after them; gradients to a, to `n.keep_u`, `n.keep_v` and `n.bias`, and
+    to the state that they begin with (None: at rest).
     """
     values = [getattr(n, name) for name in (*PER_NEURON, "width")]
     shape = a.shape[2:]
     if all(of_channels(x, shape) for x in values):
         facts = [x.reshape(-1).expand(shape[0]) for x in values]
-        spikes = _Scan.apply(rows.of(a), *facts, kind, steps)
-        return rows.back(spikes, a.shape[1], tuple(shape[1:]))
+        begin = None if state is None else rows.of(state)
+        spikes, after = _Scan.apply(rows.of(a), *facts, begin, kind, steps)
+        positions = tuple(shape[1:])
+        return rows.back(spikes, a.shape[1], positions), rows.back(after, a.shape[1], positions)
     facts = [x.broadcast_to(shape).reshape(-1) for x in values]  # neurons as channels
-    spikes = _Scan.apply(a.flatten(2), *facts, kind, steps)
-    return spikes.view(steps, *a.shape[1:])
+    begin = None if state is None else state.flatten(2)
+    spikes, after = _Scan.apply(a.flatten(2), *facts, begin, kind, steps)
+    return spikes.view(steps, *a.shape[1:]), after.view(3, *a.shape[1:])
 
 
 def of_channels(x: Tensor, shape: torch.Size) -> bool:

@@ -10,6 +10,10 @@ Ganguli 2018); truncation, reset and what is fed back are constants:
     dv[t] = dn[t] h[t] + keep_v / 4096 kept[t] dv[t+1]         kept: 0 where a reset was to zero
     du[t] = dv[t] + keep_u / 4096 du[t+1];      da[t] = 64 du[t],   dbias = sum of dv
 
+A state [3, B, N] is u, v after the reset, and n, of the step before the first or of the last one:
+from the latter another call goes on. What flows back for it is keep_u du and keep_v dv of the step
+that takes it in.
+
 One thread: what is tuned is small, and threads would wait for each other longer than they work.
 """
 
@@ -63,18 +67,18 @@ def _forward(
     back: np.ndarray,
     subtract: bool,
     memoryless: bool,
+    state: np.ndarray,
     steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """a float64 [T or 1, B, N], bias int64 [N] -> n (or v) float32, v before the reset int32, both
-    [steps, B, N].
+    [steps, B, N]; `state` int64 [3, B, N] goes on with them, in place.
     """
     batch, neurons = a.shape[1], a.shape[2]
     out = np.empty((steps, batch, neurons), np.float32)
     membrane = np.empty((steps, batch, neurons), np.int32)
     once, times = len(a) == 1, len(thetas)
     for b in range(batch):
-        u, v = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-        fired = np.zeros(neurons, np.int64)
+        u, v, fired = state[0, b], state[1, b], state[2, b]
         for t in range(steps):
             drive = a[0 if once else t, b]
             for i in range(neurons):
@@ -113,14 +117,17 @@ def _backward(
     subtract: bool,
     memoryless: bool,
     once: bool,
+    back: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """grad float32 [T, B, N] of n (or v) -> da float64 [T or 1, B, N], dbias float64 [B, N]."""
+    """grad float32 [T, B, N] of n (or v) -> da float64 [T or 1, B, N], dbias float64 [B, N];
+    `back` float64 [3, B, N], of the state after the steps, becomes that of the state before them.
+    """
     steps, batch, neurons = grad.shape
     da = np.zeros((1 if once else steps, batch, neurons))
     dbias = np.zeros((batch, neurons))
     times = len(thetas)
     for b in range(batch):
-        du, dv = np.zeros(neurons), np.zeros(neurons)
+        du, dv = back[0, b], back[1, b]
         for step in range(steps):
             t = steps - 1 - step
             for i in range(neurons):
@@ -130,40 +137,47 @@ def _backward(
                     d = abs(v - thetas[k, i]) / width[i] + 1.0
                     h += 1.0 / (d * d * width[i])
                 fired = times > 0 and v > thetas[0, i]
-                later = dv[i] * keep_v[i] / DECAY_ONE if not (fired and not subtract) else 0.0
+                later = dv[i] if not (fired and not subtract) else 0.0
                 x = g * h if times else g
                 now = x if memoryless else x + later
                 if abs(v) >= STATE_MAX:
                     now = 0.0
-                du[i] = now if memoryless else now + du[i] * keep_u[i] / DECAY_ONE
-                dv[i] = now
-                da[0 if once else t, b, i] += UNIT * du[i]
+                total = now if memoryless else now + du[i]
+                da[0 if once else t, b, i] += UNIT * total
                 dbias[b, i] += now
+                du[i], dv[i] = total * keep_u[i] / DECAY_ONE, now * keep_v[i] / DECAY_ONE
     return da, dbias
 
 
 class _Through(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, bias: Tensor, constants: Constants, steps: int) -> Tensor:
+    def forward(
+        ctx: Any, a: Tensor, bias: Tensor, state: Tensor, constants: Constants, steps: int
+    ) -> tuple[Tensor, Tensor]:
         given = np.ascontiguousarray(a.detach().numpy())
         whole = np.rint(bias.detach().numpy()).astype(np.int64)
         c = constants
-        out, ctx.membrane = _forward(given, whole, *c.arrays, c.subtract, c.memoryless, steps)
+        end = state.detach().numpy().astype(np.int64)
+        more = c.subtract, c.memoryless, end, steps
+        out, ctx.membrane = _forward(given, whole, *c.arrays, *more)
         ctx.constants, ctx.once = constants, len(a) == 1
-        return torch.from_numpy(out)
+        return torch.from_numpy(out), torch.from_numpy(end.astype(np.float64))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, grad_after: Tensor) -> tuple[Tensor | None, ...]:
         c: Constants = ctx.constants
-        given = np.ascontiguousarray(grad.numpy())
+        given, back = np.ascontiguousarray(grad.numpy()), grad_after.numpy().copy()
         numbers = (c.keep_u, c.keep_v, c.thetas, c.width, c.subtract, c.memoryless, ctx.once)
-        da, dbias = _backward(given, ctx.membrane, *numbers)
-        return torch.from_numpy(da), torch.from_numpy(dbias.sum(0)), None, None
+        da, dbias = _backward(given, ctx.membrane, *numbers, back)
+        gradients = torch.from_numpy(da), torch.from_numpy(dbias.sum(0)), torch.from_numpy(back)
+        return *gradients, None, None
 
 
-def through(a: Tensor, bias: Tensor, constants: Constants, steps: int) -> Tensor:
-    """n (or membranes) float32 [steps, B, N] of sums a float64 [T or 1, B, N]; bias float64 [N], in
-    membrane units.
+def through(
+    a: Tensor, bias: Tensor, constants: Constants, steps: int, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """n (or membranes) float32 [steps, B, N] of sums a float64 [T or 1, B, N], and the state
+    float64 [3, B, N] after them; bias float64 [N], in membrane units.
     """
-    out: Tensor = _Through.apply(a, bias, constants, steps)
+    out: tuple[Tensor, Tensor] = _Through.apply(a, bias, state, constants, steps)
     return out

@@ -25,7 +25,7 @@ from ..kernels.stepping import rounded
 from .lowering import Lowering
 from .maps import Pair, pair
 from .neurons import LIF, Neurons
-from .node import Gains, Node, Shapes, Step, Terms
+from .node import Gains, Node, Shapes, State, Step, Terms
 from .signal import Signal, Source
 
 AND_VTH = 1  # of unit weights: fires above 1 (both)
@@ -42,6 +42,7 @@ class And(Node):
     """Both of two spike trains; a train of one neuron a channel gates all positions."""
 
     signals = (2, 2)
+    stateless = True
 
     def outline(self, known: Mapping[int, Shape]) -> Shape:
         return max(known.values(), key=len)
@@ -101,16 +102,25 @@ class Counting(Node):
         still = counts.new_zeros(self.shape[0])
         return self.neurons(counts, still, self.vth, steps, scale=1)
 
-    def begin(self, outside: list[Terms], gains: Gains, steps: int) -> Step:
+    def advance(self, signals: list[Terms], steps: int, state: State) -> Tensor:
         if self.kind.memoryless:
-            return super().begin(outside, gains, steps)
+            return self(signals, steps)
+        ((term,),) = signals
+        counts = self.count(term.x)
+        still = counts.new_zeros(self.shape[0])
+        return self.neurons.advance(counts, still, self.vth, steps, state, scale=1)
+
+    def begin(self, outside: list[Terms], gains: Gains, steps: int, state: State) -> Step:
+        if self.kind.memoryless:
+            return super().begin(outside, gains, steps, state)
         run: Callable[[Tensor], Tensor] | None = None
 
         def step(inside: list[Terms]) -> Tensor:
             nonlocal run
             ((term,),) = inside
             counts = self.count(term.x)[0]
-            run = run or self.neurons.begin(counts, counts.new_zeros(self.shape[0]), self.vth, 1)
+            still = counts.new_zeros(self.shape[0])
+            run = run or self.neurons.begin(counts, still, self.vth, 1, state)
             return run(counts)
 
         return step

@@ -13,7 +13,7 @@ fires several times in a step. They are one node, whose spikes are counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -33,7 +33,7 @@ from ..kernels.neuron import SLOPE, SURROGATE
 from ..kernels.through import Constants, through
 from .held import Held
 from .lowering import Lowering, whole
-from .node import Gains, Node, Shapes, Step, Terms
+from .node import Gains, Node, Shapes, State, Step, Terms
 from .signal import Signal
 
 CONSTANT_TOP = 63 << 7  # what two synapses of 7 bits bring
@@ -89,20 +89,27 @@ class Given(Node):
         return torch.stack([x.double() for x in brought]).sum(0) if brought else None
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
+        return self.advance(signals, steps, {})
+
+    def advance(self, signals: list[Terms], steps: int, state: State) -> Tensor:
         drive = self._drive(signals)
         a = torch.zeros(1, 1, *self.shape, dtype=torch.float64) if drive is None else drive
         if a.device.type != "cpu":
-            run = self._start(a[0])
-            return torch.cat([run(a[t if len(a) > 1 else 0], t) for t in range(steps)])
+            run = self._start(a[0], state)
+            return torch.cat([run(a[t if len(a) > 1 else 0]) for t in range(steps)])
         a = a + self.constant()
         if self.later:
+            past = int(state["t"]) if state else 0
             a = a.expand(steps, *a.shape[1:])
             for delay, value in self.later.items():
                 arrived = torch.zeros(steps, dtype=torch.float64)
-                arrived[delay:] = 1
+                arrived[max(0, delay - past) :] = 1
                 a = a + arrived.view(-1, 1, *(1,) * len(self.shape)) * value
+            state["t"] = torch.tensor(past + steps)
         bias = (self.bias() * (1 << self.parts.populations[0].bias_exp)).expand(self.shape)
-        out = through(a.flatten(2), bias.flatten(), self._constants, steps)
+        flat = a.flatten(2)
+        before = state["uvn"] if "uvn" in state else flat.new_zeros(3, *flat.shape[1:])
+        out, state["uvn"] = through(flat, bias.flatten(), self._constants, steps, before)
         return out.view(*out.shape[:2], *self.shape)
 
     @cached_property
@@ -127,7 +134,7 @@ class Given(Node):
             bool(first.memoryless),
         )
 
-    def begin(self, outside: list[Terms], gains: Gains, steps: int) -> Step:
+    def begin(self, outside: list[Terms], gains: Gains, steps: int, state: State) -> Step:
         known, at, run = self._drive(outside), 0, None
 
         def step(inside: list[Terms]) -> Tensor:
@@ -135,39 +142,45 @@ class Given(Node):
             parts = [] if known is None else [known[at if len(known) > 1 else 0]]
             more = self._drive(inside)
             a = torch.stack(parts + ([] if more is None else [more[0]])).sum(0)
-            run = run or self._start(a)
+            run = run or self._start(a, state)
             at += 1
-            return run(a, at - 1)
+            return run(a)
 
         return step
 
-    def _start(self, like: Tensor) -> Any:
-        """A function from the sums [B, *shape] of a step, and its number, to the spikes (counts, or
-        a readout's membrane) [1, B, *shape].
+    def _start(self, like: Tensor, state: State) -> Callable[[Tensor], Tensor]:
+        """A function from the sums [B, *shape] of a step to the spikes (counts, or a readout's
+        membrane) [1, B, *shape]; `state` goes on with it.
         """
         numbers, constant = self._numbers(), self.constant()
         widths, thetas = self._thresholds()
         back = None if self.parts.back is None else torch.from_numpy(self.parts.back).double()
-        state, fired = stepping.rest(like), torch.zeros((), dtype=torch.float64)
+        if not state:
+            state["u"], state["v"] = stepping.rest(like)
+            state["n"], state["t"] = torch.zeros_like(state["u"]), torch.tensor(0)
         memoryless = self.parts.populations[0].memoryless
+        now = int(state["t"])
 
-        def step(a: Tensor, t: int) -> Tensor:
-            nonlocal state, fired
+        def step(a: Tensor) -> Tensor:
+            nonlocal now
             for delay, value in {0: constant, **self.later}.items():
-                a = a + value if t >= delay else a
-            a = a if back is None else a - back * fired
-            u, v = stepping.charged(stepping.rest(a) if memoryless else state, a, numbers)
+                a = a + value if now >= delay else a
+            now += 1
+            state["t"] = torch.tensor(now)
+            a = a if back is None else a - back * state["n"]
+            before = stepping.rest(a) if memoryless else (state["u"], state["v"])
+            u, v = stepping.charged(before, a, numbers)
             if not self.fires:
-                state = u, v
+                state["u"], state["v"] = u, v
                 return v.float()[None]
             spikes = sum(
                 threshold((v - theta) / width, SURROGATE, 1.0)
                 for theta, width in zip(thetas, widths)
             )
-            fired = spikes.detach()
-            first = (fired > 0).double()
+            state["n"] = spikes.detach()
+            first = (state["n"] > 0).double()
             kept = v - thetas[0] * first if numbers.subtract else v * (1 - first)
-            state = u, kept
+            state["u"], state["v"] = u, kept
             return spikes.float()[None]
 
         return step

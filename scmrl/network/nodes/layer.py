@@ -41,7 +41,7 @@ from ..kernels.stepping import rounded
 from .lowering import Lowering, whole
 from .maps import Map
 from .neurons import LIF, STANDARD, Constant, Neurons
-from .node import ONE, Gains, Key, Node, Shapes, Step, Terms, gains_of
+from .node import ONE, Gains, Key, Node, Shapes, State, Step, Terms, gains_of
 from .signal import Signal
 from .weights import Weights, added, applied, largest, magnitude, scaled
 
@@ -132,6 +132,11 @@ class Layer(Node):
         self.neurons = Neurons(self.kind, self.shape)
 
     @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Running mean and variance of the norm."""
+        return self.mean, self.variance
+
+    @property
     def live(self) -> bool:
         """Whether the norm is that of the batch."""
         return self.training and self.norm_live
@@ -192,17 +197,22 @@ class Layer(Node):
         return single(vth.astype(np.int64)) if channels > 1 else int(vth)
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
-        if not self.live:
-            folded = self.fold(gains_of(signals))
-            a = self.weights.drive(signals, folded.weights)
-            return self.neurons(a, folded.bias, folded.vth, steps)
-        y = self._normed(signals)
-        if self.neurons.fused and self.kind.surrogate == neuron.SURROGATE:
-            running = (self.mean, self.variance)
+        if self.live and self.neurons.fused and self.kind.surrogate == neuron.SURROGATE:
+            y, running = self._normed(signals), (self.mean, self.variance)
             return neuron.norm_lif(
                 y, self.gamma, self.beta, running, steps=steps, dv=self.neurons.dv
             )
-        return self.neurons(self._live(y), torch.zeros_like(self.beta), LIVE_VTH, steps)
+        return self.neurons(*self._charge(signals), steps)
+
+    def advance(self, signals: list[Terms], steps: int, state: State) -> Tensor:
+        return self.neurons.advance(*self._charge(signals), steps, state)
+
+    def _charge(self, signals: list[Terms]) -> tuple[Tensor, Tensor, Constant]:
+        """Sums, bias and threshold, as the neurons take them."""
+        if self.live:
+            return self._live(self._normed(signals)), torch.zeros_like(self.beta), LIVE_VTH
+        folded = self.fold(gains_of(signals))
+        return self.weights.drive(signals, folded.weights), folded.bias, folded.vth
 
     def _normed(self, signals: list[Terms]) -> Tensor:
         """What the norm takes in: the drive by the float weights."""
@@ -235,7 +245,7 @@ class Layer(Node):
             0,
         )
 
-    def begin(self, outside: list[Terms], gains: Gains, steps: int) -> Step:
+    def begin(self, outside: list[Terms], gains: Gains, steps: int, state: State) -> Step:
         """The drive of what is outside the cycle at once; what is inside, and its own spikes, step
         by step.
         """
@@ -247,19 +257,17 @@ class Layer(Node):
             known = self.weights.drive(outside, folded.weights) if any(outside) else None
         counter = iter(range(steps))
         run: Callable[[Tensor], Tensor] | None = None
-        last: Tensor | None = None
 
         def step(inside: list[Terms]) -> Tensor:
-            nonlocal run, last
+            nonlocal run
             at = next(counter)
             parts = [] if known is None else [known[at if len(known) > 1 else 0]]
             parts += [self.weights.drive(inside, folded.weights)[0]] if any(inside) else []
-            if last is not None and folded.own is not None:
-                parts.append(self._returned(last[0], folded.own))
+            if state and folded.own is not None:
+                parts.append(self._returned(state["s"], folded.own))
             a = added(parts)
-            run = run or self.neurons.begin(a, folded.bias, folded.vth)
-            last = run(a)
-            return last
+            run = run or self.neurons.begin(a, folded.bias, folded.vth, None, state)
+            return run(a)
 
         return step
 

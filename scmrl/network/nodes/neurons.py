@@ -13,6 +13,7 @@ reset "late"       u[t] = (4096 - (dv)) / 4096 u[t-1] + a[t] - theta s[t-1],  v 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..kernels.integers import UNIT
 from ..kernels.neuron import SLOPE, SURROGATE
 from ..kernels.scan import SURROGATES, Kind, scan
 from .lowering import Lowering, by_channel, whole
+from .node import State
 
 RESETS = ("zero", "subtract", "late")
 GRADIENTS = ("local", "time")
@@ -86,8 +88,8 @@ STANDARD = LIF()
 
 
 class Neurons(nn.Module):
-    """Neurons of a shape. `forward` and `begin` take sums a in synaptic units, the threshold and
-    the bias that belong to them.
+    """Neurons of a shape. `forward`, `advance` and `begin` take sums a in synaptic units, the
+    threshold and the bias that belong to them.
     """
 
     def __init__(self, kind: LIF, shape: Shape):
@@ -139,28 +141,47 @@ class Neurons(nn.Module):
         if self.fused:
             more: dict[str, Any] = {"scale": scale, "surrogate": self.kind.surrogate}
             return neuron.lif(a, bias, steps=steps, dv=self.dv, vth=vth, **more)
+        return self.advance(a, bias, vth, steps, {}, scale)
+
+    def advance(
+        self,
+        a: Tensor,
+        bias: Tensor,
+        vth: Constant,
+        steps: int,
+        state: State,
+        scale: float | None = None,
+    ) -> Tensor:
+        """As `forward`, from the state of the steps before; `state` becomes that after these."""
         if rows.fused(a):
             kind = self.kind
             subtract, late = kind.reset == "subtract", kind.reset == "late"
             way = Kind(subtract, late, kind.gradient == "local", kind.surrogate)
-            return scan(a, self._numbers(bias, vth, scale), way, steps)
-        step = self.begin(a[0], bias, vth, scale)
+            numbers = self._numbers(bias, vth, scale)
+            spikes, state["uvs"] = scan(a, numbers, way, steps, state.get("uvs"))
+            return spikes
+        step = self.begin(a[0], bias, vth, scale, state)
         return torch.cat([step(a[t if len(a) > 1 else 0]) for t in range(steps)])
 
-    def begin(self, like: Tensor, bias: Tensor, vth: Constant, scale: float | None = None) -> Any:
-        """A function from the sums [B, *shape] of one step to its spikes [1, B, *shape]."""
+    def begin(
+        self, like: Tensor, bias: Tensor, vth: Constant, scale: float | None, state: State
+    ) -> Callable[[Tensor], Tensor]:
+        """A function from the sums [B, *shape] of one step to its spikes [1, B, *shape]; `state`
+        goes on with it.
+        """
         n = self._numbers(bias, vth, scale)
         late, local = self.kind.reset == "late", self.kind.gradient == "local"
         silent = replace(n, bias=torch.zeros_like(n.bias))  # a late one's bias comes with the sums
-        state, fired = stepping.rest(like), torch.zeros_like(n.theta)
+        if not state:
+            state["u"], state["v"] = stepping.rest(like)
+            state["s"] = torch.zeros_like(like)
 
         def step(a: Tensor) -> Tensor:
-            nonlocal state, fired
-            if local:
-                state = (state[0].detach(), state[1].detach())
-            fed = a + (n.bias - n.theta * fired.detach()) / UNIT if late else a
-            spikes, state = stepping.lif_step(state, fed, silent if late else n)
-            fired = spikes
+            u, v = state["u"], state["v"]
+            fed = a + (n.bias - n.theta * state["s"].detach()) / UNIT if late else a
+            before = (u.detach(), v.detach()) if local else (u, v)
+            spikes, (state["u"], state["v"]) = stepping.lif_step(before, fed, silent if late else n)
+            state["s"] = spikes
             return spikes[None]
 
         return step

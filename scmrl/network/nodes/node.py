@@ -1,6 +1,7 @@
 """A node of a network: what it computes in torch, and the populations and synapses that it becomes.
 
     forward   all steps at once: values [T, B, *shape] of the nodes it reads -> its own spikes
+    advance   the same for some of the steps, going on from a state that it keeps up to date
     begin     the same step by step, for a node on a cycle, with gradients through time
     lower     the same as populations and synapses: equal to forward in every bit
 
@@ -43,17 +44,19 @@ Key = float | str
 Gains = list[dict[Key, float | Tensor]]  # of each signal
 ONE = 1.0  # the gain of a source without one: it multiplies nothing
 Step = Callable[[list[Terms]], Tensor]  # the sources on the cycle, one step -> spikes [1, B, ...]
+State = dict[str, Tensor]  # [..., B, *shape] of a node after a step; empty before the first one
 
 
 class Node(nn.Module):
     """Base of all nodes. A new kind needs `outline`, `forward`, `lower`; with parameters also
-    `build`, with a state `begin`.
+    `build`; with a state `advance`, to train in chunks of steps, and `begin`, to lie on a cycle.
     """
 
     signals: tuple[int, int | None] = (1, 1)  # how many it reads: at least, at most
     loops = False  # whether it reads itself
     shape: Shape  # of its own neurons, after `outline`
     built = False
+    stateless = False  # whether a step is the same whatever came before
     reads_out = False  # whether it is the readout: `forward` gives its membrane
 
     def outline(self, known: Mapping[int, Shape]) -> Shape:
@@ -71,9 +74,20 @@ class Node(nn.Module):
         """Spikes float32 [T, B, *shape]."""
         raise NotImplementedError
 
-    def begin(self, outside: list[Terms], gains: Gains, steps: int) -> Step:
-        """One step after another: `outside` is what is known of each signal for all steps, `gains`
-        are those of all sources. A node without a state needs no more than this.
+    def advance(self, signals: list[Terms], steps: int, state: State) -> Tensor:
+        """As `forward`, from the state of the steps before; `state` becomes that after these.
+        Raises `UsageError` where it is not said and the node is not `stateless`.
+        """
+        if not self.stateless:
+            what = f"{type(self).__name__} does not say how it goes on from a state"
+            fix = "give it `advance`, or `stateless = True`; or train.checkpoint_steps=0"
+            raise UsageError(what, fix=fix)
+        return self(signals, steps)
+
+    def begin(self, outside: list[Terms], gains: Gains, steps: int, state: State) -> Step:
+        """One step after another, `state` going on with them: `outside` is what is known of each
+        signal for these steps, `gains` are those of all sources. A node without a state needs no
+        more than this.
         """
         counter = iter(range(steps))
 

@@ -26,7 +26,7 @@ from ..kernels.stepping import rounded
 from .layer import quantise_bias
 from .lowering import Lowering, whole
 from .maps import Map
-from .node import Gains, Key, Node, Shapes, Terms, gains_of
+from .node import Gains, Key, Node, Shapes, State, Terms, gains_of
 from .signal import Signal
 from .weights import Weights, magnitude
 
@@ -70,13 +70,18 @@ class Readout(Node):
         return weights, *quantise_bias(self.bias * (scale * UNIT), self.precision), scale
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
+        return self.advance(signals, steps, {})
+
+    def advance(self, signals: list[Terms], steps: int, state: State) -> Tensor:
         weights, mantissa, exponent, self.scale = self.fold(gains_of(signals))
         drive = self.weights.drive(signals, weights)
         charge = stepping.wrapped(drive * UNIT) + mantissa * float(1 << exponent)
         charge = charge.expand(steps, *charge.shape[1:]) if len(charge) == 1 else charge
-        membrane = [charge[0].clamp(-STATE_MAX, STATE_MAX)]
-        for step in charge[1:]:
-            membrane.append((self._kept(membrane[-1]) + step).clamp(-STATE_MAX, STATE_MAX))
+        membrane = []
+        for step in charge:
+            v = self._kept(state["v"]) + step if state else step
+            state["v"] = v.clamp(-STATE_MAX, STATE_MAX)
+            membrane.append(state["v"])
         return torch.stack(membrane)
 
     def _kept(self, v: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def _same(file: Path, copy: Path) -> bool:
     return file.is_file() and _text(file) == _text(copy)
 
 
-def build(function: Build, data: DataSpec) -> Network:
+def build(function: Build, data: DataSpec, checkpoint_steps: int = 0) -> Network:
     """The network for these data, whole and checked. Raises UsageError."""
     made, name = usercode.call(function, data, what="build"), usercode.place(function)
     if not isinstance(made, Network):
@@ -70,6 +70,7 @@ def build(function: Build, data: DataSpec) -> Network:
             raise
         raise error.at(known.get(first, name), UsageError) from None
     _check(made, data, name)
+    made.checkpoint_steps = checkpoint_steps
     with usercode.within(function, "the network"):
         _try(made, data)
     return made

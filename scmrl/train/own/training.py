@@ -38,7 +38,7 @@ class OwnTraining(Epochs):
     def build(self, precision: Precision) -> torch.nn.Module:
         feed = self.feed
         spec = DataSpec(feed.shapes, feed.bits, feed.classes, feed.outputs, feed.steps, precision)
-        return build(self.function, spec)
+        return build(self.function, spec, self.config.train.checkpoint_steps)
 
     def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         smoothing = self.config.train.label_smoothing

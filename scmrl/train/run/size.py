@@ -38,7 +38,7 @@ def parameters(config: Config) -> int:
 def at_least(config: Config) -> tuple[int, int]:
     """(parameters, bytes)."""
     model, weights = config.model, parameters(config)
-    samples = model.steps * config.train.batch * len(model.modalities)
+    samples = _kept(model.steps, config) * config.train.batch * len(model.modalities)
     spikes = samples * model.width * TOKENS * POPULATIONS
     return weights, FLOAT_BYTES * (COPIES * weights + spikes)
 
@@ -46,9 +46,15 @@ def at_least(config: Config) -> tuple[int, int]:
 def require_network(network: Network, config: Config, steps: int) -> None:
     """Raise UsageError where this machine cannot hold the training of a network that is there."""
     neurons = sum(math.prod(network.node(name).shape) for name in network.reads)
-    weights, spikes = network.parameters_total, steps * config.train.batch * neurons
+    weights, kept = network.parameters_total, _kept(steps, config)
+    spikes = kept * config.train.batch * neurons
     large = f"{neurons} neurons, {steps} steps, train.batch={config.train.batch}"
     _require(large, weights, FLOAT_BYTES * (COPIES * weights + spikes))
+
+
+def _kept(steps: int, config: Config) -> int:
+    """Steps whose spikes are there at a time."""
+    return min(steps, config.train.checkpoint_steps or steps)
 
 
 def memory() -> int:

@@ -49,7 +49,9 @@ class Tuning(Epochs):
         self._scale()
 
     def build(self, precision: Precision) -> Network:
-        return network_of(self.begun.bundle.graph)
+        network = network_of(self.begun.bundle.graph)
+        network.checkpoint_steps = self.config.train.checkpoint_steps
+        return network
 
     @torch.no_grad()
     def _scale(self) -> None:
@@ -83,7 +85,7 @@ class Tuning(Epochs):
         self, run: Path, metrics: dict[str, Any], chip: profile.Profile, held: Held
     ) -> str | None:
         """The tuned model, unless the one that it started from does better on validation."""
-        tuned, start = self.model.eval(), network_of(self.begun.bundle.graph).eval()
+        tuned, start = self.model.eval(), self.build(Precision()).eval()
         before = {part: self._classes(start, part) for part in ("validation", "test")}
         after = {part: self._classes(tuned, part) for part in ("validation", "test")}
         metrics["kept_start"] = self._right(before, "validation") > self._right(after, "validation")
