@@ -199,8 +199,9 @@ def in_chunks(
     for length, part in chunks(given, steps, net.checkpoint_steps):
         chunk = _Chunk(net, part, length, steps, places, norms)
         if torch.is_grad_enabled():
-            more = {"use_reentrant": True, "preserve_rng_state": False}
-            membrane, *out = checkpoint(chunk, anchor, *tensors, **more)
+            membrane, *out = checkpoint(
+                chunk, anchor, *tensors, use_reentrant=True, preserve_rng_state=False
+            )
         else:
             membrane, *out = chunk(anchor, *tensors)
         membranes.append(membrane)

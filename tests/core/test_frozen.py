@@ -7,6 +7,8 @@ from places import ROOT
 
 # What changes by what it is for.
 STATES = {
+    "Carried": "it goes on with the steps of a network",
+    "_Chunk": "it says what it gave and leaves when it has run",
     "Feed": "it notes how long it waited",
     "State": "it moves on with training",
     "Counts": "it adds up over chunks of samples",

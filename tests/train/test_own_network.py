@@ -68,6 +68,25 @@ def test_from_data_to_integers(scmrl, place):
     assert code == 0 and json.loads(out)["bit_exact"] is True, err
 
 
+def test_in_chunks_of_steps_it_trains_and_freezes_the_same_spikes(scmrl, place):
+    """The data change over time; the network is recurrent. What is frozen are all spikes."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(90, 11, 4))
+    np.savez("series.npz", x=x, y=(x[:, 0] > 0).argmax(1))
+    loop = 'nodes.Layer(nodes.Dense(12), recurrent="full")'
+    (place / "loop.py").write_text(HEAD + GOOD.replace("nodes.Layer(nodes.Dense(12))", loop))
+    train = ["train", "--model", "loop.py:build", "--dataset", "series.npz", *SETS]
+    code, _, err = scmrl(*train, "--set", "train.checkpoint_steps=3", "--json")
+    assert code == 0, err
+    bundle = load("runs/loop")
+    assert bundle.training["train"]["checkpoint_steps"] == 3
+    assert bundle.trained.spikes["h"].shape == (6, 11, 12) and bundle.trained.spikes["h"].any()
+    for command in ("verify", "runs/loop", "--backends", "simulator"), ("evaluate", "runs/loop"):
+        code, out, err = scmrl(*command, "--json")
+        assert code == 0, err
+    assert json.loads(out)["equals_training"] is True
+
+
 def test_the_test_part_is_that_of_every_seed_and_in_no_training(place):
     runs = {}
     for seed in (1, 2):
