@@ -76,7 +76,8 @@ def test_in_chunks_of_steps_it_trains_and_freezes_the_same_spikes(scmrl, place):
     loop = 'nodes.Layer(nodes.Dense(12), recurrent="full")'
     (place / "loop.py").write_text(HEAD + GOOD.replace("nodes.Layer(nodes.Dense(12))", loop))
     train = ["train", "--model", "loop.py:build", "--dataset", "series.npz", *SETS]
-    code, _, err = scmrl(*train, "--set", "train.checkpoint_steps=3", "--json")
+    chunks = ["--set", "data.time=true", "--set", "train.checkpoint_steps=3"]
+    code, _, err = scmrl(*train, *chunks, "--json")
     assert code == 0, err
     bundle = load("runs/loop")
     assert bundle.training["train"]["checkpoint_steps"] == 3
