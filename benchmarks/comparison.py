@@ -33,7 +33,12 @@ PUBLISHED = (
     "train.temperature=0.07",
     "train.alignment=1.0",
 )
-LATE, BINARY = "model.attention=none", "model.attention=binary"
+OURS = {
+    "ours, late fusion": "model.attention=none",
+    "ours, joint": "model.attention=joint",
+    "ours, broadcast": "model.attention=broadcast",
+    "ours": "model.attention=binary",
+}
 BASELINES = {
     "late fusion": "late-float",
     "WeightAttention": "weight-attention",
@@ -59,13 +64,12 @@ def against_published(width: int) -> dict[str, tuple[str, ...]]:
             (f"{second} only", "late-float", [alone(second)]),
             *((name, kind, []) for name, kind in BASELINES.items()),
         ]
-    } | {"ours, late fusion": (slim, LATE), "ours": (slim, BINARY)}
+    } | {name: (slim, kind) for name, kind in OURS.items()}
 
 
 TASK = {
     "CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
-    "ours, late fusion": (LATE,),
-    "ours": (BINARY,),
+    **{name: (kind,) for name, kind in OURS.items()},
 }
 DIGITS = ("audio", "visual", "event")
 TABLES = {
@@ -91,7 +95,7 @@ SMALL_MODELS = {
         "model.embedding=shallow",
         "model.width=16",
     ),
-    "ours": (BINARY,),
+    "ours": (OURS["ours"],),
 }
 
 

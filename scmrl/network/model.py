@@ -4,6 +4,7 @@
     z      = attention(x + r of this one, x + r of the others)
     h      = LIF(W1 (x + r + alpha z));   m = LIF(W2 h)
     v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z);   class argmax v[T]
+    joint:   m = one MLP over the x + r of all modalities;   v[t] = v[t-1] + sum over tokens of W m
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual
 adder: the layer that follows has one synapse with W and one with alpha W). Without branches (r, and
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..hw_profiles.precision import Precision
 from .attention import binary
+from .baselines import broadcast, joint
 from .embedding import embed
 from .network import Forward, Network
 from .nodes.layer import Layer
@@ -33,7 +35,7 @@ from .settings import ModelConfig
 # Adds the attention of a modality's own tokens to those of the others, under nodes that begin with
 # a name: (network, name, own, others, settings) -> its complementary feature z, one node's signal.
 Attention = Callable[[Network, str, Signal, Mapping[str, Signal], ModelConfig], Signal]
-ATTENTIONS: dict[str, Attention] = {"binary": binary}  # those of a chip
+ATTENTIONS: dict[str, Attention] = {"binary": binary, "broadcast": broadcast}  # those of a chip
 
 
 class SCMRL(Network):
@@ -53,24 +55,31 @@ class SCMRL(Network):
         super().__init__(config.steps, replace(precision, bias_exp_min=config.bias_exp_min))
         self.config, self.shapes = config, dict(shapes)
         bits = input_bits if isinstance(input_bits, Mapping) else dict.fromkeys(shapes, input_bits)
-        width, neuron = config.width, LIF(dv=config.dv)
         inputs = {m: self.add(m, Input(shape, bits[m])) for m, shape in shapes.items()}
         self.tokens = {m: embed(self, m, x, config) for m, x in inputs.items()}
-        sources, self.complements = dict(self.tokens), dict[str, Signal]()
-        attend = attention or ATTENTIONS.get(config.attention)
-        if attend is not None and len(shapes) > 1:
+        self.complements: dict[str, Signal] = {}
+        related = len(shapes) > 1
+        if related and attention is None and config.attention == "joint":
+            heads = [joint(self, self.tokens, config)]
+        else:
+            heads = self._blocks(attention or ATTENTIONS.get(config.attention), related)
+        self.add("readout", Readout(Pooled(classes)), *heads)
+
+    def _blocks(self, attend: Attention | None, related: bool) -> list[Signal]:
+        """Adds an attention and an MLP for each modality; gives what the readout reads."""
+        config, sources, read = self.config, dict(self.tokens), list[Signal]()
+        if attend is not None and related:
             for m, own in self.tokens.items():
                 others = {o: x for o, x in self.tokens.items() if o != m}
                 self.complements[m] = z = attend(self, f"{m}.attention", own, others, config)
                 sources[m] = own + config.alpha * z
-        read = []
+        neuron = LIF(dv=config.dv)
         for m, source in sources.items():
-            hidden = Layer(Shared(config.mlp_ratio * width), neuron)
+            hidden = Layer(Shared(config.mlp_ratio * config.width), neuron)
             h = self.add(f"{m}.mlp.hidden", hidden, source)
-            out = self.add(f"{m}.mlp.out", Layer(Shared(width), neuron), h)
+            out = self.add(f"{m}.mlp.out", Layer(Shared(config.width), neuron), h)
             read.append(source + out if config.branches else out)
-        heads = read if config.fusion == "concat" else [sum(read[1:], read[0])]
-        self.add("readout", Readout(Pooled(classes)), *heads)
+        return read if config.fusion == "concat" else [sum(read[1:], read[0])]
 
     def complement(self, forward: Forward) -> dict[str, Tensor]:
         """z [T, B, C, ...] of each modality that attends to others."""

@@ -172,6 +172,9 @@ OF_SCMRL = {
     *(f"model.{f.name}" for f in dataclasses.fields(ModelConfig) if f.name not in APPLIES),
     *("train.alignment", "train.temperature", "train.auxiliary"),
 }
+RESIDUAL = ("model.alpha", "model.fusion", "train.alignment", "train.temperature")
+MASKS = ("model.slow_dv", "model.spatial_vth", "model.temporal_vth")
+NOT_OF = {"joint": (*RESIDUAL, *MASKS), "broadcast": MASKS}  # of an attention: what it has not
 OF_SETS = {
     *("data_dir", "hard", "spoil", "task", "event_bits"),
     *("train.auxiliary", "train.swap_partners", "train.image_noise", "train.shift"),
@@ -183,7 +186,8 @@ OF_OWN_DATA = {f"data.{f.name}" for f in dataclasses.fields(DataConfig)}
 
 def _foreign(config: Config) -> dict[str, str]:
     """{setting: what alone it belongs to} of those that mean nothing here."""
-    names: dict[str, str] = {}
+    kind = config.model.attention
+    names = dict.fromkeys(NOT_OF.get(kind, ()), f"other attentions, and model.attention is {kind}")
     if config.network:
         names |= dict.fromkeys(OF_SCMRL, "S-CMRL, and the network is your own")
     if config.tune.start:

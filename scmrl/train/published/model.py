@@ -3,6 +3,7 @@
 x_a, x_v = embedding(audio), embedding(visual)
 ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;
          z = LIF(W M + b) with alignment, else z = M;   x' = x + alpha z
+ccssa-released: as ccssa, but R joins its heads as the released code does (`Released`)
 ccssa-spatial: M = S      ccssa-temporal: M = R      late-float: x' = x
 weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
 cmci:    x' = MLP(LIF(W1 x + W2 y)) of audio classifies, plain features of both beside it
@@ -37,13 +38,25 @@ class FloatForward:
     token_rates: dict[str, Tensor] = field(default_factory=dict)  # mean of the tokens, [B, C]
 
 
+class Released(Attention):
+    """Temporal attention as the released code of the paper has it: [B, N, h, T, d] is read as
+    [B, N, T, C] in the order of memory, so that heads and steps are mixed. In the paper, and in
+    `Attention`, channel (h, d) of step t is what head h gave at t.
+    """
+
+    def _joined(self, heads: Tensor) -> Tensor:
+        mixed = heads.reshape(*heads.shape[:2], heads.shape[3], -1)
+        return mixed.permute(2, 0, 1, 3).flatten(1, 2)
+
+
 class Complementary(nn.Module):
     """z of a modality: spatio-temporal, spatial or temporal attention; aligned, LIF(W M + b)."""
 
     def __init__(self, width: int, kind: str, aligned: bool):
         super().__init__()
         self.spatial = Attention(width, "space") if kind != "ccssa-temporal" else None
-        self.temporal = Attention(width, "time") if kind != "ccssa-spatial" else None
+        temporal = Released if kind == "ccssa-released" else Attention
+        self.temporal = temporal(width, "time") if kind != "ccssa-spatial" else None
         self.transform = nn.Linear(width, width) if aligned else None
         if self.transform is not None:
             nn.init.trunc_normal_(self.transform.weight, std=0.02)
