@@ -5,6 +5,7 @@
     h      = LIF(W1 (x + r + alpha z));   m = LIF(W2 h)
     v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z);   class argmax v[T]
     joint:   m = one MLP over the x + r of all modalities;   v[t] = v[t-1] + sum over tokens of W m
+    space:   a W for each token;   time:   sum over k < K of W_k, each k T / K steps late    (`axis`)
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual
 adder: the layer that follows has one synapse with W and one with alpha W). Without branches (r, and
@@ -24,7 +25,7 @@ from .baselines import broadcast, joint
 from .embedding import embed
 from .network import Forward, Network
 from .nodes.layer import Layer
-from .nodes.maps import Pooled, Shared
+from .nodes.maps import Dense, Pooled, Shared
 from .nodes.neurons import LIF
 from .nodes.node import Input
 from .nodes.readout import Readout
@@ -40,7 +41,8 @@ ATTENTIONS: dict[str, Attention] = {"binary": binary, "broadcast": broadcast}  #
 
 class SCMRL(Network):
     """shapes: {modality: (C, H, W)} of the inputs, unsigned integers of `input_bits`. `attention`:
-    one of one's own, in place of that of the settings.
+    one of one's own, in place of that of the settings. `axis`: what the classes are places in, so
+    that the readout tells them apart; empty: nothing.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SCMRL(Network):
         precision: Precision = Precision(),
         input_bits: int | Mapping[str, int] = 6,
         attention: Attention | None = None,
+        axis: str = "",
     ):
         super().__init__(config.steps, replace(precision, bias_exp_min=config.bias_exp_min))
         self.config, self.shapes = config, dict(shapes)
@@ -63,7 +66,11 @@ class SCMRL(Network):
             heads = [joint(self, self.tokens, config)]
         else:
             heads = self._blocks(attention or ATTENTIONS.get(config.attention), related)
-        self.add("readout", Readout(Pooled(classes)), *heads)
+        if axis == "time":  # what came in the first of K parts, the first two, ...
+            late = [k * config.steps // classes for k in range(classes)]
+            heads = [head.delayed(steps) for head in heads for steps in late]
+        linear = Dense(classes) if axis == "space" else Pooled(classes)
+        self.add("readout", Readout(linear), *heads)
 
     def _blocks(self, attend: Attention | None, related: bool) -> list[Signal]:
         """Adds an attention and an MLP for each modality; gives what the readout reads."""
@@ -85,10 +92,9 @@ class SCMRL(Network):
         """z [T, B, C, ...] of each modality that attends to others."""
         return {m: forward.spikes[z.sources[0].node] for m, z in self.complements.items()}
 
-    def token_rates(self, forward: Forward) -> dict[str, Tensor]:
-        """Firing rates [B, C] of each modality's tokens and positional branch."""
-        rates = {}
-        for m, signal in self.tokens.items():
-            tokens = added(forward.spikes[s.node] for s in signal.sources)
-            rates[m] = tokens.flatten(3).mean((0, 3))
-        return rates
+    def token_spikes(self, forward: Forward) -> dict[str, Tensor]:
+        """Sums [T, B, C, H, W] of each modality's tokens and positional branch."""
+        return {
+            m: added(forward.spikes[s.node] for s in signal.sources)
+            for m, signal in self.tokens.items()
+        }

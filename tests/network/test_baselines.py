@@ -100,7 +100,7 @@ def test_broadcast_is_own_tokens_beside_the_others_pooled():
 
 
 def tables():
-    """(table, width, classes, shapes) of docs/results.md with two modalities, from its benchmark."""
+    """(table, width, classes, shapes) of the tables of docs/results.md that have a joint row."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         spec = importlib.util.spec_from_file_location("_", ROOT / "benchmarks" / "comparison.py")
@@ -153,7 +153,9 @@ def test_broadcast_takes_any_number_of_tokens_and_joint_refuses_it():
     net, frames = awake("broadcast", shapes)
     s = run_in_torch(net, frames)
     assert [s[f"{m}.attention.complement"].shape[3] for m in shapes] == [4, 9, 8]
-    with pytest.raises(UsageError, match="model.attention: joint needs.*audio 2x2, visual 3x3") as e:
+    with pytest.raises(
+        UsageError, match="model.attention: joint needs.*audio 2x2, visual 3x3"
+    ) as e:
         awake("joint", shapes)
     assert "\n" not in str(e.value) and "broadcast" in str(e.value)
 

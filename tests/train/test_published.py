@@ -160,7 +160,9 @@ def test_released_model_differs_from_the_papers_in_its_temporal_branch_alone():
         out: dict[str, torch.Tensor] = {}
         for name, module in net.named_modules():
             if isinstance(module, layers.Layer):
-                module.register_forward_hook(lambda *a, name=name, out=out: out.update({name: a[2]}))
+                module.register_forward_hook(
+                    lambda *a, name=name, out=out: out.update({name: a[2]})
+                )
         with torch.no_grad():
             net(x)
         found.append(out)
