@@ -45,6 +45,7 @@ BASELINES = {
     "SCA": "sca",
     "CMCI": "cmci",
     "CCSSA": "ccssa",
+    "CCSSA as released": "ccssa-released",
 }
 
 
@@ -80,6 +81,8 @@ TABLES = {
         TASK,
     ),
     "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
+    "where": (("--dataset=av-mnist", "--set=task=where", "--set=train.auxiliary=1.0"), TASK),
+    "when": (("--dataset=av-mnist", "--set=task=when", "--set=train.auxiliary=1.0"), TASK),
     "triple-digits-hard": (
         ("--dataset=triple-digits", "--hard", "--set=train.temperature=0.1"),
         {

@@ -5,7 +5,7 @@
     h      = LIF(W1 (x + r + alpha z));   m = LIF(W2 h)
     v[t]   = v[t-1] + sum over modalities and tokens of W (x + r + m + alpha z);   class argmax v[T]
     joint:   m = one MLP over the x + r of all modalities;   v[t] = v[t-1] + sum over tokens of W m
-    space:   a W for each token;   time:   sum over k < K of W_k, each k T / K steps late    (`axis`)
+    space:   a W for each token;   time:   sum over k < K of W_k, each k T / K steps late   (`axis`)
 
 He et al. 2025, arXiv 2502.12488, with every block in its exact form on a spiking chip (no residual
 adder: the layer that follows has one synapse with W and one with alpha W). Without branches (r, and

@@ -133,7 +133,7 @@ def test_trained_frozen_evaluated_and_deployed_alike(few, tmp_path, task, attent
     got = reference.run(frozen.graph, frozen.inputs)
     names = [*frozen.trained.spikes, "readout"]
     assert all(np.array_equal(got.values(n), frozen.trained.values(n)) for n in names)
-    assert sum(got.values(n).any() for n in names) > len(names) / 2
+    assert got.values("visual.stage1").any() and got.values("audio.stage1").any()
     deployed = jobs.deploy(tmp_path / "run", "lava-inprocess", samples=2)
     assert deployed.bit_exact and deployed.mismatches == 0
     report = evaluation.evaluate(tmp_path / "run")

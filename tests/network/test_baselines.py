@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("norse", reason="training needs norse")
 
 from scmrl.core.fixed_point import lif_step
+from scmrl.data.features.scenes import SCENES
 from scmrl.deploy.registry import open_backend
 from scmrl.network.model import SCMRL
 from scmrl.network.settings import ModelConfig
@@ -100,7 +101,7 @@ def test_broadcast_is_own_tokens_beside_the_others_pooled():
 
 
 def tables():
-    """(table, width, classes, shapes) of the tables of docs/results.md that have a joint row."""
+    """{table: (width, shapes, classes, axis)} of the tables of docs/results.md with joint rows."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         spec = importlib.util.spec_from_file_location("_", ROOT / "benchmarks" / "comparison.py")
@@ -108,26 +109,30 @@ def tables():
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    classes = {"correspondence": 2, "sum": 19}
+    classes = {"correspondence": 2, "sum": 19, "where": 4, "when": 4}
+    found = {}
     for name, (data, models) in module.TABLES.items():
         if "ours, joint" in models:
             (width,) = re.findall(r"model\.width=(\d+)", " ".join(models["ours"])) or [64]
             channels = 2 if "--dataset=nmnist-fsdd" in data else 1
-            shapes = {"audio": (1, 32, 32), "visual": (channels, 34, 34)}
-            shapes = SHAPES if channels == 1 else shapes | {"audio": (1, 34, 34)}
-            yield name, int(width), classes.get(name, 10), shapes
+            shapes = {"audio": (1, 32, 32), "visual": (channels, 32, 32)}
+            axis = SCENES[name].axis if name in SCENES else ""
+            found[name] = int(width), shapes, classes.get(name, 10), axis
+    return found
 
 
 @pytest.mark.parametrize("attention", ["joint", "broadcast"])
 def test_both_have_the_parameters_of_binary_attention_in_every_table(attention):
     found = {}
-    for name, width, classes, shapes in tables():
+    for name, (width, shapes, classes, axis) in tables().items():
         sizes = [
-            SCMRL(ModelConfig(width=width, attention=kind), shapes, classes).parameters_total
+            SCMRL(
+                ModelConfig(width=width, attention=kind), shapes, classes, axis=axis
+            ).parameters_total
             for kind in (attention, "binary")
         ]
         found[name] = sizes[0] / sizes[1]
-    assert len(found) >= 4 and all(abs(ratio - 1) < 0.05 for ratio in found.values()), found
+    assert len(found) >= 6 and all(abs(ratio - 1) < 0.05 for ratio in found.values()), found
 
 
 @pytest.mark.parametrize("attention", ["joint", "broadcast"])
