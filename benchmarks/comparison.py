@@ -33,13 +33,19 @@ PUBLISHED = (
     "train.temperature=0.07",
     "train.alignment=1.0",
 )
-LATE, BINARY = "model.attention=none", "model.attention=binary"
+OURS = {
+    "ours, late fusion": "model.attention=none",
+    "ours, joint": "model.attention=joint",
+    "ours, broadcast": "model.attention=broadcast",
+    "ours": "model.attention=binary",
+}
 BASELINES = {
     "late fusion": "late-float",
     "WeightAttention": "weight-attention",
     "SCA": "sca",
     "CMCI": "cmci",
     "CCSSA": "ccssa",
+    "CCSSA as released": "ccssa-released",
 }
 
 
@@ -59,13 +65,12 @@ def against_published(width: int) -> dict[str, tuple[str, ...]]:
             (f"{second} only", "late-float", [alone(second)]),
             *((name, kind, []) for name, kind in BASELINES.items()),
         ]
-    } | {"ours, late fusion": (slim, LATE), "ours": (slim, BINARY)}
+    } | {name: (slim, kind) for name, kind in OURS.items()}
 
 
 TASK = {
     "CCSSA, published, float": (*PUBLISHED, "model.attention=ccssa"),
-    "ours, late fusion": (LATE,),
-    "ours": (BINARY,),
+    **{name: (kind,) for name, kind in OURS.items()},
 }
 DIGITS = ("audio", "visual", "event")
 TABLES = {
@@ -76,6 +81,8 @@ TABLES = {
         TASK,
     ),
     "sum": (("--dataset=av-mnist", "--set=task=sum", "--set=train.auxiliary=1.0"), TASK),
+    "where": (("--dataset=av-mnist", "--set=task=where", "--set=train.auxiliary=1.0"), TASK),
+    "when": (("--dataset=av-mnist", "--set=task=when", "--set=train.auxiliary=1.0"), TASK),
     "triple-digits-hard": (
         ("--dataset=triple-digits", "--hard", "--set=train.temperature=0.1"),
         {
@@ -91,7 +98,7 @@ SMALL_MODELS = {
         "model.embedding=shallow",
         "model.width=16",
     ),
-    "ours": (BINARY,),
+    "ours": (OURS["ours"],),
 }
 
 

@@ -47,7 +47,7 @@ def dataset_samples(
     if missing:
         raise DataError("the dataset lacks a modality of the model", where=name, value=missing)
     encoded, labels, _ = tasks.pose(
-        task, {n: encoded[n] for n in wanted}, pairs.label, tasks.fixed()
+        task, {n: encoded[n] for n in wanted}, pairs.label, tasks.fixed(), bundle.graph.steps
     )
     words = [name, *(["--hard"] if hard else []), *([f"task {task}"] if task != "name" else [])]
     return encoded, labels, f"{' '.join(words)}, {split} split"

@@ -8,7 +8,7 @@ from ..core.fixed_point import DECAY_ONE, THRESHOLD_MAX
 from .setting import setting
 
 # Attentions of the published, float model and its baselines (train/published): not for a chip.
-CCSSA = ("ccssa", "ccssa-spatial", "ccssa-temporal")
+CCSSA = ("ccssa", "ccssa-released", "ccssa-spatial", "ccssa-temporal")
 FLOAT = (*CCSSA, "weight-attention", "sca", "cmci", "late-float")
 
 
@@ -28,8 +28,9 @@ class ModelConfig:
     )
     attention: str = setting(
         "binary",
-        "binary; none: late fusion; all others as published, in float, not for a chip",
-        choices=("binary", "none", *FLOAT),
+        "binary; none: late fusion; joint: one MLP over all tokens, side by side; broadcast: own"
+        " tokens beside the others', pooled; all others as published, in float, not for a chip",
+        choices=("binary", "none", "joint", "broadcast", *FLOAT),
     )
     fusion: str = setting(
         "concat", "concat: one head per modality; add: one head for all", choices=("concat", "add")

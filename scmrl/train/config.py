@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.features.corruption import SPOILS
+from ..data.features.scenes import PARTS, SCENES, Scene
 from ..data.features.tasks import TASKS
 from ..data.references import is_own, located, portable
 from ..network.setting import Setting, checked, of, setting, shown
@@ -139,7 +140,10 @@ class Config:
         "all", "hard data: all modalities, or one of them, drawn for every sample", choices=SPOILS
     )
     task: str = setting(
-        "name", "name the digit; correspondence: do both agree?; sum: of both digits", choices=TASKS
+        "name",
+        "name the digit; correspondence: do both agree?; sum: of both digits; where: which quarter"
+        " of an image shows the spoken one?; when: which quarter of the steps says the shown one?",
+        choices=TASKS,
     )
     event_bits: int = setting(
         1,
@@ -179,6 +183,9 @@ OF_SCMRL = {
     *(f"model.{f.name}" for f in dataclasses.fields(ModelConfig) if f.name not in APPLIES),
     *("train.alignment", "train.temperature", "train.auxiliary"),
 }
+RESIDUAL = ("model.alpha", "model.fusion", "train.alignment", "train.temperature")
+MASKS = ("model.slow_dv", "model.spatial_vth", "model.temporal_vth")
+NOT_OF = {"joint": (*RESIDUAL, *MASKS), "broadcast": MASKS}  # of an attention: what it has not
 OF_SETS = {
     *("data_dir", "hard", "spoil", "task", "event_bits"),
     *("train.auxiliary", "train.swap_partners", "train.image_noise", "train.shift"),
@@ -190,7 +197,8 @@ OF_OWN_DATA = {f"data.{f.name}" for f in dataclasses.fields(DataConfig)}
 
 def _foreign(config: Config) -> dict[str, str]:
     """{setting: what alone it belongs to} of those that mean nothing here."""
-    names: dict[str, str] = {}
+    kind = config.model.attention
+    names = dict.fromkeys(NOT_OF.get(kind, ()), f"other attentions, and model.attention is {kind}")
     if config.network:
         names |= dict.fromkeys(OF_SCMRL, "S-CMRL, and the network is your own")
     if config.tune.start:
@@ -250,6 +258,8 @@ def from_dict(table: dict[str, Any]) -> Config:
     if task != "name" and len(names) < 2:
         fix = "name two or more in model.modalities"
         raise UsageError("this task relates two modalities", where="task", value=task, fix=fix)
+    if task in SCENES:
+        _check_search(config, SCENES[task])
     if model.width % 8:
         raise UsageError("must be a multiple of 8", where="model.width", value=model.width)
     if model.attention in FLOAT and model.embedding == "strided":
@@ -262,6 +272,21 @@ def from_dict(table: dict[str, Any]) -> Config:
         what, fix = "the published model takes the built-in sets", "--set model.attention=binary"
         raise UsageError(what, where="model.attention", value=model.attention, fix=fix)
     return config
+
+
+def _check_search(config: Config, scene: Scene) -> None:
+    """Raise UsageError where a scene cannot be made, or its parts told apart."""
+    names, steps = list(config.model.modalities), config.model.steps
+    if sorted(names) != ["audio", "visual"]:
+        what, where = "a search takes a sound and an image", "model.modalities"
+        raise UsageError(what, where=where, value=names, fix='name ["audio", "visual"]')
+    if scene.axis == "time" and config.train.checkpoint_steps and config.train.auxiliary:
+        what = "naming the digits of a scene in time needs all of its steps"
+        value, fix = config.train.checkpoint_steps, "leave it out, or train.auxiliary=0"
+        raise UsageError(what, where="train.checkpoint_steps", value=value, fix=fix)
+    if scene.axis == "time" and steps % PARTS:
+        what, limit = "the steps are cut into equal parts", f"a multiple of {PARTS}"
+        raise UsageError(what, where="model.steps", limit=limit, value=steps)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -50,11 +50,11 @@ Batch = tuple[dict[str, Tensor], Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Batches:
-    """Encoded samples in order: ({modality: [1 or T, B, C, H, W]}, labels [B], digits [B, M])."""
+    """Encoded samples in order: ({modality: [1 or T, B, C, H, W]}, labels [B], digits [B, D])."""
 
     encoded: dict[str, np.ndarray]  # uint8 [S, C, H, W], or over time [S, T, C, H, W]
     labels: np.ndarray  # int64 [S], of the task; targets float32 [S, K]
-    digits: np.ndarray  # int64 [S, M], what each modality shows; of own data M = 0
+    digits: np.ndarray  # int64 [S, D], what each modality shows (`tasks.pose`); of own data D = 0
     order: np.ndarray
     batch: int
     drop_last: bool = False
@@ -172,7 +172,7 @@ class Feed:
     def fixed(self, pairs: Pairs) -> Batches:
         """Pairs with their one fixed corruption and partners, whatever the run's seed; in order."""
         samples = self._encode(self.corruption.apply(pairs, 0))
-        posed = tasks.pose(self.config.task, samples, pairs.label, tasks.fixed())
+        posed = tasks.pose(self.config.task, samples, pairs.label, tasks.fixed(), self.steps)
         pixels = max(x.shape[-2] * x.shape[-1] for x in samples.values())
         batch = min(256, max(1, BATCH_PIXELS // pixels))
         return Batches(*posed, np.arange(len(pairs)), batch)
@@ -199,7 +199,8 @@ class Feed:
             return np.random.default_rng((train.seed, stream, epoch))
 
         encoded = self._varied(self._samples(epoch, random(CROP)), random)
-        posed = tasks.pose(self.config.task, encoded, self.train_pairs.label, random(TASK))
+        label = self.train_pairs.label
+        posed = tasks.pose(self.config.task, encoded, label, random(TASK), self.steps)
         noise = None
         if train.image_noise:
             seed = (train.seed, SNR, epoch)

@@ -2,13 +2,13 @@
 
     L = CE(logits, y; label smoothing)
       + weight * mean over ordered pairs (a, b) of modalities of A(a, b)             (`alignment`)
-      + auxiliary * sum over modalities m of CE(W_m 4 t_m + b_m, digit of m)         (`Naming`)
+      + auxiliary * sum over modalities m, parts p of CE(W_m 4 t_mp + b_m, digit in p)   (`Naming`)
 
     A(a, b) = -1/B sum_i 1/|P(i)| sum_{j in P(i)} log softmax_j( g_a[i] . g_b[j] / temperature )
     P(i) = {j: y_j = y_i}
     g_m = (f_m - mean f_m) / max(|f_m - mean f_m|, 1e-3)     row by row; mean over the batch
     f_m = rate of the complementary feature z of modality m, over steps and tokens   [B, C]
-    t_m = rate of the tokens of modality m, over steps and tokens                    [B, C]
+    t_mp = rate of the tokens of modality m, over steps and tokens (of part p of a scene)  [B, C]
 
 He et al. 2025 (arXiv 2502.12488) take f unnormalised, one direction, and the mean over all B^2
 pairs, so the loss and its gradient shrink with the number of classes and vanish where z is silent
@@ -19,6 +19,7 @@ way, all logits are near 1 / temperature, and the loss first moves the common mo
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import torch
@@ -64,10 +65,21 @@ def objective(
     return task + weight * part, part
 
 
+def token_rates(tokens: Tensor, axis: str = "", parts: int = 1) -> Tensor:
+    """Rates [B, C, P] of tokens [T, B, C, H, W] over all of them, or of the parts of a scene:
+    quarters of the steps (`axis` "time") or of the positions ("space"), row by row.
+    """
+    if axis == "time":
+        return tokens.unflatten(0, (parts, -1)).flatten(4).mean((1, 4)).permute(1, 2, 0)
+    if axis == "space":
+        return F.adaptive_avg_pool2d(tokens.mean(0), math.isqrt(parts)).flatten(2)
+    return tokens.flatten(3).mean((0, 3))[..., None]
+
+
 class Naming(nn.Module):
-    """Names the digit of each modality from its tokens alone, while training a task that relates
-    the digits: without it the embeddings find nothing to relate. Not part of the model, not
-    deployed.
+    """Names the digit of each modality, or of each part of its scene, from its tokens alone, while
+    training a task that relates the digits: without it the embeddings find nothing to relate. Not
+    part of the model, not deployed.
     """
 
     GAIN = 4.0  # rates are small
@@ -77,8 +89,9 @@ class Naming(nn.Module):
         self.heads = nn.ModuleDict({m: nn.Linear(width, classes) for m in modalities})
 
     def forward(self, rates: dict[str, Tensor], digits: Tensor) -> Tensor:
-        """Sum of cross-entropies for rates {modality: [B, C]}, digits [B, M] in that order."""
-        heads = enumerate(self.heads.items())
+        """Sum of cross-entropies for rates {modality: [B, C, P]}, digits [B, D] in that order."""
+        shown = ((head, part) for m, head in self.heads.items() for part in rates[m].unbind(2))
         return added(
-            F.cross_entropy(head(self.GAIN * rates[m]), digits[:, i]) for i, (m, head) in heads
+            F.cross_entropy(head(self.GAIN * part), digits[:, i])
+            for i, (head, part) in enumerate(shown)
         )

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from ..data.features.scenes import PARTS, SCENES, Scene
 from ..hw_profiles.precision import Precision
 from ..network.model import SCMRL
 from .config import Config
 from .epochs import Epochs
 from .feed import Batch, Samples
-from .loss import Naming, objective
+from .loss import Naming, objective, token_rates
 
 
 class Training(Epochs):
@@ -28,12 +29,27 @@ class Training(Epochs):
             digits, modalities = feed.digit_classes, tuple(feed.shapes)
             self.naming = Naming(config.model.width, digits, modalities)
 
+    @property
+    def scene(self) -> Scene | None:
+        """Of a search."""
+        return SCENES.get(self.config.task)
+
     def build(self, precision: Precision) -> torch.nn.Module:
-        feed = self.feed
+        feed, axis = self.feed, self.scene.axis if self.scene else ""
         model = replace(self.config.model, steps=feed.steps)
-        network = SCMRL(model, feed.shapes, feed.outputs, precision, feed.bits)
+        network = SCMRL(model, feed.shapes, feed.outputs, precision, feed.bits, axis=axis)
         network.checkpoint_steps = self.config.train.checkpoint_steps
         return network
+
+    def named(
+        self, naming: Naming, tokens: dict[str, torch.Tensor], digits: torch.Tensor
+    ) -> torch.Tensor:
+        """The loss of naming digits [B, D] from tokens {modality: [T, B, C, H, W]}."""
+        rates = {m: token_rates(x) for m, x in tokens.items()}
+        if self.scene:
+            m = self.scene.modality
+            rates[m] = token_rates(tokens[m], self.scene.axis, PARTS)
+        return self.config.train.auxiliary * naming(rates, digits)
 
     def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         _, labels, digits = batch
@@ -49,5 +65,5 @@ class Training(Epochs):
             temperature=settings.temperature,
         )
         if self.naming is not None:
-            loss = loss + settings.auxiliary * self.naming(self.model.token_rates(out), digits)
+            loss = loss + self.named(self.naming, self.model.token_spikes(out), digits)
         return loss, part

@@ -212,7 +212,7 @@ def test_task_has_its_classes_and_its_labels_follow_from_the_digits(task, names)
     random = np.random.default_rng(2)
     digit = random.integers(0, 10, 500)
     encoded = {"audio": digit[:, None] + 100, "visual": digit[:, None] + 200}
-    got, labels, digits = tasks.pose(task, encoded, digit, random)
+    got, labels, digits = tasks.pose(task, encoded, digit, random, 4)
     first, second = got["audio"][:, 0] - 100, got["visual"][:, 0] - 200
     assert np.array_equal(digits, np.stack([first, second], 1)) and np.array_equal(first, digit)
     expected = {
@@ -566,7 +566,7 @@ def test_naming_teaches_every_embedding():
     torch = pytest.importorskip("torch", reason="training needs torch")
     from scmrl.train.loss import Naming
 
-    rates = {m: torch.rand(6, 8, requires_grad=True) for m in ("audio", "visual")}
+    rates = {m: torch.rand(6, 8, 1, requires_grad=True) for m in ("audio", "visual")}
     loss = Naming(8, 10, tuple(rates))(rates, torch.randint(0, 10, (6, 2)))
     loss.backward()
     assert all(r.grad.abs().sum() > 0 for r in rates.values())

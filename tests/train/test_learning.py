@@ -251,14 +251,16 @@ def test_the_objective_is_its_formula(weight):
 def test_naming_is_its_formula():
     torch.manual_seed(7)
     naming = loss.Naming(6, 4, ("a", "b"))
-    rates = {m: torch.rand(5, 6) for m in "ab"}
-    digits = torch.randint(0, 4, (5, 2))
+    rates = {"a": torch.rand(5, 6, 1), "b": torch.rand(5, 6, 3)}
+    digits = torch.randint(0, 4, (5, 4))
     wanted = sum(
         cross_entropy(
-            (4 * rates[m] @ naming.heads[m].weight.T + naming.heads[m].bias).detach().numpy(),
+            (4 * rates[m][..., p] @ naming.heads[m].weight.T + naming.heads[m].bias)
+            .detach()
+            .numpy(),
             digits[:, i].numpy(),
         )
-        for i, m in enumerate("ab")
+        for i, (m, p) in enumerate([("a", 0), ("b", 0), ("b", 1), ("b", 2)])
     )
     assert float(naming(rates, digits)) == pytest.approx(wanted, rel=1e-5)
 

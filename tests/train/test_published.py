@@ -23,7 +23,7 @@ from scmrl.train.published import layers
 from scmrl.train.published.alignment import alignment
 from scmrl.train.published.cost import Counter
 from scmrl.train.published.lif import lif, lif_loop
-from scmrl.train.published.model import AudioVisualSpikformer, Complementary
+from scmrl.train.published.model import AudioVisualSpikformer, Complementary, Released
 
 SHAPES = {"audio": (1, 32, 32), "visual": (1, 32, 32)}
 
@@ -109,7 +109,71 @@ def test_attention_is_the_formula(over):
     assert np.array_equal(got, np_attention(attention, x, y)) and 0 < got.mean() < 1
 
 
-@pytest.mark.parametrize("kind", ["ccssa", "ccssa-spatial", "ccssa-temporal"])
+def np_released(a: layers.Attention, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Temporal attention whose heads [N, B, h, T, d] lie in memory as [N, B, T, C] is read."""
+    q, k, v = np_layer(a.query, x), np_layer(a.key, y), np_layer(a.value, y)
+    steps, batch, channels, tokens = q.shape
+    d = channels // layers.HEADS
+    heads = np.zeros((tokens, batch, layers.HEADS, steps, d))
+    for n, b, h in np.ndindex(*heads.shape[:3]):
+        part = slice(h * d, h * d + d)
+        heads[n, b, h] = 0.25 * q[:, b, part, n] @ k[:, b, part, n].T @ v[:, b, part, n]
+    read = heads.ravel().reshape(tokens, batch, steps, channels)
+    return np_layer(a.project, np_lif(read.transpose(2, 1, 3, 0)))
+
+
+def of_one_weight(over: str, width: int = 32) -> tuple[layers.Attention, Released]:
+    """Attention as in the paper and as released, with the same weights."""
+    paper, released = alive(layers.Attention(width, over)), Released(width, over).eval()
+    released.load_state_dict(paper.state_dict())
+    return paper, released
+
+
+def test_released_temporal_attention_mixes_heads_and_steps():
+    paper, released = of_one_weight("time")
+    x, y = tokens(1), tokens(2)
+    got = released(as_tensor(x), as_tensor(y)).detach().numpy()
+    assert np.array_equal(got, np_released(released, x, y)) and 0 < got.mean() < 1
+    assert not np.array_equal(got, np_attention(paper, x, y))
+
+
+@pytest.mark.parametrize("heads, steps", [(1, 4), (16, 1)])
+def test_with_one_head_or_one_step_the_released_form_is_that_of_the_paper(
+    heads, steps, monkeypatch
+):
+    monkeypatch.setattr(layers, "HEADS", heads)
+    paper, released = of_one_weight("time")
+    x, y = as_tensor(tokens(1, steps=steps)), as_tensor(tokens(2, steps=steps))
+    assert torch.equal(paper(x, y), released(x, y)) and paper(x, y).any()
+
+
+def test_released_model_differs_from_the_papers_in_its_temporal_branch_alone():
+    paper = alive(model(width=32, attention="ccssa"))
+    for block in paper.blocks.values():
+        block.transform.weight.data.normal_(std=0.6)
+        block.transform.bias.data.fill_(0.8)
+    released = model(width=32, attention="ccssa-released").eval()
+    released.load_state_dict(paper.state_dict())
+    x = {m: (torch.rand(1, 3, *shape) < 0.3).float() for m, shape in SHAPES.items()}
+    found: list[dict[str, torch.Tensor]] = []
+    for net in (paper, released):
+        out: dict[str, torch.Tensor] = {}
+        for name, module in net.named_modules():
+            if isinstance(module, layers.Layer):
+                module.register_forward_hook(
+                    lambda *a, name=name, out=out: out.update({name: a[2]})
+                )
+        with torch.no_grad():
+            net(x)
+        found.append(out)
+    differing = {name for name in found[0] if not torch.equal(found[0][name], found[1][name])}
+    temporal = {f"blocks.{m}.temporal.project" for m in SHAPES}
+    assert temporal <= differing and all(x.any() for x in found[0].values())
+    after = {f"mlp.{m}.{part}" for m in SHAPES for part in ("hidden", "out")}
+    assert differing <= temporal | after  # through z, what follows may differ too
+
+
+@pytest.mark.parametrize("kind", ["ccssa", "ccssa-released", "ccssa-spatial", "ccssa-temporal"])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_complementary_feature_is_the_formula(kind, aligned):
     block, x, y = alive(Complementary(32, kind, aligned)), tokens(3), tokens(4)
@@ -117,9 +181,11 @@ def test_complementary_feature_is_the_formula(kind, aligned):
         block.transform.weight.data.normal_(std=0.6)
         block.transform.bias.data.fill_(0.8)
     s = np_attention(block.spatial, x, y) if block.spatial else None
-    r = np_attention(block.temporal, x, y) if block.temporal else None
+    temporal = np_released if kind == "ccssa-released" else np_attention
+    r = temporal(block.temporal, x, y) if block.temporal else None
     m = {
         "ccssa": lambda: s.mean(3, keepdims=True) * r.mean(0, keepdims=True),
+        "ccssa-released": lambda: s.mean(3, keepdims=True) * r.mean(0, keepdims=True),
         "ccssa-spatial": lambda: s,
         "ccssa-temporal": lambda: r,
     }[kind]()
@@ -170,6 +236,7 @@ def test_threshold_is_one_and_reached_from_equality():
     "settings, published",
     [  # parameters that the published forward uses
         ({"attention": "ccssa"}, 255_818),
+        ({"attention": "ccssa-released"}, 255_818),
         ({"attention": "late-float"}, 179_914),
         ({"attention": "ccssa", "aligned": False}, 254_314 - 6_816),
         ({"attention": "ccssa-spatial", "aligned": False}, 220_522 - 6_816),
@@ -218,6 +285,7 @@ def test_parameters_are_those_of_the_published_network(settings, published):
     "kind",
     [
         "ccssa",
+        "ccssa-released",
         "ccssa-spatial",
         "ccssa-temporal",
         "weight-attention",
@@ -319,7 +387,7 @@ def test_published_learning_rate_rises_for_five_epochs_then_falls():
 
 
 def test_counts_are_complete_on_a_run_of_every_kind():
-    for kind in ("ccssa", "sca", "cmci", "weight-attention", "late-float"):
+    for kind in ("ccssa", "ccssa-released", "sca", "cmci", "weight-attention", "late-float"):
         net = alive(model(width=16, attention=kind))
         with torch.no_grad(), Counter(net) as counter:
             net({m: (torch.rand(1, 3, *shape) < 0.3).float() for m, shape in SHAPES.items()})

@@ -159,3 +159,23 @@ def test_config_lists_every_setting_on_80_columns(scmrl, monkeypatch):
 def test_options_are_held_to_their_range(scmrl, tmp_path, words):
     code, _, err = scmrl(*words, "--out", tmp_path / "run")
     assert code == 2 and words[1] in err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "attention, names",
+    [
+        ("joint", ["model.alpha", "model.fusion", "train.alignment", "train.temperature"]),
+        ("joint", ["model.slow_dv", "model.spatial_vth", "model.temporal_vth"]),
+        ("broadcast", ["model.slow_dv", "model.spatial_vth", "model.temporal_vth"]),
+    ],
+)
+def test_what_an_attention_has_not_is_refused_and_not_listed(attention, names):
+    kept = {"model.attention": attention}
+    for name in names:
+        with pytest.raises(UsageError, match=f"{name}: belongs to other attentions.*{attention}"):
+            config_module.read(None, {**kept, name: ALL[name][0]})
+    config = config_module.read(None, kept)
+    text = config_module.to_toml(config)
+    assert not [name for name in names if f"\n{name.split('.')[1]} =" in text]
+    assert config_module.from_dict(config_module.to_dict(config)) == config
+    config_module.read(None, {"model.attention": "binary"} | {n: ALL[n][0] for n in names})

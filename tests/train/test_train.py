@@ -123,6 +123,8 @@ def frozen(model, frames) -> bundle.Bundle:
         {"embedding": "shallow"},
         {"fusion": "add"},
         {"attention": "none"},
+        {"attention": "joint"},
+        {"attention": "broadcast"},
         {"modalities": ("audio",)},
         {"steps": 1},
         {"alpha": 0.5, "dv": 1000},

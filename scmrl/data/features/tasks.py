@@ -1,12 +1,14 @@
-"""What is asked of a pair of digits: to name the one both show, or to relate two that are drawn
-independently.
+"""What is asked of digits: to name the one that both modalities show, to relate two that are drawn
+independently, or to find one among several.
 
     name             the digit                           10 classes, both modalities show it
     correspondence   do they agree?                      2 classes, half of the pairs do
     sum              first + second                      19 classes
+    where, when      which part of a scene is it?        4 classes, see `scenes`
 
-The first modality keeps its sample, all others take that of a partner row. A sum of two modalities'
-evidence cannot answer the last two: they need what one shows in the light of the other.
+In the first three the first modality keeps its sample, all others take that of a partner row; in a
+search the one that is sought does. A sum of two modalities' evidence cannot answer any but the
+first: they need what one shows in the light of the other.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ import numpy as np
 from ...core.graph import Graph
 from ...system.errors import DataError, UsageError, nearest
 from .pairs import Pairs
+from .scenes import SCENES, scene, search
 
-TASKS = ("name", "correspondence", "sum")
+TASKS = ("name", "correspondence", "sum", *SCENES)
 
 
 def class_names(task: str, digits: int) -> tuple[str, ...]:
+    if task in SCENES:
+        return SCENES[task].names
     if task == "correspondence":
         return ("differ", "agree")
     return tuple(str(k) for k in range(2 * digits - 1 if task == "sum" else digits))
@@ -60,9 +65,20 @@ def relate(
 
 
 def pose(
-    task: str, encoded: dict[str, np.ndarray], digit: np.ndarray, random: np.random.Generator
+    task: str,
+    encoded: dict[str, np.ndarray],
+    digit: np.ndarray,
+    random: np.random.Generator,
+    steps: int,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """(samples {modality: [S, ...]}, labels [S], digits [S, M]) of a task; `digit` [S]."""
+    """(samples {modality: [S, ...]}, labels [S], digits [S, D]) of a task; `digit` [S]. D: one for
+    each modality, in order; of a scene one for each part.
+    """
+    if task in SCENES:
+        kind, (rows, labels) = SCENES[task], search(digit, random)
+        made = scene(kind, encoded, rows, steps)
+        shown = [digit[rows] if m == kind.modality else digit[:, None] for m in encoded]
+        return encoded | {kind.modality: made}, labels, np.concatenate(shown, 1)
     partner, labels = relate(task, digit, random)
     first = next(iter(encoded))
     if task != "name":

@@ -48,7 +48,8 @@ def samples(
     def encoded(corruption: Corruption, seed: int) -> tuple[Inputs, np.ndarray]:
         made = front_end.encode_pairs(corruption.apply(pairs, seed))
         own = {m: made[m] for m in wanted}
-        posed, labels, _ = tasks.pose(task, own, pairs.label, tasks.fixed())
+        fixed, steps = tasks.fixed(), bundle.graph.steps
+        posed, labels, _ = tasks.pose(task, own, pairs.label, fixed, steps)
         return _in_steps(bundle, posed), labels
 
     def drawn(corruptions: dict[float, Corruption]) -> dict[float, list[Inputs]]:

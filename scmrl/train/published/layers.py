@@ -57,10 +57,10 @@ class PatchEmbedding(nn.Module):
         return (x + self.position(x, steps)).flatten(3)
 
 
-def tokens_of(shape: tuple[int, ...], form: str) -> int:
-    """Tokens N that an input (C, H, W) becomes: each pooling halves its sides, rounded up."""
+def grid_of(shape: tuple[int, ...], form: str) -> tuple[int, int]:
+    """Rows and columns of tokens of an input (C, H, W): each pooling halves, rounded up."""
     shrink = 2 ** len(STAGES[form])
-    return -(-shape[1] // shrink) * -(-shape[2] // shrink)
+    return -(-shape[1] // shrink), -(-shape[2] // shrink)
 
 
 class Attention(nn.Module):

@@ -3,15 +3,18 @@
 x_a, x_v = embedding(audio), embedding(visual)
 ccssa:   M = (mean_n S) (mean_t R),  S, R = spatial, temporal attention of x to y;
          z = LIF(W M + b) with alignment, else z = M;   x' = x + alpha z
+ccssa-released: as ccssa, but R joins its heads as the released code does (`Released`)
 ccssa-spatial: M = S      ccssa-temporal: M = R      late-float: x' = x
 weight-attention: x' = (W2 W1 [mean_n x; mean_n y]) x      sca: x' = cross attention alone
 cmci:    x' = MLP(LIF(W1 x + W2 y)) of audio classifies, plain features of both beside it
-logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b
+logits = W mean_t fuse(mean_n MLP(x'_a), mean_n MLP(x'_v)) + b;   where the classes are places in
+         space, every token has a W, in time every K-th of the steps
 one modality: x' = x + attention(x, x)                      Spikformer's self-attention
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +26,7 @@ from ...network.kernels import rows
 from ...network.nodes.weights import added
 from ...network.settings import CCSSA, ModelConfig
 from ...system.errors import UsageError
-from .layers import HEADS, MLP, Attention, PatchEmbedding, tokens_of
+from .layers import HEADS, MLP, Attention, PatchEmbedding, grid_of
 from .lif import lif
 
 
@@ -34,7 +37,18 @@ class FloatForward:
     logits: Tensor
     complement: dict[str, Tensor]
     auxiliary: tuple[Tensor, ...] = ()
-    token_rates: dict[str, Tensor] = field(default_factory=dict)  # mean of the tokens, [B, C]
+    tokens: dict[str, Tensor] = field(default_factory=dict)  # of the embedding, [T, B, C, H, W]
+
+
+class Released(Attention):
+    """Temporal attention as the released code of the paper has it: [B, N, h, T, d] is read as
+    [B, N, T, C] in the order of memory, so that heads and steps are mixed. In the paper, and in
+    `Attention`, channel (h, d) of step t is what head h gave at t.
+    """
+
+    def _joined(self, heads: Tensor) -> Tensor:
+        mixed = heads.reshape(*heads.shape[:2], heads.shape[3], -1)
+        return mixed.permute(2, 0, 1, 3).flatten(1, 2)
 
 
 class Complementary(nn.Module):
@@ -43,7 +57,8 @@ class Complementary(nn.Module):
     def __init__(self, width: int, kind: str, aligned: bool):
         super().__init__()
         self.spatial = Attention(width, "space") if kind != "ccssa-temporal" else None
-        self.temporal = Attention(width, "time") if kind != "ccssa-spatial" else None
+        temporal = Released if kind == "ccssa-released" else Attention
+        self.temporal = temporal(width, "time") if kind != "ccssa-spatial" else None
         self.transform = nn.Linear(width, width) if aligned else None
         if self.transform is not None:
             nn.init.trunc_normal_(self.transform.weight, std=0.02)
@@ -113,7 +128,9 @@ class CMCI(nn.Module):
 
 
 class AudioVisualSpikformer(nn.Module):
-    """shapes {modality: (C, H, W)}; forward({modality: [T or 1, B, C, H, W]}) -> FloatForward."""
+    """shapes {modality: (C, H, W)}; forward({modality: [T or 1, B, C, H, W]}) -> FloatForward.
+    `axis`: "space" or "time", what the classes are places in.
+    """
 
     def __init__(
         self,
@@ -121,10 +138,13 @@ class AudioVisualSpikformer(nn.Module):
         shapes: Mapping[str, tuple[int, ...]],
         classes: int,
         aligned: bool,
+        axis: str = "",
     ):
         super().__init__()
         self.config, self.modalities, width = config, tuple(shapes), config.width
-        _check(config, shapes)
+        self.axis, self.classes = axis, classes
+        self.grids = {m: grid_of(shape, config.embedding) for m, shape in shapes.items()}
+        _check(config, self.grids)
         self.embedding = nn.ModuleDict(
             {m: PatchEmbedding(shape[0], width, config.embedding) for m, shape in shapes.items()}
         )
@@ -145,23 +165,24 @@ class AudioVisualSpikformer(nn.Module):
                 del self.blocks[self.modalities[1]]
         heads = 3 if config.attention == "cmci" and len(shapes) > 1 else 1
         fan_in = width * len(shapes) if config.fusion == "concat" and heads == 1 else width
+        tokens = math.prod(self.grids[self.modalities[0]])
+        fan_in *= {"space": tokens, "time": classes}.get(axis, 1)
         self.heads = nn.ModuleList(nn.Linear(fan_in, classes) for _ in range(heads))
 
     def forward(self, inputs: dict[str, Tensor]) -> FloatForward:
         steps, alpha, kind = self.config.steps, self.config.alpha, self.config.attention
         x = {m: self.embedding[m](inputs[m], steps) for m in self.modalities}
-        rates = {m: tokens.mean((0, 3)) for m, tokens in x.items()}
+        plain = {m: tokens.unflatten(3, self.grids[m]) for m, tokens in x.items()}
         if len(x) == 1:
             ((m, tokens),) = x.items()
             tokens = tokens + self.blocks[m](tokens, tokens)
-            return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {}, token_rates=rates)
+            return FloatForward(self._head(0, {m: self.mlp[m](tokens)}), {}, tokens=plain)
         other = dict(zip(self.modalities, reversed(self.modalities)))
         if kind == "cmci":
             first = self.modalities[0]
             fused = self.blocks[first](x[first], x[other[first]])
-            plain = {m: self.mlp[m](x[m]) for m in x}
-            beside = tuple(self._head(i, {m: plain[m]}) for i, m in enumerate(x, 1))
-            return FloatForward(self._head(0, {first: fused}), {}, beside, rates)
+            beside = tuple(self._head(i, {m: self.mlp[m](x[m])}) for i, m in enumerate(x, 1))
+            return FloatForward(self._head(0, {first: fused}), {}, beside, plain)
         complement = {}
         if kind in CCSSA:
             complement = {m: self.blocks[m](x[m], x[other[m]]) for m in x}
@@ -169,29 +190,39 @@ class AudioVisualSpikformer(nn.Module):
         elif self.blocks:
             x = {m: block(x[m], x[other[m]]) for m, block in self.blocks.items()}
         logits = self._head(0, {m: self.mlp[m](x[m]) for m in x})
-        return FloatForward(logits, complement, token_rates=rates)
+        return FloatForward(logits, complement, tokens=plain)
 
     def _head(self, index: int, features: dict[str, Tensor]) -> Tensor:
-        pooled = [f.mean(3) for f in features.values()]
+        pooled = [self._pooled(f) for f in features.values()]
         concat = self.config.fusion == "concat" and len(pooled) > 1
         joined = torch.cat(pooled, 2) if concat else added(pooled)
         return self.heads[index](joined.mean(0))
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        """[T, B, C, N] -> [T, B, C]; what tells places apart, [T, B, C N] or [1, B, K C]."""
+        if self.axis == "space":
+            return features.flatten(2)
+        pooled = features.mean(3)
+        if self.axis == "time":
+            parts = pooled.unflatten(0, (self.classes, -1)).mean(1)
+            return parts.transpose(0, 1).flatten(1)[None]
+        return pooled
 
     @property
     def parameters_total(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
 
-def _check(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check(config: ModelConfig, grids: Mapping[str, tuple[int, int]]) -> None:
     """Raise UsageError for what the published model cannot be."""
     if config.width % HEADS:
         what, limit = "the published attention has 16 heads", "a multiple of 16"
         raise UsageError(what, where="model.width", limit=limit, value=config.width)
-    if len(shapes) > 2:
+    if len(grids) > 2:
         what = "the published model takes one or two modalities"
         fix = "--set model.attention=binary takes any number"
-        raise UsageError(what, where="model.modalities", value=", ".join(shapes), fix=fix)
-    tokens = {m: tokens_of(shape, config.embedding) for m, shape in shapes.items()}
+        raise UsageError(what, where="model.modalities", value=", ".join(grids), fix=fix)
+    tokens = {m: math.prod(grid) for m, grid in grids.items()}
     apart = config.attention in ("late-float", "weight-attention")
     if len(set(tokens.values())) > 1 and not apart:
         what = "the published attention needs equally many tokens of both"

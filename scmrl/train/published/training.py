@@ -33,7 +33,8 @@ class FloatTraining(Training):
     def build(self, precision: Precision) -> torch.nn.Module:
         config = self.config
         aligned, classes = config.train.alignment > 0, len(self.feed.classes)
-        return AudioVisualSpikformer(config.model, self.feed.shapes, classes, aligned)
+        axis = self.scene.axis if self.scene else ""
+        return AudioVisualSpikformer(config.model, self.feed.shapes, classes, aligned, axis)
 
     @property
     def folded(self) -> bool:
@@ -54,7 +55,7 @@ class FloatTraining(Training):
         )
         part = loss.new_zeros(())
         if self.naming is not None:
-            loss = loss + settings.auxiliary * self.naming(out.token_rates, digits)
+            loss = loss + self.named(self.naming, out.tokens, digits)
         if settings.alignment and len(out.complement) == 2 and self.config.task == "name":
             part = alignment(out.complement, labels, settings.temperature)
         return loss + settings.alignment * part, part
