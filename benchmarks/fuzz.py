@@ -559,6 +559,10 @@ def readers() -> dict[str, tuple[float, Reader]]:
                 "onnx",
             ),
         ),
+        "c export": (
+            0.1,
+            Bundles(chain_bundle(), (("deploy", "MODEL", "--backend", "c"),), "c"),
+        ),
         "netx export": (
             0.25,
             Bundles(

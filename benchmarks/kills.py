@@ -176,7 +176,7 @@ PLACES = {
         Place("train-freeze", _train, _resume, "run/bundle", after=EPOCHS),
         *(
             _writes(f"export-{target}", "export", "@model", "--target", target, "--samples", "2")
-            for target in ("lava", "nir", "onnx", "netx")
+            for target in ("lava", "nir", "onnx", "netx", "c")
         ),
         _writes("export-write", "export", "@model", "--no-verify", writing="."),
         _writes("import", "import", "@net.nir"),

@@ -5,7 +5,7 @@ Loihi.
     tune                  a model that is there, trained further on its own integers
     Network, nodes        a network of your own, said once; DataSpec: what it is built for
     load, import_nir      a model from its directory, or from a NIR file of another framework
-    export                for Lava, NIR, ONNX or netx
+    export                for Lava, NIR, ONNX, netx or any processor (C)
     deploy, verify        on one backend; on several, compared bit by bit
     energy, place         on a chip: what an inference costs, which cores it takes
     count                 operations and energy of any torch spiking network

@@ -27,7 +27,7 @@ from .options import (
 from .output import render
 
 BACKENDS = (
-    "reference, simulator, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse,"
+    "reference, simulator, c, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse,"
     " snntorch, spikingjelly"
 )
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     default="lava",
     show_default=True,
     metavar="A,B",
-    help="lava, nir, onnx, netx, or all (that can hold it).",
+    help="lava, nir, onnx, netx, c, or all (that can hold it).",
 )
 @click.option(
     "--out",
@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     help="How many of the model's samples to verify on (default: all).",
 )
 @click.option("--no-verify", is_flag=True, help="Do not run the exported model.")
+@click.option("--flash", type=COUNT, metavar="BYTES", help="Target c: refuse what takes more.")
+@click.option("--ram", type=COUNT, metavar="BYTES", help="Target c: refuse what takes more.")
+@click.option(
+    "--self-test",
+    type=COUNT,
+    metavar="N",
+    help="Target c: add a program that checks itself on N of the model's samples.",
+)
 @force_option
 @as_json
 def export(
@@ -58,6 +66,9 @@ def export(
     out: Path | None,
     samples: int | None,
     no_verify: bool,
+    flash: int | None,
+    ram: int | None,
+    self_test: int | None,
     json_: bool,
 ) -> None:
     """Write a frozen model for targets, and verify it there on the model's own samples.
@@ -72,7 +83,15 @@ def export(
     for name, path in places.items():
         may_write(path, name)
     report = exports.export(
-        model, named, out, verify=not no_verify, samples=samples, force=forced()
+        model,
+        named,
+        out,
+        verify=not no_verify,
+        samples=samples,
+        force=forced(),
+        flash=flash,
+        ram=ram,
+        self_test=self_test,
     )
     written = [row for row in report.targets if row.written]
     render(

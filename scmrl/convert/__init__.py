@@ -1,7 +1,7 @@
 """Exporters: a dict from a target's name to "module:attribute", loaded on use.
 
 An exporter is `export(bundle: Bundle, path: Path) -> dict`: it writes the directory `path` whole
-and returns a summary of JSON types. To add one: write it in a file of its own and list it here.
+and returns a summary of JSON types; that of c takes options besides. To add one: write it in a file of its own and list it here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..core.bundle import Bundle
 from ..system.errors import UsageError, nearest
 
 TARGETS = {
+    "c": "scmrl.convert.c.export:export",
     "lava": "scmrl.convert.lava.export:export",
     "netx": "scmrl.convert.netx.export:export",
     "nir": "scmrl.convert.nir.export:export",
@@ -21,7 +22,7 @@ TARGETS = {
 }
 
 
-def exporter(target: str) -> Callable[[Bundle, Path], dict]:
+def exporter(target: str) -> Callable[..., dict]:
     """The exporter of a target; raises `UsageError` naming the nearest known one."""
     if target not in TARGETS:
         raise UsageError("unknown export target", value=target, fix=nearest(target, TARGETS))

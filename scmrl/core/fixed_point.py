@@ -23,6 +23,8 @@ DECAY_ONE = 1 << DECAY_BITS  # decays are fractions of 4096
 BIAS_EXPONENT_MAX = 15  # of the 4-bit exponent of a bias
 CURRENT_SHIFT = 6  # synaptic sums and thresholds enter at 2^6
 ACTIVATION_LIMIT = 1 << 24  # |a| below this: a << 6 fits a 32-bit message
+EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
+BIAS_FITS = 1 << 29  # and then |v| + |u| + |bias| < 2^31
 RESETS = ("zero", "subtract")  # what a spike leaves of the membrane
 
 # The chip's registers, as Lava's PyLifModelBitAcc and PySparseModelBitAcc type them (`precision`).

@@ -14,6 +14,7 @@ Files that name kinds, because they do some faster or as an operator of their ow
     deploy/backends/simulator/kernels.py, matmul.py    products of their own
     convert/onnx/operators.py                          an operator of ONNX in place of a matrix
     convert/netx/lowering.py                           the layers that netx has
+    convert/c/synapses.py                              a loop of C in place of a list of connections
 
 Lava has one form for all kinds; NIR's and netx's convolutions come from `convolution`.
 """

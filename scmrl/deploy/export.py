@@ -26,6 +26,7 @@ from .running import Model, opened
 from .samples import choose
 
 RUNS_ON = {
+    "c": "c",
     "lava": "lava-inprocess",
     "nir": "norse",
     "onnx": "onnx",
@@ -41,9 +42,15 @@ def export(
     verify: bool = True,
     samples: int | None = None,
     force: bool = False,
+    flash: int | None = None,
+    ram: int | None = None,
+    self_test: int | None = None,
 ) -> ExportReport:
     """Write `model` for each `target` (names of `scmrl.convert`, or "all") as `places` says, and
     run each export on `samples` (None: all) of the model's own.
+
+    For the target c alone: the bytes of `flash` and `ram` that there are, and how many samples its
+    `self_test` has (None: no limit, no test).
 
     With several targets one that cannot hold the network is reported as refused; with one, its
     error is raised. Raises as `scmrl.deploy.jobs`, and UsageError for what may not be written:
@@ -54,13 +61,18 @@ def export(
     ('runs/a/lava', True)
     """
     there = places(model, target, out)
+    own = {"flash": flash, "ram": ram, "self_test": self_test}
+    asked = {name: value for name, value in own.items() if value is not None}
+    if asked and "c" not in there:
+        raise UsageError("is for the target c", where=", ".join(asked), value=", ".join(there))
     for name, path in there.items():
         targets.check(path, name, force=force)
     bundle, called = opened(model)
     rows = []
     for name, path in there.items():
         try:
-            rows.append(_export(bundle, name, path, verify, samples))
+            options = asked if name == "c" else {}
+            rows.append(_export(bundle, name, path, verify, samples, options))
         except (GraphError, MissingDependency) as error:
             if len(there) == 1:
                 raise
@@ -113,10 +125,15 @@ def _refused(target: str, path: Path, why: str) -> ExportRow:
 
 
 def _export(
-    bundle: Bundle, target: str, path: Path, verify: bool, samples: int | None
+    bundle: Bundle,
+    target: str,
+    path: Path,
+    verify: bool,
+    samples: int | None,
+    options: dict[str, int],
 ) -> ExportRow:
     started = time.perf_counter()
-    summary = exporter(target)(bundle, path)
+    summary = exporter(target)(bundle, path, **options)
     seconds = time.perf_counter() - started
     size = sum(file.stat().st_size for file in (path / target).rglob("*") if file.is_file())
     backend, why = RUNS_ON[target], ""

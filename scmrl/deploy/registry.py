@@ -17,6 +17,7 @@ BACKENDS = {
     "lava-inprocess": "scmrl.deploy.backends.lava.lava:LavaInProcess",
     "loihi-sim": "scmrl.deploy.backends.loihi.loihi:LoihiSim",
     "loihi": "scmrl.deploy.backends.loihi.loihi:Loihi",
+    "c": "scmrl.deploy.backends.c.c:Compiled",
     "onnx": "scmrl.deploy.backends.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.backends.onnx:OnnxRuntimeStep",
     "netx": "scmrl.deploy.backends.netx.netx:Netx",

@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"  # {"scmrl": version, "kind": kind, "files": {name: s
 LOCK, LEFTOVER = "scmrl.lock", ".scmrl-"  # nobody's files: they go when their process does
 BUNDLE_FILES = ("bundle.json", "graph.json", "tensors.npz", "samples.npz", "source.nir")
 EXPORT_FILES = {  # of scmrl 0.1, by target; the first tells the kind
+    "c": ("c/model.c", "c/model.h", "c/weights.h", "c/README.md", "README.txt"),
     "lava": ("lava/network.json", "lava/network.npz", "README.txt"),
     "netx": ("netx/model.net", "README.txt"),
     "nir": ("nir/model.nir", "nir/spikes.nir", "nir/effect.json", "README.txt"),

@@ -251,6 +251,7 @@ SPIKINGJELLY = {
 REFUSALS: dict[str, dict[str, str]] = {
     "reference": {},
     "simulator": {},
+    "c": {},
     "lava": LAVA,
     "lava-inprocess": LAVA,
     "loihi-sim": LOIHI_SIM,

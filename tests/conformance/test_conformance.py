@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 from scmrl.core import reference
 from scmrl.core.activity import Activity
 from scmrl.core.graph import Graph
+from scmrl.deploy.backends.c.c import Compiled
 from scmrl.deploy.backends.simulator.simulator import Simulator
 from scmrl.deploy.registry import BACKENDS, backend_class, open_backend
 from scmrl.system.errors import GraphError, MissingDependency
 
-# How a backend is opened: by its name, and the simulator in each of its ways too.
+# How a backend is opened: by its name, and the simulator in each of its ways too. C is compiled
+# quickly here, for speed in tests/deploy/backends/test_c.py.
 WAYS: dict[str, Callable] = {name: functools.partial(open_backend, name) for name in BACKENDS} | {
+    "c": functools.partial(Compiled, level="-O1"),
     "simulator, numpy": functools.partial(Simulator, compiled=False),
     "simulator, numba": functools.partial(Simulator, compiled=True, threads=1),
     "simulator, threads": functools.partial(Simulator, compiled=True, threads=2),
@@ -34,6 +37,14 @@ WAYS: dict[str, Callable] = {name: functools.partial(open_backend, name) for nam
 
 def backend_of(way: str) -> str:
     return way.split(",")[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """Nothing that is compiled here stays."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +121,7 @@ FAMILIES = {
 EXAMPLES = {  # of each family
     "simulator, numpy": 16,
     "simulator, numba": 16,
+    "c": 8,
     "onnx": 14,
     "onnx-step": 14,
     "lava-inprocess": 13,
@@ -120,6 +132,7 @@ DRAWN = [
     for way in EXAMPLES
     for family in FAMILIES
     if way.startswith("simulator")
+    or way == "c"
     or not family.startswith("joined")
     and (way.startswith("onnx") or family != "subtract")
 ]

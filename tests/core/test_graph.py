@@ -191,7 +191,7 @@ def test_a_new_kind_needs_its_own_class_alone(mirrored):
     expected = reference.run(graph, inputs)
     assert expected.spikes["y"].any() and not expected.spikes["y"].all()
     assert repr(from_tables(*to_tables(graph))) == repr(graph)
-    for backend in ("simulator", "lava-inprocess", "onnx", "onnx-step"):
+    for backend in ("simulator", "c", "lava-inprocess", "onnx", "onnx-step"):
         try:
             with open_backend(backend, graph) as opened:
                 compare(graph, expected, opened.run(inputs)).require()

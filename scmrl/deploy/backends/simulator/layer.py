@@ -7,11 +7,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from ....core.fixed_point import BIAS_FITS, CURRENT_SHIFT, DECAY_ONE, EVERY_STATE_FITS
 from ....core.graph import Graph, Population, Synapse
-
-EVERY_STATE_FITS = 1 << 18  # |a| up to here: |a << 6| <= 2^24, and one wrap keeps u in 24 bits
-BIAS_FITS = 1 << 29  # and then |v| + |u| + |bias| < 2^31
 
 State = tuple[np.ndarray, np.ndarray]  # u and v of a population [S, neurons]
 

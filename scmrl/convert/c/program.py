@@ -1,0 +1,143 @@
+"""A graph as the files of a C99 program, by Jinja2's templates beside this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...core.graph import Graph
+from ...system.dependencies import require
+from ...system.errors import GraphError
+from . import neurons, synapses
+from .neurons import Neurons
+from .synapses import Map
+from .words import Table, identifiers, size_of
+
+FILES = ("model.h", "model.c", "weights.h")  # what a graph becomes
+BLOCK = 256  # source neurons that are looked at together: their places fit a byte
+SLIDING = ("convolution", "window")  # loops that ask which outputs see an input
+
+Member = tuple[str, str, int]  # type, name, numbers
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph prepared for the templates. Raises `GraphError` where there is nothing to compute."""
+
+    graph: Graph
+
+    def __post_init__(self) -> None:
+        if not any(p.kind != "input" for p in self.graph.populations):
+            raise GraphError("nothing to compute: the graph has inputs alone", where="graph")
+
+    @cached_property
+    def everyone(self) -> list[Neurons]:
+        """All populations, in the order in which a step computes them."""
+        ids = identifiers(p.name for p in self.graph.populations)
+        return [neurons.prepare(self.graph, p, ids) for p in self.graph.order()]
+
+    @property
+    def inputs(self) -> list[Neurons]:
+        named = {p.population.name: p for p in self.everyone}
+        return [named[p.name] for p in self.graph.of_kind("input")]
+
+    @property
+    def neurons(self) -> list[Neurons]:
+        return [p for p in self.everyone if p.population.kind != "input"]
+
+    @property
+    def readout(self) -> Neurons | None:
+        return next((p for p in self.everyone if p.population.kind == "readout"), None)
+
+    @property
+    def outputs(self) -> list[Neurons]:
+        return [p for p in self.neurons if p.unread or p is self.readout]
+
+    @cached_property
+    def maps(self) -> dict[str, list[Map]]:
+        """The synapses into each population, by its identifier."""
+        named = {p.population.name: p for p in self.everyone}
+        words = identifiers(s.name for s in self.graph.synapses)
+        return {
+            p.id: [
+                synapses.prepare(s, named[s.source], p, words[s.name])
+                for s in self.graph.incoming(p.population.name)
+            ]
+            for p in self.neurons
+        }
+
+    @property
+    def tables(self) -> list[Table]:
+        """All constants."""
+        return [
+            table
+            for p in self.neurons
+            for table in (*(t for m in self.maps[p.id] for t in m.tables), *p.tables)
+        ]
+
+    @property
+    def state(self) -> list[Member]:
+        """The state's members, wide ones first: no gaps between them."""
+        members = [member for p in self.everyone for member in p.state()]
+        return sorted(members, key=lambda member: -size_of(member[0]))
+
+    @property
+    def scratch(self) -> list[Member]:
+        return neurons.scratch([p for p in self.neurons if self.maps[p.id]])
+
+    def _uses(self) -> dict[str, Any]:
+        """The helpers that the program calls."""
+        every = [m for maps in self.maps.values() for m in maps]
+        decays = {(p.number, p.width) for p in self.neurons if p.has_u}
+        decays |= {("int32_t", 32) for p in self.neurons if p.leaks and p.keep_v != 4096}
+        return {
+            "decay": sorted(decays),
+            "wrap": sorted({(p.number, p.width) for p in self.neurons if p.wraps}),
+            "saturate": sorted({(p.number, p.width) for p in self.neurons if p.saturates}),
+            "active": any(m.follows_events for m in every),
+            "reach": any(m.loop in SLIDING for m in every),
+        }
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        heard = [m for maps in self.maps.values() for m in maps if m.loop != "nothing"]
+        inputs = [m for m in heard if m.source.population.kind == "input" and not m.source.past]
+        return {
+            "version": __version__,
+            "steps": self.graph.steps,
+            "block": BLOCK,
+            "everyone": self.everyone,
+            "inputs": self.inputs,
+            "neurons": self.neurons,
+            "outputs": self.outputs,
+            "readout": self.readout,
+            "maps": self.maps,
+            "tables": self.tables,
+            "state": self.state,
+            "scratch": self.scratch,
+            "uses": self._uses(),
+            "listens": {m.target.id for m in inputs},
+            "held_inputs": any(p.past for p in self.inputs),
+        }
+
+    def render(self, *names: str, **more: Any) -> dict[str, str]:
+        """The files of those names, each from its template, which sees `more` besides. Raises
+        `MissingDependency` without Jinja2.
+        """
+        words = self._words | more
+        return {name: _templates().get_template(f"{name}.j2").render(words) for name in names}
+
+
+@cache
+def _templates() -> Any:
+    jinja2 = require("jinja2", "exports as C")
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,140 @@
+"""The system's C compiler, and shared objects that it made, kept by what they were made from.
+
+    $XDG_CACHE_HOME/scmrl/c/KEY.so      KEY: sha256 of the source, the flags, and what the compiler
+                                        says of itself and of this processor
+
+A file appears whole or not at all, so several processes may compile the same; the ones that were
+not used for longest go. Where there is no place for a cache, every process compiles anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....system import temporary
+from ....system.children import bound
+from ....system.errors import BackendError, MissingDependency, ScmrlError
+from ....system.storage import whole_file
+
+NAMES = ("cc", "gcc", "clang")
+FLAGS = ("-std=c99", "-fPIC", "-shared", "-fvisibility=hidden")
+NATIVE = "-march=native"  # integers: every instruction set gives the same bits
+KEPT = 64  # shared objects
+SECONDS = 600  # of one compilation
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The compiler at `path`: the first line of what it says of itself, its flags, and all that it
+    defines before any source, which tells the system and the instruction sets.
+    """
+
+    path: str
+    version: str
+    flags: tuple[str, ...]
+    macros: str
+
+    def load(self, sources: Mapping[str, str], main: str) -> ctypes.PyDLL:
+        """The shared object of the file `main` among `sources`, from the cache or compiled.
+
+        Raises `BackendError` where the compiler fails.
+        """
+        place = _cache() / f"{self._key(sources, main)}.so"
+        for _ in range(2):  # another process may remove it in between
+            with contextlib.suppress(OSError):
+                library = ctypes.PyDLL(str(place))
+                os.utime(place)
+                return library
+            try:
+                with whole_file(place) as new:
+                    self._compile(sources, main, new)
+            except BackendError:
+                raise
+            except ScmrlError:  # nowhere to keep it
+                break
+            _forget(place.parent)
+        with temporary.directory("c") as directory:
+            self._compile(sources, main, directory / "model.so")
+            return ctypes.PyDLL(str(directory / "model.so"))
+
+    def _key(self, sources: Mapping[str, str], main: str) -> str:
+        digest = hashlib.sha256()
+        said = (main, self.version, *self.flags, self.macros)
+        for text in (*said, *(word for item in sorted(sources.items()) for word in item)):
+            digest.update(f"{len(text)} {text}".encode())
+        return digest.hexdigest()
+
+    def _compile(self, sources: Mapping[str, str], main: str, out: Path) -> None:
+        with temporary.directory("c") as directory:
+            for name, text in sources.items():
+                (directory / name).write_text(text, encoding="utf-8")
+            _run(self.path, *self.flags, "-o", str(out), str(directory / main))
+
+
+def find(level: str) -> Compiler:
+    """The compiler of the environment's CC, or the system's, at optimisation `level`. Raises
+    `MissingDependency`.
+    """
+    asked = os.environ.get("CC", "")
+    for name in (asked,) if asked else NAMES:
+        if path := shutil.which(name):
+            return _examined(path, level)
+    raise MissingDependency(
+        asked or "a C compiler (cc)",
+        enables="the backend c",
+        install="your system's package of gcc or clang, or name yours: CC=/path/to/cc",
+    )
+
+
+@functools.cache
+def _examined(path: str, level: str) -> Compiler:
+    """With the flags of this processor, where the compiler knows them."""
+    version = (_run(path, "--version").splitlines() or [path])[0]
+    ask = ("-dM", "-E", "-x", "c", os.devnull)
+    try:
+        native, macros = (NATIVE,), _run(path, NATIVE, *ask)
+    except BackendError:
+        native, macros = (), _run(path, *ask)
+    return Compiler(path, version, (level, *FLAGS, *native), macros)
+
+
+def _run(path: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            bound([path, *arguments]),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        what = "the C compiler does not come to an end"
+        raise BackendError(what, where=path, limit=f"{SECONDS} s") from None
+    if done.returncode:
+        why = next((line for line in done.stderr.splitlines() if "error" in line), "")
+        what = f"the C compiler failed with exit code {done.returncode}"
+        raise BackendError(what, where=path, value=why or done.stderr[-200:] or None)
+    return done.stdout
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "scmrl" / "c"
+
+
+def _forget(directory: Path) -> None:
+    """Remove what was not used for longest."""
+    with contextlib.suppress(OSError):
+        made = sorted(directory.glob("*.so"), key=lambda path: path.stat().st_mtime)
+        for path in made[:-KEPT]:
+            path.unlink(missing_ok=True)
