@@ -36,7 +36,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from subprocess import PIPE
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "runs" / "mutants"
@@ -153,28 +153,30 @@ def drawn(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
 
     kinds = [get_operator(name) for name in operator_names()]
     operators = [kind() for kind in kinds if not kind.arguments()]
-    places: dict[tuple[str, tuple[int, int]], list[tuple]] = {}
-    for file, text in texts.items():
-        nodes = list(ast_nodes(get_ast(text)))
-        for operator in operators:
-            found = (start for node in nodes for start, _ in operator.mutation_positions(node))
-            for occurrence, start in enumerate(found):
-                places.setdefault((file, start), []).append((operator, occurrence))
+    nodes = {file: list(ast_nodes(get_ast(text))) for file, text in texts.items()}
+    spots = sorted({(file, node.start_pos) for file, each in nodes.items() for node in each})
     rng = random.Random(seed)
     out: list[Mutant] = []
-    for file, start in rng.sample(sorted(places), len(places)):
+    for file, start in rng.sample(spots, len(spots)):
+        text = texts[file]
         if len(out) == count:
             break
-        changes, text = places[file, start], texts[file]
-        for operator, occurrence in rng.sample(changes, len(changes)):
+        if any(SPEED in line for line in text.splitlines()[start[0] - 1 : start[0]]):
+            continue
+        near = [node for node in nodes[file] if node.start_pos <= start < node.end_pos]
+        changes = [o for o in operators if start in _starts(o, near)]
+        for operator in rng.sample(changes, len(changes)):
+            occurrence = _starts(operator, nodes[file]).index(start)
             after = mutate_code(text, operator, occurrence) or text
-            if SPEED not in text.splitlines()[start[0] - 1] and meaning(after) not in (
-                "",
-                meaning(text),
-            ):
+            if meaning(after) not in ("", meaning(text)):
                 out.append(Mutant(file, start[0], *differing(text, after), after))
                 break
     return out
+
+
+def _starts(operator: Any, nodes: list[Any]) -> list[tuple[int, int]]:
+    """Where an operator of Cosmic Ray changes something, in its own order."""
+    return [start for node in nodes for start, _ in operator.mutation_positions(node)]
 
 
 def around(text: str, line: int) -> tuple[str, set[str]]:
@@ -389,10 +391,11 @@ def judged(
     out: Path,
     jobs: int,
     texts: dict[str, str],
+    by: str = "*",
     again: bool = False,
 ) -> Iterator[dict]:
     """Every change's row: those kept in `out` at once, the others as they come, and kept. `again`:
-    what passed its tests or its time there is judged once more.
+    what passed its tests or its time there is judged once more. Test files that fit `by` alone.
     """
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "results.jsonl"
@@ -407,7 +410,7 @@ def judged(
     try:
         tests = sorted({path for pattern in TESTS for path in ROOT.glob(pattern)})
         for file in (path.relative_to(ROOT).as_posix() for path in tests):
-            if Path(file).name.startswith("test_"):
+            if Path(file).name.startswith("test_") and fnmatch.fnmatch(file, by):
                 bench.measure(file)
         with kept.open("a", encoding="utf-8") as file:
             for future in as_completed([pool.submit(bench.judge, m) for m in waiting]):
@@ -436,13 +439,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
     parser.add_argument("--only", default="*", help="files that fit this pattern alone")
+    parser.add_argument("--by", default="*", help="test files that fit this pattern alone")
     parser.add_argument("--again", action="store_true", help="judge survivors once more")
     parser.add_argument("--out", type=Path, default=OUT, help="what is kept, and the result")
     asked = parser.parse_args()
     texts = sources()
     places = {file: texts[file] for file in fnmatch.filter(texts, asked.only)}
     mutants, rows = drawn(places, asked.count, asked.seed), []
-    for row in judged(mutants, asked.python, asked.out, asked.jobs, texts, asked.again):
+    for row in judged(mutants, asked.python, asked.out, asked.jobs, texts, asked.by, asked.again):
         rows.append(row)
         each = sum(r["seconds"] for r in rows) / len(rows) / asked.jobs / 60
         end = f"{'noticed' if row['noticed_by'] else 'SURVIVED'} in {row['seconds']:.0f} s"
