@@ -179,3 +179,26 @@ def test_what_an_attention_has_not_is_refused_and_not_listed(attention, names):
     assert not [name for name in names if f"\n{name.split('.')[1]} =" in text]
     assert config_module.from_dict(config_module.to_dict(config)) == config
     config_module.read(None, {"model.attention": "binary"} | {n: ALL[n][0] for n in names})
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (
+            {"task": "when", "train.auxiliary": 1.0, "train.checkpoint_steps": 2},
+            "a scene in time needs all of its steps",
+        ),
+        (
+            {
+                "model.attention": "ccssa",
+                "model.embedding": "deep",
+                "train.checkpoint_steps": 2,
+            },
+            "the published model runs all its steps at once",
+        ),
+    ],
+)
+def test_chunks_of_steps_are_refused_where_all_are_needed(settings, said):
+    with pytest.raises(UsageError, match=f"train.checkpoint_steps: {said}"):
+        config_module.read(None, settings)
+    config_module.read(None, settings | {"train.checkpoint_steps": 0})
