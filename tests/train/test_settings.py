@@ -186,7 +186,7 @@ def test_what_an_attention_has_not_is_refused_and_not_listed(attention, names):
     [
         (
             {"task": "when", "train.auxiliary": 1.0, "train.checkpoint_steps": 2},
-            "a scene in time needs all of its steps",
+            "naming the digits of a scene in time needs all of its steps",
         ),
         (
             {
