@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -16,8 +17,10 @@ pytest.importorskip("norse", reason="training needs norse")
 
 from torch import distributed
 
+from scmrl.network import nodes
 from scmrl.network.kernels import processes
 from scmrl.network.model import SCMRL
+from scmrl.network.network import Network
 from scmrl.network.settings import ModelConfig
 from scmrl.train.loss import objective
 from scmrl.train.published.alignment import alignment
@@ -59,12 +62,42 @@ def gradients(kind: str, rank: int, world: int) -> dict:
     else:
         loss = torch.nn.functional.cross_entropy(out.logits, labels[part])
         loss = loss + alignment(out.complement, labels[part], 0.1)
+    return averaged(net, loss, world)
+
+
+def of_a_network(checkpoint_steps: int, rank: int, world: int) -> dict:
+    """The same of a network of one's own: neurons with a current, through time, and a cycle."""
+    torch.manual_seed(0)
+    net = Network(6)
+    net.checkpoint_steps = checkpoint_steps
+    x = net.add("x", nodes.Input((5,)))
+    h = net.add("h", nodes.Layer(nodes.Dense(12), nodes.LIF(900, 3000, gradient="time")), x)
+    r = net.add("r", nodes.Layer(nodes.Dense(8), recurrent="full"), h)
+    net.add("readout", nodes.Readout(nodes.Dense(3)), r)
+    random = torch.Generator().manual_seed(1)
+    given = (torch.rand(6, BATCH, 5, generator=random) < 0.4).float()
+    labels = torch.randint(3, (BATCH,), generator=random)
+    part = slice(rank * BATCH // world, (rank + 1) * BATCH // world)
+    out = net.train()({"x": given[:, part]})
+    loss = torch.nn.functional.cross_entropy(out.logits, labels[part])
+    return averaged(net, loss, world)
+
+
+def averaged(net: torch.nn.Module, loss: torch.Tensor, world: int) -> dict:
     loss.backward()
     found = {"loss": loss.detach(), **{name: p.grad for name, p in net.named_parameters()}}
     for value in found.values() if world > 1 else ():
         distributed.all_reduce(value)
         value /= world
     return found | {f"moment {name}": x for name, x in net.named_buffers() if x.is_floating_point()}
+
+
+KINDS = {
+    "binary": functools.partial(gradients, "binary"),
+    "ccssa": functools.partial(gradients, "ccssa"),
+    "network": functools.partial(of_a_network, 0),
+    "network in chunks": functools.partial(of_a_network, 4),
+}
 
 
 def one_of_two(rank: int, folder: str) -> None:
@@ -75,7 +108,7 @@ def one_of_two(rank: int, folder: str) -> None:
     )
     assert processes.any_of(rank == 1) and not processes.any_of(False)  # all of them stop, or none
     assert processes.total([1.0, rank]) == [2.0, 1.0]
-    found = {kind: gradients(kind, rank, 2) for kind in ("binary", "ccssa")}
+    found = {kind: of_kind(rank, 2) for kind, of_kind in KINDS.items()}
     if rank == 0:
         torch.save(found, f"{folder}/found.pt")
     distributed.destroy_process_group()
@@ -84,7 +117,7 @@ def one_of_two(rank: int, folder: str) -> None:
 def test_a_step_in_two_processes_is_a_step_in_one(tmp_path):
     torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
     for kind, found in torch.load(tmp_path / "found.pt").items():
-        for name, wanted in gradients(kind, 0, 1).items():
+        for name, wanted in KINDS[kind](0, 1).items():
             wanted = wanted.detach()
             if not name.endswith("synapses.bias"):  # before a norm: its gradient is rounding alone
                 assert float((found[name] - wanted).norm()) <= 1e-4 * float(wanted.norm()) + 1e-7, (

@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from norse.torch.functional.threshold import threshold
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
 from . import rows, stepping
@@ -289,7 +288,6 @@ def norm_lif(
         flat = rows.of(y)
         spikes = _NormSpikes.apply(flat, gamma, beta, *running, steps, dv, limit, fine)
         return rows.back(spikes, y.shape[1], y.shape[3:])
-    flat, momentum, epsilon = y.flatten(0, 1), rows.MOMENTUM, rows.EPSILON
-    normal = F.batch_norm(flat, *running, gamma, beta, True, momentum, epsilon).view(y.shape)
+    normal = rows.batch_norm(y, gamma, beta, running)
     a = stepping.rounded(normal.clamp(-limit, limit) * fine)
     return lif(a, a.new_zeros(a.shape[2]), steps=steps, dv=dv, vth=fine)

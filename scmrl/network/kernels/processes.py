@@ -1,9 +1,8 @@
 """Training in several processes, as `torchrun` starts them: the run of one, a part of a batch each.
 
 A batch is cut in equal parts in order; batch norm takes its moments, and alignment its pairs, over
-the whole batch, and gradients are averaged: so a step is that of one process up to rounding. (On
-GPUs batch norm takes the moments of each part.) The first process alone measures, writes and
-speaks.
+the whole batch, and gradients are averaged: so a step is that of one process up to rounding. The
+first process alone measures, writes and speaks.
 
     torchrun --nproc-per-node 2 -m scmrl train --dataset av-mnist --hard --out runs/two
 """
@@ -73,6 +72,25 @@ class _WholeBatch(torch.autograd.Function):
         total = grad.clone()
         distributed.all_reduce(total)
         return total.chunk(world())[rank()]
+
+
+def summed(part: torch.Tensor) -> torch.Tensor:
+    """The sum over the processes, with gradients to each."""
+    return _Summed.apply(part) if _running() else part
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
+        total = part.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total
 
 
 def trainer_options(accelerator: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 from torch import Tensor
+from torch.nn import functional as F
 
 from . import processes
 
@@ -179,6 +180,26 @@ def _observed(
         running_mean[c] += np.float32(MOMENTUM) * (middle[c] - running_mean[c])
         running_variance[c] += np.float32(MOMENTUM) * (np.float32(unbiased) - running_variance[c])
     return scale, shift, middle, inverse
+
+
+def batch_norm(y: Tensor, gamma: Tensor, beta: Tensor, running: tuple[Tensor, Tensor]) -> Tensor:
+    """Batch norm of y [T, B, C, ...] by its own moments, in torch's operations; the running mean
+    and variance [C] follow in place. Several processes take the moments of all their parts.
+    """
+    if processes.world() == 1:
+        flat = F.batch_norm(y.flatten(0, 1), *running, gamma, beta, True, MOMENTUM, EPSILON)
+        return flat.view(y.shape)
+    others, each = [d for d in range(y.dim()) if d != 2], (-1, *(1,) * (y.dim() - 3))
+    wide, count = y.double(), y.numel() // y.shape[2]
+    own = wide.sum(others), (wide * wide).sum(others), wide.new_full(gamma.shape, count)
+    total, square, n = processes.summed(torch.stack(own))
+    mean = total / n
+    variance = (square / n - mean * mean).clamp(min=0)
+    with torch.no_grad():
+        for x, seen in zip(running, (mean, variance * n / (n - 1).clamp(min=1))):
+            x += MOMENTUM * (seen.to(x.dtype) - x)
+    scale = gamma / torch.sqrt(variance + EPSILON)
+    return ((wide - mean.view(each)) * scale.view(each) + beta.view(each)).to(y.dtype)
 
 
 @numba.njit(parallel=True, cache=True)

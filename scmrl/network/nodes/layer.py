@@ -198,9 +198,9 @@ class Layer(Node):
 
     def forward(self, signals: list[Terms], steps: int) -> Tensor:
         if self.live and self.neurons.fused and self.kind.surrogate == neuron.SURROGATE:
-            y, running = self._normed(signals), (self.mean, self.variance)
+            y = self._normed(signals)
             return neuron.norm_lif(
-                y, self.gamma, self.beta, running, steps=steps, dv=self.neurons.dv
+                y, self.gamma, self.beta, self.moments, steps=steps, dv=self.neurons.dv
             )
         return self.neurons(*self._charge(signals), steps)
 
@@ -226,9 +226,7 @@ class Layer(Node):
 
     def _live(self, y: Tensor) -> Tensor:
         """Normed by the batch, clipped, in 1 / 4096 of the threshold."""
-        moments = self.mean, self.variance, self.gamma, self.beta
-        flat = F.batch_norm(y.flatten(0, 1), *moments, True, rows.MOMENTUM, rows.EPSILON)
-        normal = flat.view(y.shape)
+        normal = rows.batch_norm(y, self.gamma, self.beta, self.moments)
         return rounded(normal.clamp(-LIVE_LIMIT, LIVE_LIMIT) * LIVE_VTH)
 
     def _live_folded(self, gains: Gains) -> Folded:

@@ -177,6 +177,7 @@ def norm_lif(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, steps: int) -> Te
     learnt, running = (norm.weight, norm.bias), (norm.running_mean, norm.running_var)
     if norm.training and rows.fused(y):
         return _NormSpikes.apply(y, *learnt, *running, steps)
-    flat, momentum, epsilon = y.flatten(0, 1), rows.MOMENTUM, rows.EPSILON
-    normal = F.batch_norm(flat, *running, *learnt, norm.training, momentum, epsilon)
+    if norm.training:
+        return lif(rows.batch_norm(y, *learnt, running), steps)
+    normal = F.batch_norm(y.flatten(0, 1), *running, *learnt, False, eps=rows.EPSILON)
     return lif(normal.view(y.shape), steps)
