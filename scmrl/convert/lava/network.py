@@ -4,9 +4,10 @@
 
 Every synapse takes one hardware step, so a population at depth d is at its own step t in hardware
 step n*T + t + d of sample n. Populations whose depths are equal modulo T reset at the same moments
-and share one LIFReset process; what skips levels waits in relays (neurons of the next processes) or,
-in a chip's layout, in delays of synapses, an input in a copy that starts later. `scmrl.convert.lava.lowering` makes this from a
-graph, `export` writes it; `scmrl.deploy.backends.lava.lava` runs it.
+and share one LIFReset process; what skips levels waits in relays (neurons of the next processes)
+or, in a chip's layout, in delays of synapses, an input in a copy that starts later.
+`scmrl.convert.lava.lowering` makes this from a graph, `export` writes it;
+`scmrl.deploy.backends.lava.lava` runs it.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ class Room:
 
 @dataclass(frozen=True)
 class Fit:
-    """`line`: the network that the chip runs, which is placed. `violations`: every limit of `profile`
-    that it breaks; `misfits`: the populations that no core holds, which are among them; `placement`:
-    None where there is none, and then `unplaced` says why.
+    """`line`: the network that the chip runs, which is placed. `violations`: every limit of
+    `profile` that it breaks; `misfits`: the populations that no core holds, which are among them;
+    `placement`: None where there is none, and then `unplaced` says why.
     """
 
     profile: Profile
@@ -101,8 +101,8 @@ def fit(
     inputs: bool = False,
     room: Room | None = None,
 ) -> Fit:
-    """Lay out `graph` for the chip, place it and check it against every limit; `packed` and `inputs`
-    as for `place`.
+    """Lay out `graph` for the chip, place it and check it against every limit; `packed` and
+    `inputs` as for `place`.
     """
     try:
         line = laid_out(graph, profile)

@@ -1,7 +1,7 @@
 """The network that a chip runs: what is placed and priced, and what the Loihi backends build.
 
-    chip with cores    a pipeline: skips wait in delays of synapses up to the profile's
-                       `delay_steps`, beyond it and without it in relays      `convert.frame.pipeline`
+    chip with cores    a pipeline (`convert.frame.pipeline`): skips wait in delays of synapses up to
+                       the profile's `delay_steps`, beyond it and without it in relays
     arithmetic alone   the graph itself
 
 Convolutions are stored as the way to the chip stores them: shared as kernels, or *expanded*, every
@@ -23,10 +23,11 @@ EXPANDED = ("loihi2",)  # mappings
 
 @dataclass(frozen=True)
 class Layout:
-    """The network that is placed, inputs apart. `waiting`: its synapses (populations to populations)
-    that delay by one step or more, `longest_wait` the most; `processes` of LIF neurons, each with one
-    set of parameters; `streams`: samples may follow each other back to back. `cores_if_shared`: the
-    cores where convolutions could be stored shared, None where they are, or fit no core.
+    """The network that is placed, inputs apart. `waiting`: its synapses, from population to
+    population, that delay by one step or more, `longest_wait` the most; `processes` of LIF neurons,
+    each with one set of parameters; `streams`: samples may follow each other back to back.
+    `cores_if_shared`: the cores if convolutions could be stored shared, None where they are, or
+    would fit no core.
     """
 
     neurons: int

@@ -81,8 +81,9 @@ def place(
     the inputs on); no samples are needed.
 
     `packed` lets small populations share cores, as the chips can and Lava does not; `inputs` places
-    the input populations too; `expanded` stores each connection of convolutions on its own. Raises `UsageError` where the profile says nothing of cores,
-    `DoesNotFit` where a single neuron exceeds a limit.
+    the input populations too; `expanded` stores each connection of convolutions on its own. Raises
+    `UsageError` where the profile says nothing of cores, `DoesNotFit` where a single neuron exceeds
+    a limit.
     """
     require_cores(profile)
     demands = Demands(graph, profile, expanded=expanded)
@@ -165,7 +166,7 @@ def _packed(demands: Demands, groups: list[list[Piece]]) -> list[list[Piece]]:
 
 
 def _mix(demands: Demands, pieces: list[Piece]) -> bool:
-    """Whether one core can hold so many populations and synapse formats, and delay for all alike."""
+    """Whether one core can hold so many populations and synapse formats, and its longest delay."""
     limits = demands.memory.limits
     taken = accumulators(sum(p.neurons for p in pieces), max(p.delay_bits for p in pieces))
     if taken > demands.limits.get("accumulators", taken):

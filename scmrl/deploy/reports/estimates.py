@@ -59,7 +59,8 @@ def network_words(network: Layout) -> str:
     text = f"{figure(network.neurons)} neurons, {relays}in {figure(network.processes)} processes"
     text += f" on {figure(network.cores)} cores" if network.cores else ""
     if network.waiting:
-        text += f"; {figure(network.waiting)} synapses wait, {figure(network.longest_wait)} steps at most"
+        most = f"{figure(network.longest_wait)} steps at most"
+        text += f"; {figure(network.waiting)} synapses wait, {most}"
     if network.delay_steps is None:
         text += "; no delay of its synapses is known, so relays wait"
     if network.convolutions == "expanded":

@@ -1,8 +1,8 @@
 """Lava's delayed synapses with their matrix built once: for synapses that all wait alike.
 
-Lava's own models of DelaySparse and DelayDense are asked at every step for (delay + 1) matrices, one
-a delay, of which all but the last are empty here. Only that question is answered otherwise; buffer,
-shifts and order are Lava's.
+Lava's own models of DelaySparse and DelayDense make (delay + 1) matrices at every step, one each,
+of which all but the last are empty here. Only their product with what arrives is computed
+otherwise; buffer, shifts and order are Lava's.
 """
 
 from __future__ import annotations

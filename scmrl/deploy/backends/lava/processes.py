@@ -88,8 +88,8 @@ def _neurons(n: Neurons, network: LavaNetwork) -> Any:
 
 
 def synapses(w: Weights, shape: tuple[int, int], message_bits: int, *, whole: bool = False) -> Any:
-    """The process of a matrix [targets, sources], `whole` or its non-zeros alone; a delayed one where
-    they wait.
+    """The process of a matrix [targets, sources], `whole` or its non-zeros alone; a delayed one
+    where they wait.
     """
     from lava.proc.dense.process import DelayDense, Dense
     from lava.proc.sparse.process import DelaySparse, Sparse

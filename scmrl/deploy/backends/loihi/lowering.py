@@ -2,8 +2,8 @@
 parameters; one value a parameter. numpy only.
 
 The pipeline, with its delays and relays, is the one that `energy` and `place` price. For Lava's
-simulator alone `scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of
-its own. A chip's process has one threshold, one pair of 12-bit decays and one
+simulator alone `scmrl.convert.lava.lowering` merges populations and gives every neuron parameters
+of its own. A chip's process has one threshold, one pair of 12-bit decays and one
 bias exponent, and its state clears every `interval` steps, a power of two; it is read as a whole.
 So:
 
