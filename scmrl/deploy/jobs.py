@@ -36,6 +36,7 @@ from .backends.backend import Progress
 from .counts.counts import PopulationCount, count
 from .counts.updates import count_updates
 from .energy import energy as energy_model
+from .energy.relays import fired_by_relays
 from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
@@ -335,10 +336,9 @@ def place(
         )
     chosen = choose(bundle, samples, inputs)
     activity = running.run(model, graph, "simulator", chosen.inputs)
-    naive = (
-        placed,
-        traffic_model.traffic(graph, placed, traffic_model.fired(graph, chosen.inputs, activity)),
-    )
+    line = found.line
+    fired = fired_by_relays(line, traffic_model.fired(graph, chosen.inputs, activity))
+    naive = (placed, traffic_model.traffic(line.graph, placed, fired))
     better = None
     if optimised:
         placed = traffic_model.improve(*naive)
@@ -348,7 +348,7 @@ def place(
 
     best = better or naive
     if picture is not None:
-        drawing.save(picture, core_map(graph, *best))
+        drawing.save(picture, core_map(line.graph, *best))
     report = placement_report(
         graph,
         found,
@@ -360,5 +360,5 @@ def place(
         packed=packed,
         inputs=place_inputs,
     )
-    maps = [core_map(graph, *best)] if best[0].mesh else []
+    maps = [core_map(line.graph, *best)] if best[0].mesh else []
     return _paged(report, bundle, page, chosen, activity, maps)

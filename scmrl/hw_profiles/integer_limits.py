@@ -1,5 +1,5 @@
 """What a chip's integers and neurons can do: widths of weights, decays, thresholds and states, leak
-and memory, delays.
+and memory.
 
 The rules are of the same form as in `scmrl.hw_profiles.limits`.
 """
@@ -163,16 +163,6 @@ def input_bits(graph: Graph, limit: int) -> Offences:
             yield p.name, p.bits
 
 
-def delay_steps(graph: Graph, limit: int) -> Offences:
-    """A synapse delays by at most this many steps.
-
-    Remedy: shorten the delay, or pass it through a relay population.
-    """
-    for synapse in graph.synapses:
-        if synapse.delay > limit:
-            yield synapse.name, synapse.delay
-
-
 def state_bits(graph: Graph, limit: int) -> Offences:
     """Current and membrane fit a state word of this many bits.
 
@@ -197,6 +187,5 @@ RULES = (
     bias_mantissa_bits,
     bias_exponent,
     input_bits,
-    delay_steps,
     state_bits,
 )

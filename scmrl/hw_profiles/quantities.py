@@ -113,7 +113,7 @@ INTEGERS = (
     _limits("bits", "weight_bits", "decay_bits", "threshold_bits", "input_bits", high=64)
     | _limits("bits", "bias_mantissa_bits", "state_bits", high=64)
     | _limits("bits", "weight_exponent", "bias_exponent", low=0, high=64)
-    | _limits("steps", "delay_steps", low=0)
+    | _limits("steps", "delay_steps: longest delay of a synapse; relays wait what is longer", low=0)
 )
 ABILITIES = _limits(  # 1 where a chip can, 0 where it cannot
     "1",
@@ -130,6 +130,10 @@ SHAPE = (
         "synapses", "synapses_per_chip", "synapses_per_entry: synapses of one entry of a list"
     )
     | _limits("axons", "axons_in_per_core", "axons_out_per_core")
+    | _limits(
+        "accumulators",
+        "accumulators_per_core: dendritic accumulators; a neuron takes 2^bits of its longest delay",
+    )
     | _limits("layers", "layers", "layer_targets")
     | _limits("channels", "channels", "input_channels", "biases_per_layer")
     | _limits("pixels", "kernel_size", "stride")

@@ -43,7 +43,7 @@ LAVA = {
     **no_joins("Lava's LIF"),
     **no_subtraction("Lava's LIF"),
     **refused(
-        r"loop is too fast for Lava, .*\(limit a total delay of 2 or more, got 1\)",
+        r"loop is too fast for a chip, .*\(limit a total delay of 2 or more, got 1\)",
         "recurrent_faster_than_its_layers",
     ),
     **refused(
@@ -56,6 +56,10 @@ LAVA = {
 
 LOIHI_SIM = {
     **LAVA,
+    **refused(
+        r"does not fit Loihi 2, it breaks loop: loop is too fast for a chip, .*got 1\)",
+        "recurrent_faster_than_its_layers",
+    ),
     **one_value(
         "the readout process of Loihi 2",
         "leaks_by_neuron_within_a_chip",

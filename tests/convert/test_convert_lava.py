@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scmrl.convert.frame.pipeline import hardware_depths
 from scmrl.convert.lava.export import export
-from scmrl.convert.lava.lowering import _check_32_bits, hardware_depths, lower
+from scmrl.convert.lava.lowering import _check_32_bits, lower
 from scmrl.convert.lava.network import LavaNetwork, read
 from scmrl.core.bundle import Bundle, load
 from scmrl.core.fixed_point import STATE_LIMIT

@@ -30,7 +30,7 @@ from scmrl.network.nodes.weights import placed
 from scmrl.system.errors import GraphError, MissingDependency
 
 COUNT, TOGETHER, FOR_LAVA = 100, 10, 2  # networks; in one test; samples that Lava runs
-REFUSED = r"resets the membrane to zero|loop is too fast for Lava"
+REFUSED = r"resets the membrane to zero|loop is too fast for a chip"
 
 
 @functools.cache

@@ -1,12 +1,10 @@
-"""Graph -> Lava network: depths, relays, merged processes, 8-bit weights. Exact or refused. numpy
+"""Graph -> Lava network: depths, waits, merged processes, 8-bit weights. Exact or refused. numpy
 only.
 
-A synapse of logical delay k from a population at depth d_s to one at depth d_t has to take
-
-    hops = d_t - d_s + k >= 1
-
-hardware steps, one for the synapse itself and one for every relay before it. Depths are the
-smallest that allow it.
+Depths, delays and relays are those of `convert.frame.pipeline`. Two layouts: a chip's, which
+`energy` and `place` price and the Loihi backends run, with a process for each population and delays
+of synapses; and the merged one, for Lava's simulator alone, whose cost grows with its processes and
+which builds a delayed matrix anew in every step: there all waiting is done by relays.
 """
 
 from __future__ import annotations
@@ -15,10 +13,11 @@ from collections import defaultdict
 
 import numpy as np
 
-from ...core.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_LIMIT
-from ...core.graph import NO_CURRENT_MEMORY, Graph, Population, Synapse
+from ...core.fixed_point import CURRENT_SHIFT, STATE_LIMIT
+from ...core.graph import NO_CURRENT_MEMORY, Graph, Population
 from ...system.errors import GraphError
 from ..frame.neurons import require_no_joins, require_reset_to_zero
+from ..frame.pipeline import Pipeline, pipeline
 from .network import (
     MANTISSA,
     NEURON_RANGES,
@@ -31,13 +30,15 @@ from .network import (
 )
 
 READOUT = "readout"
+Between = tuple[str, str, int]  # source process, target process, steps that its synapses wait
 
 
-def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> LavaNetwork:
+def lower(graph: Graph, steps: int | None = None, on_chip: Pipeline | None = None) -> LavaNetwork:
     """The graph as a `LavaNetwork` for samples of `steps` steps (default: the graph's own).
 
-    `merged`: populations that reset together share a process, which a simulator runs faster;
-    otherwise each population, and each of its relays, is a process of its own, as a chip takes it.
+    `on_chip`: the graph's pipeline on a chip, whose layout it then is, each population and each
+    relay a process of its own. Otherwise populations that reset together share a process, which a
+    simulator runs faster.
 
     Raises `GraphError`, naming the node, on what Lava cannot hold: a loop with fewer delays than
     synapses, a bias mantissa that Lava stores in 16 bits, a current beyond its 32, joined
@@ -46,27 +47,27 @@ def lower(graph: Graph, steps: int | None = None, *, merged: bool = True) -> Lav
     require_no_joins(graph.check(), "Lava's LIF")
     require_reset_to_zero(graph, "Lava's LIF")
     steps = graph.steps if steps is None else steps
-    layout = _Layout(graph, steps, hardware_depths(graph), merged)
-    for population in graph.order():
-        if population.kind != "input":
-            _check_32_bits(population, graph.worst_activation(population.name), steps)
-            layout.add_population(population)
+    line = on_chip or pipeline(graph)
+    layout = _Layout(graph, steps, line, merged=on_chip is None)
+    own = [p for p in graph.order() if p.kind != "input"]
+    for population in own:
+        _check_32_bits(population, graph.worst_activation(population.name), steps)
+        layout.place(population)
+    for relay in line.relays:
+        layout.place(line.graph[relay])
     matrices = layout.matrices()
     neurons = layout.neurons()
     weights = tuple(
-        part
-        for (source, target), entries in matrices.items()
-        for part in _weights(source, target, entries, layout)
+        part for between, entries in matrices.items() for part in _weights(between, entries, layout)
     )
     weights = reaching_all({n.name: n.count for n in neurons}, weights)
-    pipelined = all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
     return LavaNetwork(
         steps=steps,
-        pipelined=pipelined,
-        relays=layout.relays,
+        pipelined=line.streams,
+        relays=sum(line.graph[name].neurons for name in line.relays),
         readout=READOUT if graph.readout else None,
         inputs=tuple(layout.inputs.values()),
-        places=tuple(layout.places.values()),
+        places=tuple(layout.places[p.name] for p in own),
         neurons=neurons,
         weights=weights,
     ).check()
@@ -92,118 +93,55 @@ def _check_32_bits(p: Population, activation: int, steps: int) -> None:
         )
 
 
-def hardware_depths(graph: Graph) -> dict[str, int]:
-    """Hardware step in which each population sees its logical step 0: the least with all hops >= 1.
-
-    The source delays inputs by itself, so their synapses count as undelayed.
-    """
-    depth = {p.name: 0 for p in graph.populations}
-    inputs = {p.name for p in graph.of_kind("input")}
-    cause: dict[str, Synapse] = {}
-
-    def earliest(s: Synapse) -> int:
-        return 1 if s.source in inputs else depth[s.source] + 1 - s.delay
-
-    for _ in range(len(depth) + 1):
-        late = [s for s in graph.synapses if depth[s.target] < earliest(s)]
-        if not late:
-            return depth
-        for s in late:
-            if depth[s.target] < earliest(s):
-                depth[s.target], cause[s.target] = earliest(s), s
-    loop = _loop(cause, late[0].target)
-    raise GraphError(
-        "loop is too fast for Lava, where every synapse takes one step",
-        where=" -> ".join([loop[0].source, *(s.target for s in loop)]),
-        limit=f"a total delay of {len(loop)} or more",
-        value=sum(s.delay for s in loop),
-        fix="give the loop one step of delay per synapse",
-    )
-
-
-def _loop(cause: dict[str, Synapse], name: str) -> list[Synapse]:
-    """The cycle that is reached by following causes back from `name`."""
-    for _ in cause:
-        name = cause[name].source
-    loop, at = [cause[name]], cause[name].source
-    while at != name:
-        loop.append(cause[at])
-        at = cause[at].source
-    return loop[::-1]
-
-
 class _Layout:
-    """Hands out neurons of the merged processes, and remembers where everything is."""
+    """Hands out neurons of the processes, and remembers where everything is."""
 
-    def __init__(self, graph: Graph, steps: int, depth: dict[str, int], merged: bool):
-        self.graph, self.steps, self.depth, self.merged = graph, steps, depth, merged
-        self.places: dict[str, Place] = {}
+    def __init__(self, graph: Graph, steps: int, line: Pipeline, merged: bool):
+        self.graph, self.steps, self.line, self.merged = graph, steps, line, merged
+        self.places: dict[str, Place] = {}  # of relays too
         self.inputs: dict[tuple[str, int, int], Place] = {}
-        # a population and its relays, one depth after another
-        self.chains: dict[str, list[Place]] = {}
-        self.relays = 0
         self._size: dict[str, int] = defaultdict(int)
         self._phase: dict[str, int] = {}
         self._parts: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
 
-    def hops(self, synapse: Synapse) -> int:
-        return self.depth[synapse.target] - self.depth[synapse.source] + synapse.delay
-
-    def add_population(self, p: Population) -> None:
-        """Neurons for `p`, and for the relays that its longest-waiting synapse needs."""
-        d = self.depth[p.name]
-        home = self._allocate(p.name, p.neurons, d, READOUT if p.kind == "readout" else None)
-        self._parts[home.process].append(_parameters(p))
-        self.places[p.name], self.chains[p.name] = home, [home]
-        for i in range(1, max((self.hops(s) for s in self.graph.outgoing(p.name)), default=1)):
-            relay = self._allocate(p.name, p.neurons, d + i)
-            forgetful = _lif(p.neurons, vth=0, du=NO_CURRENT_MEMORY, dv=DECAY_ONE)
-            self._parts[relay.process].append(forgetful)
-            self.chains[p.name].append(relay)
-            self.relays += p.neurons
-
-    def _allocate(self, name: str, count: int, depth: int, process: str | None = None) -> Place:
+    def place(self, p: Population) -> None:
+        """Neurons for a population or relay."""
+        depth = self.line.depth[p.name]
         phase = depth % self.steps
-        # a relay: how many steps later than its population
-        own = f"{name}@{depth - self.depth[name]}"
-        process = process or (f"phase{phase}" if self.merged else own)
+        own = p.name if p.name in self.line.relays else f"{p.name}@0"
+        own = READOUT if p.kind == "readout" else own
+        process = f"phase{phase}" if self.merged and own != READOUT else own
         self._phase[process] = phase
-        place = Place(name, process, self._size[process], count, depth)
-        self._size[process] += count
-        return place
-
-    def source_of(self, synapse: Synapse) -> Place:
-        """The place one hardware step before the target: an input's copy, the population or its
-        relay.
-        """
-        if self.graph[synapse.source].kind != "input":
-            return self.chains[synapse.source][self.hops(synapse) - 1]
-        return self._input(synapse.source, self.depth[synapse.target] - 1, synapse.delay)
+        self.places[p.name] = Place(p.name, process, self._size[process], p.neurons, depth)
+        self._size[process] += p.neurons
+        self._parts[process].append(_parameters(p))
 
     def _input(self, name: str, depth: int, delay: int) -> Place:
+        """The copy of an input that starts at `depth`."""
         key = (name, depth, delay)
         if key not in self.inputs:
             start = sum(p.count for p in self.inputs.values())
             self.inputs[key] = Place(name, SOURCE, start, self.graph[name].neurons, depth, delay)
         return self.inputs[key]
 
-    def matrices(self) -> dict[tuple[str, str], dict[int, list[tuple[np.ndarray, ...]]]]:
-        """(rows, columns, mantissas) by source process, target process and exponent."""
+    def matrices(self) -> dict[Between, dict[int, list[tuple[np.ndarray, ...]]]]:
+        """(rows, columns, mantissas) by source process, target process and wait, and exponent."""
         out: dict = defaultdict(lambda: defaultdict(list))
-        for s in self.graph.synapses:
-            source, target = self.source_of(s), self.places[s.target]
+        laid_out = self.line.graph
+        for i, s in enumerate(laid_out.synapses):
+            if laid_out[s.source].kind == "input":
+                due = self.line.depth[s.target] - 1
+                source = self._input(s.source, due, self.graph.synapses[i].delay)
+            else:
+                source = self.places[s.source]
+            target = self.places[s.target]
             rows, columns, weights = s.coordinates(
-                self.graph[s.source].shape, self.graph[s.target].shape
+                laid_out[s.source].shape, laid_out[s.target].shape
             )
             exponent, mantissa = _fold(weights, s.exponent)
-            out[source.process, target.process][exponent].append(
+            out[source.process, target.process, s.delay][exponent].append(
                 (rows + target.start, columns + source.start, mantissa)
             )
-        for chain in self.chains.values():
-            for source, relay in zip(chain, chain[1:]):
-                i = np.arange(relay.count)
-                one_to_one = (i + relay.start, i + source.start, np.ones_like(i))
-                out[source.process, relay.process][0].append(one_to_one)
         if not self.inputs:
             self._input(self.graph.of_kind("input")[0].name, 0, 0)
         return out
@@ -267,10 +205,11 @@ def _fold(weights: np.ndarray, exponent: int) -> tuple[int, np.ndarray]:
     return exponent, weights
 
 
-def _weights(source: str, target: str, entries: dict[int, list], layout: _Layout) -> list[Weights]:
+def _weights(between: Between, entries: dict[int, list], layout: _Layout) -> list[Weights]:
     """One matrix per exponent; what does not fit 8 bits after summing duplicates goes on to
     exponent + 8.
     """
+    source = between[0]
     waiting = {exponent: list(parts) for exponent, parts in entries.items()}
     out = []
     while waiting:
@@ -283,7 +222,7 @@ def _weights(source: str, target: str, entries: dict[int, list], layout: _Layout
             waiting.setdefault(exponent + 8, []).append((rows[keep], columns[keep], high[keep]))
         if low.any():
             keep = low != 0
-            out.append(_csr(source, target, exponent, layout, rows[keep], columns[keep], low[keep]))
+            out.append(_csr(between, exponent, layout, rows[keep], columns[keep], low[keep]))
     return out
 
 
@@ -299,14 +238,14 @@ def _summed(
 
 
 def _csr(
-    source: str,
-    target: str,
+    between: Between,
     exponent: int,
     layout: _Layout,
     rows: np.ndarray,
     columns: np.ndarray,
     mantissa: np.ndarray,
 ) -> Weights:
+    source, target, delay = between
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=layout.size(target)))])
     return Weights(
         source,
@@ -316,6 +255,7 @@ def _csr(
         indptr.astype(np.int32),
         columns.astype(np.int32),
         mantissa.astype(np.int16),
+        delay,
     )
 
 

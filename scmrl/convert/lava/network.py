@@ -4,9 +4,10 @@
 
 Every synapse takes one hardware step, so a population at depth d is at its own step t in hardware
 step n*T + t + d of sample n. Populations whose depths are equal modulo T reset at the same moments
-and share one LIFReset process; what skips levels waits in relays (memoryless neurons of the next
-processes), an input in a copy that starts later. `scmrl.convert.lava.lowering` makes this from a
-graph, `export` writes it; `scmrl.deploy.backends.lava.lava` runs it.
+and share one LIFReset process; what skips levels waits in relays (neurons of the next processes)
+or, in a chip's layout, in delays of synapses, an input in a copy that starts later.
+`scmrl.convert.lava.lowering` makes this from a graph, `export` writes it;
+`scmrl.deploy.backends.lava.lava` runs it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SOURCE = "source"  # the process that replays the inputs
 NEVER = THRESHOLD_MAX + 1  # a threshold above every 24-bit membrane: NEVER << 6 > 2^23 - 1
 FULL_LEAK = DECAY_ONE  # dv of a neuron without memory
 MANTISSA = signed(WEIGHT_BITS)  # Lava's mixed-sign weights: 2*q in -256..254
+LONGEST_DELAY = 63  # of Lava's DelaySparse: six bits
 BELONGS_TO = ("graph.json", "tensors.npz")
 
 HASHES = Table({name: Text() for name in ("network.npz", *BELONGS_TO)})
@@ -86,7 +88,7 @@ class Neurons:
 class Weights:
     """One Sparse process: mantissa << exponent, in CSR form; rows are the target's neurons.
 
-    `message_bits` is 1 for spikes, 8 or 16 for graded inputs.
+    `message_bits` is 1 for spikes, 8 or 16 for graded inputs; what arrives waits `delay` steps.
     """
 
     source: str
@@ -96,10 +98,12 @@ class Weights:
     indptr: np.ndarray
     indices: np.ndarray
     mantissa: np.ndarray
+    delay: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.source}->{self.target}" + (f"<<{self.exponent}" if self.exponent else "")
+        exponent = f"<<{self.exponent}" if self.exponent else ""
+        return f"{self.source}->{self.target}{exponent}" + (f"+{self.delay}" if self.delay else "")
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,7 @@ def _check_weights(w: Weights, counts: dict[str, int]) -> None:
     _range("mantissa", w.mantissa, *MANTISSA, w.name)
     _range("exponent", w.exponent, 0, 24, w.name)
     _range("message_bits", w.message_bits, 1, 16, w.name)
+    _range("delay", w.delay, 0, LONGEST_DELAY if w.source != SOURCE else 0, w.name)
     _range("indices", w.indices, 0, counts[w.source] - 1, w.name)
     _range("indptr", w.indptr, 0, len(w.mantissa), w.name)
     if (

@@ -10,7 +10,10 @@ profile.
     latency      = (T + depth) * step           a population at depth d runs d steps behind the
                  input
     interval     = T * step                     between samples that follow each other through the
-                 pipeline
+                 pipeline; the latency where delays carry spikes over, and each sample runs alone
+
+What is priced is the network that the chip runs (`placement.layout`): its waits and relays, its
+depth. Relays are counted as what they repeat (`relays`).
 
 The energies are kept apart, since on small networks static and host power hide the rest. All are
 estimates; the profile says on what evidence, and each comes with a range. What nobody has published
@@ -26,6 +29,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...convert.frame.pipeline import at_once
 from ...core.graph import Graph
 from ...hw_profiles.profile import Profile
 from ...system.errors import DataError
@@ -35,6 +39,7 @@ from ..placement.fit import Fit, fit, judged
 from ..placement.traffic import Traffic, traffic
 from .latency import Step, step
 from .operations import Operations, operations, priced, total
+from .relays import fired_by_relays, with_relays
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from .terms import ENDS, POWERS, coefficient_range, known, not_published, span, summed, terms
 
@@ -109,12 +114,14 @@ def on_chip(
     fired: Mapping[str, np.ndarray],
     profile: Profile,
 ) -> EnergyEstimate:
-    """`estimate` of a network placed on the chip, where the chip can hold it; `fired` as for
-    `traffic`.
+    """`estimate` of what the chip runs of a network, placed on it, where the chip can hold it;
+    `fired` as for `traffic`.
     """
     found = fit(graph, profile)
-    flow = found.placement and traffic(graph, found.placement, fired)
-    return estimate(graph, counts, profile, found.placement, flow, fit=found)
+    line, placement = found.line, found.placement
+    flow = placement and traffic(line.graph, placement, fired_by_relays(line, fired))
+    every = with_relays(line, counts)
+    return estimate(line.graph, every, profile, placement, flow, fit=found)
 
 
 def estimate(
@@ -134,18 +141,21 @@ def estimate(
     """
     if not counts:
         raise DataError("there are no counts to estimate energy from")
-    fit = fit or judged(graph, profile, placement, unplaced=None if placement else NOT_PLACED)
+    unplaced = None if placement else NOT_PLACED
+    fit = fit or judged(at_once(graph), profile, placement, unplaced=unplaced)
     done = operations(graph, counts, profile, placement, traffic)
-    steps, depth, every = counts[0].steps, max(graph.depths().values()), total(done.values())
+    steps, depth, every = counts[0].steps, fit.line.latency, total(done.values())
     timed = _timed(profile, placement, traffic, done, counts)
     mean, missing = timed["value"], not_published(profile, every)
     us, whole = {end: t and t.us for end, t in timed.items()}, fit.fits is not False and not missing
-    found = terms(profile, every, placement, us, steps, depth, whole=whole)
+    taken = (steps + depth, steps if fit.line.streams else steps + depth)
+    found = terms(profile, every, placement, us, taken, whole=whole)
     alone, apart = (found[name]["value"] for name in ("latency_us", "interval_us"))
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
         chip=profile.chip,
+        network=fit.layout(),
         steps=steps,
         depth=depth,
         cores=placement and len(placement.cores),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from ...hw_profiles.limits import Violation
 from ...hw_profiles.profile import Quantities
+from ..placement.layout import Layout
 from .latency import Busiest
 
 US_TO_MS = 1e-3
@@ -46,6 +47,7 @@ class EnergyEstimate:
     profile: str
     title: str
     chip: str
+    network: Layout | None  # what is priced; None for what has no cores
     steps: int  # T
     depth: int  # steps that the last population runs behind the input
     cores: int | None

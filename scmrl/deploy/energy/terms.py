@@ -24,17 +24,15 @@ def terms(
     done: Operations,
     placement: Placement | None,
     us_per_step: Ends,
-    steps: int,
-    depth: int,
+    steps: tuple[int, int],
     *,
     whole: bool,
 ) -> dict[str, Ends]:
     """The energies and times of an estimate by end; with a total where the parts are the
-    `whole`.
+    `whole`. `steps`: from a sample's first to its answer, and from sample to sample.
     """
     latency, interval = (
-        {end: None if us is None else us * n for end, us in us_per_step.items()}
-        for n in (steps + depth, steps)
+        {end: None if us is None else us * n for end, us in us_per_step.items()} for n in steps
     )
     energies = {"core_dynamic_uj": _dynamic(profile, done)}
     energies |= _of_power(profile, placement, latency)

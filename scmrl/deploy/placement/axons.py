@@ -58,20 +58,21 @@ def axons_out(graph: Graph, memory: SynapseMemory, groups: list[list[Piece]]) ->
     """Output axons of each core, where core i stands in slot i."""
     owner = owners(graph, groups)
     if memory.mapping == "loihi2":
-        return _to_populations(graph, owner, len(groups))
+        return _to_populations(graph, memory, owner, len(groups))
     per_chip, loihi1 = memory.limits["cores"], memory.mapping == "loihi1"
     total = np.zeros(len(groups), np.int64)
     for core, group in enumerate(groups):
         for source, region, shared, mask in listeners(graph, group):
             if source in owner:
                 own = owner[source][slices(region)]
+                shared = shared & (not memory.expanded)
                 each = 1 + shared + (own // per_chip != core // per_chip) if loihi1 else 1
                 taken = np.bincount(own.ravel(), (mask * each).ravel(), len(groups))
                 total += taken.astype(np.int64)
     return total
 
 
-def _to_populations(graph: Graph, owner: Owners, cores: int) -> np.ndarray:
+def _to_populations(graph: Graph, memory: SynapseMemory, owner: Owners, cores: int) -> np.ndarray:
     """Loihi 2: an entry for each destination population and neuron, or position where all is
     shared.
     """
@@ -82,7 +83,7 @@ def _to_populations(graph: Graph, owner: Owners, cores: int) -> np.ndarray:
         between = [s for s in graph.incoming(target) if s.source == source]
         reach = [s.fan_out(own.shape, shape).reshape(own.shape) > 0 for s in between]
         reached = np.logical_or.reduce(reach)
-        if all(s.shared for s in between):
+        if all(map(memory.shares, between)):
             positions = math.prod(own.shape[1:])
             position = np.arange(positions).reshape(own.shape[1:])
             taken = np.unique((own.astype(np.int64) * positions + position)[reached])

@@ -10,7 +10,17 @@ import numpy as np
 from ...core.graph import Box
 from .mesh import Mesh
 
-SHARES = ("neurons", "synapse_words", "axons_in", "axons_out")  # what a core has so much of
+SHARES = (  # what a core has so much of
+    *("neurons", "synapse_words", "axons_in", "axons_out"),
+    "accumulators",
+)
+
+
+def accumulators(neurons: int, delay_bits: int) -> int:
+    """Dendritic accumulators of a core: 2^bits a neuron, of which 2^bits - 1 can wait, one for what
+    arrives without delay among them. Source: Intel's NxSDK tutorial of box synapses.
+    """
+    return neurons << delay_bits
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Piece:
     synapse_words: int
     axons_in: int
     formats: frozenset[tuple]  # distinct formats of its synapses
+    delay_bits: int  # of the longest delay of a synapse on it
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,10 @@ class Core:
     @property
     def axons_in(self) -> int:
         return sum(piece.axons_in for piece in self.pieces)
+
+    @property
+    def accumulators(self) -> int:
+        return accumulators(self.neurons, max(piece.delay_bits for piece in self.pieces))
 
     def utilisation(self) -> dict[str, float]:
         """Share of each limit that the core takes."""
@@ -98,6 +113,7 @@ class Placement:
     formats: tuple[str, ...]
     packed: bool
     inputs: bool
+    expanded: bool  # convolutions are stored connection by connection
 
     def of(self, name: str) -> tuple[Core, ...]:
         """The cores that hold neurons of a population, in the order of its neurons; none for an

@@ -42,10 +42,17 @@ def cut(demands: Demands, unit: Unit, fewest: int) -> list[Box] | Misfit:
 
 
 def _is_dense(demands: Demands, unit: Unit) -> bool:
-    return len(unit.shape) == 1 or any(
-        synapse.all_to_all
-        for member in unit.members
-        for synapse in demands.graph.incoming(member.name)
+    """Whether Lava sees a row of neurons, not an image: no convolution is one where it is
+    expanded.
+    """
+    return (
+        demands.memory.expanded
+        or len(unit.shape) == 1
+        or any(
+            synapse.all_to_all
+            for member in unit.members
+            for synapse in demands.graph.incoming(member.name)
+        )
     )
 
 

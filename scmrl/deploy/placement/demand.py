@@ -3,6 +3,7 @@
     words      of all synapses into the box, as the chip stores them          `synapse_memory`
     axons in   the source neurons that reach the box, each once; Loihi 2: one for a synapse that
                shares its weights
+    accumulators   2^bits a neuron, bits of the longest delay into the box plus one step
 
 Populations that add their membranes (`Population.adds`) are cut alike and stay together: a *unit*
 is such a set, most often a single population, and takes what all its members take.
@@ -19,7 +20,7 @@ from ...core.graph import Box, Graph, Population
 from ...hw_profiles.profile import Profile
 from ...system.errors import GraphError
 from .boxes import grid, neurons_in, union
-from .cores import Piece
+from .cores import Piece, accumulators
 from .synapse_memory import WORD, SynapseMemory
 
 WORDS = {
@@ -27,6 +28,7 @@ WORDS = {
     "synapse_words": "words of synaptic memory",
     "axons_in": "input axons",
     "axons_out": "output axons",
+    "accumulators": "dendritic accumulators",
     "words_per_axon": "words behind one axon",
     "neuron_groups": "populations",
     "synapse_formats": "synapse formats",
@@ -109,6 +111,11 @@ class Demand:
     axons_in: int
     words_per_axon: int
     formats: frozenset[tuple]
+    delay_bits: int
+
+    @property
+    def accumulators(self) -> int:
+        return accumulators(self.neurons, self.delay_bits)
 
     def __add__(self, other: Demand) -> Demand:
         return Demand(
@@ -117,20 +124,21 @@ class Demand:
             self.axons_in + other.axons_in,
             max(self.words_per_axon, other.words_per_axon),
             self.formats | other.formats,
+            max(self.delay_bits, other.delay_bits),
         )
 
 
-NOTHING = Demand(0, 0, 0, 0, frozenset())
+NOTHING = Demand(0, 0, 0, 0, frozenset(), 0)
 
 
 class Demands:
     """The demands of a graph's boxes on the cores of a chip. `limits`: what a core has of
-    `cores.SHARES`, where the profile says so.
+    `cores.SHARES`, where the profile says so; `expanded`: no weights are shared.
     """
 
-    def __init__(self, graph: Graph, profile: Profile):
+    def __init__(self, graph: Graph, profile: Profile, *, expanded: bool = False):
         self.graph, self.chip = graph, profile.chip
-        self.memory = SynapseMemory(profile)
+        self.memory = SynapseMemory(profile, expanded=expanded)
         self.limits = core_limits(self.memory.limits)
         self._bounds = {name: n for name, n in self.limits.items() if name != "axons_out"}
         if "words_per_axon" in self.memory.limits:
@@ -146,12 +154,14 @@ class Demands:
             stored = self.memory.store(synapse, source, box, counts)
             words, longest = words + stored.words, max(longest, stored.longest)
             formats.add((stored.format, self.memory.bits(synapse), synapse.exponent, synapse.delay))
-            if self.memory.mapping == "loihi2" and synapse.shared:
+            if self.memory.mapping == "loihi2" and self.memory.shares(synapse):
                 shared += stored.words > 0
             else:
                 senders.setdefault(synapse.source, []).append((region, counts > 0))
         axons = sum(int(np.count_nonzero(union(masks)[1])) for masks in senders.values())
-        return Demand(neurons_in(box), words, axons + shared, longest, frozenset(formats))
+        delays = [synapse.delay for synapse in self.graph.incoming(p.name)]
+        bits = (max(delays, default=0) + 1).bit_length()
+        return Demand(neurons_in(box), words, axons + shared, longest, frozenset(formats), bits)
 
     def of_unit(self, unit: Unit, box: Box) -> Demand:
         """What the same box of all populations of a unit takes."""
@@ -161,7 +171,8 @@ class Demands:
         """The pieces of a unit on one core."""
         needs = ((p.name, self.of(p, box)) for p in unit.members)
         return [
-            Piece(name, box, n.neurons, n.synapse_words, n.axons_in, n.formats) for name, n in needs
+            Piece(name, box, n.neurons, n.synapse_words, n.axons_in, n.formats, n.delay_bits)
+            for name, n in needs
         ]
 
     def excess(self, unit: Unit, boxes: list[Box]) -> dict[str, float]:
@@ -197,6 +208,6 @@ def core_limits(limits: dict[str, int]) -> dict[str, int]:
         found["synapse_words"] = limits["synapse_memory_per_core"] // WORD
     return found | {
         name: limits[f"{name}_per_core"]
-        for name in ("axons_in", "axons_out")
+        for name in ("axons_in", "axons_out", "accumulators")
         if f"{name}_per_core" in limits
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from ...convert.frame.pipeline import NoPipeline, Pipeline, at_once
 from ...core.graph import Graph
 from ...hw_profiles import limits
 from ...hw_profiles.limits import Violation
@@ -20,6 +21,7 @@ from ...hw_profiles.profile import Profile
 from ...system.errors import UsageError, nearest
 from .cores import Placement
 from .demand import WORDS, DoesNotFit, Misfit
+from .layout import Layout, delay_steps, expands, laid_out
 from .placement import place, placeable, systems
 
 NO_CORES = "the profile does not say what a core holds"
@@ -39,11 +41,13 @@ class Room:
 
 @dataclass(frozen=True)
 class Fit:
-    """`violations`: every broken limit of `profile`; `misfits`: the populations that no core holds,
-    which are among them; `placement`: None where there is none, and then `unplaced` says why.
+    """`line`: the network that the chip runs, which is placed. `violations`: every limit of
+    `profile` that it breaks; `misfits`: the populations that no core holds, which are among them;
+    `placement`: None where there is none, and then `unplaced` says why.
     """
 
     profile: Profile
+    line: Pipeline
     room: Room | None
     fits: bool | None
     violations: tuple[Violation, ...]
@@ -56,6 +60,38 @@ class Fit:
         if self.violations:
             raise limits.refusal(self.violations, self.profile.chip)
 
+    def layout(self) -> Layout | None:
+        """What is placed, in numbers; None for a profile that says nothing of cores."""
+        if not placeable(self.profile):
+            return None
+        graph, line, placement = self.line.graph, self.line, self.placement
+        own = [p for p in graph.populations if p.kind != "input"]
+        waits = [s.delay for s in graph.synapses if s.delay and s.target not in line.relays]
+        shared = any(s.shared for s in graph.synapses)
+        stored = "expanded" if expands(self.profile) else "shared"
+        return Layout(
+            neurons=sum(p.neurons for p in own),
+            relays=sum(p.neurons for p in own if p.name in line.relays),
+            processes=line.processes,
+            waiting=len(waits),
+            longest_wait=max(waits, default=0),
+            delay_steps=delay_steps(self.profile),
+            depth=line.latency,
+            streams=line.streams,
+            convolutions=stored if shared else "none",
+            cores=placement and len(placement.cores),
+            cores_if_shared=self._shared_cores() if shared and stored == "expanded" else None,
+        )
+
+    def _shared_cores(self) -> int | None:
+        how = self.placement
+        asked = {} if how is None else {"packed": how.packed, "inputs": how.inputs}
+        try:
+            found = place(self.line.graph, self.profile, order=self.line.order, **asked)
+        except DoesNotFit:
+            return None
+        return len(found.cores)
+
 
 def fit(
     graph: Graph,
@@ -65,36 +101,46 @@ def fit(
     inputs: bool = False,
     room: Room | None = None,
 ) -> Fit:
-    """Place `graph` and check it against every limit; `packed` and `inputs` as for `place`."""
-    if not placeable(profile):
-        return judged(graph, profile, None, unplaced=NO_CORES)
+    """Lay out `graph` for the chip, place it and check it against every limit; `packed` and
+    `inputs` as for `place`.
+    """
     try:
-        placement = place(graph, profile, packed=packed, inputs=inputs)
+        line = laid_out(graph, profile)
+    except NoPipeline as error:
+        broken = _of_the_pipeline(error)
+        return judged(at_once(graph), profile, None, room=room, unplaced=str(error), also=(broken,))
+    if not placeable(profile):
+        return judged(line, profile, None, unplaced=NO_CORES)
+    how = {"packed": packed, "inputs": inputs, "expanded": expands(profile)}
+    try:
+        placement = place(line.graph, profile, order=line.order, **how)
     except DoesNotFit as error:
-        return judged(graph, profile, None, room=room, misfits=error.misfits, unplaced=str(error))
-    return judged(graph, profile, placement, room=room)
+        return judged(line, profile, None, room=room, misfits=error.misfits, unplaced=str(error))
+    return judged(line, profile, placement, room=room)
 
 
 def judged(
-    graph: Graph,
+    line: Pipeline,
     profile: Profile,
     placement: Placement | None,
     *,
     room: Room | None = None,
     misfits: tuple[Misfit, ...] = (),
     unplaced: str | None = None,
+    also: tuple[Violation, ...] = (),
 ) -> Fit:
-    """The answer for a placement that is there, or for the `misfits` that left none."""
+    """The answer for a placement that is there, or for the `misfits` and what is broken `also` that
+    left none.
+    """
     room = room or (capacity(profile) if placeable(profile) else None)
-    broken = limits.check(graph, profile, chips=room.chips if room else 1)
+    broken = [*also, *limits.check(line.graph, profile, chips=room.chips if room else 1)]
     known = {(v.rule, v.where) for v in broken}
     broken += [v for v in map(_of_a_core, misfits) if (v.rule, v.where) not in known]
     if placement and room and room.cores is not None and len(placement.cores) > room.cores:
         broken.append(_of_the_room(placement, room))
     checked = placeable(profile) or limits.RULES.keys() & profile.limits.keys()
-    return Fit(
-        profile, room, not broken if checked else None, tuple(broken), misfits, placement, unplaced
-    )
+    fits = not broken if checked else None
+    return Fit(profile, line, room, fits, tuple(broken), misfits, placement, unplaced)
 
 
 def require(graph: Graph, profile: Profile) -> None:
@@ -129,6 +175,17 @@ def capacity(profile: Profile, system: str | None = None, chips: int | None = No
     if largest is None:
         return Room(None, None, 1)
     return Room(None, sizes[largest], int(profile.systems[largest]["chips"].value))
+
+
+def _of_the_pipeline(error: NoPipeline) -> Violation:
+    return Violation(
+        error.rule,
+        error.what,
+        str(error.where),
+        str(error.limit),
+        str(error.value),
+        str(error.fix),
+    )
 
 
 def _of_a_core(misfit: Misfit) -> Violation:

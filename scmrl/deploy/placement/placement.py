@@ -12,6 +12,8 @@ by the host and take no core, unless asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...core.graph import Box, Graph
@@ -19,7 +21,7 @@ from ...hw_profiles.profile import Profile
 from ...system.errors import UsageError
 from .axons import axons_out
 from .boxes import neurons_in
-from .cores import SHARES, Core, Piece, Placement
+from .cores import SHARES, Core, Piece, Placement, accumulators
 from .cut import cut
 from .demand import WORDS, Demands, DoesNotFit, Misfit, Unit, units
 from .mesh import mesh_of
@@ -67,18 +69,26 @@ def systems(profile: Profile) -> dict[str, int]:
 
 
 def place(
-    graph: Graph, profile: Profile, *, packed: bool = False, inputs: bool = False
+    graph: Graph,
+    profile: Profile,
+    *,
+    packed: bool = False,
+    inputs: bool = False,
+    expanded: bool = False,
+    order: Sequence[str] | None = None,
 ) -> Placement:
-    """Place a graph on as many cores as it takes, in the order of its populations; no samples are
-    needed.
+    """Place a graph on as many cores as it takes, in the `order` of its populations (default: from
+    the inputs on); no samples are needed.
 
     `packed` lets small populations share cores, as the chips can and Lava does not; `inputs` places
-    the input populations too. Raises `UsageError` where the profile says nothing of cores,
-    `DoesNotFit` where a single neuron exceeds a limit.
+    the input populations too; `expanded` stores each connection of convolutions on its own. Raises
+    `UsageError` where the profile says nothing of cores, `DoesNotFit` where a single neuron exceeds
+    a limit.
     """
     require_cores(profile)
-    demands = Demands(graph, profile)
-    placed = units(p for p in graph.order() if inputs or p.kind != "input")
+    demands = Demands(graph, profile, expanded=expanded)
+    each = graph.order() if order is None else [graph[name] for name in order]
+    placed = units(p for p in each if inputs or p.kind != "input")
     boxes = _cut(demands, placed)
     groups = [demands.pieces(placed[name], box) for name in placed for box in boxes[name]]
     groups = _packed(demands, groups) if packed else groups
@@ -87,7 +97,7 @@ def place(
 
 def pack(graph: Graph, profile: Profile, placement: Placement) -> Placement:
     """The same pieces on fewer cores: what `place` gives for `packed`, without cutting again."""
-    demands = Demands(graph, profile)
+    demands = Demands(graph, profile, expanded=placement.expanded)
     groups = _packed(demands, [list(core.pieces) for core in placement.cores])
     return _placement(demands, profile, groups, packed=True, inputs=placement.inputs)
 
@@ -114,7 +124,7 @@ def _too_few(
     if limit is None:
         return {}
     groups = [
-        [Piece(p.name, box, neurons_in(box), 0, 0, frozenset()) for p in unit.members]
+        [Piece(p.name, box, neurons_in(box), 0, 0, frozenset(), 0) for p in unit.members]
         for name, unit in placed.items()
         for box in boxes[name]
     ]
@@ -139,7 +149,7 @@ def _packed(demands: Demands, groups: list[list[Piece]]) -> list[list[Piece]]:
     """First fit in the order of the populations: each group onto the first core that has room for
     it.
     """
-    names = [name for name in SHARES if name in demands.limits]
+    names = [name for name in SHARES[:4] if name in demands.limits]  # what adds up
     room = np.tile([demands.limits[name] for name in names], (len(groups), 1))
     packed: list[list[Piece]] = []
     for group, out in zip(groups, axons_out(demands.graph, demands.memory, groups)):
@@ -156,8 +166,11 @@ def _packed(demands: Demands, groups: list[list[Piece]]) -> list[list[Piece]]:
 
 
 def _mix(demands: Demands, pieces: list[Piece]) -> bool:
-    """Whether one core can hold so many populations and synapse formats."""
+    """Whether one core can hold so many populations and synapse formats, and its longest delay."""
     limits = demands.memory.limits
+    taken = accumulators(sum(p.neurons for p in pieces), max(p.delay_bits for p in pieces))
+    if taken > demands.limits.get("accumulators", taken):
+        return False
     populations = len({piece.population for piece in pieces})
     formats = len(frozenset().union(*(piece.formats for piece in pieces)))
     return populations <= limits.get(
@@ -191,6 +204,7 @@ def _placement(
         _formats(demands, groups),
         packed,
         inputs,
+        demands.memory.expanded,
     )
 
 

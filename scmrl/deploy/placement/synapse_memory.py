@@ -2,8 +2,10 @@
 of a chip.
 
 A *shared* synapse (Conv2d, Pointwise, Window) is stored once a core, however many positions the
-core holds; all others once for every source neuron that reaches the core (OneToOne and SumTokens:
-one synapse each, Broadcast: one for each position, Dense: one for each neuron of the core).
+core holds, unless it is *expanded*; all others once for every source neuron that reaches the core
+(OneToOne and SumTokens: one synapse each, Broadcast: one for each position, Dense: one for each
+neuron of the core). A delay takes as many bits as it needs, beside each weight (of Loihi 2 no log
+shows them: assumed).
 
     Loihi 1 (NxTF, doi 10.1145/3501770): a list of entries; an entry has `entry_prefix_bits`,
     at most `synapses_per_entry` synapses, and is padded to words (one more where the rest is
@@ -15,8 +17,8 @@ one synapse each, Broadcast: one for each position, Dense: one for each neuron o
     tap and channel
 
     Loihi 2 (derived from the mapping logs of lava-dl 0.6.0)
-        not shared   source neurons * ceil((synapse_bits n + entry_prefix_bits) / 64)
-        shared       C_in * kh * kw * ceil(C_out weight_bits / 64)
+        not shared   source neurons * ceil(((synapse_bits + delay) n + entry_prefix_bits) / 64)
+        shared       C_in * kh * kw * ceil(C_out (weight_bits + delay) / 64)
 
     no rule known    non-zero weights * weight bits, without index or header: a lower bound
 
@@ -72,9 +74,12 @@ def weight_bits(weight: object) -> int:
 
 
 class SynapseMemory:
-    """The storage rule of a profile, for the synapses of one graph."""
+    """The storage rule of a profile, for the synapses of one graph. `expanded`: each connection on
+    its own.
+    """
 
-    def __init__(self, profile: Profile):
+    def __init__(self, profile: Profile, *, expanded: bool = False):
+        self.expanded = expanded
         self.limits = {name: int(quantity.value) for name, quantity in profile.limits.items()}
         self.mapping = profile.mapping
         self._rule = RULES[profile.mapping]
@@ -86,6 +91,10 @@ class SynapseMemory:
             self._bits[synapse.name] = weight_bits(synapse.weight)
         return self._bits[synapse.name]
 
+    def shares(self, synapse: Synapse) -> bool:
+        """Whether positions use one copy of the weights."""
+        return synapse.shared and not self.expanded
+
     def store(
         self, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
     ) -> Stored:
@@ -93,7 +102,7 @@ class SynapseMemory:
         there.
         """
         if not counts.any():
-            return Stored(0, 0, "conv" if synapse.shared else "sparse")
+            return Stored(0, 0, "conv" if self.shares(synapse) else "sparse")
         return self._rule(self, synapse, source, box, counts)
 
 
@@ -103,8 +112,8 @@ def _loihi1(
     width = next(
         (code for code in LOIHI1_WEIGHT_BITS if code >= memory.bits(synapse)), memory.bits(synapse)
     )
-    width += int(synapse.delay).bit_length()
-    if synapse.shared and (form := synapse.convolution(source, ())):
+    width += _delay_bits(synapse)
+    if memory.shares(synapse) and (form := synapse.convolution(source, ())):
         fans = _kernel(form, source, box)  # [C_in, kh, kw]
         lists = _fewest(memory, fans, fans, width)[0]
         phase = tuple(-(-k // s) for k, s in zip(fans.shape[1:], form.stride))
@@ -147,25 +156,26 @@ def _entry_words(bits: Bits) -> Bits:
 def _loihi2(
     memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
 ) -> Stored:
-    if synapse.shared and (form := synapse.convolution(source, ())):
+    if memory.shares(synapse) and (form := synapse.convolution(source, ())):
         fans = _kernel(form, source, box)
-        words = _ceil_words(fans * memory.bits(synapse))
+        words = _ceil_words(fans * (memory.bits(synapse) + _delay_bits(synapse)))
         return Stored(int(words.sum()), int(words.max()), "conv")
     fans = counts[counts > 0]
     if synapse.all_to_all:
         fans = np.full(fans.shape, _neurons(box))
-    words = _ceil_words(fans * memory.limits["synapse_bits"] + memory.limits["entry_prefix_bits"])
+    each = memory.limits["synapse_bits"] + _delay_bits(synapse)
+    words = _ceil_words(fans * each + memory.limits["entry_prefix_bits"])
     return Stored(int(words.sum()), int(words.max()), "dense" if synapse.all_to_all else "sparse")
 
 
 def _no_rule(
     memory: SynapseMemory, synapse: Synapse, source: tuple[int, ...], box: Box, counts: np.ndarray
 ) -> Stored:
-    words = int(_ceil_words(int(counts.sum()) * memory.bits(synapse)))
+    words = int(_ceil_words(int(counts.sum()) * (memory.bits(synapse) + _delay_bits(synapse))))
     return Stored(
         words,
         words,
-        "conv" if synapse.shared else "dense" if synapse.all_to_all else "sparse",
+        "conv" if memory.shares(synapse) else "dense" if synapse.all_to_all else "sparse",
     )
 
 
@@ -181,6 +191,10 @@ def _kernel(form: Convolution, source: tuple[int, ...], box: Box) -> np.ndarray:
     reached = np.logical_or.reduceat((form.weight[low:high] != 0).any((2, 3)), starts, axis=0)
     fans = np.repeat(np.diff([*starts, high - low]), form.weight.shape[1])[reached.ravel()]
     return np.broadcast_to(fans[:, None, None], (len(fans), *form.kernel))
+
+
+def _delay_bits(synapse: Synapse) -> int:
+    return int(synapse.delay).bit_length()
 
 
 def _neurons(box: Box) -> int:

@@ -6,7 +6,7 @@ Every number on the screen is in the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ from .estimates import (
     estimate_figures,
     fits_cell,
     in_a_line,
+    network_words,
     ranked,
 )
 from .run import RunReport, population_rows, run_fields
@@ -170,6 +171,8 @@ class EnergyReport(RunReport):
             for e in known
         }
         yield {profile: text for profile, text in notes.items() if text}
+        placed = ((e.profile, e.network) for e in known)
+        yield {f"{name} runs": network_words(of) for name, of in placed if of}
         yield {
             "model": self.source,
             "backend": self.ran()["backend"],
@@ -227,16 +230,21 @@ class EnergyReport(RunReport):
         heads = ("spikes\n/inf", "synops\n/inf", "active\nupdates")
         chips = (f"{_broken(e.profile)}\nuJ (cores)" for e in shown)
         sums = (f"{figure(e.core_dynamic_uj)}{_cores(e.cores)}" for e in shown)
+        own = {r.name for r in self.populations}
+        layers = [{layer.name: layer for layer in e.populations} for e in shown]
+        relays = [[layer for layer in e.populations if layer.name not in own] for e in shown]
+        passed = [("relays", "", "", "", *map(_relays, relays))] if any(relays) else []
         return table(
             ("population", *heads, *chips),
             [
                 (
                     r.name,
                     *(figure(getattr(r, name)) for name in names),
-                    *(_layer(e.populations[i]) for e in shown),
+                    *(_layer(of[r.name]) for of in layers),
                 )
-                for i, r in enumerate(self.populations)
-            ],
+                for r in self.populations
+            ]
+            + passed,
             words=("population",),
             footer=("total", *(figure(getattr(self.totals, name)) for name in names), *sums),
         )
@@ -359,6 +367,16 @@ def _band(band: Band) -> str:
 
 def _layer(layer: PopulationEnergy) -> str:
     return f"{figure(layer.core_dynamic_uj)}{_cores(layer.cores)}" if layer.updates else "-"
+
+
+def _relays(relays: Sequence[PopulationEnergy]) -> str:
+    """All relays of a chip together."""
+    cores = sum(relay.cores or 0 for relay in relays)
+    return f"{figure(_sum(relay.core_dynamic_uj for relay in relays))}{_cores(cores or None)}"
+
+
+def _sum(values: Iterable[float | None]) -> float:
+    return sum(value or 0.0 for value in values)
 
 
 def _broken(name: str) -> str:

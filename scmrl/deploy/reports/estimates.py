@@ -13,6 +13,7 @@ from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
 from ..energy.result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from ..energy.terms import POWERS
+from ..placement.layout import Layout
 
 PARTS = {
     "core_dynamic_uj": "core dynamic",
@@ -48,6 +49,27 @@ def in_a_line(e: EnergyEstimate) -> str:
         f"{fits}; estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
     )
+
+
+def network_words(network: Layout) -> str:
+    """What is placed and priced: its neurons, processes and cores, how skips wait, how convolutions
+    are stored, whether samples follow each other.
+    """
+    relays = f"{figure(network.relays)} of them relays, " if network.relays else "no relays, "
+    text = f"{figure(network.neurons)} neurons, {relays}in {figure(network.processes)} processes"
+    text += f" on {figure(network.cores)} cores" if network.cores else ""
+    if network.waiting:
+        most = f"{figure(network.longest_wait)} steps at most"
+        text += f"; {figure(network.waiting)} synapses wait, {most}"
+    if network.delay_steps is None:
+        text += "; no delay of its synapses is known, so relays wait"
+    if network.convolutions == "expanded":
+        also = f" ({figure(network.cores_if_shared)} cores if shared)"
+        text += "; convolutions stored connection by connection, as Lava's way to the chip does"
+        text += also if network.cores_if_shared else ""
+    elif network.convolutions == "shared":
+        text += "; convolutions stored as shared kernels"
+    return text + ("; samples follow each other" if network.streams else "; each sample runs alone")
 
 
 def fits_cell(e: EnergyEstimate) -> str:

@@ -13,7 +13,9 @@ from ...core.report.report import Block, Report, Table, columns, dead_warning, t
 from ...core.report.text import figure, percent, source, whole
 from ...core.samples import Origin
 from ...hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
+from ..placement.layout import Layout
 from ..placement.placement import SHARES, WORDS, Misfit
+from .estimates import network_words
 
 SHORT = {name: name.replace("synapse_", "").replace("_", " ") for name in SHARES}
 SENT = ("messages", "hops")  # of a population, in an inference
@@ -36,6 +38,7 @@ class PlacementRow:
     synapse_words: int
     axons_in: int
     axons_out: int
+    accumulators: int | None  # where the chip is known to have so many
     messages: float | None = None  # per inference
     hops: float | None = None
 
@@ -87,6 +90,7 @@ class PlacementReport(Report):
     chips: int | None
     system: str | None
     neurons: int
+    network: Layout | None  # what is placed
     utilisation: dict[
         str, tuple[float, float]
     ]  # share of each limit: mean and largest over the cores
@@ -198,7 +202,11 @@ class PlacementReport(Report):
         )
 
     def details(self) -> Iterator[Block]:
-        yield {"model": source(self.model, self.bundle), "profile": f"{self.profile} ({self.chip})"}
+        yield {
+            "model": source(self.model, self.bundle),
+            "profile": f"{self.profile} ({self.chip})",
+            **({"network": network_words(self.network)} if self.network else {}),
+        }
         yield from self._violation_lines()
         if self.populations:
             shares = [(WORDS[name], *map(percent, ends)) for name, ends in self.utilisation.items()]

@@ -47,10 +47,11 @@ def placement_report(
     shown, placement, profile = optimised or naive, found.placement, found.profile
     cores = shown[0].cores if shown else placement.cores if placement else ()
     sent = {} if shown is None else {p.name: p for p in shown[1].populations}
+    line = found.line.graph
     rows = (
         ()
         if placement is None
-        else tuple(_row(p, placement, sent.get(p.name)) for p in graph.populations)
+        else tuple(_row(p, placement, sent.get(p.name)) for p in line.populations)
     )
     return PlacementReport(
         model=model,
@@ -66,7 +67,8 @@ def placement_report(
         cores=len(cores) if placement else None,
         chips=placement.chips if placement else None,
         system=placement.system if placement else None,
-        neurons=sum(p.neurons for p in graph.populations if inputs or p.kind != "input"),
+        neurons=sum(p.neurons for p in line.populations if inputs or p.kind != "input"),
+        network=found.layout(),
         utilisation=_utilisation(cores),
         populations=rows,
         selection=samples,
@@ -94,13 +96,13 @@ def alternatives(
         [] if placement is None else [placement]
     )  # without one, a neuron does not fit: nor when packed
     if placement is not None and not packed:
-        together = pack(graph, chip, placement)
+        together = pack(found.line.graph, chip, placement)
         here += [together] if len(together.cores) < len(placement.cores) else []
     rooms = (found.room, capacity(chip))
     answers = [
         _alternative(p)
         for p in here
-        if any(judged(graph, chip, p, room=room).fits for room in rooms)
+        if any(judged(found.line, chip, p, room=room).fits for room in rooms)
     ]
     seen = {chip.chip}
     for other in map(profiles.load, profiles.names()):
@@ -128,11 +130,11 @@ def _row(p: Population, placement: Placement, sent: PopulationTraffic | None) ->
     messages, hops = (None, None) if sent is None else (sent.messages, sent.hops)
     if not cores:
         return PlacementRow(
-            p.name, tuple(p.shape), p.neurons, 0, None, None, None, 0, 0, 0, messages, hops
+            p.name, tuple(p.shape), p.neurons, 0, None, None, None, 0, 0, 0, None, messages, hops
         )
     shares = [max(core.utilisation().values()) for core in cores]
     fullest = cores[int(np.argmax(shares))]
-    words, axons_in, axons_out = (max(getattr(core, name) for core in cores) for name in SHARES[1:])
+    largest = {name: max(_taken(core, name) or 0 for core in cores) for name in SHARES}
     return PlacementRow(
         p.name,
         tuple(p.shape),
@@ -141,12 +143,19 @@ def _row(p: Population, placement: Placement, sent: PopulationTraffic | None) ->
         fullest.binding,
         float(np.mean(shares)),
         max(shares),
-        words,
-        axons_in,
-        axons_out,
+        largest["synapse_words"],
+        largest["axons_in"],
+        largest["axons_out"],
+        _taken(fullest, "accumulators") and largest["accumulators"],
         messages,
         hops,
     )
+
+
+def _taken(core: Core, name: str) -> int | None:
+    """What a core takes of `SHARES`; accumulators where the chip is known to have so many."""
+    unknown = name == "accumulators" and name not in core.limits
+    return None if unknown else int(getattr(core, name))
 
 
 def _utilisation(cores: Sequence[Core]) -> dict[str, tuple[float, float]]:
@@ -175,7 +184,7 @@ def _core(core: Core, traffic: Traffic | None, steps: int) -> dict:
         "tile": core.tile,
         "binding": core.binding,
         "pieces": [{"population": piece.population, "box": piece.box} for piece in core.pieces],
-        **{name: getattr(core, name) for name in SHARES},
+        **{name: _taken(core, name) for name in SHARES},
         "utilisation": core.utilisation(),
         "synops_per_step": None if traffic is None else float(traffic.synops[core.index]) / steps,
         "messages_per_step": (

@@ -32,7 +32,7 @@ from scmrl.deploy.backends.lava.session import ProcessSession
 from scmrl.deploy.backends.loihi.loihi import GENERATIONS, Board, LoihiSim, padded
 from scmrl.deploy.backends.loihi.lowering import lower, lowest_activation, window
 from scmrl.deploy.backends.loihi.measurement import measurement
-from scmrl.deploy.backends.loihi.process_models import Direct, Latency, _wrapped, probe
+from scmrl.deploy.backends.loihi.process_models import Direct, Latency, _wrapped, build, probe
 
 # ---- the layout ----------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ def test_neurons_that_differ_are_processes_of_one_value_under_one_name():
 
 
 def test_neurons_that_alternate_come_back_in_their_order():
-    """Values by turns, a neuron that nothing reaches, a loop, and relays behind the cut."""
+    """Values by turns, a neuron that nothing reaches, a loop, and waits behind the cut."""
     vth = np.array([90, 20, 90, 20, 20, 7])
     graph, inputs = case(
         source(5),
@@ -83,13 +83,60 @@ def test_neurons_that_alternate_come_back_in_their_order():
         steps=9,
     )
     loihi = lower(graph)
-    assert loihi.order["y"].tolist() == [5, 1, 3, 4, 0, 2] and loihi.network.relays == 12
+    assert loihi.order["y"].tolist() == [5, 1, 3, 4, 0, 2] and loihi.network.relays == 0
+    waits = {
+        (w.source.split("@")[0], w.target.split("@")[0], w.delay) for w in loihi.network.weights
+    }
+    assert {w for w in waits if w[2]} == {("y", "y", 2), ("y", "readout", 1)}
     assert {c.name: c.count for c in loihi.cells if c.name.startswith("y@0")} == {
         "y@0#0": 1,
         "y@0#1": 3,
         "y@0#2": 2,
     }
     assert_equals_the_reference(LoihiSim(graph), inputs)
+
+
+def waiting():
+    """Skips, a loop and a delay beyond the chip's 62 steps: sparse and whole matrices that wait,
+    and a relay before one.
+    """
+    few = weights(4, 5) * (np.arange(20).reshape(4, 5) % 3 == 0)
+    return case(
+        source(5),
+        Population("a", (5,), vth=60, dv=300, bias_mant=3),
+        Population("b", (4,), vth=90),
+        Population("c", (4,), vth=90),
+        Population("z", (3,), "readout"),
+        Dense("x", "a", weights(5, 5)),
+        Dense("a", "a", weights(5, 5, low=-90, high=20), delay=6),
+        Dense("a", "b", weights(4, 5)),
+        Dense("b", "c", weights(4, 4)),
+        Dense("a", "c", few),
+        Dense("a", "z", weights(3, 5)),
+        Dense("b", "z", weights(3, 4), delay=64),
+        Dense("c", "z", weights(3, 4)),
+        steps=80,
+    )
+
+
+@pytest.mark.parametrize("how", ["ours", "lava's", "lava's runtime"])
+def test_what_waits_is_lavas_to_the_bit(how, monkeypatch):
+    """The models of one delay, Lava's own delayed models, and those in Lava's own processes."""
+    graph, inputs = waiting()
+    compat.load()
+    from scmrl.deploy.backends.lava import delays
+
+    class InLavasRuntime(LoihiSim):
+        def _session(self, network, inputs, clock):
+            made = build(self.loihi(network.steps), inputs, adapters=Direct(), own_processes=True)
+            return made, ProcessSession(made, clock.end)
+
+    if how == "lava's":
+        monkeypatch.setattr(delays, "MODELS", {})
+    backend = (InLavasRuntime if how == "lava's runtime" else LoihiSim)(graph)
+    network = backend.loihi(graph.steps).network
+    assert network.relays == 4 and {w.delay for w in network.weights} >= {1, 2, 3, 5}
+    assert_equals_the_reference(backend, {name: x[:1] for name, x in inputs.items()})
 
 
 @pytest.mark.parametrize("vth, interval", [(63, 8), (64, 1), (24000, 1)])

@@ -38,16 +38,22 @@ def saved(graph, folder):
     return folder
 
 
-def delayed(steps):
-    """A synapse that delays by so many steps."""
+def loop(steps):
+    """A loop of two synapses that delays by so many steps."""
     weight = np.array([[2, 3], [1, -1]])
     return Graph(
         (
             Population("x", (2,), "input"),
             Population("a", (2,), vth=1),
+            Population("b", (2,), vth=1),
             Population("readout", (2,), "readout"),
         ),
-        (Dense("x", "a", weight, delay=steps), Dense("a", "readout", weight)),
+        (
+            Dense("x", "a", weight),
+            Dense("a", "b", weight),
+            Dense("b", "a", weight, delay=steps),
+            Dense("a", "readout", weight),
+        ),
         8,
     )
 
@@ -70,10 +76,10 @@ def steep(vth):
 @pytest.mark.parametrize(
     ("graph", "parts"),
     [
-        (delayed(63), ("x->a", "delay_steps", "limit 62 steps", "got 63")),
+        (loop(1), ("a -> b -> a", "breaks loop", "limit a total delay of 2 or more", "got 1")),
         (steep(1 << 17), ("a", "threshold_bits", "limit 17 bits", "got 131072")),
     ],
-    ids=["delay", "threshold"],
+    ids=["loop", "threshold"],
 )
 def test_three_commands_refuse_with_rule_limit_and_value(scmrl, tmp_path, graph, parts):
     model = saved(graph, tmp_path)
@@ -92,7 +98,7 @@ def test_three_commands_refuse_with_rule_limit_and_value(scmrl, tmp_path, graph,
             assert code in (1, 5)
 
 
-@pytest.mark.parametrize("graph", [delayed(62), steep((1 << 17) - 1)], ids=["delay", "threshold"])
+@pytest.mark.parametrize("graph", [loop(2), steep((1 << 17) - 1)], ids=["loop", "threshold"])
 def test_three_commands_take_the_last_value(scmrl, tmp_path, graph):
     model = saved(graph, tmp_path)
     for command in (
@@ -135,7 +141,7 @@ def test_the_answer_is_that_of_the_simulator(name):
 def test_all_populations_that_do_not_fit_are_named():
     graph = Graph(
         (
-            Population("x", (5000,), "input"),
+            Population("x", (5000,), "input", bits=2),
             Population("a", (2,)),
             Population("b", (3,)),
             Population("out", (2,), "readout"),
@@ -143,13 +149,13 @@ def test_all_populations_that_do_not_fit_are_named():
         (
             Dense("x", "a", np.ones((2, 5000), int)),
             Dense("x", "b", np.ones((3, 5000), int)),
-            Dense("a", "out", np.ones((2, 2), int), delay=63),
+            Dense("a", "out", np.ones((2, 2), int), delay=63),  # in a relay
         ),
         4,
     )
     found = fit(graph, LOIHI1)
     assert [(v.rule, v.where) for v in found.violations] == [
-        ("delay_steps", "a->out"),
+        ("input_bits", "x"),
         ("axons_in_per_core", "a"),
         ("axons_in_per_core", "b"),
     ]
@@ -162,7 +168,7 @@ def test_all_populations_that_do_not_fit_are_named():
             for line in lines
         )
     with pytest.raises(
-        GraphError, match="a->out: does not fit Loihi 1, it breaks delay_steps .and 2 more"
+        GraphError, match="x: does not fit Loihi 1, it breaks input_bits .and 2 more"
     ):
         require(graph, LOIHI1)
 
@@ -205,7 +211,7 @@ def test_the_largest_system_is_the_room_where_nothing_is_asked():
 
 
 def test_without_limits_there_is_no_answer():
-    graph = delayed(1)
+    graph = loop(2)
     for name in names():
         chip = load(name)
         assert (fit(graph, chip).fits is None) == (
@@ -214,10 +220,10 @@ def test_without_limits_there_is_no_answer():
 
 
 def test_what_holds_it_instead_breaks_no_rule_either():
-    """A delay that no Loihi has: neither another system nor the other chip is proposed."""
-    graph = delayed(63)
+    """A loop that no pipeline runs: neither another system nor another chip is proposed."""
+    graph = loop(1)
     report = placement_report(graph, fit(graph, LOIHI2), model="m")
-    assert report.alternatives == () and "shorten the delay" in report.remedy()
+    assert report.alternatives == () and "one step of delay per synapse" in report.remedy()
     graded = Graph(
         (Population("x", (2,), "input", bits=6), Population("a", (2,))), (OneToOne("x", "a", 1),)
     )
@@ -258,7 +264,7 @@ def test_energy_of_several_chips_is_rows_and_of_none_that_holds_it_exit_5(scmrl,
 
 def test_place_answers_on_ten_lines_of_80_columns(scmrl, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    fitting, misfit = saved(delayed(62), tmp_path / "fits"), saved(delayed(63), tmp_path / "not")
+    fitting, misfit = saved(loop(2), tmp_path / "fits"), saved(loop(1), tmp_path / "not")
     _, out, _ = scmrl("place", fitting)
     assert (
         len(out.split("model ")[0].strip().splitlines()) <= 10
@@ -275,7 +281,7 @@ def test_place_answers_on_ten_lines_of_80_columns(scmrl, tmp_path, monkeypatch):
 
 def test_a_bundle_that_names_no_dataset_is_placed(scmrl, tmp_path):
     """Its samples are then of unknown kind: nothing says that training held them out."""
-    graph = delayed(62)
+    graph = loop(2)
     Bundle(
         graph,
         {"x": np.zeros((1, 8, 2), np.uint8)},

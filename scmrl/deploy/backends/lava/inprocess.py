@@ -2,7 +2,8 @@
 
 Same objects, same arithmetic, no inter-process messages. A Sparse model sends in step t what it
 computed in step t-1, so its message is delivered before the step begins, and then every other model
-finds its input there: cycles are fine.
+finds its input there: cycles are fine. Delayed synapses alone are computed otherwise (`delays`), to
+the same bits.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ class InProcessSession:
     def __init__(self, processes: LavaProcesses, end: float):
         from lava.magma.core.run_configs import Loihi2SimCfg
 
+        from .delays import MODELS
+
         self.processes, self.end = processes, end
-        executable = processes.source.compile(Loihi2SimCfg(select_tag="fixed_pt"))
+        run_cfg = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=MODELS)
+        executable = processes.source.compile(run_cfg)
         builders = executable.proc_builders
         for channel in executable.channel_builders:
             _connect(channel, builders, early=_is_synapse(channel.src_process))
@@ -49,7 +53,8 @@ class InProcessSession:
             if time.monotonic() > self.end:
                 raise TimeoutError
             for synapse in self._synapses:
-                synapse.a_out.send(synapse.a_buff)
+                held = synapse.a_buff  # [n], or [n, delay + 1] of which the first is due
+                synapse.a_out.send(held if held.ndim == 1 else held[:, 0])
             for model in self._order:
                 model.time_step += 1
                 model.run_spk()

@@ -52,7 +52,7 @@ def join(network: LavaNetwork, source: Any, steps: int, *, own_processes: bool) 
     neurons = {n.name: _neurons(n, network) for n in network.neurons}
     counts = {SOURCE: network.source_count} | {n.name: n.count for n in network.neurons}
     for w in network.weights:
-        synapse = _weights(w, (counts[w.target], counts[w.source]))
+        synapse = synapses(w, (counts[w.target], counts[w.source]), w.message_bits)
         (source if w.source == SOURCE else neurons[w.source]).s_out.connect(synapse.s_in)
         synapse.a_out.connect(neurons[w.target].a_in)
     spikes = {name: zeros((steps, counts[name]), np.uint8) for name in network.recorded}
@@ -87,20 +87,32 @@ def _neurons(n: Neurons, network: LavaNetwork) -> Any:
     )
 
 
-def _weights(w: Weights, shape: tuple[int, int]) -> Any:
-    from lava.proc.sparse.process import Sparse
+def synapses(w: Weights, shape: tuple[int, int], message_bits: int, *, whole: bool = False) -> Any:
+    """The process of a matrix [targets, sources], `whole` or its non-zeros alone; a delayed one
+    where they wait.
+    """
+    from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.sparse.process import DelaySparse, Sparse
     from lava.utils.weightutils import SignMode
     from scipy.sparse import csr_matrix
 
+    def matrix(values: np.ndarray) -> Any:
+        sparse = csr_matrix((values, w.indices, w.indptr), shape=shape)
+        return sparse.toarray() if whole else sparse
+
+    kinds, delays = (Sparse, Dense), {}
+    if w.delay:
+        kinds = (DelaySparse, DelayDense)
+        delays["delays"] = matrix(np.full(len(w.mantissa), w.delay, np.int64))
     # Mixed weights lose their lowest bit: twice the mantissa, and the sum halved again by the
     # exponent.
-    matrix = csr_matrix((2 * w.mantissa.astype(np.int32), w.indices, w.indptr), shape=shape)
-    return Sparse(
+    return kinds[whole](
         name=w.name,
-        weights=matrix,
+        weights=matrix(2 * w.mantissa.astype(np.int32)),
+        **delays,
         weight_exp=w.exponent - 1,
         num_weight_bits=8,
-        num_message_bits=w.message_bits,
+        num_message_bits=message_bits,
         sign_mode=SignMode.MIXED,
     )
 

@@ -1,8 +1,9 @@
 """Graph -> what a Loihi 2 chip holds: one LIF process a population, or one for each set of its
 parameters; one value a parameter. numpy only.
 
-`scmrl.convert.lava.lowering` merges populations and gives every neuron parameters of its own, which
-only Lava's simulator takes. A chip's process has one threshold, one pair of 12-bit decays and one
+The pipeline, with its delays and relays, is the one that `energy` and `place` price. For Lava's
+simulator alone `scmrl.convert.lava.lowering` merges populations and gives every neuron parameters
+of its own. A chip's process has one threshold, one pair of 12-bit decays and one
 bias exponent, and its state clears every `interval` steps, a power of two; it is read as a whole.
 So:
 
@@ -81,8 +82,9 @@ def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
     Raises `GraphError`, naming the population or synapse, where a limit of the chip is broken:
     `scmrl profiles loihi2` lists them.
     """
-    fit.require(graph, profiles.load(PROFILE))
-    whole = lower_for_lava(graph, window(graph.steps if steps is None else steps), merged=False)
+    found = fit.fit(graph, profiles.load(PROFILE))
+    found.require()
+    whole = lower_for_lava(graph, window(graph.steps if steps is None else steps), found.line)
     require_one_value(graph.of_kind("readout"), "the readout process of Loihi 2")
     network, order = split(whole)
     for w in network.weights:
@@ -145,8 +147,9 @@ def lowest_activation(graph: Graph, name: str) -> int:
 
 def _notes(graph: Graph, network: LavaNetwork, cells: tuple[Cells, ...]) -> tuple[str, ...]:
     notes = [
-        f"layout for the chip: {len(cells)} LIF processes, {network.nonzeros} synapses, "
-        f"{network.relays} relay neurons"
+        f"layout for the chip: {len(cells)} LIF processes, {network.count:,} neurons,"
+        f" {network.relays:,} of them relays, {network.nonzeros:,} synapses, of which"
+        f" {sum(len(w.mantissa) for w in network.weights if w.delay):,} wait"
     ]
     if network.steps != graph.steps:
         notes.append(

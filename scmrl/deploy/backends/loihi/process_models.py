@@ -1,7 +1,7 @@
 """A `LoihiNetwork` as Lava processes: the very same objects for Lava's simulator and for the chip.
 
     host:  source -> adapter |  chip:  Sparse or Dense -> LIFReset -> ...  |  adapter -> recorder
-           (host)
+           (host)                      (DelaySparse, DelayDense where they wait)
 
 Only the adapters differ. On the simulator there are none (`Direct`); on a board they are the
 processes of `lava.proc.embedded_io`, which come with lava-loihi and take steps of their own
@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from ....convert.lava.network import SOURCE, Weights
+from ....convert.lava.network import SOURCE
 from ....core.graph import NO_CURRENT_MEMORY
 from ....system.errors import BackendError
 from ..lava.lava import Session
-from ..lava.processes import LavaProcesses, bias_at, shared_zeros, source_values
+from ..lava.processes import LavaProcesses, bias_at, shared_zeros, source_values, synapses
 from .lowering import LOWEST_MEMORY, Cells, LoihiNetwork
 
 DENSE_FROM = 0.5  # share of non-zero weights from which a matrix is stored whole
@@ -115,8 +115,12 @@ def build(
     neurons = {c.name: _neurons(c, loihi, latency.into) for c in loihi.cells}
     counts = {SOURCE: network.source_count} | {c.name: c.count for c in loihi.cells}
     for w in network.weights:
-        synapse = _weights(
-            w, (counts[w.target], counts[w.source]), bits if w.source == SOURCE else 1
+        shape = (counts[w.target], counts[w.source])
+        synapse = synapses(
+            w,
+            shape,
+            _message_bits(bits if w.source == SOURCE else 1),
+            whole=len(w.mantissa) >= DENSE_FROM * shape[0] * shape[1],
         )
         (head if w.source == SOURCE else neurons[w.source].s_out).connect(synapse.s_in)
         synapse.a_out.connect(neurons[w.target].a_in)
@@ -177,27 +181,6 @@ def _neurons(c: Cells, loihi: LoihiNetwork, late: int) -> Any:
         bias_exp=c.bias_exp,
         reset_interval=c.interval,
         reset_offset=(c.phase + 1 + late) % c.interval,
-    )
-
-
-def _weights(w: Weights, shape: tuple[int, int], bits: int) -> Any:
-    from lava.proc.dense.process import Dense
-    from lava.proc.sparse.process import Sparse
-    from lava.utils.weightutils import SignMode
-    from scipy.sparse import csr_matrix
-
-    # Mixed weights lose their lowest bit: twice the mantissa, and the sum halved again by the
-    # exponent.
-    matrix = csr_matrix((2 * w.mantissa.astype(np.int32), w.indices, w.indptr), shape=shape)
-    whole = matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]
-    kind, weights = (Dense, matrix.toarray()) if whole else (Sparse, matrix)
-    return kind(
-        name=w.name,
-        weights=weights,
-        weight_exp=w.exponent - 1,
-        num_weight_bits=8,
-        num_message_bits=_message_bits(bits),
-        sign_mode=SignMode.MIXED,
     )
 
 

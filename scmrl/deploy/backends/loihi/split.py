@@ -33,7 +33,7 @@ def split(network: LavaNetwork) -> tuple[LavaNetwork, dict[str, np.ndarray]]:
     """`network` with a process for each set of parameters, and of every population that was cut
     which of its neurons stands where: {population: int [neurons]}.
 
-    Each process must hold one population, as `lower(..., merged=False)` makes them.
+    Each process must hold one population, as a chip's layout makes them.
     """
     cells = {n.name: _cells(n) for n in network.neurons}
     neurons = tuple(part for n in network.neurons for part in _parts(n, cells[n.name]))
