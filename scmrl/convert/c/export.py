@@ -1,8 +1,8 @@
 """Bundle -> a directory with a C99 program that needs nothing but a compiler.
 
-    c/model.h, model.c, weights.h   the program (`scmrl.convert.c.program`)
-    c/README.md                     how it is called; flash, RAM and operations by population
-    c/self_test.c, samples.h        on request: samples, and what every population does on them
+c/model.h, model.c, weights.h   the program (`scmrl.convert.c.program`)
+c/README.md                     how it is called; flash, RAM and operations by population
+c/self_test.c, samples.h        on request: samples, and what every population does on them
 """
 
 from __future__ import annotations

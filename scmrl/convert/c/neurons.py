@@ -68,6 +68,10 @@ class Neurons:
         return place(self.population.largest)
 
     @property
+    def value_bits(self) -> int:
+        return 8 * size_of(self.value_type)
+
+    @property
     def has_u(self) -> bool:
         return self.keep_u != 0
 
@@ -187,4 +191,6 @@ def scratch(neurons: list[Neurons]) -> list[tuple[str, str, int]]:
     sizes: dict[str, int] = {}
     for each in neurons:
         sizes[each.sum_type] = max(sizes.get(each.sum_type, 0), each.count)
-    return [(t, f"i{8 * size_of(t)}", n) for t, n in sorted(sizes.items(), key=lambda x: -size_of(x[0]))]
+    return [
+        (t, f"i{8 * size_of(t)}", n) for t, n in sorted(sizes.items(), key=lambda x: -size_of(x[0]))
+    ]

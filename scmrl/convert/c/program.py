@@ -14,10 +14,12 @@ from ...system.errors import GraphError
 from . import neurons, synapses
 from .neurons import Neurons
 from .synapses import Map
-from .words import Table, identifiers, size_of
+from .words import PLACES, Table, identifiers, place, size_of
 
 FILES = ("model.h", "model.c", "weights.h")  # what a graph becomes
-BLOCK = 256  # source neurons that are looked at together: their places fit a byte
+# Channels whose sums are made beside the others, in registers. gcc -O3 unrolls fewer ones before it
+# makes vectors, and 12.2 has made wrong sums of bytes so.
+NEAR_OUTS = range(16, 129)
 SLIDING = ("convolution", "window")  # loops that ask which outputs see an input
 
 Member = tuple[str, str, int]  # type, name, numbers
@@ -79,9 +81,27 @@ class Program:
         ]
 
     @property
+    def event_type(self) -> str:
+        """Of the list of the neurons that fire: it holds every place, and how many there are."""
+        return place(max((m.source.count for m in self._following), default=0), PLACES[1:])
+
+    @property
+    def _following(self) -> list[Map]:
+        return [m for maps in self.maps.values() for m in maps if m.follows_events]
+
+    @property
+    def events(self) -> list[Member]:
+        """The list of the neurons that fire, one source's at a time, and where its parts begin."""
+        if not self._following:
+            return []
+        neurons = max(m.source.count for m in self._following)
+        parts = max(m.parts for m in self._following)
+        return [(self.event_type, "event", neurons), (self.event_type, "first", parts + 1)]
+
+    @property
     def state(self) -> list[Member]:
         """The state's members, wide ones first: no gaps between them."""
-        members = [member for p in self.everyone for member in p.state()]
+        members = [member for p in self.everyone for member in p.state()] + self.events
         return sorted(members, key=lambda member: -size_of(member[0]))
 
     @property
@@ -97,8 +117,8 @@ class Program:
             "decay": sorted(decays),
             "wrap": sorted({(p.number, p.width) for p in self.neurons if p.wraps}),
             "saturate": sorted({(p.number, p.width) for p in self.neurons if p.saturates}),
-            "active": any(m.follows_events for m in every),
-            "reach": any(m.loop in SLIDING for m in every),
+            "lists": sorted({m.source.value_bits for m in every if m.follows_events}),
+            "within": any(m.loop in SLIDING for m in every),
         }
 
     @property
@@ -108,7 +128,8 @@ class Program:
         return {
             "version": __version__,
             "steps": self.graph.steps,
-            "block": BLOCK,
+            "near_outs": NEAR_OUTS,
+            "event_type": self.event_type,
             "everyone": self.everyone,
             "inputs": self.inputs,
             "neurons": self.neurons,

@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Size:
-    """A whole program: `code` is an estimate; `scratch` the sums, which populations share;
+    """A whole program: `code` is an estimate; `scratch` sums and events, which populations share;
     `buffers` the inputs and outputs of a step, which the caller holds. `samples` were counted.
     """
 
@@ -108,6 +108,7 @@ def measure(program: Program, bundle: Bundle) -> Size:
     whole, each = CODE_BYTES
     code = whole + each * (len(program.neurons) + len(program.graph.synapses))
     scratch = max((size_of(kind) * count for kind, _, count in program.scratch), default=0)
+    scratch += _bytes(program.events)
     return Size(tuple(rows), code, scratch, buffers, samples)
 
 

@@ -66,11 +66,13 @@ class Map:
 
     @property
     def follows_events(self) -> bool:
-        """Whether it looks at eight source neurons at a time: where there are that many, in bytes."""
-        flat = self.loop in ("dense", "connections")
-        looked_at = self.source.count if flat else self.channels
-        byte = self.source.value_type == "uint8_t"
-        return self.loop in EVENTS and looked_at >= 8 and byte
+        """Whether what is not zero in its source is listed, and that alone added."""
+        return self.loop in EVENTS
+
+    @property
+    def parts(self) -> int:
+        """How many parts of its source are listed apart: positions, or all as one."""
+        return 1 if self.loop in ("dense", "connections") else self.positions
 
     @property
     def channels(self) -> int:
@@ -109,12 +111,12 @@ def _pointwise(synapse: Pointwise, source: Shape, target: Shape, word: str) -> F
 
 
 def _conv(synapse: Conv2d, source: Shape, target: Shape, word: str) -> Form:
-    """Weights [C_in][kh][kw, mirrored][C_out of the group]: what a spike adds to neighbours in a
-    row then lies side by side too, where the stride is 1.
+    """Weights [kh][kw][C_in][C_out of the group]: the pixels that a row of the kernel sees lie side
+    by side, and so do their weights.
     """
     outs, (ins, kh, kw) = target[0] // synapse.groups, synapse.weight.shape[1:]
     grouped = _weights(synapse).reshape(synapse.groups, outs, ins, kh, kw)
-    weight = grouped[..., ::-1].transpose(0, 2, 3, 4, 1)
+    weight = grouped.transpose(3, 4, 0, 2, 1)
     facts = _geometry(synapse, (kh, kw), source, target)
     facts |= {"outs": outs, "ins": ins, "groups": synapse.groups}
     return "convolution", [integers(f"weight_{word}", weight)], facts

@@ -7,7 +7,7 @@ by side.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +24,14 @@ def size_of(kind: str) -> int:
 
 def integer(low: int, high: int) -> str:
     """The narrowest signed type that holds both."""
-    return next(t for t in TYPES if -(1 << (8 * size_of(t) - 1)) <= low and high < 1 << 8 * size_of(t) - 1)
+    return next(
+        t for t in TYPES if -(1 << (8 * size_of(t) - 1)) <= low and high < 1 << 8 * size_of(t) - 1
+    )
 
 
-def place(high: int) -> str:
+def place(high: int, kinds: Sequence[str] = PLACES) -> str:
     """The narrowest unsigned type that holds 0 to `high`."""
-    return next(t for t in PLACES if high < 1 << 8 * size_of(t))
+    return next(t for t in kinds if high < 1 << 8 * size_of(t))
 
 
 @dataclass(frozen=True)

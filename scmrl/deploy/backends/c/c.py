@@ -1,5 +1,5 @@
-"""The backend `c`: a graph as the C99 program of an export, compiled by the system's compiler and run
-in this process, sample after sample.
+"""The backend `c`: a graph as the C99 program of an export, compiled by the system's compiler and
+run in this process, sample after sample.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Compiled(Backend):
 
     name, file = "c", "c/model.c"
 
-    def __init__(self, graph: Graph, *, deadline_s: float | None = None, level: str = "-O3"):
+    def __init__(self, graph: Graph, *, deadline_s: float | None = None, level: str = "-O2"):
         super().__init__(graph, deadline_s=deadline_s)
         started = time.perf_counter()
         found = compiler.find(level)
@@ -47,8 +47,8 @@ class Compiled(Backend):
 
     @classmethod
     def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Compiled:
-        """The backend on what `scmrl.convert.c.export.export` wrote. A program that is not, byte for
-        byte, the one of the bundle's graph is never compiled: `BundleError`.
+        """The backend on what `scmrl.convert.c.export.export` wrote. A program that is not, byte
+        for byte, the one of the bundle's graph is never compiled: `BundleError`.
         """
         directory = locate(path)
         graph = load(directory).graph
