@@ -136,15 +136,18 @@ def test_both_have_the_parameters_of_binary_attention_in_every_table(attention):
 
 
 @pytest.mark.parametrize("attention", ["joint", "broadcast"])
-@pytest.mark.parametrize("embedding", ["strided", "shallow"])
-def test_both_are_the_same_spikes_on_lava(attention, embedding):
-    pytest.importorskip("lava", reason="runs on Lava")
+@pytest.mark.parametrize(
+    "embedding, backend", [("strided", "lava-inprocess"), ("shallow", "simulator")]
+)
+def test_both_are_the_same_spikes_on_lava_and_simulator(attention, embedding, backend):
+    if backend == "lava-inprocess":
+        pytest.importorskip("lava", reason="runs on Lava")
     net, frames = awake(attention, embedding=embedding)
     spikes = run_in_torch(net, frames)
     graph = net.graph(tuple("0123456789"))
     inputs = {m: np.repeat(f[:2, None], STEPS, 1) for m, f in frames.items()}
-    with open_backend("lava-inprocess", graph) as lava:
-        got = lava.run(inputs)
+    with open_backend(backend, graph) as opened:
+        got = opened.run(inputs)
     names = [p.name for p in graph.populations if p.kind == "lif"]
     assert set(names) == set(spikes)
     for name in names:
