@@ -5,8 +5,7 @@
 Cosmic Ray says what may be changed and how; it neither draws a sample nor knows which tests stand
 for which file, so both are here. First a place is drawn, uniformly, then one of the changes that it
 admits (else the many replacements of one `+` outweigh everything). Not drawn is what cannot matter:
-what Python reads as the same (`meaning`), and lines that say `# speed alone: ` and why
-(tests/test_benchmarks.py lists them).
+what Python reads as the same (`meaning`), and how much is worked on at a time (`SPEED`).
 
 Every test file is run once unchanged, and says which functions each of its tests calls and how long
 it takes (benchmarks/noticing.py); this is kept until the file changes. A change is made in a copy
@@ -72,7 +71,17 @@ MOST_S, SPARE_S = 90, 20
 # Their functions are compiled into other files' kernels, which numba keeps on disk.
 INLINED = "core/fixed_point.py", "kernels/integers.py", "kernels/rows.py"
 KERNELS_S = 90  # to compile all of them
-SPEED = "# speed alone: "
+# How much is worked on at a time: other values change speed and memory, no result; tests/
+# test_benchmarks.py holds that some test sets each to another one.
+SPEED = {
+    "scmrl/convert/nir/importer/floats/maps.py": ("ROWS",),
+    "scmrl/convert/nir/importer/floats/products.py": ("COLUMNS",),
+    "scmrl/convert/nir/importer/runs/interpreter.py": ("BLOCK", "VALUES"),
+    "scmrl/core/synapse.py": ("ROWS",),
+    "scmrl/deploy/counts/updates.py": ("CHUNK_BYTES",),
+    "scmrl/network/kernels/rows.py": ("BLOCK",),
+    "scmrl/network/kernels/scan.py": ("BLOCK",),
+}
 
 
 class Mutant(NamedTuple):
@@ -161,7 +170,7 @@ def drawn(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
         text = texts[file]
         if len(out) == count:
             break
-        if any(SPEED in line for line in text.splitlines()[start[0] - 1 : start[0]]):
+        if around(text, start[0])[1] & set(SPEED.get(file, ())):
             continue
         near = [node for node in nodes[file] if node.start_pos <= start < node.end_pos]
         changes = [o for o in operators if start in _starts(o, near)]
