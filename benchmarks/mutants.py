@@ -8,7 +8,8 @@ admits (else the many replacements of one `+` outweigh everything). Not drawn is
 what Python reads as the same (`meaning`), and how much is worked on at a time (`SPEED`).
 
 Every test file is run once unchanged, and says which functions each of its tests calls and how long
-it takes (benchmarks/noticing.py); this is kept until the file changes. A change is made in a copy
+it takes (benchmarks/noticing.py); this is kept, in runs/mutants/reach, until the test file changes:
+delete that folder after much has moved. A change is made in a copy
 of the checkout. There those tests run that call its function, file after file, the quick ones
 first, to the first failure or past a limit of processor time. A test that failed is run without the
 change too: a failure counts only where that passes.
@@ -296,14 +297,22 @@ class Server:
         self.process = subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, env=env)
 
     def ask(
-        self, tests: list[str], cpu_s: float, kernels: str = "kernels", reach: bool = False
+        self,
+        tests: list[str],
+        cpu_s: float,
+        *,
+        kernels: str = "kernels",
+        changed: bool = False,
+        reach: bool = False,
     ) -> dict:
-        """Run tests to the first failure; with `reach` all, and say what they call."""
+        """Run tests to the first failure; with `reach` all, and say what they call. What Python
+        compiles of `changed` code is not kept.
+        """
         data = os.environ.get("SCMRL_DATA", str(ROOT.parent / "shared" / "data"))
         env = {"PYTHONPATH": str(self.place), "SCMRL_DATA": data}
         env |= {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(self.told / kernels)}
         asked = {"place": str(self.place), "tests": tests, "env": env, "reach": reach}
-        asked |= {"cpu_s": cpu_s, "wall_s": 10 * cpu_s}
+        asked |= {"changed": changed, "cpu_s": cpu_s, "wall_s": 10 * cpu_s}
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
@@ -347,12 +356,12 @@ class Bench:
         limit = SPARE_S + 3 * self.reach.seconds(tests)
         if compiled := "/kernels/" in mutant.file or mutant.file.endswith(INLINED):
             kernels, limit = f"kernels-{mutant.name}", limit + KERNELS_S
-            if not mutant.file.endswith(INLINED) and (self.out / "kernels").exists():
+            if not mutant.file.endswith(INLINED) and (server.told / "kernels").exists():
                 shutil.copytree(server.told / "kernels", server.told / kernels)
         by = ""
         while not by and tests:
             target.write_text(mutant.text, encoding="utf-8")
-            said = server.ask(tests, limit, kernels)
+            said = server.ask(tests, limit, kernels=kernels, changed=True)
             target.write_text(before, encoding="utf-8")
             os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
             if said["code"] in (0, 5):
