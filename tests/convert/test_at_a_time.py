@@ -61,7 +61,7 @@ def stepped(parts, routes, constants, x, reset, inclusive, several, floor):
                 v = v - n.threshold * fired
             elif reset == "late":
                 owed = n.threshold * fired
-            if floor:
+            if floor and n.kind == "spiking":
                 v = np.maximum(v, -n.threshold)
             if n.kind == "integrator":
                 values[n.name][:, t] = v

@@ -26,6 +26,11 @@ def dense(outs, weight, number=0, neurons=CUBA, type_="dense", **more):
     return layer(type_, number, shape=shape, neuron=dict(neurons), weight=np.array(weight), **more)
 
 
+def weights(synapse):
+    """Its weights, the exponent in them."""
+    return synapse.integers() << synapse.exponent
+
+
 def image(number=0, shape=(2, 4, 5)):
     return layer("input", number, shape=np.array(shape))
 
@@ -142,7 +147,7 @@ def test_the_types_of_layers(name):
         return
     with pytest.raises(GraphError, match="^layer/0: a layer that netx does not") as caught:
         layers(group, "a")
-    assert ("dense" in str(caught.value)) == (name in ("denze", "dense_comp"))
+    assert "dense" in str(caught.value) or name in NOT_RUN
 
 
 @pytest.mark.parametrize("type_", ["conv", "pool"])
@@ -158,7 +163,7 @@ def test_a_delay_of_an_image_is_nothing_or_refused(type_, delay):
 
 def test_datasets_that_netx_does_not_know_are_refused():
     for type_, known in LAYERS.items():
-        assert layers({"0": {name: np.array([1]) for name in known} | {"type": type_}}, "a")
+        assert layers({"0": {name: np.array([0]) for name in known} | {"type": type_}}, "a")
         with pytest.raises(GraphError, match="layer/0/wieght: a dataset that netx does not know"):
             layers({"0": {"type": type_, "wieght": 1}}, "a")
     with pytest.raises(GraphError, match="layer/0/weight: complex"):
@@ -244,8 +249,8 @@ def test_a_delay_is_of_all_or_of_an_output_or_an_input_or_each(delay):
     found = np.zeros((3, 2, 3), int)
     for s in graph.synapses:
         if s.target == "dense0":
-            mask = s.integers() != 0
-            found[0] += s.integers()
+            mask = weights(s) != 0
+            found[0] += weights(s)
             found[1] += mask * s.delay
             found[2] += mask
     assert np.array_equal(found[0], weight) and np.array_equal(found[1], each)
@@ -284,7 +289,7 @@ def test_a_delay_that_netx_cuts_or_that_does_not_fit(delay):
 def test_a_matrix_that_netx_keeps(weight, taken):
     if taken:
         graph, _ = graph_of([dense(1, weight)], 2)
-        assert graph.synapses[0].integers().tolist() == weight
+        assert weights(graph.synapses[0]).tolist() == weight
     else:
         with pytest.raises(GraphError, match="layer/0/weight: a matrix that netx changes"):
             graph_of([dense(1, weight)], 2)
@@ -296,7 +301,7 @@ def test_a_loop_is_scaled_with_what_comes_in_and_takes_a_step():
     )
     graph, _ = graph_of([one], 4)
     loop = next(s for s in graph.synapses if s.source == s.target)
-    assert loop.delay == 1 and loop.integers().tolist() == [[1, 2], [3, 4]]
+    assert loop.delay == 1 and weights(loop).tolist() == [[1, 2], [3, 4]]
     for wrong, said in (
         ({"weight_rec": np.array([[255, 2], [3, 4]])}, "a matrix that netx changes"),
         ({"weight_rec": np.array([[1, 2], [3, 4]]), "delay": 1}, "a delay of a recurrent layer"),
@@ -313,7 +318,7 @@ def test_a_loop_is_scaled_with_what_comes_in_and_takes_a_step():
 def test_even_weights_are_mantissas_of_8_bits_and_an_exponent(weight, exponent):
     graph, _ = graph_of([dense(1, weight)], 2)
     synapse = graph.synapses[0]
-    assert synapse.exponent == exponent and synapse.integers().tolist() == weight
+    assert synapse.exponent == exponent and weights(synapse).tolist() == weight
     assert (synapse.weight.dtype == np.int8) == (
         np.abs(weight).max() <= 128 << exponent and (np.max(weight) < 128 << exponent)
     )
@@ -321,7 +326,7 @@ def test_even_weights_are_mantissas_of_8_bits_and_an_exponent(weight, exponent):
 
 def test_a_flat_weight_is_by_rows_and_another_shape_is_refused():
     graph, _ = graph_of([dense(2, [1, 2, 3, 4, 5, 6])], 2)
-    assert graph.synapses[0].integers().tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert weights(graph.synapses[0]).tolist() == [[1, 2, 3], [4, 5, 6]]
     for weight in (np.ones(5), np.ones((3, 2)), np.ones((3, 4))):
         with pytest.raises(GraphError, match="layer/0/weight: does not fit the layer.*2 rows"):
             graph_of([dense(2, weight)], 2)
@@ -365,7 +370,7 @@ def test_a_convolution_is_its_definition(how, time):
     graph, _ = graph_of([image(shape=x.shape), one], 1)
     synapse = graph.synapses[0]
     assert isinstance(synapse, Conv2d)
-    assert np.array_equal(synapse.apply(x[None], wanted.shape)[0], wanted)
+    assert np.array_equal(synapse.apply(x[None], wanted.shape)[0] << synapse.exponent, wanted)
 
 
 @pytest.mark.parametrize("kernel, fits", [((6, 7), True), ((7, 7), False), ((6, 8), False)])
@@ -412,7 +417,7 @@ def test_a_pool_is_of_each_channel_with_zeros_behind_the_image(size, source, tar
     graph, notes = graph_of([image(shape=source), pool(size, target or wanted.shape)], 1)
     synapse = graph.synapses[0]
     assert isinstance(synapse, Window if whole else Conv2d)
-    assert np.array_equal(synapse.apply(x[None], wanted.shape)[0], wanted)
+    assert np.array_equal(synapse.apply(x[None], wanted.shape)[0] << synapse.exponent, wanted)
     assert any("netx runs no pooling" in note for note in notes)
 
 
@@ -490,7 +495,7 @@ def test_an_input_with_neurons(weight):
             graph_of([one], 2)
         return
     graph, notes = graph_of([one], 2)
-    assert int(graph.synapses[0].integers()) == (64 if weight is None else weight)
+    assert int(weights(graph.synapses[0])) == (64 if weight is None else weight)
     assert f"takes {64 if weight is None else weight} times the input as current" in notes[0]
 
 
