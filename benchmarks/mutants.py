@@ -9,10 +9,10 @@ what Python reads as the same (`meaning`), and how much is worked on at a time (
 
 Every test file is run once unchanged, and says which functions each of its tests calls and how long
 it takes (benchmarks/noticing.py); this is kept, in runs/mutants/reach, until the test file changes:
-delete that folder after much has moved. A change is made in a copy
-of the checkout. There those tests run that call its function, file after file, the quick ones
-first, to the first failure or past a limit of processor time. A test that failed is run without the
-change too: a failure counts only where that passes.
+delete that folder after much has moved. A change is made in a copy of the checkout. There those
+tests run that call its function, file after file, the quick ones first, to the first failure or
+past a limit of processor time. A test that failed is run without the change too: a failure counts
+only where that passes.
 
 A run that was stopped goes on where it was; with `--again` those changes are judged once more that
 nobody had noticed, or that had run past a limit.
@@ -293,7 +293,7 @@ class Server:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(ROOT, place, ignore=_made)
         program = [python, str(Path(__file__).with_name("noticing.py"))]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         self.process = subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, env=env)
 
     def ask(
