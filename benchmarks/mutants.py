@@ -5,14 +5,14 @@
 Cosmic Ray says what may be changed and how; it neither draws a sample nor knows which tests stand
 for which file, so both are here. First a place is drawn, uniformly, then one of the changes that it
 admits (else the many replacements of one `+` outweigh everything). Not drawn is what cannot matter:
-what Python reads as the same (`meaning`), and lines that say `# speed alone: ` and why
-(tests/test_benchmarks.py lists them).
+what Python reads as the same (`meaning`), and how much is worked on at a time (`SPEED`).
 
 Every test file is run once unchanged, and says which functions each of its tests calls and how long
-it takes (benchmarks/noticing.py); this is kept until the file changes. A change is made in a copy
-of the checkout. There those tests run that call its function, file after file, the quick ones
-first, to the first failure or past a limit of processor time. A test that failed is run without the
-change too: a failure counts only where that passes.
+it takes (benchmarks/noticing.py); this is kept, in runs/mutants/reach, until the test file changes:
+delete that folder after much has moved. A change is made in a copy of the checkout. There those
+tests run that call its function, file after file, the quick ones first, to the first failure or
+past a limit of processor time. A test that failed is run without the change too: a failure counts
+only where that passes.
 
 A run that was stopped goes on where it was; with `--again` those changes are judged once more that
 nobody had noticed, or that had run past a limit.
@@ -72,7 +72,17 @@ MOST_S, SPARE_S = 90, 20
 # Their functions are compiled into other files' kernels, which numba keeps on disk.
 INLINED = "core/fixed_point.py", "kernels/integers.py", "kernels/rows.py"
 KERNELS_S = 90  # to compile all of them
-SPEED = "# speed alone: "
+# How much is worked on at a time: other values change speed and memory, no result; tests/
+# test_benchmarks.py holds that some test sets each to another one.
+SPEED = {
+    "scmrl/convert/nir/importer/floats/maps.py": ("ROWS",),
+    "scmrl/convert/nir/importer/floats/products.py": ("COLUMNS",),
+    "scmrl/convert/nir/importer/runs/interpreter.py": ("BLOCK", "VALUES"),
+    "scmrl/core/synapse.py": ("ROWS",),
+    "scmrl/deploy/counts/updates.py": ("CHUNK_BYTES",),
+    "scmrl/network/kernels/rows.py": ("BLOCK",),
+    "scmrl/network/kernels/scan.py": ("BLOCK",),
+}
 
 
 class Mutant(NamedTuple):
@@ -161,7 +171,7 @@ def drawn(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
         text = texts[file]
         if len(out) == count:
             break
-        if any(SPEED in line for line in text.splitlines()[start[0] - 1 : start[0]]):
+        if around(text, start[0])[1] & set(SPEED.get(file, ())):
             continue
         near = [node for node in nodes[file] if node.start_pos <= start < node.end_pos]
         changes = [o for o in operators if start in _starts(o, near)]
@@ -283,18 +293,26 @@ class Server:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(ROOT, place, ignore=_made)
         program = [python, str(Path(__file__).with_name("noticing.py"))]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         self.process = subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, env=env)
 
     def ask(
-        self, tests: list[str], cpu_s: float, kernels: str = "kernels", reach: bool = False
+        self,
+        tests: list[str],
+        cpu_s: float,
+        *,
+        kernels: str = "kernels",
+        changed: bool = False,
+        reach: bool = False,
     ) -> dict:
-        """Run tests to the first failure; with `reach` all, and say what they call."""
+        """Run tests to the first failure; with `reach` all, and say what they call. What Python
+        compiles of `changed` code is not kept.
+        """
         data = os.environ.get("SCMRL_DATA", str(ROOT.parent / "shared" / "data"))
         env = {"PYTHONPATH": str(self.place), "SCMRL_DATA": data}
         env |= {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(self.told / kernels)}
         asked = {"place": str(self.place), "tests": tests, "env": env, "reach": reach}
-        asked |= {"cpu_s": cpu_s, "wall_s": 10 * cpu_s}
+        asked |= {"changed": changed, "cpu_s": cpu_s, "wall_s": 10 * cpu_s}
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
@@ -338,12 +356,12 @@ class Bench:
         limit = SPARE_S + 3 * self.reach.seconds(tests)
         if compiled := "/kernels/" in mutant.file or mutant.file.endswith(INLINED):
             kernels, limit = f"kernels-{mutant.name}", limit + KERNELS_S
-            if not mutant.file.endswith(INLINED) and (self.out / "kernels").exists():
+            if not mutant.file.endswith(INLINED) and (server.told / "kernels").exists():
                 shutil.copytree(server.told / "kernels", server.told / kernels)
         by = ""
         while not by and tests:
             target.write_text(mutant.text, encoding="utf-8")
-            said = server.ask(tests, limit, kernels)
+            said = server.ask(tests, limit, kernels=kernels, changed=True)
             target.write_text(before, encoding="utf-8")
             os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
             if said["code"] in (0, 5):

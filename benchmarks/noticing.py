@@ -2,7 +2,8 @@
 
 benchmarks/mutants.py starts it with the Python of the tests and asks, a line of JSON each:
 
-    {"place": folder, "tests": [files or test ids], "env": {}, "cpu_s": most, "wall_s": most}
+    {"place": folder, "tests": [files or test ids], "env": {}, "changed": whether the code is,
+     "reach": whether to say what tests call, "cpu_s": most, "wall_s": most}
 
 The answer, a line too: {"code": pytest's, or null past a limit, "failed": the first test that did,
 "reached": {file: {"setup_s", "tests": {id: {"s", "calls": ["path::function"]}}}} if asked for}.
@@ -126,8 +127,8 @@ def child(asked: dict, answer: str) -> None:
     place = Path(asked["place"])
     os.chdir(place)
     sys.path[:0] = [str(place)]
-    sys.dont_write_bytecode = True
-    run = Run(place, asked["tests"], asked.get("reach", False))
+    sys.dont_write_bytecode = asked["changed"]
+    run = Run(place, asked["tests"], asked["reach"])
     files = list(dict.fromkeys(test.partition("::")[0] for test in asked["tests"]))
     words = ["-p", "no:cacheprovider", "--tb=no", *files] + ([] if run.reach else ["-x"])
     if run.reach:

@@ -2,6 +2,7 @@
 here.
 """
 
+import ast
 import json
 import runpy
 import shutil
@@ -43,6 +44,7 @@ def test_each_has_a_test():
     names = {path.stem for path in BENCHMARKS.glob("*.py")} - {
         "runs",
         "written",
+        "noticing",  # runs in the processes of mutants.py
     }  # what several share
     text = "".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     assert (
@@ -202,43 +204,139 @@ def mutants(monkeypatch):
 
 def test_mutants(mutants, monkeypatch, tmp_path):
     """One change is noticed, one is not, one never ends; then nothing runs, or those two again."""
-    (tmp_path / "here" / "scmrl" / "runs").mkdir(parents=True)  # a room of that name is copied
-    (tmp_path / "here" / "scmrl" / "runs" / "b.py").touch()
-    (tmp_path / "here" / "test_a.py").write_text(
-        "import scmrl.runs.b\nfrom scmrl.a import f\n\ndef test(): assert f(1) == 2"
+    here = tmp_path / "here"
+    (here / "scmrl" / "runs").mkdir(parents=True)  # a room of that name is copied
+    (here / "tests" / "core").mkdir(parents=True)
+    (here / "scmrl" / "runs" / "b.py").touch()
+    near, far = here / "tests" / "core" / "test_a.py", here / "tests" / "core" / "test_frozen.py"
+    near.write_text(
+        "import scmrl.runs.b\nfrom scmrl.a import f\n\ndef test(): assert f(1) == 2\n\n"
+        "def test_flaky():\n    f(1)\n    assert '1 + x' not in open('scmrl/a.py').read()"
     )
+    far.write_text("def test(): pass")
     text = "def f(x):\n    # one more\n    return x + 1\n"
-    (tmp_path / "here" / "scmrl" / "a.py").write_text(text)
-    monkeypatch.setattr(mutants, "ROOT", tmp_path / "here")
-    monkeypatch.setattr(mutants, "TESTS", {"scmrl/*": ("test_a.py",)})
-    monkeypatch.setattr(mutants, "EVERY", "test_b.py")
-    (tmp_path / "here" / "test_b.py").write_text("def test(): pass")
+    (here / "scmrl" / "a.py").write_text(text)
+    monkeypatch.setattr(mutants, "ROOT", here)
     monkeypatch.setattr(mutants, "SPARE_S", 5)
-    changes = []
-    for line in ("return x - 1", "return 1 + x", "while True: pass"):
+    changes, texts = [], {"scmrl/a.py": text}
+    for line in ("return x - 1", "return 1 + x", "while True: pass", "return 2 + x - 1"):
         after = text.replace("return x + 1", line)
         changes.append(mutants.Mutant("scmrl/a.py", 3, *mutants.differing(text, after), after))
-    first = list(mutants.judged(changes, sys.executable, tmp_path, 1))
-    assert [row["noticed_by"] for row in first] == ["test_a.py", "", "time"]
-    assert first == list(mutants.judged(changes, "no python at all", tmp_path, 1))
-    (tmp_path / "here" / "test_b.py").write_text(
-        "def test(): assert '1 + x' not in open('scmrl/a.py').read()"
+
+    def rows(python=sys.executable, count=3, **how):
+        found = list(mutants.judged(changes[:count], python, tmp_path, 1, texts, **how))
+        return found, [row["noticed_by"] for row in found]
+
+    first, by = rows()
+    one, other = (f"tests/core/test_a.py::{name}" for name in ("test", "test_flaky"))
+    assert by == [one, other, "time"] and first == rows("no python at all")[0]
+    near.write_text(near.read_text().replace("not in open", "not in ''; open"))
+    assert rows(count=4)[1] == [one, other, "time", ""]
+    again, by = rows(count=4, again=True)
+    assert by == [one, other, "time", ""] and again == rows("no python at all", count=4)[0]
+    said = mutants.table(again, 5)
+    assert "| scmrl/a.py:3 | `return x + 1` | `return 2 + x - 1` |" in said and "75.0%" in said
+
+
+def test_a_test_that_fails_without_the_change_notices_nothing(mutants, monkeypatch, tmp_path):
+    """It passes once, while it is measured, and fails ever after."""
+    here = tmp_path / "here"
+    (here / "scmrl").mkdir(parents=True)
+    (here / "tests" / "core").mkdir(parents=True)
+    text = "def f(x):\n    return x + 1\n"
+    (here / "scmrl" / "a.py").write_text(text)
+    (here / "tests" / "core" / "test_a.py").write_text(
+        f"from pathlib import Path\nfrom scmrl.a import f\n\ndef test():\n    f(1)\n"
+        f"    at = Path({str(tmp_path / 'once')!r})\n"
+        "    before = at.exists()\n    at.touch()\n    assert not before\n"
     )
-    again = list(mutants.judged(changes, sys.executable, tmp_path, 1, again=True))
-    assert [row["noticed_by"] for row in again] == ["test_a.py", "test_b.py", "time"]
-    assert again == list(mutants.judged(changes, "no python at all", tmp_path, 1))
-    said = mutants.table(first, 4)
-    assert "| scmrl/a.py:3 | `return x + 1` | `return 1 + x` |" in said and "66.7%" in said
-    assert mutants.meaning(text) == mutants.meaning("def f(x: int) -> int:\n    return x + 1\n")
-    assert mutants.meaning(text) != mutants.meaning(changes[0].text)
+    monkeypatch.setattr(mutants, "ROOT", here)
+    after = text.replace("1", "2")
+    change = mutants.Mutant("scmrl/a.py", 2, "", "", after)
+    (row,) = mutants.judged([change], sys.executable, tmp_path, 1, {"scmrl/a.py": text})
+    assert row["noticed_by"] == ""
 
 
-def test_every_mutant_has_tests(mutants):
-    files = [
-        path.relative_to(mutants.ROOT).as_posix() for path in mutants.ROOT.rglob("scmrl/**/*.py")
-    ]
-    for pattern, stages in mutants.TESTS.items():
-        stages = (*stages, mutants.EVERY)
-        assert any(mutants.stages(file) == stages for file in files), pattern
-        places = [word.rpartition("=")[2] for stage in stages for word in stage.split()]
-        assert all((mutants.ROOT / path).exists() for path in places)
+SAME = """
+def f(x: int, y=3) -> int:
+    '''Adds.'''
+    if x == 3 or x != "a" or x is None or x == y:
+        return x + 1
+
+@numba.njit(parallel=True, cache=True)
+def g(x):
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, same",
+    [
+        ("x: int", "x: str", True),
+        ("-> int", "-> str", True),
+        ("Adds", "Takes", True),
+        ("x == 3", "x is 3", True),
+        ('!= "a"', 'is not "a"', True),
+        ("parallel=True", "parallel=False", True),
+        ("cache=True", "cache=False", True),
+        ("x == 3", "x != 3", False),
+        ("x == y", "x is y", False),
+        ("x is None", "x == None", False),
+        ("x + 1", "x - 1", False),
+        ("@numba.njit(parallel=True, cache=True)\n", "", False),
+    ],
+)
+def test_what_changes_nothing_is_no_change(mutants, old, new, same):
+    assert SAME.count(old) == 1
+    assert (mutants.meaning(SAME) == mutants.meaning(SAME.replace(old, new))) == same
+    assert mutants.meaning("def f(:") == ""
+
+
+def test_a_function_is_tested_by_what_calls_it(mutants):
+    """The quickest file first, as much as there is time for; of a name, by what reads it."""
+    text = "LIMIT = 3\n\nclass A:\n    n = 1\n\n    def f(self):\n        return LIMIT\n"
+    text += "\ndef g():\n    return A()\n\ndef h():\n    return 1\n"
+    a, f, g, h = (f"scmrl/a.py::{name}" for name in ("A", "A.f", "g", "h"))
+
+    def kept(setup_s=0.0, setup=(), **tests):
+        each = {name: {"s": s, "calls": calls} for name, (s, calls) in tests.items()}
+        return {"setup_s": setup_s, "setup": list(setup), "tests": each}
+
+    reach = mutants.Reach(
+        {
+            "slow": kept(x=(50, [f]), y=(mutants.MOST_S, [f]), z=(1, [h])),
+            "quick": kept(q=(2, [f]), r=(1, [f]), s=(1, [g])),
+            "all": kept(setup_s=30, setup=[h], t=(1, []), u=(1, [g])),
+        }
+    )
+
+    def tests(line):
+        change = mutants.Mutant("scmrl/a.py", line, "", "", "")
+        return reach.tests(change, {"scmrl/a.py": text})
+
+    assert tests(7) == ["r", "q", "x"]  # y would take too long
+    assert tests(13) == ["z", "t", "u"]  # in what all tests of a file share
+    assert tests(1) == ["r", "q", "x", mutants.FROZEN]  # A.f reads LIMIT
+    assert tests(4) == ["s", "r", "q", "u", "x", mutants.FROZEN]  # whatever is of A, or makes one
+    assert reach.seconds(["r", "q", "x"]) == 53 and reach.seconds(["t"]) == 31
+
+
+def test_changes_are_drawn_by_seed_and_none_is_of_speed_alone(mutants, monkeypatch):
+    pytest.importorskip("cosmic_ray", reason="it is in an environment of its own")
+    texts = {"a.py": "ROWS = 5\nLIMIT = 7\n\ndef f(x):\n    return x == 3\n"}
+    monkeypatch.setattr(mutants, "SPEED", {"a.py": ("ROWS",)})
+    drawn = mutants.drawn(texts, 100, 1)
+    assert drawn == mutants.drawn(texts, 100, 1) != mutants.drawn(texts, 100, 2)
+    assert {change.line for change in drawn} == {2, 5}
+
+
+def test_what_is_of_speed_alone_is_a_number_of_its_file(mutants):
+    for file, names in mutants.SPEED.items():
+        tree = ast.parse((mutants.ROOT / file).read_text(encoding="utf-8"))
+        given = {ast.unparse(n.targets[0]) for n in tree.body if isinstance(n, ast.Assign)}
+        assert given.issuperset(names), file
+
+
+def test_every_place_of_the_tool_is_there(mutants):
+    assert all(list(mutants.ROOT.glob(pattern)) for pattern in (*mutants.TESTS, *mutants.FILES))
+    assert (mutants.ROOT / mutants.FROZEN).exists() and mutants.sources()

@@ -16,7 +16,7 @@ nir = pytest.importorskip("nir", reason="nir is not installed")
 pytest.importorskip("h5py", reason="h5py is not installed")
 
 from figures import check, keep, numbers
-from test_nir_fidelity import DT, chain, conv2d, lif, neurons_if, pool, spikes, weights
+from test_nir_fidelity import DT, chain, conv2d, graph, lif, neurons_if, pool, spikes, weights
 
 from scmrl.convert.nir.importer import import_graph
 
@@ -78,7 +78,58 @@ def late():
     return chain(*nodes, shape=(12,)), values(9, 20, 12), how
 
 
-NETWORKS = {each.__name__: each for each in (two_layers, images, currents, late)}
+def outlier():
+    """An analog input of one value far beyond the others, beside one of whole numbers."""
+    nodes = {
+        "x": nir.Input(np.array([6])),
+        "y": nir.Input(np.array([4])),
+        "a": affine(8, 6, gain=2.0),
+        "b": nir.Linear(weights(8, 4, gain=1.0, seed=5)),
+        "n": by_neuron(8),
+        "c": nir.Linear(weights(3, 8, gain=3.0)),
+        "z": lif(3),
+        "output": nir.Output(np.array([3])),
+    }
+    edges = [("x", "a"), ("a", "n"), ("y", "b"), ("b", "n"), ("n", "c"), ("c", "z")]
+    x = values(8, 15, 6)
+    x[0, 0, 0] = 80.0
+    whole = np.random.default_rng(2).integers(0, 200, (8, 15, 4))
+    how = {"dt": DT, "labels": np.arange(8) % 3}
+    return graph(nodes, [*edges, ("z", "output")]), {"x": x, "y": whole}, how
+
+
+def loop():
+    """A layer that hears itself, read by an integrator; golden classes."""
+    one = np.ones(4)
+    nodes = {
+        "input": nir.Input(np.array([5])),
+        "in": nir.Linear(weights(7, 5, gain=3.0)),
+        "n": lif(7),
+        "again": nir.Linear(weights(7, 7, gain=1.0, seed=4)),
+        "out": affine(4, 7, gain=2.0),
+        "z": nir.LI(10 * DT * one, 10 * one, 0 * one),
+        "output": nir.Output(np.array([4])),
+    }
+    edges = [("input", "in"), ("in", "n"), ("n", "again"), ("again", "n"), ("n", "out")]
+    golden = {"classes": np.array([0, 1, 2, 3, 0, 1])}
+    how = {"dt": DT, "golden": golden, "weight_bits": 5}
+    return graph(nodes, [*edges, ("out", "z"), ("z", "output")]), spikes(6, 18, 5), how
+
+
+def either():
+    """What the labels tell of the reset that NIR does not say."""
+    nodes = nir.Linear(weights(9, 6, gain=2.5)), lif(9), nir.Linear(weights(2, 9, gain=3.0)), lif(2)
+    how = {"dt": DT, "convention": "snntorch", "labels": np.arange(10) % 2}
+    return chain(*nodes, shape=(6,)), spikes(10, 25, 6), how
+
+
+def unsampled():
+    nodes = nir.Linear(weights(4, 3, gain=2.0)), lif(4), nir.Linear(weights(2, 4, gain=2.0)), lif(2)
+    return chain(*nodes, shape=(3,)), None, {"dt": DT, "steps": 9}
+
+
+EACH = (two_layers, images, currents, late, outlier, loop, either, unsampled)
+NETWORKS = {each.__name__: each for each in EACH}
 
 
 def figures(name):
