@@ -36,6 +36,7 @@ US_TO_MS = NS_TO_US = NJ_TO_UJ = 1e-3
 CORE, STEP, LATENCY = "core dynamic energy, uJ", "time of a step, us", "latency, ms"
 STATIC, CHIP, HOST = "static power, mW", "static power of the chip, mW", "host power, mW"
 TOTAL, WHOLE = "total energy, uJ", "total energy with the whole chip, uJ"
+CORE_POWER, ALL_POWER = "core dynamic power, mW", "total power, mW"
 POWER, DYNAMIC = "dynamic power with the host, mW", "dynamic energy with the host, uJ"
 Interval = tuple[float, float, float]  # low, value, high
 
@@ -161,11 +162,10 @@ def estimated(row: Prediction, coefficients: Profile | None = None) -> dict[str,
         )
     )
     found |= {STEP: step, LATENCY: latency, HOST: host, STATIC: core, CHIP: chip}
-    found[POWER] = (
-        energy[0] / latency[2] + host[0],
-        energy[1] / latency[1] + host[1],
-        energy[2] / latency[0] + host[2],
-    )
+    power = energy[0] / latency[2], energy[1] / latency[1], energy[2] / latency[0]
+    found[CORE_POWER] = power
+    found[POWER] = _added(power, host)
+    found[ALL_POWER] = _added(power, host, core)
     found[DYNAMIC] = _sum(energy, (host,), latency)
     found[TOTAL] = _sum(energy, (host, core), latency)
     found[WHOLE] = _sum(energy, (host, chip), latency)
@@ -199,6 +199,11 @@ def _power(profile: Profile, name: str, number: tuple[float, float, float]) -> I
     if name not in profile.power:
         return 0.0, 0.0, 0.0
     low, value, high = (getattr(profile.power[name], end) * n for end, n in zip(ENDS, number))
+    return low, value, high
+
+
+def _added(*powers: Interval) -> Interval:
+    low, value, high = (sum(ends) for ends in zip(*powers))
     return low, value, high
 
 
