@@ -17,7 +17,7 @@ of every figure that goes in where it is from.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
@@ -36,6 +36,7 @@ FORMATS = {"synops": "", "sparse": "sparse", "dense": "dense", "conv": "conv"}
 UPDATES = ("active", "inactive")
 UJ = {"uJ": 1.0, "uW": 1.0, "mW": 1e-3}  # of operations: of a run, or of a second (uJ/s is uW)
 
+Coefficients = Callable[[str], Profile]  # by the name of a profile
 Factors = Sequence[float | str]  # of a product: numbers, names of figures, limits of the profile
 
 
@@ -117,9 +118,14 @@ def printed(profile: Profile, estimate: Estimate) -> tuple[float | None, float |
     )
 
 
-def published() -> tuple[Case, ...]:
+def published(coefficients: Coefficients = profiles.load) -> tuple[Case, ...]:
     """Every case that needs no data beside the table."""
-    return tuple(_case(**row) for row in rows("case"))
+    return tuple(_case(coefficients, **row) for row in rows("case"))
+
+
+def makes_the_band(case: Case) -> bool:
+    """Whether the case is one that the range of core dynamic energies was read off."""
+    return case.kind == "complete" and case.quantity == CORE and case.profile in (DAVIES, LOIHI_2)
 
 
 def leave_one_out(cases: Iterable[Case], *, by_network: bool) -> dict[str, tuple[Ends, bool]]:
@@ -127,11 +133,7 @@ def leave_one_out(cases: Iterable[Case], *, by_network: bool) -> dict[str, tuple
     given by the errors of the others alone, and whether that contains it. `by_network` leaves out
     its network's other measurement too.
     """
-    tested = [
-        c
-        for c in cases
-        if c.kind == "complete" and c.quantity == CORE and c.profile in (DAVIES, LOIHI_2)
-    ]
+    tested = [c for c in cases if makes_the_band(c)]
     found = {}
     for case in tested:
         same = "network" if by_network else "name"
@@ -149,6 +151,7 @@ def leave_one_out(cases: Iterable[Case], *, by_network: bool) -> dict[str, tuple
 
 
 def _case(
+    load: Coefficients,
     name: str,
     network: str,
     kind: str,
@@ -171,7 +174,7 @@ def _case(
         key: _figure(key, source, **(given if isinstance(given, dict) else {"value": given}))
         for key, given in figures.items()
     }
-    coefficients = profiles.load(profile)
+    coefficients = load(profile)
 
     def at(work: dict, end: str) -> float:
         return _value(coefficients, work, found, end, unit)
@@ -248,7 +251,7 @@ def _product(factors: Factors, known: Mapping[str, Figure | float], end: str) ->
 # ---- the LSNN, counted here ----------------------------------------------------------------------
 
 
-def lsnn(run: Run) -> tuple[Case, ...]:
+def lsnn(run: Run, coefficients: Coefficients = profiles.load) -> tuple[Case, ...]:
     """The LSNN, counted by this package, against both published measurements, for both coefficient
     sets.
     """
@@ -261,17 +264,18 @@ def lsnn(run: Run) -> tuple[Case, ...]:
         ),
     }
     return tuple(
-        _lsnn(profile, run, *counts[row["counts"]], row)
+        _lsnn(coefficients(profile), run, *counts[row["counts"]], row)
         for row in rows("lsnn")
         for profile in (DAVIES, SANAFE)
     )
 
 
-def _lsnn(profile: str, run: Run, synops: float, updates: float, active: float, row: dict) -> Case:
+def _lsnn(
+    coefficients: Profile, run: Run, synops: float, updates: float, active: float, row: dict
+) -> Case:
     """The estimate: from no update active to all; the range: that of the count which scmrl
     makes.
     """
-    coefficients = profiles.load(profile)
     least, most, found = (
         _lsnn_uj(coefficients, synops, updates, each, run.messages) for each in (0, updates, active)
     )
@@ -287,7 +291,7 @@ def _lsnn(profile: str, run: Run, synops: float, updates: float, active: float, 
         "Loihi 1",
         CORE,
         "uJ",
-        profile,
+        coefficients.name,
         "complete",
         (least, most),
         printed(coefficients, (found, found)),

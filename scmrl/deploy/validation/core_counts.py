@@ -22,8 +22,8 @@ class PublishedNetwork(NamedTuple):
     from.
 
     `published_words` are synaptic memory words a core, where the source tells them; `note` says
-    what is not public. Where cores were laid out by hand (`by_hand`) the counts are no test of a
-    rule.
+    what is not public. Where cores were laid out by hand (`by_hand`), or the rule was read off this very
+    log (`fitted`), the counts are no test of it.
     """
 
     name: str
@@ -35,6 +35,7 @@ class PublishedNetwork(NamedTuple):
     published_words: dict[str, int]
     note: str
     by_hand: bool
+    fitted: bool
 
 
 def networks() -> tuple[PublishedNetwork, ...]:
@@ -53,6 +54,7 @@ def _network(
     input_cores: int | None = None,
     note: str = "",
     by_hand: bool = False,
+    fitted: bool = False,
 ) -> PublishedNetwork:
     placed = {} if input_cores is None else {"input": input_cores}
     return PublishedNetwork(
@@ -65,6 +67,7 @@ def _network(
         {layer["name"]: layer["words"] for layer in layers if "words" in layer},
         note,
         by_hand,
+        fitted,
     )
 
 

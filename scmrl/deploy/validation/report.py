@@ -11,10 +11,11 @@ from ...core.report.report import Block, Report, table
 from ...core.report.text import figure
 from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
 from .lsnn import Run
+from .predictions import Outcome, Prediction
+from .scores import AS_PREDICTED, BLIND, ENERGY, GOAL, TIME, TODAY, Score
 from .step_time import StepTime
 
-HEADLINE = ("ranges", "time of a step", "cores", "LSNN")
-GOAL = 0.8  # share of ranges that are to contain their measurement
+HEADLINE = ("ranges", "blind", "time of a step", "cores", "LSNN")
 OWN = (
     DAVIES,
     LOIHI_2,
@@ -31,8 +32,8 @@ KIND_TEXTS = {
 
 @dataclass(frozen=True)
 class CoreCount:
-    """Cores by population, placed and published; `by_hand`: laid out by the authors, no test of a
-    rule.
+    """Cores by population, placed and published. No test of a rule: `by_hand`, laid out by the
+    authors; `fitted`, the rule was read off this log.
     """
 
     name: str
@@ -40,6 +41,7 @@ class CoreCount:
     placed: dict[str, int]
     published: dict[str, int]
     by_hand: bool
+    fitted: bool
     note: str
     source: str
 
@@ -47,6 +49,10 @@ class CoreCount:
     def worst(self) -> str:
         """The population whose count is furthest off."""
         return max(self.placed, key=lambda name: abs(self.placed[name] - self.published[name]))
+
+    @property
+    def tests(self) -> bool:
+        return not (self.by_hand or self.fitted)
 
     @property
     def within(self) -> bool:
@@ -84,6 +90,9 @@ class ValidationReport(Report):
     left_out: tuple[LeftOut, ...]
     core_counts: tuple[CoreCount, ...]
     step_times: tuple[StepTime, ...]
+    predictions: tuple[Prediction, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    scores: tuple[Score, ...] = ()
 
     def tested(self, kind: str | None = None, *, default: bool = True) -> list[Case]:
         """Cases that are evidence, of one kind, with the default coefficients or the alternative
@@ -115,6 +124,9 @@ class ValidationReport(Report):
             "core_counts": cores,
             "lsnn": run,
             "contained": self.contained,
+            "predictions": [asdict(p) for p in self.predictions],
+            "outcomes": [_outcome(o) for o in self.outcomes],
+            "scores": [asdict(s) for s in self.scores],
         }
 
     def summary(self) -> dict[str, str]:
@@ -140,9 +152,14 @@ class ValidationReport(Report):
             f"{holding} of {len(self.step_times)} lower bounds hold; "
             f"{sum(t.inside for t in free)} of {len(free)} lie in the range"
         )
-        rules = [c for c in self.core_counts if not c.by_hand]
+        rules = [c for c in self.core_counts if c.tests]
         within = sum(c.within for c in rules)
-        lines["cores"] = f"{within} of {len(rules)} networks within one core or 5 % in every layer"
+        lines["cores"] = (
+            f"{within} of {len(rules)} networks whose rule was not read off them within one core or"
+            f" 5 % in every layer; {sum(c.fitted for c in self.core_counts)} more are fitted"
+        )
+        if self.predictions:
+            lines["blind"] = blind_line(self.predictions, self.outcomes, self.scores)
         lines["LSNN"] = _chip(self.lsnn) if self.lsnn else self.lsnn_not_run
         return lines
 
@@ -167,9 +184,42 @@ class ValidationReport(Report):
             [core_cells(c) for c in self.core_counts],
             words=("cores",),
         )
+        yield table(
+            ("predicted, then measured", "quantity", "range", "measured", "inside"),
+            [outcome_cells(o) for o in self.outcomes],
+            words=("predicted, then measured", "quantity"),
+        )
+        yield table(
+            ("scores", "kind", "networks", "inside %", "interval score"),
+            [score_cells(s) for s in self.scores if s.coefficients in (AS_PREDICTED, TODAY)],
+            words=("scores", "kind"),
+        )
 
 
 # ---- cells ---------------------------------------------------------------------------------------
+
+
+def blind_line(
+    predictions: Sequence[Prediction], outcomes: Sequence[Outcome], scores: Sequence[Score]
+) -> str:
+    """How many were predicted and measured, and what the predictions were worth."""
+    found = [o for o in outcomes if o.blind]
+    parts = [
+        f"{kind} {100 * s.coverage:.0f} % inside, interval score {s.interval_score:.2f}"
+        for kind in (ENERGY, TIME)
+        for s in scores
+        if (s.group, s.kind, s.coefficients) == (BLIND, kind, AS_PREDICTED)
+    ]
+    return (
+        f"{len({o.prediction.network for o in found})} of"
+        f" {len({p.network for p in predictions})} predicted networks measured; {'; '.join(parts)}"
+    )
+
+
+def _outcome(o: Outcome) -> dict:
+    fields = ("quantity", "measured", "source", "note", "blind", "interval", "inside")
+    row = {"prediction": o.prediction.name, "sha256": o.prediction.sha256}
+    return row | {name: getattr(o, name) for name in fields}
 
 
 def share(cases: Sequence[Case]) -> str:
@@ -247,6 +297,22 @@ def time_cells(t: StepTime) -> tuple[str, ...]:
     )
 
 
+def outcome_cells(o: Outcome) -> tuple[str, ...]:
+    low, _, high = o.interval
+    inside = word(o.inside) if o.blind else f"({word(o.inside)})"
+    return o.prediction.name, o.quantity, span((low, high)), figure(o.measured), inside
+
+
+def score_cells(s: Score) -> tuple[str, ...]:
+    return (
+        f"{s.group}, {s.coefficients}",
+        s.kind,
+        str(s.networks),
+        f"{100 * s.coverage:.0f}",
+        f"{s.interval_score:.2f}",
+    )
+
+
 def core_cells(c: CoreCount) -> tuple[str, ...]:
     off = c.placed[c.worst] - c.published[c.worst]
     return (
@@ -255,5 +321,5 @@ def core_cells(c: CoreCount) -> tuple[str, ...]:
         str(sum(c.placed.values())),
         str(sum(c.published.values())),
         f"{c.worst} {off:+d}" if off else "none",
-        _counted(c.within, not c.by_hand),
+        _counted(c.within, c.tests),
     )

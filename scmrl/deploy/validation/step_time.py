@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
-from .cases import DAVIES
+from .cases import DAVIES, Coefficients
 from .lsnn import STEPS, Run
 from .published import rows, table
 
@@ -35,6 +35,10 @@ class StepTime:
     source: str
 
     @property
+    def network(self) -> str:
+        return self.name.split(", ")[0]
+
+    @property
     def holds(self) -> bool:
         return self.bound_us <= self.measured_us
 
@@ -43,21 +47,25 @@ class StepTime:
         return self.printed_us[0] <= self.measured_us <= self.printed_us[1]
 
 
-def step_times(run: Run | None) -> tuple[StepTime, ...]:
+def step_times(
+    run: Run | None, coefficients: Coefficients = profiles.load
+) -> tuple[StepTime, ...]:
     """All published step times whose busiest core is known, or known to hold at least so many
     neurons.
     """
-    return (*(() if run is None else (_lsnn(run),)), *(_step(**row) for row in rows("step")))
+    lsnn = () if run is None else (_lsnn(run, coefficients),)
+    return (*lsnn, *(_step(coefficients=coefficients, **row) for row in rows("step")))
 
 
-def _lsnn(run: Run) -> StepTime:
-    time = profiles.load(DAVIES).time
+def _lsnn(run: Run, coefficients: Coefficients) -> StepTime:
+    time = coefficients(DAVIES).time
     extra = time["neuron_active"].low - time["neuron_inactive"].low
     return _step(
         "sMNIST LSNN",
         16.65,
         table("sources")["lsnn"],
         "core 0, counted",
+        coefficients=coefficients,
         synops=(run.total_synops - run.synops["host->relay"]) / STEPS,
         neurons=run.updates_recurrent / STEPS,
         extra_ns=run.nonzero_recurrent / STEPS * extra,
@@ -71,6 +79,7 @@ def _step(
     source: str,
     work: str,
     *,
+    coefficients: Coefficients,
     synops: float = 0.0,
     neurons: float = 0.0,
     cores: int = 1,
@@ -79,7 +88,7 @@ def _step(
     fitted: bool = False,
 ) -> StepTime:
     """The step of a core with that many synaptic operations and its share of the neurons."""
-    time = profiles.load(profile).time
+    time = coefficients(profile).time
     work_ns = synops * time["synop"].low + neurons / cores * time["neuron_inactive"].low + extra_ns
     bound, floor = NS_TO_US * (time["barrier"].low + work_ns), time["step_floor"]
     ends = (max(bound, floor.low), max(bound, floor.high))

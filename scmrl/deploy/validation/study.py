@@ -9,9 +9,10 @@ from ... import __version__
 from ...hw_profiles import profile as profiles
 from ..backends.backend import Progress
 from ..placement.placement import place
-from . import cases, lsnn
+from . import cases, lsnn, predictions
 from .core_counts import networks
 from .report import CoreCount, LeftOut, ValidationReport
+from .scores import scores
 from .step_time import step_times
 
 NO_DATA = "not run here: data absent (give --data-dir)"
@@ -39,6 +40,9 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
         left_out=_left_out(table) if run else (),
         core_counts=tuple(core_counts()),
         step_times=step_times(run),
+        predictions=predictions.predictions(),
+        outcomes=predictions.outcomes(),
+        scores=scores(run),
     )
 
 
@@ -59,6 +63,7 @@ def core_counts() -> Iterator[CoreCount]:
             placed,
             dict(case.published_cores),
             case.by_hand,
+            case.fitted,
             case.note,
             case.source,
         )
