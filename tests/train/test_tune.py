@@ -12,6 +12,7 @@ import scmrl
 from scmrl.system.errors import ScmrlError
 
 nir = pytest.importorskip("nir")
+torch = pytest.importorskip("torch", reason="training needs torch")
 STEPS, CLASSES, SIZE = 12, 4, 16
 
 
@@ -86,6 +87,26 @@ def test_what_an_import_lost_comes_back(place, lost):
     said = json.loads(json.dumps(report.to_json()))
     assert said["command"] == "tune" and said["agreement"] == m["agreement"]
     assert "before tuning" in report.headline()["before"]
+
+
+def test_what_is_frozen_are_the_mean_weights_of_the_second_half(place, lost, monkeypatch):
+    from scmrl.train.tune.training import Tuning
+
+    step, seen, models = Tuning.step_done, [], []
+
+    def noted(self):
+        step(self)
+        seen.append([p.detach().clone() for p in self.model.parameters()])
+        models[:] = [self.model]
+
+    monkeypatch.setattr(Tuning, "step_done", noted)
+    settings = FEW | {"train.epochs": 2}
+    scmrl.tune(place / "lost", place / "own.npz", out=place / "mean", settings=settings)
+    assert len(seen) == 2 * (400 // 16)
+    for i, p in enumerate(models[0].parameters()):
+        values = torch.stack([parts[i] for parts in seen[len(seen) // 2 :]])
+        torch.testing.assert_close(p.detach(), values.mean(0), rtol=1e-4, atol=1e-6)
+        assert not torch.allclose(p.detach(), values[-1], rtol=1e-3)
 
 
 def test_outputs_of_the_float_network_are_learnt_without_labels(place, lost):

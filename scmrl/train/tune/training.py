@@ -4,12 +4,16 @@
     L = tau^2 KL(softmax(scores / tau) || softmax(logits / tau))     `distil`: scores of the float
                                                                 network behind the model
 
+What is frozen are the mean weights of the second half of the steps (Polyak and Juditsky 1992):
+rounded, the last ones are as good or bad as chance has it.
+
 Logits are membranes over a constant, so that before tuning they deviate by `SPREAD` over the
 classes, and so are the teacher's scores: counts of spikes and membranes of any scale alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +50,9 @@ class Tuning(Epochs):
         self.begun = start
         super().__init__(config, feed, precision)
         self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("averaged", torch.zeros((), dtype=torch.int64))  # steps
+        for i, p in enumerate(self.model.parameters()):
+            self.register_buffer(f"mean_{i}", p.detach().clone())
         self._scale()
 
     def build(self, precision: Precision) -> Network:
@@ -74,6 +81,41 @@ class Tuning(Epochs):
             smoothing = self.config.train.label_smoothing
             loss = F.cross_entropy(out.logits, batch[1], label_smoothing=smoothing)
         return loss, loss.new_zeros(())
+
+    def step_done(self) -> None:
+        super().step_done()
+        done = self.current_epoch * self.batches + self.batch
+        if 2 * done > self.config.train.epochs * self.batches:
+            self.averaged += 1
+            for mean, p in self._pairs():
+                mean += (p.detach() - mean) / self.averaged
+
+    def _pairs(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Mean and present value of each parameter."""
+        for i, p in enumerate(self.model.parameters()):
+            yield self.get_buffer(f"mean_{i}"), p
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        """The mean weights in place of the present ones, or back."""
+        for mean, p in self._pairs() if self.averaged else ():
+            kept = p.clone()
+            p.copy_(mean)
+            mean.copy_(kept)
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self._swap()
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self._swap()
+
+    def measure(self) -> dict[str, Any]:
+        """As of any model, of the mean weights."""
+        self._swap()
+        self.averaged.zero_()
+        return super().measure()
 
     def answers(self, out: Any) -> torch.Tensor:
         return out.membrane[-1].flatten(1)
