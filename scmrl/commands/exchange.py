@@ -208,7 +208,7 @@ def import_(
         golden=golden,
     )
     _render(report, out, layers, json_)
-    bundle.save(out)
+    bundle.save(out, file)
     if report.wrong:
         raise MismatchError(
             f"these integers are not the network: {report.wrong}",

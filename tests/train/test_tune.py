@@ -131,6 +131,24 @@ def test_a_file_is_imported_with_the_training_samples(place):
         scmrl.load(place / "direct" / "start")
 
 
+@pytest.fixture
+def command(request):
+    """The fixture `scmrl`, whose name is that of the package here."""
+    return request.getfixturevalue("scmrl")
+
+
+def test_what_the_command_imports_can_be_distilled(place, command):
+    """`scmrl import` keeps the file, whose network is the teacher."""
+    bundle = place / "by command"
+    words = "--calibrate", place / "few.npz", "--out", bundle
+    code, _, err = command("import", place / "net.nir", *words)
+    assert code == 0, err
+    assert (bundle / "source.nir").read_bytes() == (place / "net.nir").read_bytes()
+    words = "--dataset", place / "blank.npz", "--distil", "--epochs", 1, "--out", place / "taught"
+    code, out, err = command("tune", bundle, *words, "--json")
+    assert code == 0 and json.loads(out)["agreement"] > 0.9, err
+
+
 def test_no_epoch_may_be_better(place, lost):
     wild = FEW | {"train.epochs": 1, "train.lr": 10.0, "train.validation": 0.2}
     report = scmrl.tune(place / "lost", place / "own.npz", out=place / "wild", settings=wild)
