@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, object] = {  # of settings: what is there changes little
     "train.epochs": 5,
-    "train.lr": 1e-4,  # more gains more where an import lost much, and costs where it lost nothing
+    "train.lr": 3e-4,
     "train.weight_decay": 0.0,
     "train.label_smoothing": 0.0,
     "train.fold_fraction": 1.0,
@@ -52,12 +52,13 @@ def tune(
     `model`: a bundle (of `scmrl import`, or of a run), or a NIR file, which is imported with
     training samples of the data, its `convention`, `dt` and `reset`. `dataset`: data of your own,
     an npz, a folder, or "FILE.py:NAME"; its values go through the model's encoding. Weights, biases
-    and constants learn; thresholds, time constants, delays and resets stay. `distil`: not the
-    labels are learnt, which may be missing, but the outputs of the float network that the model was
-    imported from. The last epoch is kept: most often the data are what the model was trained on,
-    and choose nothing. With settings train.validation=0.1 the epoch that validates best is, and the
-    model as it was where none is better. `settings`, `resume`, `force`, `page`, `tell` and `live`
-    as for `train`; `OUT/start` is a copy of the model.
+    and constants learn; thresholds, time constants, delays and resets stay. What is learnt are
+    labels and, in equal parts, the outputs of the float network that the model was imported from,
+    where it is known (`tune.teacher`); with `distil` these alone, and labels may be missing. The
+    mean weights of the second half of the steps are kept, of the last epoch: most often the data
+    are what the model was trained on, and choose nothing. With settings train.validation=0.1 the
+    epoch that validates best is, and the model as it was where none is better. `settings`,
+    `resume`, `force`, `page`, `tell` and `live` as for `train`; `OUT/start` is a copy of the model.
 
     Raises UsageError for a model or settings that cannot be tuned, DataError for data that the
     model does not take, GraphError for a model with joins, MissingDependency without torch.

@@ -118,7 +118,13 @@ class TuneConfig:
 
     start: str = setting("", "model that tuning starts from; the run keeps a copy")
     distil: bool = setting(False, "learn the float network's own outputs, not the labels")
-    temperature: float = setting(2.0, "of the distilled outputs", above=0, high=1e3)
+    teacher: float = setting(
+        0.5,
+        "share of the float network's outputs in what is learnt beside labels, where it is known",
+        low=0,
+        high=1,
+    )
+    temperature: float = setting(2.0, "of the float network's outputs", above=0, high=1e3)
 
 
 @dataclass(frozen=True)

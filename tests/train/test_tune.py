@@ -204,3 +204,20 @@ def test_bad_input_is_one_line(place, lost, tmp_path, case):
     with pytest.raises(ScmrlError) as error:
         scmrl.tune(**how)
     assert wanted in str(error.value) and "\n" not in str(error.value)
+
+
+def test_labels_and_the_teacher_share_what_is_learnt(place, lost):
+    """Alone each leads elsewhere than both together; without the file there is no teacher."""
+
+    def tuned(start, name, share):
+        settings = FEW | {"train.epochs": 1, "tune.teacher": share}
+        return scmrl.tune(place / start, place / "own.npz", out=place / name, settings=settings)
+
+    half, labels, taught = (
+        tuned("lost", f"share {i}", s).bundle for i, s in enumerate((0.5, 0.0, 1.0))
+    )
+    assert len({half, labels, taught}) == 3
+    lost.save(place / "orphan")
+    alone = [tuned("orphan", f"orphan {i}", s).bundle for i, s in enumerate((0.5, 0.0))]
+    weights = [scmrl.load(place / f"orphan {i}").graph.synapses[0].weight for i in range(2)]
+    assert np.array_equal(*weights) and len(alone) == 2

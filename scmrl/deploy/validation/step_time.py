@@ -47,9 +47,7 @@ class StepTime:
         return self.printed_us[0] <= self.measured_us <= self.printed_us[1]
 
 
-def step_times(
-    run: Run | None, coefficients: Coefficients = profiles.load
-) -> tuple[StepTime, ...]:
+def step_times(run: Run | None, coefficients: Coefficients = profiles.load) -> tuple[StepTime, ...]:
     """All published step times whose busiest core is known, or known to hold at least so many
     neurons.
     """

@@ -1,8 +1,10 @@
 """Tuning a model on its own integers, from the first step on.
 
-    L = CE(logits, y)                                           with labels
-    L = tau^2 KL(softmax(scores / tau) || softmax(logits / tau))     `distil`: scores of the float
-                                                                network behind the model
+    L = (1 - w) CE(logits, y) + w tau^2 KL(softmax(scores / tau) || softmax(logits / tau))
+
+`scores` are those of the float network behind the model, w is `tune.teacher`: 1 to `distil`, and 0
+where that network is not known (Hinton et al. 2015, arXiv 1503.02531). It holds on to what was
+learnt while the labels pull: the labels are most often those that it was trained on.
 
 What is frozen are the mean weights of the second half of the steps (Polyak and Juditsky 1992):
 rounded, the last ones are as good or bad as chance has it.
@@ -71,15 +73,17 @@ class Tuning(Epochs):
             self.spread.fill_(max(float(batch[2].std(1).mean()), 1e-9) / SPREAD)
 
     def loss(self, out: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        settings = self.config.tune
-        if settings.distil:
+        settings, loss = self.config.tune, out.logits.new_zeros(())
+        share = 1.0 if settings.distil else settings.teacher if batch[2].shape[1] else 0.0
+        if share:
             tau = settings.temperature
             wanted = F.softmax(batch[2] / self.spread / tau, 1)
             given = F.log_softmax(out.logits / tau, 1)
-            loss = tau * tau * F.kl_div(given, wanted, reduction="batchmean")
-        else:
+            loss = share * tau * tau * F.kl_div(given, wanted, reduction="batchmean")
+        if share < 1:
             smoothing = self.config.train.label_smoothing
-            loss = F.cross_entropy(out.logits, batch[1], label_smoothing=smoothing)
+            named = F.cross_entropy(out.logits, batch[1], label_smoothing=smoothing)
+            loss = loss + (1 - share) * named
         return loss, loss.new_zeros(())
 
     def step_done(self) -> None:
