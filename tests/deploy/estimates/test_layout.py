@@ -1,4 +1,4 @@
-"""What is priced and placed is what runs: the network of `energy` and `place` is the lowered one."""
+"""What is priced and placed is what runs: one network, that of the Loihi backends."""
 
 import numpy as np
 import pytest
