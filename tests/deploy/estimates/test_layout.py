@@ -56,6 +56,18 @@ def test_the_network_priced_is_the_network_lowered(name):
     }
 
 
+def test_skips_wait_as_long_as_they_skip():
+    """Without loops a depth is the longest way; counted here from the graph alone."""
+    graph, _ = small_demo()
+    depth, inputs = graph.depths(), {p.name for p in graph.of_kind("input")}
+    skips = [
+        depth[s.target] - depth[s.source] - 1 for s in graph.synapses if s.source not in inputs
+    ]
+    said = fit(graph, LOIHI2).layout()
+    assert (said.waiting, said.longest_wait) == (sum(n > 0 for n in skips), max(skips))
+    assert said.waiting > 10 and said.relays == 0 and said.depth == max(depth.values())
+
+
 def test_the_chips_layout_has_no_relays_where_the_merged_one_has():
     graph, _ = small_demo()
     chip, merged = lower(graph).network, lower_for_lava(graph)
