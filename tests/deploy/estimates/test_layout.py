@@ -1,4 +1,4 @@
-"""What is priced and placed is what runs: the network of `energy` and `place` is the lowered one."""
+"""What is priced and placed is what runs: one network, that of the Loihi backends."""
 
 import numpy as np
 import pytest
@@ -54,6 +54,18 @@ def test_the_network_priced_is_the_network_lowered(name):
     assert placed == {c.name.split("@")[0] for c in loihi.cells} - {"readout"} | {
         p.name for p in graph.of_kind("readout")
     }
+
+
+def test_skips_wait_as_long_as_they_skip():
+    """Without loops a depth is the longest way; counted here from the graph alone."""
+    graph, _ = small_demo()
+    depth, inputs = graph.depths(), {p.name for p in graph.of_kind("input")}
+    skips = [
+        depth[s.target] - depth[s.source] - 1 for s in graph.synapses if s.source not in inputs
+    ]
+    said = fit(graph, LOIHI2).layout()
+    assert (said.waiting, said.longest_wait) == (sum(n > 0 for n in skips), max(skips))
+    assert said.waiting > 10 and said.relays == 0 and said.depth == max(depth.values())
 
 
 def test_the_chips_layout_has_no_relays_where_the_merged_one_has():
