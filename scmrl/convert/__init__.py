@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
-from ..core.bundle import Bundle
 from ..system.errors import UsageError, nearest
 
 TARGETS = {

@@ -103,17 +103,34 @@ def measure(program: Program, bundle: Bundle) -> Size:
                 0 if p.population.kind == "input" else p.count * bundle.graph.steps,
             )
         )
-    buffers = sum(size_of(p.value_type) * p.count for p in program.inputs)
-    buffers += sum((1 if p.population.fires else 4) * p.count for p in program.outputs)
+    buffers = _struct([(p.value_type, "x", p.count) for p in program.inputs])
+    kinds = [(p, p.value_type if p.population.fires else "int32_t") for p in program.outputs]
+    buffers += _struct([(kind, "out", p.count) for p, kind in kinds])
     whole, each = CODE_BYTES
     code = whole + each * (len(program.neurons) + len(program.graph.synapses))
-    scratch = max((size_of(kind) * count for kind, _, count in program.scratch), default=0)
-    scratch += _bytes(program.events)
+    whole_state = _struct([*program.state, *_union(program.scratch)])
+    scratch = whole_state - sum(row.ram for row in rows)
     return Size(tuple(rows), code, scratch, buffers, samples)
 
 
 def _bytes(members: Sequence[Member]) -> int:
     return sum(size_of(kind) * count for kind, _, count in members)
+
+
+def _union(members: Sequence[Member]) -> list[Member]:
+    """One array as large as the largest, of the widest type, which comes first."""
+    largest = max((_bytes([member]) for member in members), default=0)
+    return [(kind, name, -(-largest // size_of(kind))) for kind, name, _ in members[:1]]
+
+
+def _struct(members: Sequence[Member]) -> int:
+    """Bytes of a struct where every number lies at a multiple of its own size."""
+    end, widest = 0, 1
+    for kind, _, count in members:
+        size = size_of(kind)
+        end = -(-end // size) * size + size * count
+        widest = max(widest, size)
+    return -(-end // widest) * widest
 
 
 def _operations(program: Program, synapse: Synapse, values: dict[str, np.ndarray]) -> float:
