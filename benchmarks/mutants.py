@@ -66,6 +66,12 @@ TESTS = (
     "tests/train/test_[lostu]*.py",
     "tests/test_api.py",
 )
+# Imported once, where they are there: what the tests import and no change of ours touches.
+LIBRARIES = (
+    *("numpy", "scipy.sparse", "scipy.optimize", "torch.nn.functional", "numba", "networkx"),
+    *("h5py", "nir", "nirtorch", "onnx", "onnxruntime", "norse.torch", "lightning.pytorch"),
+    *("hypothesis.strategies", "hypothesis.extra.numpy", "matplotlib.figure", "rich.table"),
+)
 FROZEN = "tests/core/test_frozen.py"  # reads the code: of every line outside functions
 # How long the tests of one change may take unchanged, and what a change may add to three times it.
 MOST_S, SPARE_S = 90, 20
@@ -292,7 +298,7 @@ class Server:
         self.place, self.told = place, place.parent
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(ROOT, place, ignore=_made)
-        program = [python, str(Path(__file__).with_name("noticing.py"))]
+        program = [python, str(Path(__file__).with_name("noticing.py")), *LIBRARIES]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         self.process = subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, env=env)
 
