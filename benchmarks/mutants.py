@@ -66,6 +66,12 @@ TESTS = (
     "tests/train/test_[lostu]*.py",
     "tests/test_api.py",
 )
+# Imported once, where they are there: what the tests import and no change of ours touches.
+LIBRARIES = (
+    *("numpy", "scipy.sparse", "scipy.optimize", "torch.nn.functional", "numba", "networkx"),
+    *("h5py", "nir", "nirtorch", "onnx", "onnxruntime", "norse.torch", "lightning.pytorch"),
+    *("hypothesis.strategies", "hypothesis.extra.numpy", "matplotlib.figure", "rich.table"),
+)
 FROZEN = "tests/core/test_frozen.py"  # reads the code: of every line outside functions
 # How long the tests of one change may take unchanged, and what a change may add to three times it.
 MOST_S, SPARE_S = 90, 20
@@ -292,7 +298,7 @@ class Server:
         self.place, self.told = place, place.parent
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(ROOT, place, ignore=_made)
-        program = [python, str(Path(__file__).with_name("noticing.py"))]
+        program = [python, str(Path(__file__).with_name("noticing.py")), *LIBRARIES]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         self.process = subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, env=env)
 
@@ -459,19 +465,18 @@ def main() -> None:
     parser.add_argument("--only", default="*", help="files that fit this pattern alone")
     parser.add_argument("--by", default="*", help="test files that fit this pattern alone")
     parser.add_argument("--again", action="store_true", help="judge survivors once more")
-    parser.add_argument("--out", type=Path, default=OUT, help="what is kept, and the result")
     asked = parser.parse_args()
     texts = sources()
     places = {file: texts[file] for file in fnmatch.filter(texts, asked.only)}
     mutants, rows = drawn(places, asked.count, asked.seed), []
-    for row in judged(mutants, asked.python, asked.out, asked.jobs, texts, asked.by, asked.again):
+    for row in judged(mutants, asked.python, OUT, asked.jobs, texts, asked.by, asked.again):
         rows.append(row)
         each = sum(r["seconds"] for r in rows) / len(rows) / asked.jobs / 60
         end = f"{'noticed' if row['noticed_by'] else 'SURVIVED'} in {row['seconds']:.0f} s"
         line = f"{len(rows)}/{len(mutants)}, {each * (len(mutants) - len(rows)):.0f} min left:"
         print(line, f"{row['file']}:{row['line']}", end, file=sys.stderr, flush=True)
     text = table(rows, len(mutants))
-    (asked.out / "mutants.md").write_text(text, encoding="utf-8")
+    (OUT / "mutants.md").write_text(text, encoding="utf-8")
     print(text, end="")
 
 

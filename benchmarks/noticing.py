@@ -1,6 +1,7 @@
 """Tests in forks of one process that holds the libraries: whether they pass, what they call.
 
-benchmarks/mutants.py starts it with the Python of the tests and asks, a line of JSON each:
+benchmarks/mutants.py starts it with the Python of the tests, names the libraries, and asks, a line
+of JSON each:
 
     {"place": folder, "tests": [files or test ids], "env": {}, "changed": whether the code is,
      "reach": whether to say what tests call, "cpu_s": most, "wall_s": most}
@@ -27,13 +28,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-# Imported once, where they are there: what the tests import and no change of ours touches.
-LIBRARIES = (
-    *("numpy", "scipy.sparse", "scipy.optimize", "torch.nn.functional", "numba", "networkx"),
-    *("h5py", "nir", "nirtorch", "onnx", "onnxruntime", "norse.torch", "lightning.pytorch"),
-    *("hypothesis.strategies", "hypothesis.extra.numpy", "matplotlib.figure", "rich.table"),
-)
 
 
 def spent() -> float:
@@ -153,7 +147,7 @@ def waited(pid: int, seconds: float) -> int:
 
 
 def main() -> None:
-    for name in LIBRARIES:
+    for name in sys.argv[1:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()

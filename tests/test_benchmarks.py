@@ -199,6 +199,7 @@ def mutants(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import mutants as module
 
+    monkeypatch.setattr(module, "LIBRARIES", ())
     return module
 
 

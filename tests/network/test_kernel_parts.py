@@ -174,7 +174,7 @@ def test_batch_norm_by_rows_is_torchs(channels, places, more):
     assert np.allclose(running[1], 2 + 0.1 * (unbiased - 2), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("channels, places", [(1, 7), (3, 171), (5, 400), (600, 9)])
+@pytest.mark.parametrize("channels, places", [(3, 171), (5, 400), (600, 9)])
 def test_gradients_of_batch_norm_by_rows_are_autograds(channels, places):
     fine, n = 64, places * channels
     y = torch.as_tensor(RNG.normal(1, 2, (places, channels)), dtype=torch.float64).requires_grad_()
