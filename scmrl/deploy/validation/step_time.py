@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
-from .cases import DAVIES, Coefficients
+from .cases import DAVIES, Coefficients, rows, table
 from .lsnn import STEPS, Run
-from .published import rows, table
 
 NS_TO_US = 1e-3
 
@@ -47,9 +46,7 @@ class StepTime:
         return self.printed_us[0] <= self.measured_us <= self.printed_us[1]
 
 
-def step_times(
-    run: Run | None, coefficients: Coefficients = profiles.load
-) -> tuple[StepTime, ...]:
+def step_times(run: Run | None, coefficients: Coefficients = profiles.load) -> tuple[StepTime, ...]:
     """All published step times whose busiest core is known, or known to hold at least so many
     neurons.
     """
