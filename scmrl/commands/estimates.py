@@ -215,7 +215,8 @@ def count(
     "--write",
     type=Target("table"),
     metavar="FILE",
-    help="Write the findings as a page, and its picture beside it (docs/validation.md).",
+    help="Write the findings as a page (docs/validation.md), with its picture and the page of"
+    " predictions beside it.",
 )
 @force_option
 @as_json
@@ -228,6 +229,7 @@ def validate(data_dir: Path | None, write: Path | None, json_: bool) -> None:
 
     if write:
         may_write(pages.picture_of(write), "picture")
+        may_write(pages.predictions_of(write), "table")
     report = recompute(data_dir, progress=Progress("LSNN images"))
     for path in pages.write_page(report, write) if write else ():
         tell(f"wrote {path}")

@@ -16,28 +16,63 @@ of every figure that goes in where it is from.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...hw_profiles import profile as profiles
 from ...hw_profiles.profile import Profile
+from ...system.reading import read_toml
 from ..energy.energy import dynamic_uj, priced_uj
 from .lsnn import IMAGES, Run
-from .published import rows, table
 
 KINDS = ("complete", "bounded", "floor", "fitted")
 Ends = tuple[float, float]
 Estimate = tuple[float, float | None]  # no upper end: only a part of the work is known
 DAVIES, SANAFE, LOIHI_2 = "loihi1", "loihi1-sanafe", "loihi2"
 CORE = "core dynamic energy"
-NOT_COMPUTABLE = table("not_computable")
 FORMATS = {"synops": "", "sparse": "sparse", "dense": "dense", "conv": "conv"}
 UPDATES = ("active", "inactive")
 UJ = {"uJ": 1.0, "uW": 1.0, "mW": 1e-3}  # of operations: of a run, or of a second (uJ/s is uW)
 
 Coefficients = Callable[[str], Profile]  # by the name of a profile
 Factors = Sequence[float | str]  # of a product: numbers, names of figures, limits of the profile
+
+
+# ---- rows of published.toml: what was measured, the figures behind it, where they are from -------
+
+
+@functools.cache
+def table(name: str) -> dict[str, str]:
+    """A table of texts: `sources`, `not_computable`, `cores_not_public`."""
+    return _file()[name]
+
+
+def rows(name: str) -> list[dict]:
+    """The rows of `case`, `lsnn`, `step` or `network`; `source` is the text of the source.
+
+    What `each` lists becomes rows of their own, with all that is said beside it; figures are added.
+    """
+    found = []
+    for row in _file()[name]:
+        shared = {key: value for key, value in row.items() if key != "each"}
+        for own in row.get("each", [{}]):
+            figures = shared.get("figures", {}) | own.get("figures", {})
+            found.append(shared | own | ({"figures": figures} if figures else {}))
+    return [row | {"source": table("sources")[row["source"]]} for row in found]
+
+
+@functools.cache
+def _file() -> dict:
+    return read_toml(Path(__file__).with_name("published.toml"))
+
+
+NOT_COMPUTABLE = table("not_computable")
+
+
+# ---- a case --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

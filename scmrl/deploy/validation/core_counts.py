@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.graph import Conv2d, Dense, Graph, Population, Synapse, Window
-from .published import rows, table
+from .cases import rows, table
 
 NOT_PUBLIC = table("cores_not_public")
 
@@ -22,7 +22,7 @@ class PublishedNetwork(NamedTuple):
     from.
 
     `published_words` are synaptic memory words a core, where the source tells them; `note` says
-    what is not public. Where cores were laid out by hand (`by_hand`), or the rule was read off this very
+    what is not public. Where cores were laid out by hand (`by_hand`), or the rule was read off this
     log (`fitted`), the counts are no test of it.
     """
 

@@ -1,27 +1,40 @@
-"""docs/validation.md: the findings as a page of tables, written by `scmrl validate --write`."""
+"""docs/validation.md and docs/predictions.md: the findings as pages of tables, written by `scmrl
+validate --write`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.storage import whole_file
 from ...system.targets import check_ending
+from .blind_page import objections, predictions_page, scored
 from .cases import CORE, DAVIES
 from .core_counts import NOT_PUBLIC
 from .lsnn import CHIP_CORRECT
 from .picture import draw
-from .report import GOAL, ValidationReport, cells, core_cells, share, span, time_cells, word
+from .report import (
+    ValidationReport,
+    cells,
+    core_cells,
+    grid,
+    share,
+    span,
+    time_cells,
+    word,
+)
+from .scores import GOAL
 
 HEAD = """\
 # Estimates against published measurements
 
 What the energy, latency and core counts of this package rest on: every published measurement whose inputs
-are public, or can be bounded, recomputed. No coefficient was tuned to a case, and no case is left out;
-those that cannot be computed are listed with what is missing. Written by `scmrl validate --write {path}` of
-scmrl {version}.
+are public, or can be bounded, recomputed. No coefficient was tuned to a case; those that cannot be computed
+are listed with what is missing. What was predicted before it was looked up is in [predictions]({beside}). Written
+by `scmrl validate --write {path}` of scmrl {version}.
 """
 ENERGY = """\
 ## Energy and power
@@ -83,21 +96,32 @@ def picture_of(page: Path) -> Path:
     return page.with_suffix(".svg")
 
 
+def predictions_of(page: Path) -> Path:
+    """The page of predictions that lies beside a page."""
+    own = page.stem == "validation"
+    return page.with_name("predictions.md" if own else f"{page.stem}-predictions.md")
+
+
 def write_page(report: ValidationReport, path: Path) -> list[Path]:
-    """Write the page and, with the ending .svg, its picture; returns both paths."""
+    """Write the page, its picture (with the ending .svg) and the page of predictions; returns the
+    paths.
+    """
     check_ending(path, "table")
-    picture = picture_of(path)
+    picture, beside = picture_of(path), predictions_of(path)
     draw(report, picture)
-    with whole_file(path, "table") as temporary:
-        Path(temporary).write_text(
-            "\n".join(page(report, path.as_posix(), picture.name)), encoding="utf-8"
-        )
-    return [path, picture]
+    texts = {
+        path: page(report, path.as_posix(), picture.name, beside.name),
+        beside: predictions_page(report, path.as_posix(), path.name),
+    }
+    for target, lines in texts.items():
+        with whole_file(target, "table") as temporary:
+            Path(temporary).write_text("\n".join(lines), encoding="utf-8")
+    return [path, picture, beside]
 
 
-def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
+def page(report: ValidationReport, path: str, picture: str, beside: str) -> Iterator[str]:
     """The lines of the page."""
-    yield HEAD.format(path=path, version=report.version)
+    yield HEAD.format(path=path, version=report.version, beside=beside)
     yield from (f"- {name}: {text}" for name, text in _stable(report).items())
     yield ""
     yield ENERGY.format(picture=picture)
@@ -113,13 +137,13 @@ def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
         "inside",
         "not public",
     )
-    yield from _grid(
-        heads, [(*cells(c), c.missing) for c in report.cases], words=(0, 1, 2, 3, 8, 9)
-    )
+    yield from grid(heads, [(*cells(c), c.missing) for c in report.cases], words=(0, 1, 2, 3, 8, 9))
     yield from _ranges(report)
+    yield from scored(report, beside)
+    yield from objections(report)
     yield from _lsnn(report)
     yield TIMES
-    yield from _grid(
+    yield from grid(
         (
             "case",
             "bound us",
@@ -133,7 +157,7 @@ def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
         words=(0, 4, 5, 6),
     )
     yield CORES
-    yield from _grid(
+    yield from grid(
         ("network", "chip", "placed", "published", "furthest off", "within", "note", "source"),
         [(*core_cells(c), c.note, c.source) for c in report.core_counts],
         words=(0, 1, 4, 5, 6, 7),
@@ -141,7 +165,7 @@ def page(report: ValidationReport, path: str, picture: str) -> Iterator[str]:
     yield MISSING
     yield from _missing(report)
     yield INPUTS
-    yield from _grid(
+    yield from grid(
         ("case", "figure", "value", "kind", "source"), list(_inputs(report)), words=(0, 1, 3, 4)
     )
 
@@ -171,7 +195,7 @@ def _ranges(report: ValidationReport) -> Iterator[str]:
         "inside",
     )
     if report.left_out:
-        yield from _grid(
+        yield from grid(
             heads,
             [
                 (
@@ -216,7 +240,7 @@ def _lsnn(report: ValidationReport) -> Iterator[str]:
         *((f"spikes of {name}", n) for name, n in run.spikes.items()),
         *((f"synaptic operations {name}", n) for name, n in run.synops.items()),
     ]
-    yield from _grid(
+    yield from grid(
         ("per inference", "mean of 200 images"),
         [(name, f"{n:,.3f}".rstrip("0").rstrip(".")) for name, n in rows],
         words=(0,),
@@ -226,7 +250,7 @@ def _lsnn(report: ValidationReport) -> Iterator[str]:
         for text in ("probe", "slope")
     )
     yield LSNN_ENERGY.format(probe=probe, slope=slope)
-    yield from _grid(
+    yield from grid(
         ("active means", *(f"{name} uJ" for name in report.readings), f"error v {probe}"),
         [
             (
@@ -244,8 +268,8 @@ def _lsnn(report: ValidationReport) -> Iterator[str]:
 
 
 def _missing(report: ValidationReport) -> Iterator[str]:
-    yield from _grid(("case", "not public"), list(report.not_computable.items()), words=(0, 1))
-    yield from _grid(("core count", "not public"), list(NOT_PUBLIC.items()), words=(0, 1))
+    yield from grid(("case", "not public"), list(report.not_computable.items()), words=(0, 1))
+    yield from grid(("core count", "not public"), list(NOT_PUBLIC.items()), words=(0, 1))
 
 
 def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
@@ -265,13 +289,3 @@ def _inputs(report: ValidationReport) -> Iterator[tuple[str, ...]]:
             if (c.network, c.chip, *row) not in seen:
                 seen.add((c.network, c.chip, *row))
                 yield c.name, *row
-
-
-def _grid(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]
-) -> Iterator[str]:
-    """A table in Markdown; the columns numbered in `words` are aligned left."""
-    yield f"| {' | '.join(heads)} |"
-    yield "|" + "|".join("---" if i in words else "---:" for i in range(len(heads))) + "|"
-    yield from (f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
-    yield ""

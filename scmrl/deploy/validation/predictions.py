@@ -23,6 +23,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...hw_profiles import profile as profiles
 from ...hw_profiles.profile import Profile
@@ -113,7 +114,8 @@ def _prediction(row: dict, path: Path) -> Prediction:
             limit=row["sha256"],
             fix="restore the row from the history: a prediction is never edited",
         )
-    return Prediction(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
+    return Prediction(**fields)
 
 
 def outcomes(path: Path = FOLDER / "measurements.toml") -> tuple[Outcome, ...]:
@@ -140,6 +142,16 @@ def outcomes(path: Path = FOLDER / "measurements.toml") -> tuple[Outcome, ...]:
     return tuple(found)
 
 
+def apart(path: Path = FOLDER / "measurements.toml") -> dict[str, str]:
+    """Of predictions without a measurement by name: what was found instead, or that nothing was."""
+    return {row["prediction"]: row["what"] for row in read_toml(path).get("apart", [])}
+
+
+def refused(path: Path = FOLDER / "measurements.toml") -> dict[str, str]:
+    """Published measurements that were no candidates, and why."""
+    return dict(read_toml(path).get("refused", {}))
+
+
 # ---- what the estimator makes of a row -----------------------------------------------------------
 
 
@@ -151,7 +163,8 @@ def estimated(row: Prediction, coefficients: Profile | None = None) -> dict[str,
     if "step_floor" not in profile.time:
         return {name: _rounded(ends) for name, ends in found.items()}
     step = _step(row, profile)
-    latency = tuple(US_TO_MS * (row.steps + row.depth) * us for us in step)
+    low, value, high = (US_TO_MS * (row.steps + row.depth) * us for us in step)
+    latency = low, value, high
     cores = (row.cores[0], sum(row.cores) / 2, row.cores[1])
     host, chip, core = (
         _power(profile, name, n)
@@ -207,7 +220,7 @@ def _added(*powers: Interval) -> Interval:
     return low, value, high
 
 
-def _sum(energy: Interval, powers: tuple[Interval, ...], latency: tuple[float, ...]) -> Interval:
+def _sum(energy: Interval, powers: tuple[Interval, ...], latency: Interval) -> Interval:
     """uJ of the operations and of mW over ms, end by end."""
     low, value, high = (
         energy[i] + sum(power[i] for power in powers) * latency[i] for i in range(3)

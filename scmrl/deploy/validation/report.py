@@ -12,7 +12,7 @@ from ...core.report.text import figure
 from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
 from .lsnn import Run
 from .predictions import Outcome, Prediction
-from .scores import AS_PREDICTED, BLIND, ENERGY, GOAL, TIME, TODAY, Score
+from .scores import AS_PREDICTED, BLIND, ENERGY, TIME, TODAY, Score
 from .step_time import StepTime
 
 HEADLINE = ("ranges", "blind", "time of a step", "cores", "LSNN")
@@ -110,6 +110,14 @@ class ValidationReport(Report):
         tested = self.tested()
         return sum(bool(c.inside) for c in tested) / len(tested)
 
+    def wrong(self, which: str) -> list[list[Score]]:
+        """Scores of coefficients times a factor, a row for each group and kind that it changes."""
+        rows: dict[tuple[str, str], list[Score]] = {}
+        for s in self.scores:
+            if s.coefficients == which:
+                rows.setdefault((s.group, s.kind), []).append(s)
+        return [row for row in rows.values() if len({s.interval_score for s in row}) > 1]
+
     def to_json(self) -> dict:
         table = [
             asdict(c) | {"error": c.error, "inside": c.inside, "counts": c.counts}
@@ -190,7 +198,7 @@ class ValidationReport(Report):
             words=("predicted, then measured", "quantity"),
         )
         yield table(
-            ("scores", "kind", "networks", "inside %", "interval score"),
+            ("scores", "kind", "networks", "measurements", "inside %", "interval score"),
             [score_cells(s) for s in self.scores if s.coefficients in (AS_PREDICTED, TODAY)],
             words=("scores", "kind"),
         )
@@ -248,7 +256,7 @@ def span(ends: tuple[float | None, float | None], show: Callable[[float], str] =
     return show(low) if show(low) == show(high) else f"{show(low)}..{show(high)}"
 
 
-def _percent(error: float) -> str:
+def percent(error: float) -> str:
     """Signed, without minus zero."""
     return f"{round(100 * error, 1) + 0.0:+.1f}" if abs(error) < 0.1 else f"{100 * error:+.0f}"
 
@@ -273,7 +281,7 @@ def cells(c: Case) -> tuple[str, ...]:
         span(c.estimate),
         span(c.range),
         figure(c.measured),
-        span(c.error, _percent),
+        span(c.error, percent),
         _counted(c.inside, c.counts),
     )
 
@@ -308,6 +316,7 @@ def score_cells(s: Score) -> tuple[str, ...]:
         f"{s.group}, {s.coefficients}",
         s.kind,
         str(s.networks),
+        str(s.measurements),
         f"{100 * s.coverage:.0f}",
         f"{s.interval_score:.2f}",
     )
@@ -323,3 +332,13 @@ def core_cells(c: CoreCount) -> tuple[str, ...]:
         f"{c.worst} {off:+d}" if off else "none",
         _counted(c.within, c.tests),
     )
+
+
+def grid(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int]
+) -> Iterator[str]:
+    """A table in Markdown; the columns numbered in `words` are aligned left."""
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "|".join("---" if i in words else "---:" for i in range(len(heads))) + "|"
+    yield from (f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+    yield ""

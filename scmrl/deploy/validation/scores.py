@@ -33,7 +33,7 @@ from ...hw_profiles.quantities import Quantities, Quantity
 from . import cases
 from .cases import Case, Coefficients
 from .lsnn import Run
-from .predictions import CHIP, LATENCY, STEP, WHOLE, Interval, Outcome, estimated, outcomes
+from .predictions import CHIP, LATENCY, STEP, WHOLE, Interval, Outcome, estimated
 from .step_time import StepTime, step_times
 
 GOAL = 0.8  # share of ranges that are to contain their measurement: 1 - alpha
@@ -85,16 +85,17 @@ class Score:
     interval_score: float
 
 
-def scores(run: Run | None) -> tuple[Score, ...]:
+def scores(run: Run | None, outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
     """Every group and kind: as predicted, today, and with wrong coefficients. Without the LSNN the
     band cannot be read again.
     """
-    found = [*_means(_blind(outcomes()), AS_PREDICTED, 1.0), *_means(_ranged(run), TODAY, 1.0)]
+    found = _means(_blind(outcomes), AS_PREDICTED, 1.0)
+    found += _means(_ranged(run, outcomes, _profile), TODAY, 1.0)
     for which in WRONG:
         if which == REREAD and run is None:
             continue
         for factor in FACTORS:
-            found += _means(_ranged(run, _changed(which, factor, run)), which, factor)
+            found += _means(_ranged(run, outcomes, _changed(which, factor, run)), which, factor)
     return tuple(found)
 
 
@@ -128,18 +129,18 @@ def _mean(group: Sequence[Ranged], values: Sequence[float]) -> float:
 # ---- what is held against a measurement ----------------------------------------------------------
 
 
-def _ranged(run: Run | None, load: Coefficients = profiles.load) -> list[Ranged]:
+def _ranged(run: Run | None, outcomes: Sequence[Outcome], load: Coefficients) -> list[Ranged]:
     """Every measurement with the range that those coefficients give today."""
     table = (*(cases.lsnn(run, load) if run else ()), *cases.published(load))
     found = [_of_case(c) for c in table if _is_scored(c)]
     found += [_of_step(t) for t in step_times(run, load) if not t.fitted]
-    return found + _blind(outcomes(), load)
+    return found + _blind(outcomes, load)
 
 
-def _blind(found: Iterable[Outcome], load: Coefficients | None = None) -> list[Ranged]:
+def _blind(outcomes: Iterable[Outcome], load: Coefficients | None = None) -> list[Ranged]:
     """The outcomes with their predictions, or with what the estimator makes of the rows today."""
     ranged = []
-    for o in found:
+    for o in outcomes:
         row = o.prediction
         ends = o.interval if load is None else estimated(row, load(row.profile))[o.quantity]
         group = CHIPS if o.quantity in (CHIP, WHOLE) else BLIND if o.blind else REFITTED

@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...hw_profiles import profile as profiles
-from .cases import DAVIES, Coefficients
+from .cases import DAVIES, Coefficients, rows, table
 from .lsnn import STEPS, Run
-from .published import rows, table
 
 NS_TO_US = 1e-3
 

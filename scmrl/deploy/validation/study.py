@@ -28,6 +28,7 @@ def validate(data_dir: Path | None = None, progress: Progress | None = None) -> 
 
 def recomputed(run: lsnn.Run | None) -> ValidationReport:
     """All cases, with that run of the LSNN."""
+    found = predictions.outcomes()
     table = (*(cases.lsnn(run) if run else ()), *cases.published())
     table = tuple(sorted(table, key=lambda case: cases.KINDS.index(case.kind)))
     return ValidationReport(
@@ -41,8 +42,8 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
         core_counts=tuple(core_counts()),
         step_times=step_times(run),
         predictions=predictions.predictions(),
-        outcomes=predictions.outcomes(),
-        scores=scores(run),
+        outcomes=found,
+        scores=scores(run, found),
     )
 
 

@@ -11,6 +11,8 @@ from test_lsnn import DATA, chip_run
 
 from scmrl.cli import main
 from scmrl.deploy.validation import cases, lsnn, page, report, study
+from scmrl.deploy.validation.blind_page import predictions_page
+from scmrl.deploy.validation.scores import GOAL
 from scmrl.deploy.validation.step_time import step_times
 from scmrl.hw_profiles import profile as profiles
 from scmrl.system.errors import UsageError
@@ -56,7 +58,7 @@ def found() -> report.ValidationReport:
     [
         ("k-NN on 768 chips", "loihi1", 1448.5, 1599.0, 8.9, 20.2),
         ("k-NN on 768 chips", "loihi1-sanafe", 1957, 2281, 47, 71.5),
-        ("PilotNet LIF", "loihi2", 622_000 / 625, 668_000 / 625, -9, -2),
+        ("PilotNet LIF", "loihi2", 622_000 / 625, 839_700 / 625, -9, 23),
         ("TrueNorth sweep, held-out point", "truenorth", 70.62, 70.62, -0.54, -0.54),
         ("sMNIST LSNN, energy probe", "loihi1", 33.88, 44.35, 53, 100),
         ("sMNIST LSNN, slope over copies", "loihi1", 30.34, 38.86, -15, 9),
@@ -92,16 +94,19 @@ def test_a_complete_cases_range_is_the_profiles_own(published):
     )
 
 
-def test_ranges_hold_four_of_five_measurements_and_are_no_wider_than_the_errors(published):
+def test_ranges_are_no_wider_than_the_errors_and_miss_what_is_said_to_be_missed(published):
     whole = report.ValidationReport("", tuple(published.values()), {}, RUN, "", {}, (), (), ())
-    assert whole.contained >= report.GOAL
+    assert whole.contained == 15 / 20 < GOAL  # the goal is missed, and the page says so
     errors = [e for c in whole.tested("complete") if c.quantity == cases.CORE for e in c.error]
     error = profiles.load("loihi1").error
     assert error["core_dynamic_low"].value == pytest.approx(min(errors), abs=0.01)
     assert error["core_dynamic_high"].value == pytest.approx(max(errors), abs=0.01)
     assert {c.name for c in whole.tested() if not c.inside} == {
         "NxTF CIFAR-10 MobileNet",
-        "Braille RSNN, static power",
+        "Braille RSNN, static power of a chip",
+        "PilotNet SDNN, static power",
+        "NECOTIS, static power",
+        "NECOTIS, two neurons, 10^7 steps",
     }
 
 
@@ -114,7 +119,7 @@ def test_each_measurement_left_out(published):
     rows = cases.leave_one_out(published.values(), by_network=True)
     (low, high), inside = rows["sMNIST LSNN, energy probe"]
     assert not inside  # k-NN and PilotNet alone would have promised too much
-    assert (low, high) == pytest.approx((33.88 / 1.2022, 44.35 / 0.9106), rel=1e-3)
+    assert (low, high) == pytest.approx((33.88 / 1.2286, 44.35 / 0.9106), rel=1e-3)
     assert [row[1] for row in rows.values()].count(True) == 3
     single = cases.leave_one_out(published.values(), by_network=False)
     assert single["sMNIST LSNN, energy probe"][0][1] > high
@@ -141,6 +146,8 @@ def test_step_times_are_lower_bounds():
 def test_cores_are_the_published_ones(found):
     rows = {c.name: c for c in found.core_counts}
     assert all(c.within for c in rows.values() if not c.by_hand)
+    assert [c.name for c in rows.values() if c.tests] == ["SLAYER N-MNIST on NxTF"]
+    assert found.summary()["cores"].startswith("1 of 1 networks whose rule was not read off them")
     assert rows["PilotNet LIF"].placed == rows["PilotNet LIF"].published
     assert not dataclasses.replace(
         rows["PilotNet LIF"], placed=rows["PilotNet LIF"].placed | {"conv1": 27}
@@ -150,7 +157,7 @@ def test_cores_are_the_published_ones(found):
 def test_without_data_the_lsnn_is_said_not_to_have_run(found):
     assert found.lsnn is None and found.left_out == () and "data absent" in found.summary()["LSNN"]
     assert not [c for c in found.cases if c.network == "LSNN"]
-    assert "data absent" in "\n".join(page.page(found, "x.md", "x.svg")).lower()
+    assert "data absent" in "\n".join(page.page(found, "x.md", "x.svg", "y.md")).lower()
 
 
 def test_every_figure_says_where_it_is_from(found):
@@ -168,7 +175,8 @@ def test_the_report_as_json(found):
 
 def test_page_and_picture_are_written_together(found, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    written, picture = page.write_page(found, tmp_path / "validation.md")
+    written, picture, beside = page.write_page(found, tmp_path / "validation.md")
+    assert beside == tmp_path / "predictions.md" and "(predictions.md)" in written.read_text()
     text = written.read_text()
     assert "![Estimate against measurement](validation.svg)" in text
     assert picture.read_text().rstrip().endswith("</svg>")
@@ -181,9 +189,13 @@ def test_page_and_picture_are_written_together(found, tmp_path):
 
 @pytest.mark.skipif(not (DATA / "lsnn").is_dir(), reason=f"no LSNN weights in {DATA}")
 def test_the_page_in_docs_is_what_the_command_writes():
-    written = (ROOT / "docs" / "validation.md").read_text()
     fresh = study.recomputed(chip_run())
-    assert written == "\n".join(page.page(fresh, "docs/validation.md", "validation.svg"))
+    pages = {
+        "validation.md": page.page(fresh, "docs/validation.md", "validation.svg", "predictions.md"),
+        "predictions.md": predictions_page(fresh, "docs/validation.md", "validation.md"),
+    }
+    for name, lines in pages.items():
+        assert (ROOT / "docs" / name).read_text() == "\n".join(lines)
 
 
 def run_command(*arguments: str) -> int:
@@ -195,7 +207,8 @@ def run_command(*arguments: str) -> int:
 def test_the_command_without_data(capsys):
     assert run_command("--json") == 0
     table = json.loads(capsys.readouterr().out)
-    assert table["lsnn"] is None and table["contained"] >= report.GOAL
+    assert table["lsnn"] is None and table["contained"] == 13 / 18
+    assert len(table["predictions"]) == 18 and all(row["blind"] for row in table["outcomes"])
 
 
 def test_the_command_names_what_is_wrong(capsys, tmp_path):
