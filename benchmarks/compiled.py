@@ -1,4 +1,4 @@
-"""Samples per second of the C program at batch 1 on one thread, beside the simulator and onnxruntime.
+"""Samples per second of the C program at batch 1, one thread, beside simulator and onnxruntime.
 
     python benchmarks/compiled.py runs/demo [--out FILE.json] [--small]
 
