@@ -66,6 +66,16 @@ def test_throughput(bench, tmp_path):
         assert all(value > 0 for value in row.values())
 
 
+def test_compiled(bench, model, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler on this machine")
+    said = bench("compiled.py", model, "--small", "--out", tmp_path / "c.json")
+    assert said.count("equal True") == 3
+    figures = json.loads((tmp_path / "c.json").read_text())
+    assert all(rate > 0 for rate in figures["samples_per_s"].values())
+
+
 def test_training(bench, tmp_path):
     assert "x 1.00" in bench("training.py", "--small", "--out", tmp_path / "t.json")
     assert set(json.loads((tmp_path / "t.json").read_text())["figures"]) == {

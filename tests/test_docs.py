@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from scmrl.train import config
 
 DOCS = ROOT / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+CARRIED_OUT = [*TUTORIALS, DOCS / "how-to" / "own-hardware.md"]
 RUNS = {"sh": ("bash", "-euo", "pipefail"), "python": (sys.executable,)}
 # Blocks of these are not run: what is shown only, and what needs what no test has.
 SHOWN = {"console", "text", "no-board"}
@@ -63,19 +65,21 @@ def carry_out(page: Path, place: Path) -> None:
             assert done.returncode == 0, f"{page.name}:\n{text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", CARRIED_OUT, ids=lambda page: page.stem)
 def test_a_tutorial_runs_as_it_stands(page, place):
     text = page.read_text(encoding="utf-8")
     for library in ("snntorch", "sinabs", "spikingjelly", "onnxruntime"):
         if f"import {library}" in text or f"from {library}" in text:
             pytest.importorskip(library)
+    if page.stem == "own-hardware" and not shutil.which("cc"):
+        pytest.skip("no C compiler on this machine")
     if page.stem != "demo":  # which the fixture ran
         carry_out(page, place)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_says_what_it_is(page):
-    within = page.parent.name == "tutorials"
+    within = page in CARRIED_OUT
     known = {*RUNS, *SHOWN, "{toctree}", "{image}"} if within else None
     for fence in re.findall(r"^```(\S*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         assert known is None or fence == "" or fence in known, f"{page.name}: {fence}"

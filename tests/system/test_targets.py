@@ -577,6 +577,7 @@ def test_demo_fails_on_wrong_spikes(small_bundle, model):
 
 WRITERS = {  # the option that writes, its other words, a name to write
     "comparison.py": ("--write", ["sum", "--data-dir", "none"], "t.md"),
+    "compiled.py": ("--out", ["none"], "f.json"),
     "delays.py": ("--write", ["--data-dir", "none"], "t.md"),
     "hard_digits.py": ("--write", ["--data-dir", "none"], "t.md"),
     "kills.py": ("--write", [], "t.md"),

@@ -52,7 +52,8 @@ class Compiler:
         for _ in range(2):  # another process may remove it in between
             with contextlib.suppress(OSError):
                 library = ctypes.PyDLL(str(place))
-                os.utime(place)
+                with contextlib.suppress(OSError):  # a cache that may only be read
+                    os.utime(place)
                 return library
             try:
                 with whole_file(place) as new:
