@@ -314,13 +314,11 @@ def test_a_function_is_tested_by_what_calls_it(mutants):
     assert reach.seconds(["all::t"]) == 31 and reach.seconds(["all"]) == 32
 
 
-def test_changes_are_drawn_by_seed_and_none_is_of_speed_alone(mutants, monkeypatch):
-    pytest.importorskip("cosmic_ray", reason="it is in an environment of its own")
-    texts = {"a.py": "ROWS = 5\nLIMIT = 7\n\ndef f(x):\n    return x == 3\n"}
+def test_a_line_of_speed_alone_is_not_drawn(mutants, monkeypatch):
+    text = "ROWS = 5\nLIMIT = 7\n\ndef f(x, ROWS):\n    ROWS = 3\n    return x == 3\n"
     monkeypatch.setattr(mutants, "SPEED", {"a.py": ("ROWS",)})
-    drawn = mutants.drawn(texts, 100, 1)
-    assert drawn == mutants.drawn(texts, 100, 1) != mutants.drawn(texts, 100, 2)
-    assert {change.line for change in drawn} == {2, 5}
+    assert [mutants.of_speed("a.py", text, line) for line in (1, 2, 5)] == [True, False, False]
+    assert not mutants.of_speed("b.py", text, 1)
 
 
 def test_what_is_of_speed_alone_is_a_number_of_its_file(mutants):
