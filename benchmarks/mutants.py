@@ -177,7 +177,7 @@ def drawn(texts: dict[str, str], count: int, seed: int) -> list[Mutant]:
         text = texts[file]
         if len(out) == count:
             break
-        if around(text, start[0])[1] & set(SPEED.get(file, ())):
+        if of_speed(file, text, start[0]):
             continue
         near = [node for node in nodes[file] if node.start_pos <= start < node.end_pos]
         changes = [o for o in operators if start in _starts(o, near)]
@@ -216,6 +216,11 @@ def around(text: str, line: int) -> tuple[str, set[str]]:
 
 def _within(node: ast.stmt, line: int) -> bool:
     return node.lineno <= line <= (node.end_lineno or node.lineno)  # a decorator stands outside
+
+
+def of_speed(file: str, text: str, line: int) -> bool:
+    """Whether a line gives one of the numbers of `SPEED`."""
+    return bool(around(text, line)[1] & set(SPEED.get(file, ())))
 
 
 def users(texts: dict[str, str], file: str, names: set[str]) -> set[str]:

@@ -307,38 +307,36 @@ def test_a_function_is_tested_by_what_calls_it(mutants):
     """The quickest file first, as much as there is time for; of a name, by what reads it."""
     text = "LIMIT = 3\n\nclass A:\n    n = 1\n\n    def f(self):\n        return LIMIT\n"
     text += "\ndef g():\n    return A()\n\ndef h():\n    return 1\n"
-    a, f, g, h = (f"scmrl/a.py::{name}" for name in ("A", "A.f", "g", "h"))
+    f, g, h = (f"scmrl/a.py::{name}" for name in ("A.f", "g", "h"))
 
-    def kept(setup_s=0.0, setup=(), **tests):
-        each = {name: {"s": s, "calls": calls} for name, (s, calls) in tests.items()}
-        return {"setup_s": setup_s, "setup": list(setup), "tests": each}
+    def kept(file, setup_s=0.0, setup=(), **tests):
+        each = {f"{file}::{name}": {"s": s, "calls": calls} for name, (s, calls) in tests.items()}
+        return {file: {"setup_s": setup_s, "setup": list(setup), "tests": each}}
 
     reach = mutants.Reach(
-        {
-            "slow": kept(x=(50, [f]), y=(mutants.MOST_S, [f]), z=(1, [h])),
-            "quick": kept(q=(2, [f]), r=(1, [f]), s=(1, [g])),
-            "all": kept(setup_s=30, setup=[h], t=(1, []), u=(1, [g])),
-        }
+        kept("slow", x=(50, [f]), y=(mutants.MOST_S, [f]), z=(1, [h]))
+        | kept("quick", q=(2, [f]), r=(1, [f]), s=(1, [g]))
+        | kept("all", setup_s=30, setup=[h], t=(1, []), u=(1, [g]))
     )
 
     def tests(line):
         change = mutants.Mutant("scmrl/a.py", line, "", "", "")
-        return reach.tests(change, {"scmrl/a.py": text})
+        found = reach.tests(change, {"scmrl/a.py": text})
+        return [test.rpartition("::")[2] for test in found]
 
     assert tests(7) == ["r", "q", "x"]  # y would take too long
     assert tests(13) == ["z", "t", "u"]  # in what all tests of a file share
     assert tests(1) == ["r", "q", "x", mutants.FROZEN]  # A.f reads LIMIT
-    assert tests(4) == ["s", "r", "q", "u", "x", mutants.FROZEN]  # whatever is of A, or makes one
-    assert reach.seconds(["r", "q", "x"]) == 53 and reach.seconds(["t"]) == 31
+    assert tests(4) == ["r", "s", "q", "u", "x", mutants.FROZEN]  # whatever is of A, or makes one
+    assert reach.seconds(["quick::r", "quick::q", "slow::x"]) == 53
+    assert reach.seconds(["all::t"]) == 31 and reach.seconds(["all"]) == 32
 
 
-def test_changes_are_drawn_by_seed_and_none_is_of_speed_alone(mutants, monkeypatch):
-    pytest.importorskip("cosmic_ray", reason="it is in an environment of its own")
-    texts = {"a.py": "ROWS = 5\nLIMIT = 7\n\ndef f(x):\n    return x == 3\n"}
+def test_a_line_of_speed_alone_is_not_drawn(mutants, monkeypatch):
+    text = "ROWS = 5\nLIMIT = 7\n\ndef f(x, ROWS):\n    ROWS = 3\n    return x == 3\n"
     monkeypatch.setattr(mutants, "SPEED", {"a.py": ("ROWS",)})
-    drawn = mutants.drawn(texts, 100, 1)
-    assert drawn == mutants.drawn(texts, 100, 1) != mutants.drawn(texts, 100, 2)
-    assert {change.line for change in drawn} == {2, 5}
+    assert [mutants.of_speed("a.py", text, line) for line in (1, 2, 5)] == [True, False, False]
+    assert not mutants.of_speed("b.py", text, 1)
 
 
 def test_what_is_of_speed_alone_is_a_number_of_its_file(mutants):

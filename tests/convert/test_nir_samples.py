@@ -5,12 +5,11 @@ does not.
 import numpy as np
 import pytest
 
+from scmrl.convert.nir import importer
 from scmrl.convert.nir.importer import encoding, samples
 from scmrl.convert.nir.importer.floats.convention import CONVENTIONS
 from scmrl.convert.nir.importer.floats.network import Network, Neurons
 from scmrl.system.errors import DataError, UsageError
-
-importer = pytest.importorskip("scmrl.convert.nir.importer")
 
 
 def network(*inputs, spiking=("a", "b")):

@@ -131,7 +131,7 @@ def refusals():
     yield lambda net, x: net.add("h", Layer(Dense(2)), x.delayed("d")), "h: no such delays.*got d"
 
 
-@pytest.mark.parametrize("build, said", refusals())
+@pytest.mark.parametrize("build, said", list(refusals()))
 def test_a_node_that_does_not_fit_is_refused_by_name(build, said):
     net, x = network()
     with pytest.raises(UsageError, match=said):
@@ -182,4 +182,4 @@ def test_trained_delays_are_one_a_channel():
 def test_a_gain_is_what_it_starts_from():
     net, _ = network()
     assert net.gain("g", 0.25) == "g" and net.gained == ["g"]
-    assert [float(p) for p in net.gains.values()] == [0.25]
+    assert [p.item() for p in net.gains.values()] == [0.25]
