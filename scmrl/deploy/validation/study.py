@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
         lsnn_not_run="" if run else NO_DATA,
         readings=cases.lsnn_readings(run) if run else {},
         left_out=_left_out(table) if run else (),
-        core_counts=tuple(core_counts()),
+        core_counts=core_counts(),
         step_times=step_times(run),
         predictions=predictions.predictions(),
         outcomes=found,
@@ -53,8 +54,13 @@ def _left_out(table: tuple[cases.Case, ...]) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(name, measured[name], *single[name], *network[name]) for name in single)
 
 
-def core_counts() -> Iterator[CoreCount]:
+@functools.cache
+def core_counts() -> tuple[CoreCount, ...]:
     """Cores of each published network by population: placed here, and published."""
+    return tuple(_core_counts())
+
+
+def _core_counts() -> Iterator[CoreCount]:
     for case in networks():
         placement = place(case.graph, profiles.load(case.profile), order=None, **case.options)
         placed = {name: len(placement.of(name)) for name in case.published_cores}
