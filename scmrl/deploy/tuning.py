@@ -53,9 +53,9 @@ def tune(
     training samples of the data, its `convention`, `dt` and `reset`. `dataset`: data of your own,
     an npz, a folder, or "FILE.py:NAME"; its values go through the model's encoding. Weights, biases
     and constants learn; thresholds, time constants, delays and resets stay. What is learnt are
-    labels and, in equal parts, the outputs of the float network that the model was imported from,
-    where it is known (`tune.teacher`); with `distil` these alone, and labels may be missing. The
-    mean weights of the second half of the steps are kept, of the last epoch: most often the data
+    labels and, three times as much, the outputs of the float network that the model was imported
+    from, where it is known (`tune.teacher`); with `distil` these alone, and labels may be missing.
+    The mean weights of the second half of the steps are kept, of the last epoch: most often the data
     are what the model was trained on, and choose nothing. With settings train.validation=0.1 the
     epoch that validates best is, and the model as it was where none is better. `settings`,
     `resume`, `force`, `page`, `tell` and `live` as for `train`; `OUT/start` is a copy of the model.

@@ -119,7 +119,7 @@ class TuneConfig:
     start: str = setting("", "model that tuning starts from; the run keeps a copy")
     distil: bool = setting(False, "learn the float network's own outputs, not the labels")
     teacher: float = setting(
-        0.5,
+        0.75,
         "share of the float network's outputs in what is learnt beside labels, where it is known",
         low=0,
         high=1,

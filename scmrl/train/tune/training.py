@@ -46,6 +46,7 @@ class Tuning(Epochs):
 
     model: Network
     feed: TuneFeed
+    averaged: torch.Tensor  # steps in the mean weights
     spread: torch.Tensor  # of the teacher's scores over the classes, over `SPREAD`
 
     def __init__(self, config: Config, feed: TuneFeed, precision: Precision, start: Start):
