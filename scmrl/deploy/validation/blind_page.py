@@ -177,6 +177,32 @@ def _figures(report: ValidationReport) -> dict[str, object]:
     steps = [t for t in report.step_times if not t.fitted]
     attractor = [o.measured for o in report.outcomes if "attractor" in o.prediction.network]
 
+    return _score_figures(report) | {
+        "band": sum(makes_the_band(c) for c in tested),
+        "rest": len(rest),
+        "rest_inside": share(rest).split(" of ")[0],
+        "rest_names": "outside: " + "; ".join(c.name for c in rest if not c.inside),
+        "pilotnet": span(names["PilotNet LIF"].error, percent),
+        "loihi2": len(loihi2),
+        "loihi2_inside": share(loihi2).split(" of ")[0],
+        "outside": len(missed),
+        "outside_steps": sum(not t.inside for t in steps),
+        "braille": span(names["Braille RSNN, static power of a chip"].range),
+        "fitted_cores": sum(c.fitted for c in report.core_counts),
+        "tested_cores": sum(c.tests for c in report.core_counts),
+        "layers": len(layers),
+        "small": len(small),
+        "small_wrong": sum(published != placed for published, placed in small),
+        "attractor": f"{max(attractor) / min(attractor):.0f}",
+        "quartz": ", ".join(span(c.range) for c in quartz),
+        "quartz_measured": ", ".join(figure(c.measured) for c in quartz),
+        "quartz_inside": sum(bool(c.inside) for c in quartz),
+    }
+
+
+def _score_figures(report: ValidationReport) -> dict[str, object]:
+    """What the answers quote of the scores."""
+
     def scored(which: str, group: str, show: Callable[[Score], str]) -> str:
         each = [
             s for s in report.scores if (s.coefficients, s.group, s.kind) == (which, group, ENERGY)
@@ -195,28 +221,9 @@ def _figures(report: ValidationReport) -> dict[str, object]:
         if (s.coefficients, s.group, s.kind) == (REREAD, REFITTED, ENERGY)
     ]
     return {
-        "band": sum(makes_the_band(c) for c in tested),
-        "rest": len(rest),
-        "rest_inside": share(rest).split(" of ")[0],
-        "rest_names": "outside: " + "; ".join(c.name for c in rest if not c.inside),
         "blind_energy": scored(AS_PREDICTED, BLIND, coverage),
         "reread_coverage": scored(REREAD, REFITTED, coverage),
         "reread_score": scored(REREAD, REFITTED, interval),
         "reread_spread": f"{max(reread, default=0) - min(reread, default=0):.2f}",
         "energies_score": scored(ENERGIES, REFITTED, interval),
-        "pilotnet": span(names["PilotNet LIF"].error, percent),
-        "loihi2": len(loihi2),
-        "loihi2_inside": share(loihi2).split(" of ")[0],
-        "outside": len(missed),
-        "outside_steps": sum(not t.inside for t in steps),
-        "braille": span(names["Braille RSNN, static power of a chip"].range),
-        "fitted_cores": sum(c.fitted for c in report.core_counts),
-        "tested_cores": sum(c.tests for c in report.core_counts),
-        "layers": len(layers),
-        "small": len(small),
-        "small_wrong": sum(published != placed for published, placed in small),
-        "attractor": f"{max(attractor) / min(attractor):.0f}",
-        "quartz": ", ".join(span(c.range) for c in quartz),
-        "quartz_measured": ", ".join(figure(c.measured) for c in quartz),
-        "quartz_inside": sum(bool(c.inside) for c in quartz),
     }
