@@ -16,7 +16,7 @@ for.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -174,7 +174,8 @@ def lif(current: Tensor, steps: int) -> Tensor:
 
 def norm_lif(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, steps: int) -> Tensor:
     """Spikes [steps, M, C] of rows y [T or 1, M, C] after batch norm, whose moments follow."""
-    learnt, running = (norm.weight, norm.bias), (norm.running_mean, norm.running_var)
+    learnt = norm.weight, norm.bias
+    running = cast("tuple[Tensor, Tensor]", (norm.running_mean, norm.running_var))
     if norm.training and rows.fused(y):
         return _NormSpikes.apply(y, *learnt, *running, steps)
     if norm.training:

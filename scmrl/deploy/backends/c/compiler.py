@@ -102,10 +102,9 @@ def _examined(path: str, level: str) -> Compiler:
     version = (_run(path, "--version").splitlines() or [path])[0]
     ask = ("-dM", "-E", "-x", "c", os.devnull)
     try:
-        native, macros = (NATIVE,), _run(path, NATIVE, *ask)
+        return Compiler(path, version, (level, *FLAGS, NATIVE), _run(path, NATIVE, *ask))
     except BackendError:
-        native, macros = (), _run(path, *ask)
-    return Compiler(path, version, (level, *FLAGS, *native), macros)
+        return Compiler(path, version, (level, *FLAGS), _run(path, *ask))
 
 
 def _run(path: str, *arguments: str) -> str:
