@@ -13,11 +13,11 @@ from .backends.backend import Backend
 BACKENDS = {
     "reference": "scmrl.deploy.backends.backend:Reference",
     "simulator": "scmrl.deploy.backends.simulator.simulator:Simulator",
+    "c": "scmrl.deploy.backends.c.c:Compiled",
     "lava": "scmrl.deploy.backends.lava.lava:LavaRuntime",
     "lava-inprocess": "scmrl.deploy.backends.lava.lava:LavaInProcess",
     "loihi-sim": "scmrl.deploy.backends.loihi.loihi:LoihiSim",
     "loihi": "scmrl.deploy.backends.loihi.loihi:Loihi",
-    "c": "scmrl.deploy.backends.c.c:Compiled",
     "onnx": "scmrl.deploy.backends.onnx:OnnxRuntime",
     "onnx-step": "scmrl.deploy.backends.onnx:OnnxRuntimeStep",
     "netx": "scmrl.deploy.backends.netx.netx:Netx",

@@ -55,9 +55,9 @@ def tune(
     and constants learn; thresholds, time constants, delays and resets stay. What is learnt are
     labels and, three times as much, the outputs of the float network that the model was imported
     from, where it is known (`tune.teacher`); with `distil` these alone, and labels may be missing.
-    The mean weights of the second half of the steps are kept, of the last epoch: most often the data
-    are what the model was trained on, and choose nothing. With settings train.validation=0.1 the
-    epoch that validates best is, and the model as it was where none is better. `settings`,
+    The mean weights of the second half of the steps are kept, of the last epoch: most often the
+    data are what the model was trained on, and choose nothing. With settings train.validation=0.1
+    the epoch that validates best is, and the model as it was where none is better. `settings`,
     `resume`, `force`, `page`, `tell` and `live` as for `train`; `OUT/start` is a copy of the model.
 
     Raises UsageError for a model or settings that cannot be tuned, DataError for data that the
