@@ -30,7 +30,7 @@ class InProcessSession:
 
         self.processes, self.end = processes, end
         run_cfg = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=MODELS)
-        executable = processes.source.compile(run_cfg)
+        executable = processes.compiled(run_cfg)
         builders = executable.proc_builders
         for channel in executable.channel_builders:
             _connect(channel, builders, early=_is_synapse(channel.src_process))

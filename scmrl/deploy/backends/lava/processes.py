@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ....convert.lava.network import SOURCE, LavaNetwork, Neurons, Place, Weights
+
+DEEP = 100_000  # calls within calls, as many as Lava's compiler may need
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,17 @@ class LavaProcesses:
     readout: Any | None
     spikes: dict[str, np.ndarray]
     membrane: np.ndarray | None
+
+    def compiled(self, run_cfg: Any) -> Any:
+        """Lava's executable. Its compiler goes from process to process by calls of itself, so a
+        thousand processes in a row are more than Python's limit.
+        """
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, DEEP))
+        try:
+            return self.source.compile(run_cfg)
+        finally:
+            sys.setrecursionlimit(limit)
 
 
 def build(

@@ -147,7 +147,7 @@ class ProcessSession:
         """Lava's executable of the processes."""
         from lava.magma.core.run_configs import Loihi2SimCfg
 
-        return self.processes.source.compile(self._run_cfg or Loihi2SimCfg(select_tag="fixed_pt"))
+        return self.processes.compiled(self._run_cfg or Loihi2SimCfg(select_tag="fixed_pt"))
 
     def _wait(self, get: Callable[..., object]) -> object:
         """`get(timeout=)` from a queue, while children live and time is left."""
