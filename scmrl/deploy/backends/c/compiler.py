@@ -101,10 +101,11 @@ def _examined(path: str, level: str) -> Compiler:
     """With the flags of this processor, where the compiler knows them."""
     version = (_run(path, "--version").splitlines() or [path])[0]
     ask = ("-dM", "-E", "-x", "c", os.devnull)
+    flags: tuple[str, ...] = (level, *FLAGS)
     try:
-        return Compiler(path, version, (level, *FLAGS, NATIVE), _run(path, NATIVE, *ask))
+        return Compiler(path, version, (*flags, NATIVE), _run(path, NATIVE, *ask))
     except BackendError:
-        return Compiler(path, version, (level, *FLAGS), _run(path, *ask))
+        return Compiler(path, version, flags, _run(path, *ask))
 
 
 def _run(path: str, *arguments: str) -> str:
