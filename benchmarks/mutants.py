@@ -75,6 +75,7 @@ LIBRARIES = (
 FROZEN = "tests/core/test_frozen.py"  # reads the code: of every line outside functions
 # How long the tests of one change may take unchanged, and what a change may add to three times it.
 MOST_S, SPARE_S = 90, 20
+HANGS_S = 900  # beside ten times the limit, where processor time stands still
 # Their functions are compiled into other files' kernels, which numba keeps on disk.
 INLINED = "core/fixed_point.py", "kernels/integers.py", "kernels/rows.py"
 KERNELS_S = 90  # to compile all of them
@@ -323,7 +324,7 @@ class Server:
         env = {"PYTHONPATH": str(self.place), "SCMRL_DATA": data}
         env |= {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(self.told / kernels)}
         asked = {"place": str(self.place), "tests": tests, "env": env, "reach": reach}
-        asked |= {"changed": changed, "cpu_s": cpu_s, "wall_s": 10 * cpu_s}
+        asked |= {"changed": changed, "cpu_s": cpu_s, "wall_s": HANGS_S + 10 * cpu_s}
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
