@@ -60,8 +60,8 @@ public specification was read, in code where possible, and counts and ranges der
 its SHA-256 were committed (`scmrl/deploy/validation/predictions.toml`); then the measurement was
 searched for, and committed later (`measurements.toml`), inside or outside. `git log` of both files
 shows the order, and `scmrl validate` refuses a row that is not what its hash was made of. Blind
-means that the measurement stood neither here nor in what whoever predicted it had read. Written by
-`scmrl validate --write {path}`; scores are in [validation]({beside}).
+means that the measurement stood neither here nor in what whoever predicted it had read.
+Written by `scmrl validate --write {path}`; scores are in [validation]({beside}).
 
 {line}. Eight blind networks were looked for: {why}
 

@@ -33,8 +33,8 @@ HEAD = """\
 
 What the energy, latency and core counts of this package rest on: every published measurement whose inputs
 are public, or can be bounded, recomputed. No coefficient was tuned to a case; those that cannot be computed
-are listed with what is missing. What was predicted before it was looked up is in [predictions]({beside}). Written
-by `scmrl validate --write {path}` of scmrl {version}.
+are listed with what is missing. What was predicted before it was looked up is in [predictions]({beside}).
+Written by `scmrl validate --write {path}` of scmrl {version}.
 """
 ENERGY = """\
 ## Energy and power

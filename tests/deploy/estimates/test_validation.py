@@ -15,6 +15,7 @@ from scmrl.deploy.validation.blind_page import predictions_page
 from scmrl.deploy.validation.scores import GOAL
 from scmrl.deploy.validation.step_time import step_times
 from scmrl.hw_profiles import profile as profiles
+from scmrl.system import targets
 from scmrl.system.errors import UsageError
 
 # The LSNN as counted (test_lsnn.py): synaptic operations, of which into the relay; updates;
@@ -176,6 +177,8 @@ def test_the_report_as_json(found):
 def test_page_and_picture_are_written_together(found, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     written, picture, beside = page.write_page(found, tmp_path / "validation.md")
+    for place, kind in (written, "table"), (beside, "table"), (picture, "picture"):
+        targets.check(place, kind, force=True)  # its own page can be written anew
     assert beside == tmp_path / "predictions.md" and "(predictions.md)" in written.read_text()
     text = written.read_text()
     assert "![Estimate against measurement](validation.svg)" in text
