@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...core.fixed_point import DECAY_ONE
 from ...core.graph import Graph
 from ...system.dependencies import require
 from ...system.errors import GraphError
@@ -112,7 +113,7 @@ class Program:
         """The helpers that the program calls."""
         every = [m for maps in self.maps.values() for m in maps]
         decays = {(p.number, p.width) for p in self.neurons if p.has_u}
-        decays |= {("int32_t", 32) for p in self.neurons if p.leaks and p.keep_v != 4096}
+        decays |= {("int32_t", 32) for p in self.neurons if p.leaks and p.keep_v != DECAY_ONE}
         return {
             "decay": sorted(decays),
             "wrap": sorted({(p.number, p.width) for p in self.neurons if p.wraps}),
