@@ -2,9 +2,9 @@
 
 import dataclasses
 import os
-import re
+import secrets
 import signal
-from pathlib import Path
+import time
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several files at a time: each keeps to one core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -155,29 +155,27 @@ def model(small_bundle, tmp_path):
     return tmp_path / "run"
 
 
-def shared_names() -> set[str]:
-    """Names in shared memory that no living process has mapped: others' programs have theirs there
-    too.
+class SharedNames:
+    """The names in shared memory that one program and its children make, told from those of others
+    by how they begin: a test beside this one has its own there, mapped or not.
 
-    Left out is what the C library calls a semaphore while it makes one: SIGKILL within `sem_open`
-    leaves that name, and of two test files that run at a time, the other one may have killed such a
-    process.
+    `first` is the Python to run first of all in that program.
     """
-    mapped = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        try:
-            lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        mapped |= {
-            int(line.split()[4]) for line in lines if "/dev/shm/" in line
-        }  # by inode: semaphores are renamed
-    names = set()
-    for entry in os.scandir("/dev/shm"):
-        if re.fullmatch(r"sem\.[A-Za-z0-9]{6}", entry.name):
-            continue
-        try:
-            names |= {entry.name} if entry.stat().st_ino not in mapped else set()
-        except OSError:  # just gone
-            continue
-    return names
+
+    def __init__(self) -> None:
+        mark = secrets.token_hex(3)  # short: shared_memory's names have 14 characters in all
+        self.first = (
+            "import multiprocessing.process, multiprocessing.shared_memory\n"
+            f"multiprocessing.shared_memory._SHM_NAME_PREFIX = '/{mark}_'\n"
+            f"multiprocessing.process.current_process()._config['semprefix'] = '/{mark}'\n"
+        )
+        self._begins = (mark, f"sem.{mark}")
+
+    def left(self, seconds: float = 10) -> list[str]:
+        """The names that are still there after at most `seconds`."""
+        end = time.monotonic() + seconds
+        while names := [name for name in os.listdir("/dev/shm") if name.startswith(self._begins)]:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.05)
+        return names

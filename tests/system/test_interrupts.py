@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import shared_names
+from conftest import SharedNames
 
 from scmrl.system import interrupts
 
@@ -292,12 +292,12 @@ class Deploy:
     """`scmrl deploy` on Lava in a process group and a temporary directory of its own."""
 
     def __init__(self, model: Path, temporary: Path):
-        self.temporary, self.names = temporary, shared_names()
+        self.temporary, self.names = temporary, SharedNames()
         temporary.mkdir(exist_ok=True)
         command = [
             sys.executable,
-            "-m",
-            "scmrl",
+            "-c",
+            self.names.first + "from scmrl.__main__ import main; main()",
             "deploy",
             str(model),
             "--backend",
@@ -329,15 +329,6 @@ class Deploy:
         assert os.listdir(self.temporary) == []
         return self.process.returncode, out, err
 
-    def left(self) -> set[str]:
-        """New names in shared memory (of others too, who may run at the same time: those go
-        again).
-        """
-        end = time.monotonic() + 5
-        while (names := shared_names() - self.names) and time.monotonic() < end:
-            time.sleep(0.05)
-        return names
-
 
 def outcome(
     model: Path, temporary: Path, moment: float, number: int, twice: bool, whole_group: bool
@@ -350,7 +341,7 @@ def outcome(
             (os.killpg if whole_group else os.kill)(run.process.pid, number)
     code, out, err = run.wait()
     assert "Traceback" not in err and "Exception ignored" not in err, (moment, err)
-    assert run.left() == set()
+    assert run.names.left() == []
     if code == 0 and '"bit_exact": true' in out:
         return "had ended"
     if number == signal.SIGKILL:

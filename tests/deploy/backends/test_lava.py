@@ -21,7 +21,7 @@ from conformance.equality import assert_equals_the_reference
 from conformance.graphs import GRAPHS
 from conformance.graphs.networks import any_values as inputs
 from conformance.graphs.networks import attention_graph
-from conftest import shared_names
+from conftest import SharedNames
 
 from scmrl.core.graph import Graph, OneToOne, Population
 from scmrl.system import memory
@@ -274,8 +274,8 @@ SCRIPT = """
 """
 
 
-def python(body: str, samples: int = 2) -> list[str]:
-    start = textwrap.dedent(SCRIPT).replace("SAMPLES", str(samples))
+def python(body: str, samples: int = 2, first: str = "") -> list[str]:
+    start = first + textwrap.dedent(SCRIPT).replace("SAMPLES", str(samples))
     return [sys.executable, "-c", start + textwrap.dedent(body)]
 
 
@@ -309,7 +309,7 @@ def running(group: int) -> list[str]:
 )
 def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     """Ctrl-C in a terminal reaches the whole group; `kill` only the parent."""
-    names = shared_names()
+    names = SharedNames()
     script = python(
         """
         import multiprocessing
@@ -323,6 +323,7 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
         LavaRuntime(graph).run(x, progress)
     """,
         samples=100_000,
+        first=names.first,
     )
     process = subprocess.Popen(
         script, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -339,13 +340,11 @@ def test_interrupted_run_leaves_no_process_and_no_shared_memory(number, send):
     if number == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt") and err.count("Traceback") == 1
 
-    def left() -> list[str]:
-        return running(process.pid) + sorted(shared_names() - names)
-
     end = time.monotonic() + 10
-    while left() and time.monotonic() < end:
+    while running(process.pid) and time.monotonic() < end:
         time.sleep(0.05)
-    assert left() == []
+    assert running(process.pid) == []
+    assert names.left() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system over /dev/shm")
