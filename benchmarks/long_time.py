@@ -34,6 +34,7 @@ from scmrl.network.nodes.maps import Conv2d, Dense
 from scmrl.network.nodes.neurons import LIF
 from scmrl.network.nodes.node import Input
 from scmrl.network.nodes.readout import Readout
+from scmrl.train.run import memory as kept_memory
 from scmrl.train.run import threads
 
 SHAPE, CHANNELS, CLASSES, BATCH, STEPS = (2, 32, 32), (16, 32), 10, 8, 300
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--memory", choices=list(MODELS), help="of one, in this process")
     options = parser.parse_args()
     threads.use(options.threads)
+    kept_memory.keep()  # as `scmrl train` does; the others take turns in the same process
     if options.memory:
         memory_of_a_step(options.memory, options.steps)
         return

@@ -86,16 +86,15 @@ def _after(v: i32, theta: i32, subtract: bool) -> i32:
 
 @numba.njit(parallel=True, cache=True)
 def _forward(
-    a: np.ndarray, facts: np.ndarray, flags: Flags, state: np.ndarray, steps: int
-) -> np.ndarray:
+    a: np.ndarray, facts: np.ndarray, flags: Flags, state: np.ndarray, spikes: np.ndarray
+) -> None:
     """a [T or 1, n], facts int32 [4, C] in the order of `PER_NEURON` -> spikes [steps, n]; `state`
     int32 [3, n] goes on with them, in place.
     """
     keep_u, keep_v = rows.tile(facts[0], BLOCK), rows.tile(facts[1], BLOCK)
     theta, bias = rows.tile(facts[2], BLOCK), rows.tile(facts[3], BLOCK)
     subtract, late = flags[0], flags[1]
-    n, length, once = a.shape[1], len(theta), a.shape[0] == 1
-    spikes = np.empty((steps, n), np.float32)
+    (steps, n), length, once = spikes.shape, len(theta), a.shape[0] == 1
     for block in numba.prange((n + length - 1) // length):
         first, last = block * length, min(block * length + length, n)
         u, v = state[0, first:last].copy(), state[1, first:last].copy()
@@ -116,7 +115,6 @@ def _forward(
                     v[i] = _after(x, theta[i], subtract)
         for i in range(last - first):
             state[0, first + i], state[1, first + i], state[2, first + i] = u[i], v[i], fired[i]
-    return spikes
 
 
 @numba.njit(cache=True)
@@ -128,15 +126,15 @@ def _states(
     us: np.ndarray,
     vs: np.ndarray,
 ) -> None:
-    """u and v before the reset of all steps of a block, into us and vs int32 [T, length]; `state`
-    int32 [3, block] is what they begin with.
+    """v before the reset of all steps of a block, into vs int32 [T, length], and u into us, unless
+    that is empty; `state` int32 [3, block] is what they begin with.
     """
     keep_u, keep_v, theta, bias = facts
     subtract, late = flags[0], flags[1]
     once, zero = a.shape[0] == 1, i32(0)
     u, v, fired = state[0].copy(), state[1].copy(), state[2].copy()
-    for t in range(len(us)):
-        drive, now, here = a[0 if once else t], us[t], vs[t]
+    for t in range(len(vs)):
+        drive, here = a[0 if once else t], vs[t]
         if late:
             for i in range(len(drive)):
                 extra = plus(bias[i], times(i32(-theta[i]), fired[i]))
@@ -149,8 +147,9 @@ def _states(
                 here[i] = saturated(plus(plus(kept(v[i], keep_v[i]), u[i]), bias[i]))
                 left = plus(here[i], i32(-theta[i])) if subtract else zero
                 v[i] = left if here[i] > theta[i] else here[i]
-        for i in range(len(drive)):
-            now[i] = u[i]
+        if len(us):
+            for i in range(len(drive)):
+                us[t, i] = u[i]
 
 
 @numba.njit(cache=True)
@@ -192,9 +191,10 @@ def _backward(
     state: np.ndarray,
     back: np.ndarray,
     learns: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """dL/da, summed over the steps that share one, and the sums of dL/dkeep_u, dL/dkeep_v and
-    dL/dbias by chunk and place in a block; those of keep_u and keep_v are 0 unless one `learns`.
+    out: np.ndarray,
+) -> np.ndarray:
+    """dL/da into `out`, summed over the steps that share one; returns the sums of dL/dkeep_u,
+    dL/dkeep_v and dL/dbias by chunk and place in a block, 0 but for the last unless one `learns`.
     `state` int32 [3, n] is what the steps begin with; `back` float32 [3, n], gu and gv of the step
     after the last, becomes those of the first.
     """
@@ -206,11 +206,12 @@ def _backward(
     )
     subtract, late, _, surrogate = flags
     (steps, n), length, once = grad.shape, len(theta), a.shape[0] == 1
-    out, sums = np.empty_like(a), np.zeros((3, rows.CHUNKS, length), np.float64)
+    sums = np.zeros((3, rows.CHUNKS, length), np.float64)
     part, blocks = f32(1 / DECAY_ONE), (n + length - 1) // length
     pass_u, pass_v = keep_u.astype(np.float32) * part, keep_v.astype(np.float32) * part
     for chunk in numba.prange(rows.CHUNKS):
-        us, vs = np.empty((steps, length), np.int32), np.empty((steps, length), np.int32)
+        us = np.empty((steps if learns else 0, length), np.int32)
+        vs = np.empty((steps, length), np.int32)
         gu, gv, g = np.empty(length, f32), np.empty(length, f32), np.empty(length, f32)
         of_u, of_v, of_bias = sums[0, chunk], sums[1, chunk], sums[2, chunk]
         for block in range(blocks * chunk // rows.CHUNKS, blocks * (chunk + 1) // rows.CHUNKS):
@@ -245,7 +246,7 @@ def _backward(
                 of_u[i] += gu[i] * f32(begin[0, i]) * part
                 of_v[i] += gv[i] * f32(begin[1, i]) * part
                 back[0, first + i], back[1, first + i] = gu[i], gv[i]
-    return out, sums
+    return sums
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,9 @@ class _Scan(torch.autograd.Function):
         shape = (3, *a.shape[1:])
         begin = torch.zeros(shape, dtype=torch.int32) if state is None else state.detach().int()
         ctx.begin, end = rows.flat(begin), rows.flat(begin).copy()
-        spikes = _forward(ctx.flat, ctx.facts, kind.flags, end, steps)
+        # NumPy's own memory is that of huge pages: a kernel's would be cleared page by page.
+        spikes = np.empty((steps, ctx.flat.shape[1]), np.float32)
+        _forward(ctx.flat, ctx.facts, kind.flags, end, spikes)
         after = torch.from_numpy(end.astype(np.float32)).view(shape)
         return torch.from_numpy(spikes).view(steps, *a.shape[1:]), after
 
@@ -295,7 +298,8 @@ class _Scan(torch.autograd.Function):
         learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
         back = rows.flat(grad_after).copy()
         more = ctx.width, ctx.kind.flags, ctx.begin, back, learns
-        out, sums = _backward(rows.flat(grad), ctx.flat, ctx.facts, *more)
+        out = np.empty_like(ctx.flat)
+        sums = _backward(rows.flat(grad), ctx.flat, ctx.facts, *more, out)
         totals = torch.from_numpy(sums.sum(1).reshape(3, -1, len(ctx.width)).sum(1))
         own, before = torch.from_numpy(out), torch.from_numpy(back)
         of_state = before.view_as(grad_after) if ctx.needs_input_grad[6] else None

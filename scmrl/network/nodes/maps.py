@@ -193,7 +193,7 @@ class Conv2d(Map):
 
     def apply(self, features: Tensor, weight: Tensor) -> Tensor:
         _, stride, padding, dilation = self._geometry
-        frames = features.flatten(0, 1)
+        frames = rows.frames(features)
         out = F.conv2d(frames, weight, None, stride, padding, dilation, self.groups)
         return out.unflatten(0, features.shape[:2])
 
