@@ -17,6 +17,7 @@ from .options import (
     layers_option,
     listed,
     may_write,
+    mode_option,
     model_argument,
     page_option,
     picture_option,
@@ -35,6 +36,7 @@ from .output import render, tell
     metavar="A,B",
     help="Names of `scmrl profiles`, or files; all: every chip.",
 )
+@mode_option
 @sample_options
 @picture_option
 @page_option
@@ -44,6 +46,7 @@ from .output import render, tell
 def energy(
     model: Path,
     names: str,
+    mode: str,
     samples: int | None,
     file: Path | None,
     picture: Path | None,
@@ -51,7 +54,10 @@ def energy(
     layers: bool,
     json_: bool,
 ) -> None:
-    """Estimate energy and latency per inference, per chip and per layer.
+    """Estimate energy and latency per inference, per chip and per layer, in one of two modes.
+
+    Alone, all T + depth steps of a sample are charged; streamed, the steps from one sample to the
+    next of a full pipeline, which networks that carry spikes over have none of (exit code 5).
 
     Exit code 5 where none of the chips asked for holds the network; where some do, the others are
     rows that say so, without a total.
@@ -61,6 +67,7 @@ def energy(
     report = jobs.energy(
         model,
         listed(names, "--profile"),
+        mode=mode,
         samples=samples,
         inputs=file,
         picture=picture,
@@ -93,6 +100,7 @@ def energy(
     show_default=True,
     help="Cores in the order of the network, or with less traffic.",
 )
+@mode_option
 @sample_options
 @picture_option
 @page_option
@@ -107,6 +115,7 @@ def place(
     packed: bool,
     inputs: bool,
     order: str,
+    mode: str,
     samples: int | None,
     file: Path | None,
     picture: Path | None,
@@ -127,6 +136,7 @@ def place(
         packed=packed,
         place_inputs=inputs,
         optimised=order == "optimised",
+        mode=mode,
         samples=samples,
         inputs=file,
         picture=picture,

@@ -157,6 +157,13 @@ picture_option = click.option(
     metavar="FILE",
     help="Write a picture (.png, .svg or .pdf).",
 )
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["alone", "streamed"]),
+    default="alone",
+    show_default=True,
+    help="One sample from a chip at rest to its answer, or samples back to back.",
+)
 page_option = click.option(
     "--html",
     "page",

@@ -22,7 +22,8 @@ class Measurement:
     """What Lava's profiler measured on a board, per inference, in the fields of an energy estimate.
 
     Powers in W, energies in uJ, times in us; None where it was not asked for or not delivered. The
-    chip runs samples back to back: an inference is one window of `window` steps.
+    chip runs samples back to back: an inference is one window of `window` steps, its latency that
+    of a mean step times T + depth.
     """
 
     chip: str
@@ -37,6 +38,7 @@ class Measurement:
     core_dynamic_uj: float | None = None
     core_static_uj: float | None = None
     total_uj: float | None = None
+    mode: str = "streamed"  # of the estimates that go beside it
     power_w: dict[str, float] | None = (
         None  # total, static, dynamic, and the rails vdd, vddm, vddio
     )
@@ -66,7 +68,10 @@ class Measurement:
             f"{name} {value:.4g}" for name, value in shown.items() if value is not None
         )
         return {
-            "MEASURED": f"{values}; per inference, on {self.board}, {self.measured_steps} steps",
+            "MEASURED": (
+                f"{values}; per inference, {self.mode}, on {self.board},"
+                f" {self.measured_steps} steps"
+            ),
             "how": self.basis,
         }
 

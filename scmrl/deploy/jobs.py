@@ -34,11 +34,13 @@ from ..system.errors import BackendError, GraphError, MissingDependency, UsageEr
 from . import running
 from .backends.backend import Progress
 from .counts.counts import PopulationCount, count
-from .counts.updates import count_updates
 from .energy import energy as energy_model
-from .energy.relays import fired_by_relays
+from .energy.modes import ALONE, require
+from .energy.operations import fired
+from .energy.trace import Work
 from .placement import traffic as traffic_model
 from .placement.fit import capacity, fit
+from .placement.layout import window
 from .placement.placement import require_cores
 from .registry import backend_class
 from .reports.deploy import DeployReport, Refusal, VerifyReport, deploy_report, verify_report
@@ -97,7 +99,8 @@ def deploy(
         comparison = compare(
             bundle.graph, running.run(model, bundle.graph, "reference", chosen.inputs), activity
         )
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
+    mode = activity.measured.mode if activity.measured else ALONE  # beside a measurement, its own
+    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, mode)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = deploy_report(
         bundle.graph,
@@ -148,13 +151,14 @@ def _estimates(
     inputs: dict[str, np.ndarray],
     activity: Activity,
     chips: Sequence[profiles.Profile],
+    mode: str,
     progress: Progress | None = None,
 ) -> tuple[list[PopulationCount], list[energy_model.EnergyEstimate]]:
-    """Counts of a run, and what they cost on each chip."""
-    counts = count(graph, inputs, activity, count_updates(graph, inputs, activity))
-    fired, estimates = traffic_model.fired(graph, inputs, activity), []
+    """Counts of a run, and what it costs on each chip in a mode."""
+    work, estimates = Work(graph, inputs, activity), []
+    counts = count(graph, inputs, activity, work.updates)
     for chip in chips:
-        estimates.append(energy_model.on_chip(graph, counts, fired, chip))
+        estimates.append(energy_model.on_chip(work, chip, mode))
         if progress:
             progress(len(estimates), len(chips))
     return counts, estimates
@@ -240,6 +244,7 @@ def energy(
     model: Model,
     chips: str | Sequence[str] = ("loihi1", "loihi1-sanafe", "loihi2"),
     *,
+    mode: str = ALONE,
     samples: int | None = None,
     inputs: Given | None = None,
     labels: np.ndarray | None = None,
@@ -248,7 +253,8 @@ def energy(
     page: Path | None = None,
 ) -> EnergyReport:
     """Energy (uJ) and latency (us) of one inference on each of the `chips`: names of
-    `scmrl.profiles`, files, or "all". Estimates, from exact counts on the simulator.
+    `scmrl.profiles`, files, or "all". Estimates, from exact counts on the simulator, in the `mode`
+    "alone" (one sample, T + depth steps) or "streamed" (samples back to back).
 
     `progress` counts the chips. A chip that does not hold the network has no total.
 
@@ -257,6 +263,7 @@ def energy(
     ('loihi2', True)
     """
     bundle, name = opened(model)
+    require(bundle.graph, mode)
     priced = [profiles.load(chip) for chip in chip_names(several(chips))]
     twice = [chip.name for chip in priced if [c.name for c in priced].count(chip.name) > 1]
     if twice:
@@ -268,7 +275,7 @@ def energy(
         )
     chosen = choose(bundle, samples, inputs, labels)
     activity = running.run(model, bundle.graph, "simulator", chosen.inputs)
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, progress)
+    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, mode, progress)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
@@ -279,6 +286,7 @@ def energy(
         estimates,
         model=name,
         selection=chosen.selection,
+        mode=mode,
         origin=chosen.origin,
     )
     return _paged(report, bundle, page, chosen, activity)
@@ -302,6 +310,7 @@ def place(
     packed: bool = False,
     place_inputs: bool = False,
     optimised: bool = True,
+    mode: str = ALONE,
     samples: int | None = None,
     inputs: Given | None = None,
     picture: Path | None = None,
@@ -311,6 +320,8 @@ def place(
     `system` or `chip_count` chips (default: the largest system of the profile). Where there are too
     few cores, nothing is run.
 
+    `mode`: of the traffic, that of one sample "alone", what biases fire before and after it
+    included, or "streamed";
     `packed`: small populations share cores; `place_inputs`: the input populations take cores too;
     `optimised`: with the order of cores that saves traffic beside that of the network.
 
@@ -325,6 +336,7 @@ def place(
             "a system says how many chips it has", where="--chips", fix="give --system or --chips"
         )
     require_cores(profile)
+    require(graph, mode)
     room = capacity(profile, system, chip_count)
     found = fit(graph, profile, packed=packed, inputs=place_inputs, room=room)
     placed = found.placement
@@ -337,8 +349,10 @@ def place(
     chosen = choose(bundle, samples, inputs)
     activity = running.run(model, graph, "simulator", chosen.inputs)
     line = found.line
-    fired = fired_by_relays(line, traffic_model.fired(graph, chosen.inputs, activity))
-    naive = (placed, traffic_model.traffic(line.graph, placed, fired))
+    trace = Work(graph, chosen.inputs, activity).trace(
+        line, window(next(iter(chosen.inputs.values())).shape[1], profile)
+    )
+    naive = (placed, traffic_model.traffic(line.graph, placed, fired(trace, mode)))
     better = None
     if optimised:
         placed = traffic_model.improve(*naive)
@@ -348,7 +362,7 @@ def place(
 
     best = better or naive
     if picture is not None:
-        drawing.save(picture, core_map(line.graph, *best))
+        drawing.save(picture, core_map(trace.hardware_steps(mode), *best))
     report = placement_report(
         graph,
         found,
@@ -356,9 +370,11 @@ def place(
         optimised=better,
         samples=chosen.selection,
         origin=chosen.origin,
+        mode=mode,
+        steps=trace.hardware_steps(mode),
         model=name,
         packed=packed,
         inputs=place_inputs,
     )
-    maps = [core_map(line.graph, *best)] if best[0].mesh else []
+    maps = [core_map(trace.hardware_steps(mode), *best)] if best[0].mesh else []
     return _paged(report, bundle, page, chosen, activity, maps)

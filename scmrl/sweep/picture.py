@@ -50,7 +50,7 @@ def _axis(sheet: Any, label: str) -> Any:
 
 
 def _pareto(sheet: Any, rows: Sequence[Trial], chip: str) -> None:
-    axis = _axis(sheet, f"core dynamic energy per inference on {chip}, uJ (estimate)")
+    axis = _axis(sheet, f"core dynamic energy per inference on {chip}, uJ (estimate, alone)")
     axis.scatter([r.energy_uj for r in rows], _accuracy(rows), s=24, color=LIGHT["faint"])
     front = sorted((r for r in rows if r.pareto), key=lambda r: r.energy_uj or 0.0)
     label = "Pareto front (trial number)"

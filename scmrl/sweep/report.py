@@ -77,7 +77,7 @@ class SweepReport(Report):
             }
         lines["objective"] = "validation accuracy; test data choose nothing"
         if self.chip:
-            lines["second"] = f"core dynamic energy on {self.chip} (estimate)"
+            lines["second"] = f"core dynamic energy on {self.chip} (estimate, alone)"
         return lines
 
     def details(self) -> Iterator[Block]:

@@ -1,7 +1,8 @@
 """A sweep: settings are proposed, each trial is a training run in a process of its own, a database
 remembers.
 
-    maximise validation accuracy;  optionally minimise core dynamic energy per inference (estimate)
+    maximise validation accuracy
+    optionally minimise core dynamic energy per inference, one sample alone (estimate)
 
 A trial's proposal depends on the seed, its number and the trials before it, so a sequential sweep
 that was killed goes on exactly as it would have; the trial that was running then is finished first,
@@ -157,7 +158,8 @@ class Sweep:
         for axis in self.parsed:
             flat.pop(axis.key, None)
         axes = [f"{axis.key}={axis.text()}" for axis in self.parsed]
-        return {"axes": axes, "energy": self.chip, "grid": self.grid, **flat}
+        energy = self.chip and f"{self.chip}, alone"  # the mode of `deploy.energy.modes`
+        return {"axes": axes, "energy": energy, "grid": self.grid, **flat}
 
 
 def request(out: Path, options: dict[str, Any]) -> Sweep:

@@ -64,9 +64,9 @@ class Pipeline:
 
 
 def at_once(graph: Graph) -> Pipeline:
-    """The graph itself, for what runs all layers of a step within the step."""
+    """The graph itself, for what runs all layers of a step within the step: nothing has depth."""
     order = tuple(p.name for p in graph.order())
-    return Pipeline(graph, graph.depths(), {}, order, _streams(graph))
+    return Pipeline(graph, dict.fromkeys(order, 0), {}, order, not carried(graph))
 
 
 def pipeline(graph: Graph, delays: int = 0) -> Pipeline:
@@ -92,7 +92,7 @@ def pipeline(graph: Graph, delays: int = 0) -> Pipeline:
             relays[name], depth[name] = p.name, depth[source] + delays + 1
     laid_out = replace(graph, populations=tuple(populations), synapses=(*synapses, *links))
     order = tuple(name for p in graph.order() for name in chains[p.name])
-    return Pipeline(laid_out, depth, relays, order, _streams(graph))
+    return Pipeline(laid_out, depth, relays, order, not carried(graph))
 
 
 def parameter_sets(p: Population) -> int:
@@ -102,8 +102,9 @@ def parameter_sets(p: Population) -> int:
     return int(np.unique(np.stack(each), axis=1).shape[1]) if each else 1
 
 
-def _streams(graph: Graph) -> bool:
-    return all(s.delay == 0 or graph[s.source].kind == "input" for s in graph.synapses)
+def carried(graph: Graph) -> tuple[Synapse, ...]:
+    """The synapses that carry spikes into the next sample: delayed ones between populations."""
+    return tuple(s for s in graph.synapses if s.delay and graph[s.source].kind != "input")
 
 
 def _relays(wait: int, delays: int) -> int:

@@ -203,7 +203,8 @@ class CountReport(Report):
             "by rates": f"{figure(t.by_rate_uj)} uJ by the formula of papers: {mac} pJ x all"
             f" operations of layers that read values + {ac} pJ x rate x all of the others",
             "kind": "counts are exact for this run; energies are ESTIMATES of its arithmetic alone:"
-            " no memory, messages, static or host power",
+            " no memory, messages, static or host power; of a sample's own steps, neither alone nor"
+            " streamed: a run of a module has no fill and drain of a chip",
             "input": ", ".join(f"{name} [{shape(s)}]" for name, s in self.given.items())
             + f", samples along axis {self.batch_axis}",
         }

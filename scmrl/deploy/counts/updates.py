@@ -18,6 +18,7 @@ network.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +58,7 @@ class UpdateCounter:
             for layer in self._layers
         }
         self._past = max((s.delay for s in graph.synapses), default=0)
+        self.active: dict[str, np.ndarray] = {}  # of the last step: bool [samples, neurons]
         self.clear()
 
     def clear(self, samples: int = 1) -> None:
@@ -68,14 +70,26 @@ class UpdateCounter:
         }
         self._states = {layer.population.name: layer.state(samples) for layer in self._layers}
 
+    def forget(self, name: str) -> None:
+        """Zero state of one population."""
+        for state in self._states[name]:
+            state[:] = 0
+
+    def sent(self, name: str) -> np.ndarray:
+        """What a population sent in the last step: [samples, neurons]."""
+        return self._sent[name][:, self._past]
+
     @property
     def chunk(self) -> int:
         """Samples side by side whose scratch memory stays small."""
         return max(1, CHUNK_BYTES // max(layer.bytes_per_step() for layer in self._layers))
 
-    def step(self, sent: dict[str, np.ndarray]) -> dict[str, Updates]:
+    def step(
+        self, sent: Mapping[str, np.ndarray], idle: Collection[str] = ()
+    ) -> dict[str, Updates]:
         """Updates of one step in which inputs and firing populations sent {name: [samples,
-        *shape]}.
+        *shape]}; a firing one that is not given sends what its own state says. The `idle` are not
+        computed and send nothing.
         """
         now = self._past
         for values in self._sent.values():
@@ -85,8 +99,13 @@ class UpdateCounter:
         updates = {}
         for layer in self._layers:
             p = layer.population
+            if p.name in idle:
+                self._sent[p.name][:, now] = 0
+                self.active[p.name] = np.zeros((self.samples, p.neurons), bool)
+                continue
             updates[p.name] = self._update(layer)
-            if p.fires:  # what it really sent, should a float backend have decided otherwise
+            # what it really sent, should a float backend have decided otherwise
+            if p.fires and p.name in sent:
                 self._sent[p.name][:, now] = sent[p.name].reshape(self.samples, -1)
         self._first = False
         return updates
@@ -101,6 +120,7 @@ class UpdateCounter:
             active |= (state != 0) & (keep != 0)
         layer.advance(self._sent, self._states, self._past, self._past + 1, False)
         changed = v.size if self._first else np.count_nonzero(self._states[p.name][1] != before)
+        self.active[p.name] = active
         return Updates(int(np.count_nonzero(active)), int(np.count_nonzero(arrived)), int(changed))
 
     def _arrived(self, p: Population) -> np.ndarray:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ...core.graph import Graph
 from ...hw_profiles import profile as profiles
 from ..counts.counts import PopulationCount, connections
-from .energy import estimate
+from .energy import unplaced_uj
 
 PJ_TO_UJ = 1e-6
 
@@ -66,7 +66,7 @@ def _energy(
 ) -> DenseEnergy:
     e = profile.energy
     dense = PJ_TO_UJ * (macs * e["mac"].value + acs * (e["ac"].value if "ac" in e else 0.0))
-    spiking = estimate(graph, counts, profile).core_dynamic_uj
+    spiking = unplaced_uj(graph, counts, profile)
     return DenseEnergy(
         profile.name,
         profile.title,

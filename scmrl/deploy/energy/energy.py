@@ -1,19 +1,17 @@
-"""Energy and latency of one inference on a chip: exact counts times the coefficients of a hardware
-profile.
+"""Energy and latency of one inference on a chip, in one of two modes (`modes`): exact counts times
+the coefficients of a hardware profile.
 
     core dynamic = synops * e_synop(format) + active * e_active + inactive * e_inactive
                  + spikes * e_spike_out + messages * (e_spike + e_axon_out) + hops * e_hop
-    core static  = power of a used core * cores * latency       (of a chip * chips, where no core's
+    core static  = power of a used core * cores * interval      (of a chip * chips, where no core's
                  is known)
-    chip fixed   = power that is always on * chips * latency
-    host         = host power of a chip * chips * latency
-    latency      = (T + depth) * step           a population at depth d runs d steps behind the
-                 input
-    interval     = T * step                     between samples that follow each other through the
-                 pipeline; the latency where delays carry spikes over, and each sample runs alone
+    chip fixed   = power that is always on * chips * interval
+    host         = host power of a chip * chips * interval
+    latency      from a sample's first hardware step to its answer, T + depth steps later
+    interval     alone: the latency; streamed: from sample to sample
 
 What is priced is the network that the chip runs (`placement.layout`): its waits and relays, its
-depth. Relays are counted as what they repeat (`relays`).
+depth, its fill and drain (`trace`); every term is of the same hardware steps, those of the mode.
 
 The energies are kept apart, since on small networks static and host power hide the rest. All are
 estimates; the profile says on what evidence, and each comes with a range. What nobody has published
@@ -27,21 +25,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from ...convert.frame.pipeline import at_once
-from ...core.graph import Graph
+from ...core.graph import Graph, Population
 from ...hw_profiles.profile import Profile
 from ...system.errors import DataError
 from ..counts.counts import PopulationCount, is_graded
 from ..placement.cores import Placement
-from ..placement.fit import Fit, fit, judged
-from ..placement.traffic import Traffic, traffic
-from .latency import Step, step
-from .operations import Operations, operations, priced, total
-from .relays import fired_by_relays, with_relays
+from ..placement.fit import Fit, fit
+from ..placement.layout import window
+from ..placement.traffic import traffic
+from .latency import Times, times
+from .loads import loads
+from .modes import ALONE, STREAMED, require
+from .operations import Operations, fired, forms, operations, priced, total
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from .terms import ENDS, POWERS, coefficient_range, known, not_published, span, summed, terms
+from .trace import Trace, Work
 
 __all__ = [  # what other rooms use of this one
     "KIND_WORDS",
@@ -52,10 +50,10 @@ __all__ = [  # what other rooms use of this one
     "estimate",
     "on_chip",
     "priced_uj",
+    "unplaced_uj",
 ]
 
 US_TO_S = 1e-6
-NOT_PLACED = "no placement was asked for"
 ACTIVE = (
     "an update is active where a message arrives, or where bias or state is not zero (SANA-FE's"
     " rule)"
@@ -67,11 +65,21 @@ PLACED = (
         " better one)"
     ),
     (
-        "latency: from mean counts; a link passes a message in the time of a hop; never below the"
-        " floor of a step, whose range covers how much the host takes part"
+        "latency: step by step, the units of a core side by side; a link passes a message in the"
+        " time of a hop; never below the floor of a step, whose range covers how much the host"
+        " takes part"
     ),
-    "static and host power: of the cores and chips used, while one inference runs alone",
 )
+CHARGED = {
+    ALONE: (
+        "alone: the T + depth steps of one sample, in which every neuron is updated; what biases do"
+        " before and after it is counted; power of the cores and chips used, over those steps"
+    ),
+    STREAMED: (
+        "streamed: the steps from sample to sample of a full pipeline, samples in the order given,"
+        " round and round; power of the cores and chips used, over those steps"
+    ),
+}
 UNPLACED = "where it is not placed: one message a spike, no hops, no static energy and no latency"
 GRADED = "a graded input value counts as one spike message where it is not zero"
 GRADED_WITHOUT = (
@@ -101,6 +109,37 @@ def dynamic_uj(
     return summed(priced(profile, done))
 
 
+def unplaced_uj(graph: Graph, counts: Sequence[PopulationCount], profile: Profile) -> float | None:
+    """Core dynamic energy in uJ of the samples' own steps, nothing placed: one message a spike, no
+    hops, no fill and drain. Raises `DataError` for counts whose active updates were not followed.
+    """
+    formats = dict(zip((s.name for s in graph.synapses), forms(graph, profile, None)))
+    synops: dict[str, float] = {}
+    for c in counts:
+        for synapse, n in zip(graph.incoming(c.name), c.synops_by_synapse):
+            form = formats[synapse.name]
+            synops[form] = synops.get(form, 0.0) + n
+    own = [c for c in counts if c.kind != "input"]
+    active = sum(_active(c) for c in own)
+    return dynamic_uj(
+        profile,
+        synops=synops,
+        active=active,
+        inactive=sum(c.updates_per_inference for c in own) - active,
+        spikes=sum(c.spikes_per_inference for c in own),
+    )
+
+
+def _active(count: PopulationCount) -> float:
+    if count.active_per_inference is None:
+        raise DataError(
+            "the active updates were not counted",
+            where=count.name,
+            fix="give `count` the updates of the run (scmrl.deploy.counts.updates)",
+        )
+    return count.active_per_inference
+
+
 def priced_uj(profile: Profile, uj: float | None) -> float:
     """`dynamic_uj` where it has to be there. Raises `DataError` for a profile that prices none."""
     if uj is None:
@@ -109,81 +148,62 @@ def priced_uj(profile: Profile, uj: float | None) -> float:
 
 
 def on_chip(
-    graph: Graph,
-    counts: Sequence[PopulationCount],
-    fired: Mapping[str, np.ndarray],
-    profile: Profile,
+    work: Work, profile: Profile, mode: str = ALONE, found: Fit | None = None
 ) -> EnergyEstimate:
-    """`estimate` of what the chip runs of a network, placed on it, where the chip can hold it;
-    `fired` as for `traffic`.
+    """`estimate` of what the chip runs of a network, placed on it, where the chip can hold it."""
+    return estimate(work, found or fit(work.graph, profile), mode)
+
+
+def estimate(work: Work, found: Fit, mode: str = ALONE) -> EnergyEstimate:
+    """Energy and latency of one inference of what a chip runs of a network, in a mode, on the
+    placement that `found` has.
+
+    Raises `UsageError` for an unknown mode, `GraphError` where samples cannot be streamed.
     """
-    found = fit(graph, profile)
-    line, placement = found.line, found.placement
-    flow = placement and traffic(line.graph, placement, fired_by_relays(line, fired))
-    every = with_relays(line, counts)
-    return estimate(line.graph, every, profile, placement, flow, fit=found)
-
-
-def estimate(
-    graph: Graph,
-    counts: Sequence[PopulationCount],
-    profile: Profile,
-    placement: Placement | None = None,
-    traffic: Traffic | None = None,
-    *,
-    fit: Fit | None = None,
-) -> EnergyEstimate:
-    """Energy and latency of one inference of `graph` with those mean counts, active updates among
-    them.
-
-    A placement comes with its traffic; `fit` is what found it, or says why there is none. Raises
-    `DataError` for counts whose active updates were not followed.
-    """
-    if not counts:
-        raise DataError("there are no counts to estimate energy from")
-    unplaced = None if placement else NOT_PLACED
-    fit = fit or judged(at_once(graph), profile, placement, unplaced=unplaced)
-    done = operations(graph, counts, profile, placement, traffic)
-    steps, depth, every = counts[0].steps, fit.line.latency, total(done.values())
-    timed = _timed(profile, placement, traffic, done, counts)
+    require(work.graph, mode)
+    profile, placement, line = found.profile, found.placement, found.line
+    trace = work.trace(line, window(work.steps, profile))
+    flow = placement and traffic(line.graph, placement, fired(trace, mode))
+    formats = forms(line.graph, profile, placement)
+    done = operations(trace, mode, formats, placement, flow)
+    every, timed = total(done.values()), _timed(profile, placement, trace, mode, formats)
     mean, missing = timed["value"], not_published(profile, every)
-    us, whole = {end: t and t.us for end, t in timed.items()}, fit.fits is not False and not missing
-    taken = (steps + depth, steps if fit.line.streams else steps + depth)
-    found = terms(profile, every, placement, us, taken, whole=whole)
-    alone, apart = (found[name]["value"] for name in ("latency_us", "interval_us"))
+    parts = terms(profile, every, placement, timed, whole=found.fits is not False and not missing)
+    apart = parts["interval_us"]["value"]
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
         chip=profile.chip,
-        network=fit.layout(),
-        steps=steps,
-        depth=depth,
+        mode=mode,
+        network=found.layout(),
+        steps=trace.steps,
+        depth=trace.depth,
         cores=placement and len(placement.cores),
         chips=placement and placement.chips,
         system=placement and placement.system,
-        unplaced=fit.unplaced,
-        fits=fit.fits,
-        broken=tuple(dict.fromkeys(violation.rule for violation in fit.violations)),
-        violations=fit.violations,
-        barriers=steps + depth,
+        unplaced=found.unplaced,
+        fits=found.fits,
+        broken=tuple(dict.fromkeys(violation.rule for violation in found.violations)),
+        violations=found.violations,
+        barriers=trace.hardware_steps(mode),
         messages=every.messages,
-        hops=_hops(every, traffic),
+        hops=None if flow is None or flow.hops_ew is None else every.hops_ew + every.hops_ns,
         busiest=mean and mean.busiest,
         bound_us_per_step=mean and mean.bound_us,
-        us_per_step=us["value"],
+        us_per_step=mean and mean.us,
         bottleneck=mean and mean.bottleneck,
-        **{name: part["value"] for name, part in found.items()},
+        **{name: part["value"] for name, part in parts.items()},
         known=known(profile, every),
-        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone and apart else None,
+        samples_per_s=1 / (US_TO_S * apart) if apart else None,
         kinds=priced(profile, every),
-        ranges={name: span(part) for name, part in found.items()},
+        ranges={name: span(part) for name, part in parts.items()},
         coefficient_range=coefficient_range(profile, every),
         not_published=missing,
         basis=_basis(profile),
-        assumptions=_assumptions(graph, profile, placement),
+        assumptions=_assumptions(line.graph, profile, placement, mode),
         coefficients=profile.quantities(),
         populations=tuple(
-            _population(c, done[c.name], profile, placement, traffic, mean) for c in counts
+            _population(p, done[p.name], found, mean) for p in line.graph.populations
         ),
     )
 
@@ -191,36 +211,32 @@ def estimate(
 def _timed(
     profile: Profile,
     placement: Placement | None,
-    traffic: Traffic | None,
-    done: Mapping[str, Operations],
-    counts: Sequence[PopulationCount],
-) -> dict[str, Step | None]:
-    """A mean step at each end of the ranges of the profile's times; None without a placement."""
-    if placement is None or traffic is None:
+    trace: Trace,
+    mode: str,
+    formats: tuple[str, ...],
+) -> dict[str, Times | None]:
+    """Times at each end of the ranges of the profile's; None without a placement."""
+    if placement is None:
         return dict.fromkeys(ENDS)
-    neurons, steps = {c.name: c.neurons for c in counts}, counts[0].steps
-    return {end: step(profile, placement, traffic, done, neurons, steps, end) for end in ENDS}
+    load, answer = loads(trace, placement, mode, formats), trace.steps + trace.depth
+    return {end: times(profile, placement, load, mode, answer, end) for end in ENDS}
 
 
 def _population(
-    count: PopulationCount,
-    done: Operations,
-    profile: Profile,
-    placement: Placement | None,
-    traffic: Traffic | None,
-    mean: Step | None,
+    p: Population, done: Operations, found: Fit, mean: Times | None
 ) -> PopulationEnergy:
-    kinds = priced(profile, done)
-    cores = None if placement is None else [core.index for core in placement.of(count.name)]
+    placement, kinds = found.placement, priced(found.profile, done)
+    cores = None if placement is None else [core.index for core in placement.of(p.name)]
     work = None if mean is None or mean.work is None or not cores else float(mean.work[cores].max())
+    meshed = placement is not None and placement.mesh is not None
     return PopulationEnergy(
-        count.name,
-        count.spikes_per_inference,
-        count.synops_per_inference,
+        p.name,
+        done.fired,
+        sum(done.synops.values()),
         done.active + done.inactive,
         done.active,
         done.messages,
-        _hops(done, traffic),
+        done.hops_ew + done.hops_ns if meshed else None,
         summed(kinds),
         kinds,
         None if cores is None else len(cores),
@@ -228,12 +244,10 @@ def _population(
     )
 
 
-def _hops(done: Operations, traffic: Traffic | None) -> float | None:
-    return None if traffic is None or traffic.hops_ew is None else done.hops_ew + done.hops_ns
-
-
-def _assumptions(graph: Graph, profile: Profile, placement: Placement | None) -> tuple[str, ...]:
-    lines = (ACTIVE, *(PLACED if placement else (UNPLACED,)), INJECTED)
+def _assumptions(
+    graph: Graph, profile: Profile, placement: Placement | None, mode: str
+) -> tuple[str, ...]:
+    lines = (CHARGED[mode], ACTIVE, *(PLACED if placement else (UNPLACED,)), INJECTED)
     if not any(map(is_graded, graph.populations)):
         return lines
     width = profile.limits.get("input_bits")

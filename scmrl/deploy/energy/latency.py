@@ -1,21 +1,20 @@
-"""Time of one step on a chip: the largest of what bounds it from below, and the floor that was
-observed.
+"""Time of every hardware step on a chip, and of a sample: sums over its own steps.
 
-    core  = operations of a core * their times, of the core that has most to do in a mean step
-    link  = messages over the busiest link of the mesh * time of a hop
-    bound = barrier + max(core, link)
-    step  = max(bound, floor of a step)         floor: what steps were seen to take at least, host
-          included
+    step    = max(barrier, floor, core, link)
+    core    = the most that any unit of any core has to do in that step:
+              max(synaptic operations, updates and spikes, messages in, messages out) * their times
+    link    = messages over the busiest link of the mesh * time of a hop
+    bound   = the same without the floor         floor: what steps were seen to take at least
+    latency = mean over the samples of the sum over their steps, from the first to the answer
+    interval = the same over the steps from one sample to the next
 
-A core does its operations one after the other. Synaptic operations and messages are those of the
-core's own neurons; its active updates and spikes are its neurons' share of their population's.
-Source of the form: Timcheck et al. 2026 (arXiv 2601.10035); that all bounds held in published runs
-is shown by `scmrl validate`.
+The units of a core and the cores work side by side, so a step takes at least what the one with most
+to do takes: its maximum is a bound, their sum is none. Source of the form: Timcheck et al. 2026
+(arXiv 2601.10035); that all bounds held in published runs is shown by `scmrl validate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -23,17 +22,18 @@ import numpy as np
 
 from ...hw_profiles.profile import Profile
 from ..placement.cores import Placement
-from ..placement.traffic import Traffic
-from .operations import Operations
+from .loads import Loads
+from .modes import ALONE
 
 NS_TO_US = 1e-3
 HOPS = {"east": "hop_ew", "west": "hop_ew", "south": "hop_ns", "north": "hop_ns"}
+FLOOR = "floor of a step"
 
 
 @dataclass(frozen=True)
 class Busiest:
     """The core with most to do in a mean step (most synaptic operations where the profile has no
-    times).
+    times); `work_us_per_step`: of its unit that takes longest, step by step.
     """
 
     core: int
@@ -46,95 +46,114 @@ class Busiest:
 
 @final  # never false: `step and step.us` is that or None
 @dataclass(frozen=True)
-class Step:
-    """One step at one end of the ranges of the profile's times, us. `work`: of every core, None
-    where it has no times; `us` is None where it has no floor either.
+class Times:
+    """Times at one end of the ranges of the profile's, us, means over the samples; None where it
+    has none. `us` and `bound_us`: of a mean step; `bottleneck`: what sets most of the time; `work`:
+    of every core in a mean step.
     """
 
     us: float | None
     bound_us: float | None
+    latency_us: float | None
+    interval_us: float | None
     bottleneck: str | None
     busiest: Busiest
     work: np.ndarray | None
 
 
-def step(
+def times(
     profile: Profile,
     placement: Placement,
-    traffic: Traffic,
-    done: Mapping[str, Operations],
-    neurons: Mapping[str, int],
-    steps: int,
+    loads: Loads,
+    mode: str,
+    answer: int,
     end: str = "value",
-) -> Step:
-    """A mean step of an inference of `steps` steps; `done` and `neurons` by population."""
+) -> Times:
+    """Of samples whose answer is there `answer` hardware steps after their first."""
     ns = {name: getattr(quantity, end) for name, quantity in profile.time.items()}
-    work = _work_us(ns, placement, traffic, done, neurons, steps)
-    busiest, floor = _busiest(placement, traffic, work, steps), ns.get("step_floor")
+    work, floor = _work_us(ns, loads), ns.get("step_floor")
+    busiest = _busiest(placement, loads, work)
     if work is None:
-        return Step(floor, None, None if floor is None else "floor of a step", busiest, None)
+        known = None if floor is None else np.full(loads.received.shape[1], floor)
+        sums = _sums(known, loads.steps, mode, answer)
+        return Times(floor, None, *sums, None if floor is None else FLOOR, busiest, None)
+    core, number = work.max(0), work.argmax(0)
     bounds = {
-        "barrier": NS_TO_US * ns.get("barrier", 0.0),
-        "link of the mesh": _link_us(ns, traffic, steps),
-        f"core {busiest.core} ({busiest.population})": busiest.work_us_per_step,
+        "barrier": np.full(len(core), NS_TO_US * ns.get("barrier", 0.0)),
+        "link of the mesh": _link_us(ns, loads),
+        "core": core,
     }
-    barrier, link, core = bounds.values()
-    bound = barrier + max(link, core)
-    if floor is not None and floor > bound:
-        return Step(floor, bound, "floor of a step", busiest, work)
-    return Step(bound, bound, max(bounds, key=lambda name: bounds[name]), busiest, work)
+    bound = np.maximum.reduce(list(bounds.values()))
+    step = bound if floor is None else np.maximum(bound, floor)
+    terms = {FLOOR: np.zeros(len(core)) if floor is None else np.full(len(core), floor), **bounds}
+    return Times(
+        float(step.mean()),
+        float(bound.mean()),
+        *_sums(step, loads.steps, mode, answer),
+        _bottleneck(terms, step, number, placement),
+        busiest,
+        work.mean(1),
+    )
 
 
-def _work_us(
-    ns: dict[str, float],
-    placement: Placement,
-    traffic: Traffic,
-    done: Mapping[str, Operations],
-    neurons: Mapping[str, int],
-    steps: int,
-) -> np.ndarray | None:
-    """Work of every core."""
+def _work_us(ns: dict[str, float], loads: Loads) -> np.ndarray | None:
+    """Of the unit of every core that takes longest in every step, [cores, steps]."""
     if "synop" not in ns:
         return None
-    sent = np.bincount(traffic.flows.source, traffic.flows.messages, len(placement.cores))
-    work = sent * ns.get("axon_out", 0.0) + traffic.received * ns.get("spike", 0.0)
-    for i, core in enumerate(placement.cores):
-        expected, timed = 0.0, 0.0  # synaptic operations of its populations: formats differ in time
-        for piece in core.pieces:
-            all_, share = done[piece.population], piece.neurons / neurons[piece.population]
-            work[i] += share * (
-                all_.active * ns.get("neuron_active", 0.0)
-                + all_.inactive * ns.get("neuron_inactive", 0.0)
-                + all_.spikes * ns.get("spike_out", 0.0)
-            )
-            expected += share * sum(all_.synops.values())
-            timed += share * sum(
-                n * ns.get(f"synop_{form}", ns["synop"]) for form, n in all_.synops.items()
-            )
-        work[i] += traffic.synops[i] * (timed / expected if expected else ns["synop"])
-    return NS_TO_US * work / steps
+    timed = [x * ns.get(f"synop_{form}", ns["synop"]) for form, x in loads.synops.items()]
+    units = (
+        np.add.reduce(timed),
+        loads.active * ns.get("neuron_active", 0.0)
+        + loads.inactive * ns.get("neuron_inactive", 0.0)
+        + loads.spikes * ns.get("spike_out", 0.0),
+        loads.received * ns.get("spike", 0.0),
+        loads.sent * ns.get("axon_out", 0.0),
+    )
+    return NS_TO_US * np.maximum.reduce(units)
 
 
-def _busiest(
-    placement: Placement, traffic: Traffic, work: np.ndarray | None, steps: int
-) -> Busiest:
-    i = int(np.argmax(traffic.synops if work is None else work))
+def _link_us(ns: dict[str, float], loads: Loads) -> np.ndarray:
+    each = [NS_TO_US * ns.get(HOPS[way], 0.0) * load for way, load in loads.links.items()]
+    return np.maximum.reduce(each) if each else np.zeros(loads.received.shape[1])
+
+
+def _sums(
+    step: np.ndarray | None, steps: int, mode: str, answer: int
+) -> tuple[float | None, float | None]:
+    """Latency and interval: means over the samples of the sums over their steps."""
+    if step is None:
+        return None, None
+    interval = step.reshape(-1, steps).sum(1).mean()
+    if mode == ALONE:
+        return float(interval), float(interval)
+    rounds, rest = divmod(answer, len(step))
+    ahead = np.concatenate([[0.0], np.cumsum(np.concatenate([step, step[:rest]]))])
+    first = np.arange(0, len(step), steps)
+    return float(rounds * step.sum() + (ahead[first + rest] - ahead[first]).mean()), float(interval)
+
+
+def _bottleneck(
+    terms: dict[str, np.ndarray], step: np.ndarray, number: np.ndarray, placement: Placement
+) -> str:
+    """What sets most of the time."""
+    names, sets = list(terms), np.argmax(list(terms.values()), axis=0)
+    name = names[int(np.bincount(sets, step, len(names)).argmax())]
+    if name != "core":
+        return name
+    here = sets == names.index("core")
+    core = placement.cores[int(np.bincount(number[here], step[here]).argmax())]
+    return f"core {core.index} ({core.population})"
+
+
+def _busiest(placement: Placement, loads: Loads, work: np.ndarray | None) -> Busiest:
+    synops = np.add.reduce(list(loads.synops.values())).mean(1)
+    i = int(np.argmax(synops if work is None else work.mean(1)))
     core = placement.cores[i]
     return Busiest(
         i,
         core.population,
-        float(traffic.synops[i]) / steps,
+        float(synops[i]),
         float(core.neurons),
-        float(traffic.received[i]) / steps,
-        None if work is None else float(work[i]),
-    )
-
-
-def _link_us(ns: dict[str, float], traffic: Traffic, steps: int) -> float:
-    return max(
-        (
-            NS_TO_US * ns.get(HOPS[way], 0.0) * float(load.max(initial=0)) / steps
-            for way, load in traffic.links.items()
-        ),
-        default=0.0,
+        float(loads.received[i].mean()),
+        None if work is None else float(work[i].mean()),
     )

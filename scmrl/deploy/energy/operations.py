@@ -1,11 +1,11 @@
-"""What a network does in one inference on a chip, and what a profile's coefficients make of it.
+"""What a network does in one sample on a chip, and what a profile's coefficients make of it.
 
     synaptic operations by the format in which the chip stores them, neuron updates active
     and inactive, spikes, messages (a spike to each core that listens) and the hops of their way
 
-Spikes, synaptic operations and updates are exact counts of a run (`counts`), messages and hops
-exact counts on a placement (`traffic`). Without a placement a spike is one message, and formats are
-unknown.
+Spikes, synaptic operations and updates are exact counts of the hardware steps of a mode (`trace`),
+messages and hops exact counts on a placement (`traffic`). Without a placement a spike is one
+message, and formats are unknown.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from ...core.graph import Graph, Synapse
+import numpy as np
+
+from ...core.graph import Graph, Population
 from ...hw_profiles.profile import Profile
-from ...system.errors import DataError
-from ..counts.counts import PopulationCount, is_graded
+from ..counts.counts import is_graded
 from ..placement.cores import Placement
 from ..placement.traffic import PopulationTraffic, Traffic
+from .trace import Trace
 
 PJ_TO_UJ = 1e-6
 KINDS = ("synapses", "updates", "messages", "hops")
@@ -37,6 +39,7 @@ class Operations:
     messages: float = 0.0  # each to one core
     hops_ew: float = 0.0
     hops_ns: float = 0.0
+    fired: float = 0.0  # messages of a population, of an input too, whoever pays for them
 
     def __add__(self, other: Operations) -> Operations:
         synops = {
@@ -48,36 +51,65 @@ class Operations:
         )
 
 
+def forms(graph: Graph, profile: Profile, placement: Placement | None) -> tuple[str, ...]:
+    """How each synapse is stored, and so priced: by its format on the chip, "graded" where it
+    multiplies and the chip has a price of that, "" where nothing is placed.
+    """
+    stored = ("",) * len(graph.synapses) if placement is None else placement.formats
+    multiplied = "synop_graded" in profile.energy
+    return tuple(
+        "graded" if multiplied and is_graded(graph[s.source]) else form
+        for s, form in zip(graph.synapses, stored)
+    )
+
+
 def operations(
-    graph: Graph,
-    counts: Sequence[PopulationCount],
-    profile: Profile,
+    trace: Trace,
+    mode: str,
+    formats: Sequence[str],
     placement: Placement | None,
     traffic: Traffic | None,
 ) -> dict[str, Operations]:
-    """Operations of every population, synaptic ones where they arrive. Messages that the host
-    injects are none of the chip's. Raises `DataError` for counts whose active updates were not
-    followed.
+    """Operations of every population in a sample, synaptic ones where they arrive; `formats` of
+    `forms`. Messages that the host injects are none of the chip's.
     """
+    graph = trace.line.graph
     sent = {} if traffic is None else {p.name: p for p in traffic.populations}
-    forms = (
-        {}
-        if placement is None
-        else {s.name: form for s, form in zip(graph.synapses, placement.formats)}
-    )
-
-    def form(synapse: Synapse) -> str:
-        graded = is_graded(graph[synapse.source]) and "synop_graded" in profile.energy
-        return "graded" if graded else forms.get(synapse.name, "")
-
-    found = {}
-    for count in counts:
-        synops: dict[str, float] = {}
-        for synapse, n in zip(graph.incoming(count.name), count.synops_by_synapse):
-            synops[form(synapse)] = synops.get(form(synapse), 0.0) + n
-        found[count.name] = Operations(
-            synops, *_updates(count), *_sent(count, sent.get(count.name), placement)
+    arriving = _arriving(trace, mode, formats)
+    return {
+        p.name: Operations(
+            arriving.get(p.name, {}),
+            *_updates(trace, mode, p),
+            *_sent(trace, mode, p, sent.get(p.name), placement),
         )
+        for p in graph.populations
+    }
+
+
+def fired(trace: Trace, mode: str) -> dict[str, np.ndarray]:
+    """Messages of each neuron in a sample, float [neurons], by population; fill and drain
+    included.
+    """
+    depth = trace.line.depth
+    return {
+        p.name: trace.mean_sent(p.name, trace.at(mode, depth[p.name]))
+        for p in trace.line.graph.populations
+        if p.kind != "readout"
+    }
+
+
+def _arriving(trace: Trace, mode: str, formats: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Synaptic operations by target and format."""
+    graph = trace.line.graph
+    found: dict[str, dict[str, float]] = {}
+    known: dict[tuple, np.ndarray] = {}
+    for i, synapse in enumerate(graph.synapses):
+        source = trace.carries(i)
+        if source not in known:
+            known[source] = trace.mean_sent(source[0], trace.at(mode, *source[1:]))
+        synops = found.setdefault(synapse.target, {})
+        n = float(known[source] @ graph.fan_out(synapse))
+        synops[formats[i]] = synops.get(formats[i], 0.0) + n
     return found
 
 
@@ -123,27 +155,29 @@ def unpriced(profile: Profile, done: Operations) -> tuple[str, ...]:
     return (*missing, *message)
 
 
-def _updates(count: PopulationCount) -> tuple[float, float]:
-    """Active and inactive; an input is not computed."""
-    if count.kind == "input":
+def _updates(trace: Trace, mode: str, p: Population) -> tuple[float, float]:
+    """Active and inactive, of all hardware steps; an input is not computed."""
+    if p.kind == "input":
         return 0.0, 0.0
-    if count.active_per_inference is None:
-        raise DataError(
-            "the active updates were not counted",
-            where=count.name,
-            fix="give `count` the updates of the run (scmrl.deploy.counts.updates)",
-        )
-    return count.active_per_inference, count.updates_per_inference - count.active_per_inference
+    active = trace.mean_active(p.name, trace.at(mode, trace.line.depth[p.name]))
+    return active, p.neurons * trace.hardware_steps(mode) - active
 
 
 def _sent(
-    count: PopulationCount, sent: PopulationTraffic | None, placement: Placement | None
-) -> tuple[float, float, float, float]:
-    """Spikes of neurons, messages, hops E-W and N-S."""
-    injected = count.kind == "input"
+    trace: Trace,
+    mode: str,
+    p: Population,
+    sent: PopulationTraffic | None,
+    placement: Placement | None,
+) -> tuple[float, float, float, float, float]:
+    """Spikes of neurons, messages, hops E-W and N-S, and what it fires."""
+    injected = p.kind == "input"
+    fired = 0.0
+    if p.kind != "readout":
+        fired = float(trace.mean_sent(p.name, trace.at(mode, trace.line.depth[p.name])).sum())
     if injected and (placement is None or not placement.inputs):
-        return 0.0, 0.0, 0.0, 0.0
-    spikes = 0.0 if injected else count.spikes_per_inference
+        return 0.0, 0.0, 0.0, 0.0, fired
+    spikes = 0.0 if injected else fired
     if sent is None:
-        return spikes, spikes, 0.0, 0.0
-    return spikes, sent.messages, sent.hops_ew or 0.0, sent.hops_ns or 0.0
+        return spikes, spikes, 0.0, 0.0, fired
+    return spikes, sent.messages, sent.hops_ew or 0.0, sent.hops_ns or 0.0, fired

@@ -17,8 +17,8 @@ Range = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class PopulationEnergy:
-    """Share of one population per inference; its cores, and the work of its busiest core in a mean
-    step.
+    """Share of one population per inference in the mode, fill and drain included; its cores, and
+    the work of its busiest core in a mean step.
     """
 
     name: str
@@ -36,7 +36,8 @@ class PopulationEnergy:
 
 @dataclass(frozen=True)
 class EnergyEstimate:
-    """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
+    """Per inference in one `mode`, alone or streamed: energies in uJ, times in us, their ranges
+    (low, high), and what they rest on.
 
     `fits`: whether the chip holds the network, None where the profile has no limits; `violations`
     are the limits that it breaks, `broken` their names, `unplaced` says why it was not placed.
@@ -47,6 +48,7 @@ class EnergyEstimate:
     profile: str
     title: str
     chip: str
+    mode: str  # `modes`: what every number here is of
     network: Layout | None  # what is priced; None for what has no cores
     steps: int  # T
     depth: int  # steps that the last population runs behind the input
@@ -57,23 +59,23 @@ class EnergyEstimate:
     fits: bool | None
     broken: tuple[str, ...]
     violations: tuple[Violation, ...]
-    barriers: int  # steps of the whole chip: T + depth
+    barriers: int  # steps of the whole chip that are charged: T + depth alone, a window streamed
     messages: float
     hops: float | None
     busiest: Busiest | None
-    bound_us_per_step: float | None  # without the floor
-    us_per_step: float | None
-    bottleneck: str | None  # what sets the step
+    bound_us_per_step: float | None  # of a mean step, without the floor
+    us_per_step: float | None  # of a mean step
+    bottleneck: str | None  # what sets most of the time
     core_dynamic_uj: float | None
     core_static_uj: float | None
     chip_fixed_uj: float | None
     host_uj: float | None
     total_uj: float | None
     known: tuple[str, ...]
-    latency_us: float | None  # of one sample alone
-    interval_us: float | None  # between samples in the pipeline
+    latency_us: float | None  # from a sample's first step to its answer
+    interval_us: float | None  # from sample to sample: streamed a window, alone the latency
     energy_delay_uj_ms: float | None  # total energy * latency
-    samples_per_s: tuple[float, float] | None  # one at a time; one after the other in the pipeline
+    samples_per_s: float | None  # one an interval
     kinds: dict[str, float] | None  # the parts of the core dynamic energy, by `operations.KINDS`
     ranges: dict[str, Range]  # of the energies and times
     coefficient_range: Range  # of the core dynamic energy by its coefficients' ranges alone

@@ -2,14 +2,17 @@
 
 core dynamic   where the profile has evidence: value / (1 + error) of published cases,
                else the ranges of its coefficients
-power terms    power (mW) * number of cores or chips * latency (us)
+power terms    power (mW) * number of cores or chips * interval of the mode (us)
 total          all energies that are known; none where one is not, or the chip does not fit
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...hw_profiles.profile import Profile
 from ..placement.cores import Placement
+from .latency import Times
 from .operations import Operations, priced, unpriced
 from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
 
@@ -23,19 +26,17 @@ def terms(
     profile: Profile,
     done: Operations,
     placement: Placement | None,
-    us_per_step: Ends,
-    steps: tuple[int, int],
+    times: Mapping[str, Times | None],
     *,
     whole: bool,
 ) -> dict[str, Ends]:
-    """The energies and times of an estimate by end; with a total where the parts are the
-    `whole`. `steps`: from a sample's first to its answer, and from sample to sample.
+    """The energies and times of an estimate by end; with a total where the parts are the `whole`.
+    Power is drawn over the interval of the mode, in which its operations are done.
     """
-    latency, interval = (
-        {end: None if us is None else us * n for end, us in us_per_step.items()} for n in steps
-    )
+    latency = {end: t and t.latency_us for end, t in times.items()}
+    interval = {end: t and t.interval_us for end, t in times.items()}
     energies = {"core_dynamic_uj": _dynamic(profile, done)}
-    energies |= _of_power(profile, placement, latency)
+    energies |= _of_power(profile, placement, interval)
     total = {end: _together(energies, end) if whole else None for end in ENDS}
     delay = {
         end: None
@@ -43,20 +44,20 @@ def terms(
         else US_TO_MS * uj * us
         for end in ENDS
     }
-    times = {"latency_us": latency, "interval_us": interval, "energy_delay_uj_ms": delay}
-    return energies | {"total_uj": total} | times
+    found = {"latency_us": latency, "interval_us": interval, "energy_delay_uj_ms": delay}
+    return energies | {"total_uj": total} | found
 
 
-def _of_power(profile: Profile, placement: Placement | None, latency: Ends) -> dict[str, Ends]:
+def _of_power(profile: Profile, placement: Placement | None, us: Ends) -> dict[str, Ends]:
     """Static, fixed and host energy; where energies hold all power (`all_in`) none is added."""
     power = {} if profile.energy_basis == "all_in" else profile.power
     cores, chips = (None, None) if placement is None else (len(placement.cores), placement.chips)
     static = ("core_static", cores) if "core_static" in power else ("chip_static", chips)
 
     def energy(name: str, number: int | None, end: str) -> float | None:
-        if name not in power or number is None or latency[end] is None:
+        if name not in power or number is None or (time := us[end]) is None:
             return None
-        return NJ_TO_UJ * getattr(power[name], end) * number * latency[end]
+        return NJ_TO_UJ * getattr(power[name], end) * number * time
 
     of = (static, ("chip_fixed", chips), ("host", chips))
     return {term: {end: energy(*each, end) for end in ENDS} for term, each in zip(POWERS, of)}

@@ -6,7 +6,8 @@
 
 Convolutions are stored as the way to the chip stores them: shared as kernels, or *expanded*, every
 connection on its own. Lava's way to Loihi 2 expands them (its Conv has no delay and leaves out the
-weights' exponent); all other chips are taken by their own tools, which share.
+weights' exponent); all other chips are taken by their own tools, which share. State is cleared
+every `window` steps, of which a sample takes the first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ...hw_profiles.profile import Profile
 from .placement import placeable
 
 EXPANDED = ("loihi2",)  # mappings
+POWERS_OF_TWO = ("loihi2",)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ def delay_steps(profile: Profile) -> int | None:
     """By how many steps the synapses of a chip can delay, where that is known."""
     limit = profile.limits.get("delay_steps")
     return None if limit is None else int(limit.value)
+
+
+def window(steps: int, profile: Profile) -> int:
+    """Every how many steps state is cleared between samples of `steps` steps: a chip that Lava
+    drives clears at powers of two alone.
+    """
+    return 1 << (steps - 1).bit_length() if profile.mapping in POWERS_OF_TWO else steps
 
 
 def laid_out(graph: Graph, profile: Profile) -> Pipeline:

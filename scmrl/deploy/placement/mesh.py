@@ -77,8 +77,8 @@ class Mesh:
         return ew * self.cost_ew + ns * self.cost_ns
 
     def links(self, a: np.ndarray, b: np.ndarray, messages: np.ndarray) -> dict[str, np.ndarray]:
-        """Messages over each link of the grid by direction, [rows, columns] of the tile it
-        leaves.
+        """Messages over each link of the grid by direction, [rows, columns, ...] of the tile it
+        leaves; `messages`: [pairs of slots, ...].
         """
         (ax, ay), (bx, by) = self.place(a), self.place(b)
         shape = (self.rows * -(-self.chips // self.chip_columns), self.columns * self.chip_columns)
@@ -101,7 +101,7 @@ def _spans(
     """Sum of the messages over the tiles start..stop-1 of a line; nothing where start is not before
     stop.
     """
-    ends = np.zeros((shape[0] + 1, shape[1] + 1))
+    ends = np.zeros((shape[0] + 1, shape[1] + 1, *messages.shape[1:]))
     ahead = stop > start
     for edge, sign in ((start, 1), (stop, -1)):
         where = (line[ahead], edge[ahead]) if axis else (edge[ahead], line[ahead])

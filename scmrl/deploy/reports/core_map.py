@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.graph import Graph
 from ...core.report import drawing
 from ...core.report.drawing import bare, shaded
 from ...core.report.report import Figure
@@ -28,8 +27,9 @@ LISTED = 64  # populations in the list
 NUMBERED = 4  # chips whose cores are numbered
 
 
-def core_map(graph: Graph, placement: Placement, traffic: Traffic | None = None) -> Figure:
-    """The cores of a placement by utilisation and, with `traffic`, by synaptic operations per step.
+def core_map(steps: int, placement: Placement, traffic: Traffic | None = None) -> Figure:
+    """The cores of a placement by utilisation and, with `traffic`, by synaptic operations per step,
+    of the `steps` that the traffic is of.
 
     Raises `UsageError` where the chip has no mesh.
     """
@@ -39,7 +39,7 @@ def core_map(graph: Graph, placement: Placement, traffic: Traffic | None = None)
             "nothing tells where the cores of this chip lie, so there is no map",
             where=placement.profile,
         )
-    panels = shares(graph, placement, traffic)
+    panels = shares(steps, placement, traffic)
     names = list(
         dict.fromkeys(piece.population for core in placement.cores for piece in core.pieces)
     )
@@ -77,7 +77,7 @@ def core_map(graph: Graph, placement: Placement, traffic: Traffic | None = None)
 
 
 def shares(
-    graph: Graph, placement: Placement, traffic: Traffic | None = None
+    steps: int, placement: Placement, traffic: Traffic | None = None
 ) -> dict[str, np.ndarray]:
     """By the words of a panel what each core is filled with, 0..1: by the limit that it uses most,
     and by its operations as a share of those of the busiest.
@@ -85,7 +85,7 @@ def shares(
     used = np.array([max(core.utilisation().values()) for core in placement.cores])
     panels = {"cores by utilisation: largest share of a core's limits": used}
     if traffic is not None:
-        busy = traffic.synops / graph.steps
+        busy = traffic.synops / steps
         top = float(busy.max(initial=0)) or 1.0
         panels[f"cores by activity: strongest {figure(top)} synaptic operations a step"] = (
             busy / top

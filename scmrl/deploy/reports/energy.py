@@ -20,6 +20,7 @@ from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
+from ..energy.modes import ALONE, MODES
 from ..energy.result import EnergyEstimate, PopulationEnergy
 from .estimates import (
     broken_limits,
@@ -30,6 +31,7 @@ from .estimates import (
     estimate_figures,
     fits_cell,
     in_a_line,
+    mode_words,
     network_words,
     ranked,
 )
@@ -70,6 +72,7 @@ class EnergyReport(RunReport):
     synop_share: float | None  # of the synaptic operations without sparsity
     active_share: float | None  # of the neuron updates
     io: Transfers
+    mode: str  # of all estimates
     profiles: tuple[EnergyEstimate, ...]
     bands: tuple[Band, ...]
     dense_equivalent: DenseEquivalent
@@ -178,6 +181,7 @@ class EnergyReport(RunReport):
             "backend": self.ran()["backend"],
             **self._counts(),
             "kind": "counts are exact; energies and times are ESTIMATES from them, not measured",
+            "mode": self._mode(),
         }
         yield from (_band(band) for band in self.bands)
         if timed := [e for e in known if e.latency_us is not None]:
@@ -225,6 +229,11 @@ class EnergyReport(RunReport):
             ),
         }
 
+    def _mode(self) -> str:
+        """What is charged, on the first chip that has steps."""
+        charged = [e for e in self.known if e.depth] or self.known
+        return f"{mode_words(charged[0])} ({charged[0].profile})" if charged else MODES[self.mode]
+
     def _layer_table(self, shown: Sequence[EnergyEstimate]) -> Table:
         names = ("spikes_per_inference", "synops_per_inference", "active_per_inference")
         heads = ("spikes\n/inf", "synops\n/inf", "active\nupdates")
@@ -261,8 +270,9 @@ def energy_report(
     model: str,
     selection: str,
     origin: Origin = Origin(),
+    mode: str = ALONE,
 ) -> EnergyReport:
-    """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
+    """Report of `energy`, the estimates of one run on `inputs` in one mode for several profiles."""
     rows = population_rows(counts, None, activity.overflow)
     run = run_fields(graph, labels, activity, rows, model=model, selection=selection, origin=origin)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
@@ -272,6 +282,7 @@ def energy_report(
         synop_share=_share(t.synops_per_inference, t.dense_synops_per_inference),
         active_share=_share(t.active_per_inference, t.updates_per_inference),
         io=Transfers(injected, graph.readout.neurons if graph.readout else 0),
+        mode=mode,
         profiles=tuple(energy),
         bands=tuple(_bands(energy)),
         dense_equivalent=dense_equivalent(graph, counts),
@@ -322,7 +333,7 @@ def _time_table(energy: Sequence[EnergyEstimate]) -> Table:
             "busiest core\nsynops, updates\na step": lambda e: _two(
                 e.busiest.synops_per_step, e.busiest.updates_per_step
             ),
-            "samples/s\nalone\npipelined": lambda e: _two(*e.samples_per_s),
+            "latency us\nsamples/s": lambda e: _two(e.latency_us, e.samples_per_s),
             "messages\nhops\n/inf": lambda e: _two(e.messages, e.hops),
             "energy-delay\nuJ ms": lambda e: (
                 f"{figure(e.energy_delay_uj_ms)}\n{span(e.ranges['energy_delay_uj_ms'])}"

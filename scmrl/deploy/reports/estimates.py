@@ -11,6 +11,7 @@ from typing import Any
 from ...core.report import drawing
 from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
+from ..energy.modes import ALONE, MODES
 from ..energy.result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from ..energy.terms import POWERS
 from ..placement.layout import Layout
@@ -44,10 +45,19 @@ def in_a_line(e: EnergyEstimate) -> str:
     if e.total_uj is None:
         known = e.core_dynamic_uj is not None
         part = f"estimate {figure(e.core_dynamic_uj)} uJ {e.part}" if known else "no energy"
-        return f"{fits}; {part}, no total"
+        mode = f"{e.mode}, " if e.network else ""  # arithmetic alone is the same in both
+        return f"{fits}; {mode}{part}, no total"
     return (
-        f"{fits}; estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
+        f"{fits}; {e.mode}, estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
+    )
+
+
+def mode_words(e: EnergyEstimate) -> str:
+    """What an estimate is of: the mode, and the steps that are charged."""
+    depth = f" + {figure(e.depth)} on the way" * (e.mode == ALONE and e.depth > 0)
+    return f"{e.mode}: {MODES[e.mode]}, {figure(e.barriers)} steps{depth and ' = '}" + (
+        f"{figure(e.steps)}{depth}" if depth else ""
     )
 
 
@@ -69,7 +79,8 @@ def network_words(network: Layout) -> str:
         text += also if network.cores_if_shared else ""
     elif network.convolutions == "shared":
         text += "; convolutions stored as shared kernels"
-    return text + ("; samples follow each other" if network.streams else "; each sample runs alone")
+    text += "; samples can follow each other" if network.streams else "; each sample runs alone"
+    return text
 
 
 def fits_cell(e: EnergyEstimate) -> str:
@@ -110,7 +121,13 @@ def energy_table(profiles: Sequence[EnergyEstimate]) -> Table:
         ("profile", "fits", *(f"{PARTS[name]}\nuJ/inf" for name in shown)),
         [(e.profile, fits_cell(e), *(_with_range(e, name) for name in shown)) for e in profiles],
         words=("profile", "fits"),
+        caption=_caption(profiles),
     )
+
+
+def _caption(profiles: Sequence[EnergyEstimate]) -> str:
+    """The mode that estimates of one report share."""
+    return f"{MODES[profiles[0].mode]} (estimate)" if profiles else ""
 
 
 def _with_range(e: EnergyEstimate, name: str) -> str:
@@ -178,7 +195,7 @@ def estimate_figures(profiles: Sequence[EnergyEstimate]) -> Iterator[Figure]:
     if rows:
         yield Figure(
             f"Core dynamic energy of an inference by population on {first.title}, by kind of"
-            " operation, largest first (estimate)",
+            f" operation, largest first (estimate, {first.mode})",
             lambda sheet: _draw_layers(sheet, rows),
             (WIDTH, 0.22 * len(rows) + 0.9),
         )
@@ -201,7 +218,8 @@ def chips_figure(profiles: Sequence[EnergyEstimate]) -> Figure:
     notes = {e.profile: _wrapped(caveats(e)) for e in profiles}
     height = sum(ROW + LINE * len(lines) for lines in notes.values())
     return Figure(
-        "Energy of an inference by chip (estimate): the bar is the whole, its colours the kinds of"
+        f"Energy of an inference by chip (estimate), {MODES[profiles[0].mode]}: the bar is the"
+        " whole, its colours the kinds of"
         " cost, the number its size; where there is no total, the parts of the core dynamic energy"
         " that are known, marked *",
         lambda sheet: _draw_chips(sheet, profiles, notes, height),

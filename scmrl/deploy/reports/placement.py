@@ -13,6 +13,7 @@ from ...core.report.report import Block, Report, Table, columns, dead_warning, t
 from ...core.report.text import figure, percent, source, whole
 from ...core.samples import Origin
 from ...hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
+from ..energy.modes import MODES
 from ..placement.layout import Layout
 from ..placement.placement import SHARES, WORDS, Misfit
 from .estimates import network_words
@@ -97,6 +98,7 @@ class PlacementReport(Report):
     populations: tuple[PlacementRow, ...]
     selection: str | None  # which samples, in words
     origin: Origin | None  # of the samples, None where nothing was run
+    mode: str  # of the traffic
     naive: TrafficTotals | None
     optimised: TrafficTotals | None
     violations: tuple[Violation, ...]
@@ -185,7 +187,7 @@ class PlacementReport(Report):
                 if best.hops_ew is None
                 else (
                     f"{whole(best.hops_ew)} hops E-W, {whole(best.hops_ns)} N-S an inference"
-                    f" ({self.order} order)"
+                    f" ({self.mode}; {self.order} order)"
                 )
             )
         return facts | ({"samples": self.selection} if self.selection else {})
@@ -274,6 +276,7 @@ class PlacementReport(Report):
                 if traffic
             ],
             words=("order of cores",),
+            caption=f"traffic of {MODES[self.mode]}",
         )
 
     def appendix(self) -> Iterator[Block]:

@@ -9,6 +9,7 @@ import numpy as np
 from ...core.graph import Graph, Population
 from ...core.samples import Origin
 from ...hw_profiles import profile as profiles
+from ..energy.modes import ALONE
 from ..placement.fit import Fit, capacity, fit, judged
 from ..placement.placement import SHARES, Core, Placement, pack, placeable
 from ..placement.traffic import PopulationTraffic, Traffic, cost
@@ -40,10 +41,14 @@ def placement_report(
     optimised: tuple[Placement, Traffic] | None = None,
     samples: str | None = None,
     origin: Origin | None = None,
+    mode: str = ALONE,
+    steps: int | None = None,
     packed: bool = False,
     inputs: bool = False,
 ) -> PlacementReport:
-    """Report of what `fit` found, with the traffic of its placement if there is any."""
+    """Report of what `fit` found, with the traffic of its placement if there is any: that of a
+    sample in a `mode`, which takes so many hardware `steps` (default: the graph's).
+    """
     shown, placement, profile = optimised or naive, found.placement, found.profile
     cores = shown[0].cores if shown else placement.cores if placement else ()
     sent = {} if shown is None else {p.name: p for p in shown[1].populations}
@@ -73,13 +78,14 @@ def placement_report(
         populations=rows,
         selection=samples,
         origin=origin,
+        mode=mode,
         naive=None if naive is None else _totals(*naive),
         optimised=None if optimised is None else _totals(*optimised),
         violations=found.violations,
         misfits=found.misfits,
         alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
         assumptions=(ASSUMPTIONS[profile.mapping],),
-        map=tuple(_core(core, shown[1] if shown else None, graph.steps) for core in cores),
+        map=tuple(_core(core, shown[1] if shown else None, steps or graph.steps) for core in cores),
         dead=tuple(p.name for p in graph.of_kind("lif") if sent and not sent[p.name].spikes),
         firing=len(graph.of_kind("lif")),
     )

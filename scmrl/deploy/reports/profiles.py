@@ -57,6 +57,11 @@ class ProfilesReport(Report):
     def details(self) -> Iterator[Block]:
         if len(self.profiles) == 1:
             yield from _quantities(self.profiles[0])
+            if self.profiles[0].cases:
+                yield (
+                    "published cases: of one inference as its source has it, alone or streamed;"
+                    " an estimate is of the one that `scmrl energy --mode` asks for"
+                )
             return
         words = ("profile", "chip", "kind of evidence", "energy", "placement")
         yield table(

@@ -22,6 +22,7 @@ from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
 from ..counts.counts import count
+from ..energy.modes import STREAMED
 from ..reports.run import provenance
 from .feed import Asked, Feed, open_feed
 from .stream import Meter, Stream, Tally, Values
@@ -30,8 +31,8 @@ DECISIONS = 1000  # that a report holds
 BACKENDS = ("simulator", "lava-inprocess", "lava")
 PROFILES = ("loihi1", "loihi2")
 ENERGY = (
-    "core dynamic energy: estimate, counted operations times coefficients of `scmrl profiles NAME`,"
-    " without the way of messages over a chip"
+    "core dynamic energy: estimate, streamed: counted operations of the steps times coefficients of"
+    " `scmrl profiles NAME`, without the way of messages over a chip"
 )
 
 
@@ -59,7 +60,7 @@ class Moment:
     def to_json(self) -> dict[str, Any]:
         """One line of JSON: a step, or the decision that ends a window."""
         kind = "decision" if self.ends else "step"
-        return {"type": kind} | asdict(self) | {"energy_kind": "estimate"}
+        return {"type": kind} | asdict(self) | {"energy_kind": "estimate", "mode": STREAMED}
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class StreamReport(Report):
     synops: int
     core_dynamic_uj: dict[str, float]
     energy_kind: str = "estimate"
+    mode: str = STREAMED  # of the energy: each step as it is, back to back
     compared_with: str | None
     mismatches: int | None
     seconds: float
@@ -129,7 +131,7 @@ class StreamReport(Report):
         synops = f"{figure(self.synops)} synaptic operations"
         lines["operations"] = f"{figure(self.spikes)} spikes, {synops}"
         energy = [f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()]
-        return lines | {"energy": f"{', '.join(energy)} (estimate)"}
+        return lines | {"energy": f"{', '.join(energy)} (estimate, {self.mode})"}
 
     def details(self) -> Iterator[Block]:
         yield ENERGY

@@ -15,8 +15,9 @@ from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Population
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
 from scmrl.deploy.energy.dense_equivalent import dense_equivalent
-from scmrl.deploy.energy.energy import dynamic_uj, estimate, on_chip
-from scmrl.deploy.placement.placement import place
+from scmrl.deploy.energy.energy import dynamic_uj, on_chip, unplaced_uj
+from scmrl.deploy.energy.trace import Work
+from scmrl.deploy.placement.fit import fit
 from scmrl.deploy.placement.traffic import fired, traffic
 from scmrl.hw_profiles.profile import Quantity, load
 from scmrl.system.errors import DataError
@@ -103,40 +104,37 @@ INPUT = {"in": np.array([[[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 0, 0]]
 SYNOPS, ACTIVE, INACTIVE, SPIKES = 3 * 2 * 4 + 3 * 4 * 2, 3 * 4 + 5 * 2, 2 * 4, 3 * 4
 
 
-def counted(graph, inputs):
-    activity = reference.run(graph, inputs)
-    updates = count_updates(graph, inputs, activity)
-    return count(graph, inputs, activity, updates), fired(graph, inputs, activity)
+def worked(graph, inputs):
+    return Work(graph, inputs, reference.run(graph, inputs))
 
 
-def estimated(name, graph=None, inputs=INPUT):
-    graph = graph or network()
-    return on_chip(graph, *counted(graph, inputs), load(name) if isinstance(name, str) else name)
+def estimated(name, graph=None, inputs=INPUT, mode="alone", **how):
+    """`how`: as for `fit`."""
+    profile, graph = load(name) if isinstance(name, str) else name, graph or network()
+    return on_chip(worked(graph, inputs), profile, mode, fit(graph, profile, **how))
 
 
-def test_parts_of_a_small_network_by_hand():
-    e = estimated("loihi1")
-    # hidden's spikes go to one core, the readout's; both cores share the first tile: no hops
+@pytest.mark.parametrize(("mode", "steps"), [("alone", 5 + 2), ("streamed", 5)])
+def test_parts_of_a_small_network_by_hand(mode, steps):
+    e = estimated("loihi1", mode=mode)
+    # hidden's spikes go to one core, the readout's; both cores share the first tile: no hops;
+    # without a bias nothing is active before and after the sample, but all is updated
     dynamic = {
         "synapses": SYNOPS * 23.6,
-        "updates": ACTIVE * 81 + INACTIVE * 52,
+        "updates": ACTIVE * 81 + (6 * steps - ACTIVE) * 52,
         "messages": SPIKES * 1.7,
         "hops": 0,
     }
     assert e.kinds == pytest.approx({kind: 1e-6 * pj for kind, pj in dynamic.items()})
     assert e.core_dynamic_uj == pytest.approx(1e-6 * sum(dynamic.values()))
     assert (e.steps, e.depth, e.cores, e.chips, e.system) == (5, 2, 2, 1, "Kapoho Bay")
-    assert (
-        e.us_per_step == 17
-        and e.latency_us == 17 * 7
-        and e.interval_us == 17 * 5
-        and e.barriers == 7
-    )
-    assert e.core_static_uj == pytest.approx(1e-3 * 0.8 * 2 * 17 * 7)
-    assert e.host_uj == pytest.approx(1e-3 * 23 * 17 * 7) and e.chip_fixed_uj is None
+    assert (e.mode, e.us_per_step, e.barriers) == (mode, 17, steps)
+    assert e.latency_us == pytest.approx(17 * 7) and e.interval_us == pytest.approx(17 * steps)
+    assert e.core_static_uj == pytest.approx(1e-3 * 0.8 * 2 * 17 * steps)
+    assert e.host_uj == pytest.approx(1e-3 * 23 * 17 * steps) and e.chip_fixed_uj is None
     assert e.total_uj == pytest.approx(e.core_dynamic_uj + e.core_static_uj + e.host_uj)
     assert e.energy_delay_uj_ms == pytest.approx(e.total_uj * 17 * 7 / 1000)
-    assert e.samples_per_s == pytest.approx((1e6 / (17 * 7), 1e6 / (17 * 5)))
+    assert e.samples_per_s == pytest.approx(1e6 / (17 * steps))
     assert (e.messages, e.hops, e.unplaced, e.broken, e.not_published) == (SPIKES, 0, None, (), ())
 
 
@@ -159,11 +157,10 @@ def test_spike_out_axons_and_hops_are_priced_where_they_are_published():
         1,
     )
     inputs = {"in": np.ones((1, 1, 1100), int)}
-    counts, spikes = counted(graph, inputs)
     profile = load("loihi1-sanafe")
-    placement = place(graph, profile)
-    flow = traffic(graph, placement, spikes)
-    e = estimate(graph, counts, profile, placement, flow)
+    placement = fit(graph, profile).placement
+    flow = traffic(graph, placement, fired(graph, inputs, reference.run(graph, inputs)))
+    e = estimated(profile, graph, inputs, "streamed")
     cores = {name: len(placement.of(name)) for name in ("a", "b", "out")}
     assert e.messages == 1100 * cores["b"] + 3000 and e.hops == flow.hops_ew + flow.hops_ns > 0
     assert e.kinds["messages"] == pytest.approx(1e-6 * (4100 * 69.3 + e.messages * 111))
@@ -195,9 +192,7 @@ def test_what_the_host_injects_costs_the_chip_no_message():
 
 def test_inputs_on_cores_of_their_own_send_messages():
     graph, profile = network(), load("loihi1")
-    counts, spikes = counted(graph, INPUT)
-    placement = place(graph, profile, inputs=True)
-    e = estimate(graph, counts, profile, placement, traffic(graph, placement, spikes))
+    e = on_chip(worked(graph, INPUT), profile, found=fit(graph, profile, inputs=True))
     assert e.cores == 3 and e.messages == SPIKES + 6
 
 
@@ -212,10 +207,7 @@ def test_range_is_what_the_published_errors_allow():
     )
     for name, ends in e.ranges.items():
         assert ends is None or ends[0] <= getattr(e, name) <= ends[1], name
-    assert e.ranges["latency_us"] == (6 * 7, 300 * 7) and e.ranges["interval_us"] == (
-        6 * 5,
-        300 * 5,
-    )
+    assert e.ranges["latency_us"] == e.ranges["interval_us"] == (6 * 7, 300 * 7)
     assert e.ranges["core_static_uj"] == pytest.approx(
         (1e-3 * 0.4 * 2 * 6 * 7, 1e-3 * 1.0 * 2 * 300 * 7)
     )
@@ -265,13 +257,13 @@ def busy_network():
 
 
 def test_the_busiest_core_sets_the_step():
-    e = estimated("loihi1", *busy_network())
-    # synapses, active updates, and messages of 4096 inputs within the tile
-    work = 1e-3 * (20 * 4096 * 3.5 + 20 * 8.4 + 4096 * 2.1)
+    e = estimated("loihi1", *busy_network(), mode="streamed")
+    # beside it, updates and the messages of 4096 inputs take less: 20 * 8.4 and 4096 * 2.1 ns
+    work = 1e-3 * 20 * 4096 * 3.5
     cores = [layer.cores for layer in e.populations]
     assert e.cores == cores[1] + 1 and e.busiest.population == "hidden"
     assert e.busiest.synops_per_step == 20 * 4096 / cores[1]
-    assert cores[1] == 1 and e.us_per_step == e.bound_us_per_step == pytest.approx(0.113 + work)
+    assert cores[1] == 1 and e.us_per_step == e.bound_us_per_step == pytest.approx(work)
     assert e.bottleneck == f"core {e.busiest.core} (hidden)" and e.us_per_step > 17
     floor = estimated("loihi1")
     assert (floor.us_per_step, floor.bottleneck) == (
@@ -292,13 +284,18 @@ def test_more_cores_share_the_work_as_they_really_do():
         3,
     )
     inputs = {"in": np.ones((1, 3, 8), int)}
-    counts, spikes = counted(graph, inputs)
     profile = load("loihi1")
-    placement = place(graph, profile)
-    flow = traffic(graph, placement, spikes)
-    e = estimate(graph, counts, profile, placement, flow)
+    spikes = fired(graph, inputs, reference.run(graph, inputs))
+    flow = traffic(graph, fit(graph, profile).placement, spikes)
+    e = estimated(profile, graph, inputs, "streamed")
     assert e.cores == 2 and flow.synops.tolist() == [3 * 8000, 0]
     assert e.busiest.core == 0 and e.busiest.synops_per_step == 8000
+
+
+def links_of(graph, inputs, profile):
+    """Messages over every link in a sample's own steps."""
+    spikes = fired(graph, inputs, reference.run(graph, inputs))
+    return traffic(graph, fit(graph, profile).placement, spikes).links
 
 
 def test_a_link_can_set_the_step():
@@ -319,10 +316,8 @@ def test_a_link_can_set_the_step():
         for name, q in profile.time.items()
         if not name.startswith("hop")
     }
-    e = estimated(dataclasses.replace(profile, time=profile.time | free), graph, inputs)
-    _, spikes = counted(graph, inputs)
-    placement = place(graph, profile)
-    links = traffic(graph, placement, spikes).links
+    e = estimated(dataclasses.replace(profile, time=profile.time | free), graph, inputs, "streamed")
+    links = links_of(graph, inputs, profile)
     ew, ns = (
         max(links[a].max(), links[b].max()) for a, b in (("east", "west"), ("north", "south"))
     )
@@ -452,15 +447,10 @@ def test_json_holds_the_energies_and_every_coefficient():
     assert all(q["source"] and q["unit"] for q in table["coefficients"].values())
 
 
-def test_no_counts_is_an_error():
-    with pytest.raises(DataError, match="no counts"):
-        estimate(network(), [], load("loihi1"))
-
-
 def test_counts_without_active_updates_are_an_error_not_a_guess():
     graph = network()
     with pytest.raises(DataError, match="hidden: the active updates were not counted"):
-        estimate(graph, count(graph, INPUT, reference.run(graph, INPUT)), load("loihi1"))
+        unplaced_uj(graph, count(graph, INPUT, reference.run(graph, INPUT)), load("loihi1"))
 
 
 # ---- the same network without spikes -------------------------------------------------------------
@@ -485,13 +475,15 @@ def test_network_without_spikes_by_hand():
         ),
         6,
     )
-    counts, _ = counted(graph, {"in": np.ones((1, 6, 1, 4, 4), int)})
+    inputs = {"in": np.ones((1, 6, 1, 4, 4), int)}
+    activity = reference.run(graph, inputs)
+    counts = count(graph, inputs, activity, count_updates(graph, inputs, activity))
     dense = dense_equivalent(graph, counts)
     assert (dense.macs, dense.acs) == (4 * 9 + 12, 4)
     rows = {row.profile: row for row in dense.energies}
     row = rows["generic-45nm"]
     assert row.dense_uj == pytest.approx(1e-6 * (48 * 4.6 + 4 * 0.9))
-    assert row.spiking_uj == estimate(graph, counts, load("generic-45nm")).core_dynamic_uj
+    assert row.spiking_uj == unplaced_uj(graph, counts, load("generic-45nm"))
     assert row.ratio == pytest.approx(row.dense_uj / row.spiking_uj)
     assert (
         rows["cpu-i7"].dense_uj == pytest.approx(1e-6 * 48 * 8600)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_energy import INPUT, counted, estimated, network
+from test_energy import INPUT, estimated, links_of, network
 from test_placement_borders import chip, relays
 
 from scmrl.core.graph import Dense, Graph, OneToOne, Pointwise, Population, whole
@@ -75,21 +75,28 @@ def test_a_range_has_two_ends(low, high, is_):
 
 
 def test_the_work_of_a_core_by_hand():
-    """SANA-FE prices every part: of `hidden` 24 synapses, 12 active and 8 inactive updates, 12
-    spikes that each go to one core, and 6 messages from the host; of the readout 24 synapses, 10
-    active updates, 12 messages.
+    """SANA-FE prices every part. Two messages of the host come to `hidden` in hardware steps 0, 1
+    and 3, where they meet 8 synapses; a step later its four neurons are active and fire, each to
+    one core; the readout hears them at once, and a step later it is active and stays so. A core
+    takes what its busiest unit takes: synapses, neurons with their spikes, messages in, or out.
     """
     times = {"dense": 3.8, "sparse": 4.7, "conv": 3.1}
     graph = network()
     first, second = (times[form] for form in place(graph, load("loihi1-sanafe")).formats)
     e = estimated("loihi1-sanafe")
-    hidden = 24 * first + 12 * 9.7 + 8 * 6.0 + 12 * 30 + 12 * 5.1 + 6 * 16
-    readout = 24 * second + 10 * 9.7 + 12 * 16
+    fires, idle, hears = 4 * 9.7 + 4 * 30, 4 * 6.0, max(8 * first, 2 * 16)
+    hidden = [hears, fires, fires, hears, fires, idle, idle]
+    active, told = 2 * 9.7, max(8 * second, 4 * 16)
+    readout = [2 * 6.0, told, told, active, told, active, active]
+    assert fires > max(hears, 4 * 5.1) and told > active
     assert [layer.work_us_per_step for layer in e.populations[1:]] == pytest.approx(
-        [1e-3 * hidden / 5, 1e-3 * readout / 5]
+        [1e-3 * sum(hidden) / 7, 1e-3 * sum(readout) / 7]
     )
-    assert e.busiest.work_us_per_step == pytest.approx(1e-3 * hidden / 5)
-    assert e.bound_us_per_step == pytest.approx(0.6 + 1e-3 * hidden / 5)
+    assert e.busiest.work_us_per_step == pytest.approx(1e-3 * sum(hidden) / 7)
+    assert e.bound_us_per_step == pytest.approx(0.6)  # the barrier takes longer than any of it
+    free = dataclasses.replace(load("loihi1-sanafe"), time=load("loihi1-sanafe").time.copy())
+    del free.time["barrier"], free.time["step_floor"]
+    assert estimated(free).latency_us == pytest.approx(1e-3 * sum(map(max, hidden, readout)))
 
 
 def test_the_busiest_core_is_that_of_the_most_time_and_without_times_of_the_most_synapses():
@@ -105,7 +112,7 @@ def test_the_busiest_core_is_that_of_the_most_time_and_without_times_of_the_most
     inputs, timed = {"in": np.ones((1, 5, 200), int)}, load("loihi1")
     timeless = dataclasses.replace(timed, time={})
     assert estimated(timed, graph, inputs).busiest.population == "many"
-    busiest = estimated(timeless, graph, inputs).busiest
+    busiest = estimated(timeless, graph, inputs, "streamed").busiest
     assert (busiest.population, busiest.synops_per_step) == ("heard", 800)
 
 
@@ -117,13 +124,18 @@ def test_a_format_has_its_own_time():
         for name, q in base.time.items()
         if name in ("synop_dense", "synop_sparse", "synop_conv")
     }
-    one, two = (estimated(dataclasses.replace(base, time=base.time | more)) for more in ({}, slow))
+    one, two = (
+        estimated(dataclasses.replace(base, time=base.time | more), mode="streamed")
+        for more in ({}, slow)
+    )
     (form,) = {
         form
         for form, synapse in zip(place(network(), base).formats, network().synapses)
         if synapse.target == "hidden"
     }
-    extra = 99 * base.time[f"synop_{form}"].value * 24 / 5
+    # of three steps with 8 synapses one has the spikes of the step before, else the longest
+    each = 8 * base.time[f"synop_{form}"].value
+    extra = (3 * 100 * each - 2 * max(each, 2 * 16) - (4 * 9.7 + 4 * 30)) / 5
     assert two.populations[1].work_us_per_step - one.populations[
         1
     ].work_us_per_step == pytest.approx(1e-3 * extra)
@@ -140,15 +152,14 @@ def test_core_and_link_work_at_the_same_time():
         1,
     )
     inputs = {"in": np.ones((1, 1, 8000), int)}
-    e = estimated("loihi1", graph, inputs)
-    _, spikes = counted(graph, inputs)
-    links = traffic(graph, place(graph, load("loihi1")), spikes).links
+    e = estimated("loihi1", graph, inputs, "streamed")
+    links = links_of(graph, inputs, load("loihi1"))
     ew, ns = (
         max(links[a].max(), links[b].max()) for a, b in (("east", "west"), ("north", "south"))
     )
     link = 1e-3 * max(ew * 4.1, ns * 6.5)
     assert link > 0 and e.busiest.work_us_per_step > 0
-    assert e.bound_us_per_step == pytest.approx(0.113 + max(link, e.busiest.work_us_per_step))
+    assert e.bound_us_per_step == pytest.approx(max(0.113, link, e.busiest.work_us_per_step))
 
 
 # ---- the mesh
@@ -340,12 +351,12 @@ def test_the_gain_and_the_map_by_hand(tmp_path, monkeypatch):
     assert report.map[0]["synops_per_step"] == pytest.approx(4 * 5 / graph.steps)
     assert report.map[7]["messages_per_step"] == pytest.approx(2 * 4 * 5 / graph.steps)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    panels = core_map.shares(graph, placement, naive[1])
+    panels = core_map.shares(graph.steps, placement, naive[1])
     utilisation, activity = panels.values()
     assert activity[0] == pytest.approx(0.5) and activity[7] == 1  # of the busiest
     assert f"{2 * 4 * 5 / graph.steps:g}" in list(panels)[1]  # operations a step there
     assert utilisation[0] == pytest.approx(max(report.map[0]["utilisation"].values()))
-    drawn = drawing.svg(core_map.core_map(graph, placement, naive[1])).inside
+    drawn = drawing.svg(core_map.core_map(graph.steps, placement, naive[1])).inside
     opacities = [
         float(part.split("opacity: ")[1].split(";")[0]) if "opacity" in part else None
         for part in drawn.split("<title>core 0:")[1:]

@@ -13,6 +13,7 @@ from scmrl.deploy.backends.loihi.lowering import lower
 from scmrl.deploy.placement.fit import fit
 from scmrl.deploy.reports.estimates import network_words
 from scmrl.hw_profiles.profile import load
+from scmrl.system.errors import GraphError, UsageError
 
 LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
 NETWORKS = (
@@ -136,7 +137,7 @@ def test_a_chip_without_delays_pays_for_relays():
     for chip, relays in (("truenorth", 100), ("loihi2", 0)):
         said = rows[chip]["network"]
         assert (said["neurons"], said["relays"]) == (300 + relays, relays)
-        assert sum(layer["updates"] for layer in rows[chip]["layers"]) == 4 * said["neurons"]
+        assert sum(layer["updates"] for layer in rows[chip]["layers"]) == 7 * said["neurons"]
     (relay,) = (layer for layer in rows["truenorth"]["layers"] if "@" in layer["name"])
     (a,) = (layer for layer in rows["truenorth"]["layers"] if layer["name"] == "a")
     assert relay["spikes"] == relay["synops"] == relay["active"] == a["spikes"] == 400
@@ -149,10 +150,20 @@ def test_a_chip_without_delays_pays_for_relays():
 def test_samples_run_alone_where_delays_carry_spikes_over():
     inputs = {"in": np.ones((2, 4, 30), np.uint8)}
     for delay, streams in ((0, True), (1, False)):
-        row = jobs.energy(bundle(skipping(delay, 30), inputs), ["loihi2"]).profiles[0]
+        model = bundle(skipping(delay, 30), inputs)
+        row = jobs.energy(model, ["loihi2"]).profiles[0]
         assert row.network.streams == streams and row.depth == 3
-        assert row.interval_us == row.us_per_step * (4 if streams else 4 + 3)
-        assert row.latency_us == row.us_per_step * (4 + 3)
+        assert row.interval_us == row.latency_us == pytest.approx(row.us_per_step * (4 + 3))
+        if streams:
+            row = jobs.energy(model, ["loihi2"], mode="streamed").profiles[0]
+            assert row.interval_us == pytest.approx(row.us_per_step * 4)
+            assert row.latency_us == pytest.approx(row.us_per_step * (4 + 3))
+            continue
+        for job in (jobs.energy, jobs.place):
+            with pytest.raises(GraphError, match="^a->out: .* carried into the next one"):
+                job(model, mode="streamed")
+    with pytest.raises(UsageError, match="no such mode"):
+        jobs.energy(model, ["loihi2"], mode="pipelined")
 
 
 def test_convolutions_are_stored_as_the_way_to_the_chip_stores_them():

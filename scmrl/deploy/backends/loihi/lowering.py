@@ -32,7 +32,7 @@ from ....core.fixed_point import CURRENT_SHIFT, DECAY_ONE, EXPONENT_MAX, THRESHO
 from ....core.graph import Graph, Population
 from ....hw_profiles import profile as profiles
 from ....system.errors import GraphError
-from ...placement import fit
+from ...placement import fit, layout
 from .split import DIFFER, split
 
 PROFILE = "loihi2"
@@ -72,8 +72,8 @@ class LoihiNetwork:
 
 
 def window(steps: int) -> int:
-    """The power of two from `steps` on: how often a chip can clear its state."""
-    return 1 << (steps - 1).bit_length()
+    """How often the chip clears its state, for samples of `steps` steps."""
+    return layout.window(steps, profiles.load(PROFILE))
 
 
 def lower(graph: Graph, steps: int | None = None) -> LoihiNetwork:
