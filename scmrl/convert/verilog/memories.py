@@ -28,7 +28,7 @@ LARGEST = {
     "populations": 1 << 12,
 }
 WIDEST = {"bias": 32, "position": 16, "group": 14, "taps": 16}  # bits of fields
-THRESHOLD, KEEP, WEIGHT = 23, 13, 8  # bits
+THRESHOLD, KEEP, WEIGHT, SUM, CURRENT = 23, 13, 8, 25, 25  # bits
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """A graph as the memory images of a core of P engines, and the schedule that it reads.
 
-    receive   the events of an input population, from the stream into its queue
-    add       what a queue of this step or an earlier one brings through a synapse, to the sums
-    update    the neurons of a population: sums to spikes, into its queue
-    send      spikes or membranes of an output population, from its queue to the stream
-    next      the end of the step
+receive   the events of an input population, from the stream into its queue
+add       what a queue of this step or an earlier one brings through a synapse, to the sums
+update    the neurons of a population: sums to spikes, into its queue
+send      spikes or membranes of an output population, from its queue to the stream
+next      the end of the step
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
+from ...core.fixed_point import STATE_BITS
 from ...core.graph import Graph, Synapse
 from ...system.dependencies import require
 from ...system.errors import GraphError, UsageError
 from ..c.words import said
 from . import neurons, synapses
 from .memories import (
+    CURRENT,
     KEEP,
     LARGEST,
+    SUM,
     THRESHOLD,
+    WEIGHT,
     Memory,
     bits,
     bytes_image,
@@ -134,8 +138,8 @@ class Program:
         return sorted(self.everyone, key=lambda p: (p.population.kind != "input", not graded(p)))
 
     def _back(self, s: Synapse) -> int:
-        """How many slots ago `delay` steps ago was: a source that comes later in the step, or is the
-        target itself, has not begun this one.
+        """How many slots ago `delay` steps ago was: a source that comes later in the step, or is
+        the target itself, has not begun this one.
         """
         later = self.numbers[s.source] >= self.numbers[s.target]
         return int(s.delay) - later
@@ -249,29 +253,55 @@ class Program:
             "bias": 1 + max(map(bits, biases)),
             "position": bits(max(p.positions for p in self.everyone) - 1),
             "group": bits(max(p.groups for p in self.everyone) - 1),
-            "taps": max((bits(int(rows[:, :2].max())) for rows in places), default=1),
+            "taps": max((bits(int(rows[:, 2:].max())) for rows in places), default=1),
         }
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits that say which engine a channel is: the lowest of it in the streams."""
+        return (self.engines - 1).bit_length()
+
+    @property
+    def widths(self) -> list[tuple[str, int, int]]:
+        """(memory, words, bits of a word) of the smallest core."""
+        sizes, engines = self.fitted, self.engines
+        each = {
+            "schedule": 32,
+            "queue": sizes["position"] + sizes["group"] + engines,
+            "graded": 16,
+            "places": sum(_place(sizes)),
+            "weights": WEIGHT * engines,
+            "sums": SUM * engines,
+            "currents": CURRENT * engines,
+            "membranes": STATE_BITS * engines,
+            "levels": (THRESHOLD + sizes["bias"]) * engines,
+            "decays": 2 * KEEP * engines,
+        }
+        return [(name, sizes[name], bits) for name, bits in each.items()]
+
+    @property
+    def kbit(self) -> float:
+        """All memories."""
+        return sum(words * width for _, words, width in self.widths) / 1000
 
     def images(self, sizes: dict[str, int]) -> dict[str, str]:
         """The files that a core of the parameters `sizes` reads."""
-        engines, put = self.engines, self.memories
-        place = (
-            bits(sizes["sums"] - 1),
-            bits(sizes["weights"] - 1),
-            sizes["taps"],
-            sizes["taps"],
-        )
-        level, keep = (THRESHOLD, sizes["bias"]), (KEEP, KEEP)
+        put, engines = self.memories, self.engines
+        place, level, keep = _place(sizes), (THRESHOLD, sizes["bias"]), (KEEP, KEEP)
         return {
             "schedule.hex": self._listing(),
-            "places.hex": image(
-                [packed(list(zip(row[::-1], place))) for rows in put["places"].rows for row in rows.tolist()],
-                sum(place),
-            ),
+            "places.hex": _words(put["places"], place),
             "weights.hex": "".join(map(bytes_image, put["weights"].rows)) or "0\n",
-            "levels.hex": _words(put["levels"], level, engines),
-            "decays.hex": _words(put["decays"], keep, engines),
+            "levels.hex": _words(put["levels"], level * engines),
+            "decays.hex": _words(put["decays"], keep * engines),
         }
+
+    def files(self) -> dict[str, str]:
+        """The design of this network alone: the core, its parameters, and its images. Raises
+        `MissingDependency` without Jinja2.
+        """
+        words = {"program": self, "sizes": self.fitted, "said": said}
+        return render(words, "core.v", "model.v") | self.images(self.fitted)
 
     def _listing(self) -> str:
         lines = []
@@ -290,14 +320,20 @@ def graded(p: Neurons) -> bool:
     return p.population.largest > 1
 
 
-def _words(memory: Memory, widths: tuple[int, ...], engines: int) -> str:
-    """Words of P parts, each of fields of those widths, the first lowest."""
+def _place(sizes: dict[str, int]) -> tuple[int, ...]:
+    """Bits of the fields of a place: first target, first weight, columns, rows."""
+    address = (bits(sizes[name] - 1) for name in ("sums", "weights"))
+    return (*address, sizes["taps"], sizes["taps"])
+
+
+def _words(memory: Memory, widths: tuple[int, ...]) -> str:
+    """Words of fields of those widths, the first lowest."""
     words = [
-        packed([pair for part in word for pair in zip(part, widths)])
+        packed(list(zip(word, widths)))
         for rows in memory.rows
-        for word in rows.tolist()
+        for word in rows.reshape(len(rows), -1).tolist()
     ]
-    return image(words, sum(widths) * engines)
+    return image(words, sum(widths))
 
 
 def render(words: dict[str, Any], *names: str) -> dict[str, str]:

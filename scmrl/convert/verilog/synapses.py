@@ -23,7 +23,8 @@ from ...core.synapse import Shape, seven_bit_parts
 from ...system.errors import GraphError
 from .memories import LARGEST
 
-Places = np.ndarray  # int64 [positions, 4]: rows, columns, first weight, first target
+Numbers = int | np.ndarray
+Places = np.ndarray  # int64 [positions, 4]: first target, first weight, columns, rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def form(synapse: Synapse, source: Shape, target: Shape, engines: int) -> Form:
 
 def parts(found: Form) -> Iterator[tuple[np.ndarray, int]]:
     """Its weights as (int8 [words, P], shift): one, or several where they take more than 8 bits."""
-    if -128 <= found.weights.min(initial=0) and found.weights.max(initial=0) <= 127:
+    if found.weights.min(initial=0) >= -128 and found.weights.max(initial=0) <= 127:
         every = [(found.weights, 0)] if found.weights.any() else []
     else:
         every = seven_bit_parts(found.weights)
@@ -78,22 +79,20 @@ def parts(found: Form) -> Iterator[tuple[np.ndarray, int]]:
         yield mantissas.astype(np.int8), shift
 
 
-def _places(rows: object, columns: object, weight: object, target: object) -> Places:
+def _places(target: Numbers, weight: Numbers, columns: Numbers = 1, rows: Numbers = 1) -> Places:
     """One a position; what is the same at all of them is one number."""
-    columns_of = np.broadcast_arrays(*np.atleast_1d(rows, columns, weight, target))
-    return np.stack(columns_of, 1).astype(np.int64)
+    each = np.broadcast_arrays(*np.atleast_1d(target, weight, columns, rows))
+    return np.stack(each, 1).astype(np.int64)
 
 
-def _matrix(
-    weight: np.ndarray, source: Shape, target: Shape, engines: int
-) -> Form:
+def _matrix(weight: np.ndarray, source: Shape, target: Shape, engines: int) -> Form:
     """All-to-all, weight [targets, sources] in the graph's order."""
     channels, from_positions = source[0], positions(source)
     w = weight.reshape(target[0], positions(target), channels, from_positions)
     found = by_engine(w.transpose(3, 2, 1, 0), engines).reshape(-1, engines)
     run = words(target, engines)
     at = np.arange(from_positions) * channels * run
-    return Form(_places(1, 1, at, 0), found, each=run, run=run)
+    return Form(_places(0, at), found, each=run, run=run)
 
 
 def _dense(synapse: Dense, source: Shape, target: Shape, engines: int) -> Form:
@@ -151,7 +150,7 @@ def _sliding(convolution: Convolution, source: Shape, target: Shape, engines: in
         for axis in (height[:, None], width[None])
     )
     return Form(
-        _places(rows, columns, (top * kw + left) * tap, (h * target[2] + q) * to_groups),
+        _places((h * target[2] + q) * to_groups, (top * kw + left) * tap, columns, rows),
         found.reshape(-1, engines),
         each=run,
         run=run,
@@ -181,7 +180,7 @@ def _one(synapse: Synapse, engines: int, places: Places, **loops: int) -> Form:
 
 def _window(synapse: Window, source: Shape, target: Shape, engines: int) -> Form:
     found = _sliding(synapse.convolution(source), source, target, engines)
-    places = found.places * np.array([1, 1, 0, 1])
+    places = found.places * np.array([1, 0, 1, 1])
     return _one(synapse, engines, places, column_to=found.column_to, row_to=found.row_to)
 
 
@@ -189,15 +188,15 @@ def _one_to_one(synapse: OneToOne, source: Shape, target: Shape, engines: int) -
     if source[0] != target[0]:
         return _all_to_all(synapse, source, target, engines)
     at = np.arange(positions(source)) * groups(source, engines)
-    return _one(synapse, engines, _places(1, 1, 0, at))
+    return _one(synapse, engines, _places(at, 0))
 
 
 def _sum_tokens(synapse: SumTokens, source: Shape, target: Shape, engines: int) -> Form:
-    return _one(synapse, engines, _places(1, 1, 0, np.zeros(positions(source))))
+    return _one(synapse, engines, _places(np.zeros(positions(source)), 0))
 
 
 def _broadcast(synapse: Broadcast, source: Shape, target: Shape, engines: int) -> Form:
-    places = _places(1, positions(target), 0, 0)
+    places = _places(0, 0, positions(target))
     return _one(synapse, engines, places, column_to=groups(target, engines))
 
 

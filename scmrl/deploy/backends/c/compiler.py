@@ -1,7 +1,7 @@
 """The system's C compiler, and shared objects that it made, kept by what they were made from.
 
-    $XDG_CACHE_HOME/scmrl/c/KEY.so      KEY: sha256 of the source, the flags, and what the compiler
-                                        says of itself and of this processor (`..cache`)
+$XDG_CACHE_HOME/scmrl/c/KEY.so      KEY: sha256 of the source, the flags, and what the compiler
+                                    says of itself and of this processor (`..cache`)
 """
 
 from __future__ import annotations
@@ -107,4 +107,3 @@ def _run(path: str, *arguments: str) -> str:
         what = f"the C compiler failed with exit code {done.returncode}"
         raise BackendError(what, where=path, value=why or done.stderr[-200:] or None)
     return done.stdout
-

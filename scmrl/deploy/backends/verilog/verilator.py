@@ -2,7 +2,7 @@
 were made from.
 
     $XDG_CACHE_HOME/scmrl/verilog/KEY.core      KEY: sha256 of the core, the driver, the parameters,
-                                                and what Verilator and the compiler say of themselves
+                                                and what both compilers say of themselves
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def _examined(path: str, compiler: str) -> Verilator:
     return Verilator(path, *((lines or [""])[0] for lines in said))
 
 
-def run(
-    command: Sequence[str], seconds: float = SECONDS, where: Path | None = None
-) -> str:
-    """What a program says. Raises `BackendError` where it fails or takes longer."""
+def run(command: Sequence[str], seconds: float | None = SECONDS, where: Path | None = None) -> str:
+    """What a program says, in the directory `where`. Raises `BackendError` where it fails or takes
+    longer (None: as long as it takes).
+    """
     name = Path(command[0]).name
     try:
         done = subprocess.run(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 
+from ....convert.verilog.bench import END, items
 from ....convert.verilog.memories import LARGEST, WIDEST
 from ....convert.verilog.neurons import Neurons
 from ....convert.verilog.program import Program
 from ....core.activity import Activity, check_inputs
+from ....core.bundle import load, locate
 from ....core.graph import Graph
 from ....system import temporary
 from ....system.errors import BackendError
-from ..backend import Backend, Deadline, Progress
+from ....system.reading import read_bytes
+from ..backend import Backend, Deadline, Progress, require_same
 from . import verilator
 
 ENGINES = 4
+LONGEST = 1 << 16  # bytes of a model.v
 CHUNK = 1 << 22  # neuron-steps of one call
-END, LAST = 1 << 30, 1 << 31  # of an item: a population ends, and the sample with it
 
 
 class Simulated(Backend):
@@ -33,7 +37,7 @@ class Simulated(Backend):
     core does not hold the graph, `BackendError` where Verilator fails.
     """
 
-    name = "verilog"
+    name, file = "verilog", "verilog/model.v"
 
     def __init__(
         self,
@@ -52,6 +56,19 @@ class Simulated(Backend):
         self._images = self.program.images(LARGEST | WIDEST)
         self.cycles = np.zeros(0, np.int64)
         self._startup_s = time.perf_counter() - started
+
+    @classmethod
+    def from_export(cls, path: str | Path, *, deadline_s: float | None = None) -> Simulated:
+        """The backend on what `scmrl.convert.verilog.export.export` wrote, with as many engines. A
+        design that is not, byte for byte, the one of the bundle's graph is refused: `BundleError`.
+        """
+        directory = locate(path)
+        graph = load(directory).graph
+        told = read_bytes(directory / cls.file, LONGEST)
+        asked = re.search(rb"\.P\(([1-8])\)", told)
+        engines = int(asked[1]) if asked else ENGINES
+        require_same(directory / "verilog", Program(graph, engines).files())
+        return cls(graph, deadline_s=deadline_s, engines=engines)
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
         inputs = check_inputs(self.graph, inputs)
@@ -72,7 +89,7 @@ class Simulated(Backend):
             for first in range(0, samples, size):
                 chunk = slice(first, min(first + size, samples))
                 given = {name: x[chunk] for name, x in inputs.items()}
-                events = _events(self.program.inputs, given)
+                events = items(self.program.inputs, given).astype(np.uint32)
                 cycles.append(self._call(directory, events, deadline))
                 _seen(self.program, directory, {n: v[chunk] for n, v in values.items()})
                 _sent(self.program, directory, {n: v[chunk] for n, v in values.items()})
@@ -95,39 +112,15 @@ class Simulated(Backend):
         """Run the core on the events of some samples; returns the cycles of each."""
         (directory / "events").write_bytes(events.tobytes())
         deadline.check()
-        left = np.inf
-        if deadline.seconds is not None:
-            left = deadline.seconds - (time.monotonic() - deadline.started)
+        spent = time.monotonic() - deadline.started
+        left = None if deadline.seconds is None else deadline.seconds - spent
         command = [str(directory / "core"), "events", "out", str(self._seed)]
-        verilator.run(command, None if left == np.inf else left, directory)
+        try:
+            verilator.run(command, left, directory)
+        except BackendError:
+            deadline.check()
+            raise
         return np.fromfile(directory / "out.cycles", np.int64)
-
-
-def _events(populations: list[Neurons], inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """What the core is given: uint32 [items, 3], position, channel and value, those of a sample's
-    step after those of the one before, population by population with an item at the end of each.
-    """
-    samples, steps = next(iter(inputs.values())).shape[:2]
-    parts, keys = [], []
-    for i, p in enumerate(populations):
-        x = np.moveaxis(inputs[p.name], 2, -1).reshape(samples * steps, p.positions, -1)
-        step, position, channel = np.nonzero(x)
-        items = [position, _sent_as(channel, p.engines), x[step, position, channel]]
-        ends = np.zeros((samples * steps, 3), np.int64)
-        ends[:, 2] = END
-        if i == len(populations) - 1:
-            ends[steps - 1 :: steps, 2] |= LAST
-        parts += [np.stack(items, 1), ends]
-        both = 2 * (len(populations) * step + i), 2 * (len(populations) * np.arange(len(ends)) + i) + 1
-        keys += both
-    order = np.argsort(np.concatenate(keys), kind="stable")
-    return np.concatenate(parts)[order].astype(np.uint32)
-
-
-def _sent_as(channel: np.ndarray, engines: int) -> np.ndarray:
-    """A channel as the streams have it: its group, and in the lowest bits its engine."""
-    group, engine = np.divmod(channel, engines)
-    return (group << (engines - 1).bit_length()) | engine
 
 
 def _seen(program: Program, directory: Path, values: dict[str, np.ndarray]) -> None:
