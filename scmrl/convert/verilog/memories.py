@@ -28,6 +28,7 @@ LARGEST = {
     "populations": 1 << 12,
 }
 WIDEST = {"bias": 32, "position": 16, "group": 14, "taps": 16}  # bits of fields
+SMALLEST = 2  # words of a memory: an address has a bit
 THRESHOLD, KEEP, WEIGHT, SUM, CURRENT = 23, 13, 8, 25, 25  # bits
 
 
@@ -77,14 +78,17 @@ def packed(fields: Sequence[tuple[int, int]]) -> int:
     return word
 
 
-def image(words: Sequence[int], width: int) -> str:
-    """Words as `$readmemh` reads them, all as long as the widest could be."""
-    digits = -(-width // 4)
-    return "".join(f"{word:0{digits}x}\n" for word in words) or f"{0:0{digits}x}\n"
+def image(words: Sequence[str]) -> str:
+    """Words in hexadecimal as `$readmemh` reads them, as many at least as the smallest memory."""
+    return "".join(f"{word}\n" for word in [*words, *["0"] * (SMALLEST - len(words))])
 
 
-def bytes_image(rows: np.ndarray) -> str:
-    """Words of bytes [words, P], int8, the first lowest."""
-    lines = np.ascontiguousarray(rows[:, ::-1]).view(np.uint8).tobytes().hex()
-    step = 2 * rows.shape[1]
-    return "".join(f"{lines[i : i + step]}\n" for i in range(0, len(lines), step)) or "0\n"
+def spelt(words: Sequence[int], width: int) -> list[str]:
+    """Words in hexadecimal, all as long as the widest could be."""
+    return [f"{word:0{-(-width // 4)}x}" for word in words]
+
+
+def spelt_bytes(rows: np.ndarray) -> list[str]:
+    """Words of bytes [words, P], int8, the first lowest, in hexadecimal."""
+    digits, step = np.ascontiguousarray(rows[:, ::-1]).tobytes().hex(), 2 * rows.shape[1]
+    return [digits[i : i + step] for i in range(0, len(digits), step)]

@@ -27,14 +27,16 @@ from .memories import (
     CURRENT,
     KEEP,
     LARGEST,
+    SMALLEST,
     SUM,
     THRESHOLD,
     WEIGHT,
     Memory,
     bits,
-    bytes_image,
     image,
     packed,
+    spelt,
+    spelt_bytes,
 )
 from .neurons import Neurons
 
@@ -249,7 +251,7 @@ class Program:
         """The parameters of the smallest core that holds the network, by their names."""
         biases = [int(np.abs(p.levels[..., 1]).max()) for p in self.neurons]
         places = self.memories["places"].rows
-        return {name: max(2, m.words) for name, m in self.memories.items()} | {
+        return {name: max(SMALLEST, m.words) for name, m in self.memories.items()} | {
             "bias": 1 + max(map(bits, biases)),
             "position": bits(max(p.positions for p in self.everyone) - 1),
             "group": bits(max(p.groups for p in self.everyone) - 1),
@@ -291,7 +293,7 @@ class Program:
         return {
             "schedule.hex": self._listing(),
             "places.hex": _words(put["places"], place),
-            "weights.hex": "".join(map(bytes_image, put["weights"].rows)) or "0\n",
+            "weights.hex": image([w for rows in put["weights"].rows for w in spelt_bytes(rows)]),
             "levels.hex": _words(put["levels"], level * engines),
             "decays.hex": _words(put["decays"], keep * engines),
         }
@@ -333,7 +335,7 @@ def _words(memory: Memory, widths: tuple[int, ...]) -> str:
         for rows in memory.rows
         for word in rows.reshape(len(rows), -1).tolist()
     ]
-    return image(words, sum(widths))
+    return image(spelt(words, sum(widths)))
 
 
 def render(words: dict[str, Any], *names: str) -> dict[str, str]:
