@@ -71,8 +71,10 @@ def test_a_tutorial_runs_as_it_stands(page, place):
     for library in ("snntorch", "sinabs", "spikingjelly", "onnxruntime"):
         if f"import {library}" in text or f"from {library}" in text:
             pytest.importorskip(library)
-    if page.stem == "own-hardware" and not shutil.which("cc"):
-        pytest.skip("no C compiler on this machine")
+    if page.stem == "own-hardware":
+        for tool in ("cc", "verilator", "g++", "make", "iverilog"):
+            if not shutil.which(tool):
+                pytest.skip(f"no {tool} on this machine")
     if page.stem != "demo":  # which the fixture ran
         carry_out(page, place)
 

@@ -46,7 +46,7 @@ HOMES = {
     "optuna": ("sweep",),
     "rich": ("core/report/terminal.py", "deploy/stream/view.py", "train/watch.py"),
     "matplotlib": ("core/report/drawing.py",),
-    "jinja2": ("core/report/html.py", "convert/c"),
+    "jinja2": ("core/report/html.py", "convert/c", "convert/verilog"),
     "click": ("cli.py", "commands", "core/report/progress.py"),
 }
 FILES, LINES, FUNCTION = 12, 400, 50

@@ -27,8 +27,8 @@ from .options import (
 from .output import render
 
 BACKENDS = (
-    "reference, simulator, c, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step, netx, norse,"
-    " snntorch, spikingjelly"
+    "reference, simulator, c, verilog, lava, lava-inprocess, loihi-sim, loihi, onnx, onnx-step,"
+    " netx, norse, snntorch, spikingjelly"
 )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     default="lava",
     show_default=True,
     metavar="A,B",
-    help="lava, nir, onnx, netx, c, or all (that can hold it).",
+    help="lava, nir, onnx, netx, c, verilog, or all (that can hold it).",
 )
 @click.option(
     "--out",
@@ -56,7 +56,15 @@ if TYPE_CHECKING:
     "--self-test",
     type=COUNT,
     metavar="N",
-    help="Target c: add a program that checks itself on N of the model's samples.",
+    help="Targets c, verilog: add what checks itself on N of the model's samples.",
+)
+@click.option(
+    "--engines", type=click.IntRange(1, 8), help="Target verilog: of the core (default: 4)."
+)
+@click.option(
+    "--synth",
+    metavar="FPGA",
+    help="Target verilog: synthesise it with yosys and nextpnr; ecp5. Takes minutes.",
 )
 @force_option
 @as_json
@@ -69,6 +77,8 @@ def export(
     flash: int | None,
     ram: int | None,
     self_test: int | None,
+    engines: int | None,
+    synth: str | None,
     json_: bool,
 ) -> None:
     """Write a frozen model for targets, and verify it there on the model's own samples.
@@ -92,6 +102,8 @@ def export(
         flash=flash,
         ram=ram,
         self_test=self_test,
+        engines=engines,
+        synth=synth,
     )
     written = [row for row in report.targets if row.written]
     render(

@@ -1,8 +1,8 @@
 """Exporters: a dict from a target's name to "module:attribute", loaded on use.
 
 An exporter is `export(bundle: Bundle, path: Path) -> dict`: it writes the directory `path` whole
-and returns a summary of JSON types; that of c takes options besides. To add one: write it in a file
-of its own and list it here.
+and returns a summary of JSON types; those of c and verilog take options besides. To add one: write
+it in a file of its own and list it here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ TARGETS = {
     "netx": "scmrl.convert.netx.export:export",
     "nir": "scmrl.convert.nir.export:export",
     "onnx": "scmrl.convert.onnx.export:export",
+    "verilog": "scmrl.convert.verilog.export:export",
 }
 
 

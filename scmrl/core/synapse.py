@@ -15,6 +15,7 @@ Files that name kinds, because they do some faster or as an operator of their ow
     convert/onnx/operators.py                          an operator of ONNX in place of a matrix
     convert/netx/lowering.py                           the layers that netx has
     convert/c/synapses.py                              a loop of C in place of a list of connections
+    convert/verilog/synapses.py                        loops of the core in place of all-to-all
 
 Lava has one form for all kinds; NIR's and netx's convolutions come from `convolution`.
 """

@@ -31,7 +31,9 @@ RUNS_ON = {
     "nir": "norse",
     "onnx": "onnx",
     "netx": "netx",
+    "verilog": "verilog",
 }  # what verifies a target
+OPTIONS = {"c": ("flash", "ram", "self_test"), "verilog": ("self_test", "engines", "synth")}
 
 
 def export(
@@ -45,12 +47,15 @@ def export(
     flash: int | None = None,
     ram: int | None = None,
     self_test: int | None = None,
+    engines: int | None = None,
+    synth: str | None = None,
 ) -> ExportReport:
     """Write `model` for each `target` (names of `scmrl.convert`, or "all") as `places` says, and
     run each export on `samples` (None: all) of the model's own.
 
-    For the target c alone: the bytes of `flash` and `ram` that there are, and how many samples its
-    `self_test` has (None: no limit, no test).
+    For the target c alone: the bytes of `flash` and `ram` that there are (None: no limit). For
+    verilog alone: how many `engines` its core has (None: 4), and the FPGAs that the design is
+    synthesised for, "ecp5" (`synth`). For both: how many samples their `self_test` has.
 
     With several targets one that cannot hold the network is reported as refused; with one, its
     error is raised. Raises as `scmrl.deploy.jobs`, and UsageError for what may not be written:
@@ -61,17 +66,20 @@ def export(
     ('runs/a/lava', True)
     """
     there = places(model, target, out)
-    own = {"flash": flash, "ram": ram, "self_test": self_test}
+    own = {"flash": flash, "ram": ram, "self_test": self_test, "engines": engines, "synth": synth}
     asked = {name: value for name, value in own.items() if value is not None}
-    if asked and "c" not in there:
-        raise UsageError("is for the target c", where=", ".join(asked), value=", ".join(there))
+    for name in asked:
+        takes = [target for target, options in OPTIONS.items() if name in options]
+        if not any(target in there for target in takes):
+            what = f"is for the target {' and '.join(takes)}"
+            raise UsageError(what, where=name, value=", ".join(there))
     for name, path in there.items():
         targets.check(path, name, force=force)
     bundle, called = opened(model)
     rows = []
     for name, path in there.items():
         try:
-            options = asked if name == "c" else {}
+            options = {key: x for key, x in asked.items() if key in OPTIONS.get(name, ())}
             rows.append(_export(bundle, name, path, verify, samples, options))
         except (GraphError, MissingDependency) as error:
             if len(there) == 1:
@@ -130,7 +138,7 @@ def _export(
     path: Path,
     verify: bool,
     samples: int | None,
-    options: dict[str, int],
+    options: dict[str, Any],
 ) -> ExportRow:
     started = time.perf_counter()
     summary = exporter(target)(bundle, path, **options)

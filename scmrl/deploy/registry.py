@@ -14,6 +14,7 @@ BACKENDS = {
     "reference": "scmrl.deploy.backends.backend:Reference",
     "simulator": "scmrl.deploy.backends.simulator.simulator:Simulator",
     "c": "scmrl.deploy.backends.c.c:Compiled",
+    "verilog": "scmrl.deploy.backends.verilog.verilog:Simulated",
     "lava": "scmrl.deploy.backends.lava.lava:LavaRuntime",
     "lava-inprocess": "scmrl.deploy.backends.lava.lava:LavaInProcess",
     "loihi-sim": "scmrl.deploy.backends.loihi.loihi:LoihiSim",

@@ -32,6 +32,10 @@ EXPORT_FILES = {  # of scmrl 0.1, by target; the first tells the kind
     "netx": ("netx/model.net", "README.txt"),
     "nir": ("nir/model.nir", "nir/spikes.nir", "nir/effect.json", "README.txt"),
     "onnx": ("onnx/model.seq.onnx", "onnx/model.step.onnx", "README.txt"),
+    "verilog": (
+        *("verilog/model.v", "verilog/core.v", "verilog/README.md", "README.txt"),
+        *(f"verilog/{name}.hex" for name in ("schedule", "places", "weights", "levels", "decays")),
+    ),
 }
 DIRECTORIES = {
     "bundle": "a bundle",

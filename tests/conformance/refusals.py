@@ -252,10 +252,18 @@ SPIKINGJELLY = {
     ),
 }
 
+VERILOG = refused(
+    r"a current with memory can leave the core's 24 bits \(limit a synaptic sum of 262144, got",
+    "largest_legal_sum",
+    "sums_beyond_24_bits",
+    "current_beyond_32_bits",
+)
+
 REFUSALS: dict[str, dict[str, str]] = {
     "reference": {},
     "simulator": {},
     "c": {},
+    "verilog": VERILOG,
     "lava": LAVA,
     "lava-inprocess": LAVA,
     "loihi-sim": LOIHI_SIM,

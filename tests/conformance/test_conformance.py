@@ -123,6 +123,7 @@ EXAMPLES = {  # of each family
     "simulator, numpy": 16,
     "simulator, numba": 16,
     "c": 8,
+    "verilog": 4,
     "onnx": 14,
     "onnx-step": 14,
     "lava-inprocess": 13,
@@ -133,7 +134,7 @@ DRAWN = [
     for way in EXAMPLES
     for family in FAMILIES
     if way.startswith("simulator")
-    or way == "c"
+    or way in ("c", "verilog")
     or not family.startswith("joined")
     and (way.startswith("onnx") or family != "subtract")
 ]
@@ -187,7 +188,7 @@ def trained() -> tuple[Graph, Inputs, Activity]:
 @pytest.mark.parametrize("way", EXAMPLES)
 def test_a_model_as_trained(way, boards):
     graph, inputs, expected = trained()
-    samples = 3 if backend_of(way) in ("lava-inprocess", "loihi-sim") else 64
+    samples = 3 if backend_of(way) in ("lava-inprocess", "loihi-sim", "verilog") else 64
     assert sum(s[:3].sum() for s in expected.spikes.values()) > 1000
     got = run(way, graph, {name: x[:samples] for name, x in inputs.items()}, boards)
     few = Activity(

@@ -426,11 +426,11 @@ def small_files():
     signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.parametrize("target", ["bundle", "c", "lava", "netx", "nir", "onnx"])
+@pytest.mark.parametrize("target", ["bundle", "c", "lava", "netx", "nir", "onnx", "verilog"])
 def test_a_full_disk_is_one_line_and_the_old_stays_whole(
     target, small_bundle, chain_bundle, tmp_path, small_files
 ):
-    needs = {"netx": "h5py", "bundle": "numpy", "lava": "numpy", "c": "jinja2"}
+    needs = {"netx": "h5py", "bundle": "numpy", "lava": "numpy", "c": "jinja2", "verilog": "jinja2"}
     pytest.importorskip(needs.get(target, target))
     model = chain_bundle if target == "netx" else small_bundle
     write = exporter(target) if target != "bundle" else lambda made, path: made.save(path)

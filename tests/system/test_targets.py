@@ -338,7 +338,9 @@ def test_directories_of_the_version_before_are_known(target, small_bundle, tmp_p
     elif target == "bundle":
         small_bundle.save(tmp_path / "d")
     else:
-        pytest.importorskip({"lava": "numpy", "c": "jinja2"}.get(target, target))
+        pytest.importorskip(
+            {"lava": "numpy", "c": "jinja2", "verilog": "jinja2"}.get(target, target)
+        )
         exporter(target)(small_bundle, tmp_path / "d")
     (tmp_path / "d" / targets.MANIFEST).unlink()
     (tmp_path / "d" / "notes.txt").write_text("mine")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,9 +20,11 @@ from ...core import reference
 from ...core.activity import Activity, check_inputs
 from ...core.bundle import load, locate
 from ...core.graph import Graph
-from ...system.errors import BackendError, UsageError
+from ...system.errors import BackendError, BundleError, UsageError
+from ...system.reading import read_bytes
 
 Progress = Callable[[int, int], None]  # (samples done, samples in all)
+SLACK_BYTES = 1 << 20  # by how much a file may be longer than what scmrl writes and still be read
 
 
 class Backend(ABC):
@@ -94,6 +96,20 @@ class Deadline:
                 limit=f"{self.seconds:g} s",
                 value=f"{spent:.3g} s",
                 fix="give fewer samples or a longer deadline",
+            )
+
+
+def require_same(directory: Path, expected: Mapping[str, str]) -> None:
+    """Raise `BundleError` where the files there are not the expected ones, byte for byte: what is
+    compiled is scmrl's own.
+    """
+    for name, text in expected.items():
+        data = text.encode()
+        if read_bytes(directory / name, len(data) + SLACK_BYTES) != data:
+            raise BundleError(
+                "not the program of this graph, as this version of scmrl writes it",
+                where=directory / name,
+                fix="export the model again; changed programs are yours to compile",
             )
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,10 @@ from ....convert.c.program import FILES, Program
 from ....core.activity import Activity, check_inputs
 from ....core.bundle import load, locate
 from ....core.graph import Graph, Population
-from ....system.errors import BundleError
-from ....system.reading import read_bytes
-from ..backend import Backend, Deadline, Progress
+from ..backend import Backend, Deadline, Progress, require_same
 from . import compiler
 
 CHUNK = 1 << 20  # neuron-steps of one call
-SLACK_BYTES = 1 << 20  # by how much a file may be longer than what scmrl writes and still be read
 
 
 class Compiled(Backend):
@@ -52,7 +48,7 @@ class Compiled(Backend):
         """
         directory = locate(path)
         graph = load(directory).graph
-        _same(directory / "c", Program(graph).render(*FILES))
+        require_same(directory / "c", Program(graph).render(*FILES))
         return cls(graph, deadline_s=deadline_s)
 
     def run(self, inputs: dict[str, np.ndarray], progress: Progress | None = None) -> Activity:
@@ -101,15 +97,3 @@ def _each(values: np.ndarray, populations: list[Population]) -> dict[str, np.nda
         found[p.name] = np.ascontiguousarray(np.moveaxis(own, -1, 2))
         start += p.neurons
     return found
-
-
-def _same(directory: Path, expected: Mapping[str, str]) -> None:
-    """Raise `BundleError` where the program there is not the expected one."""
-    for name, text in expected.items():
-        data = text.encode()
-        if read_bytes(directory / name, len(data) + SLACK_BYTES) != data:
-            raise BundleError(
-                "not the program of this graph, as this version of scmrl writes it",
-                where=directory / name,
-                fix="export the model again; changed programs are yours to compile",
-            )

@@ -1,18 +1,13 @@
 """The system's C compiler, and shared objects that it made, kept by what they were made from.
 
-    $XDG_CACHE_HOME/scmrl/c/KEY.so      KEY: sha256 of the source, the flags, and what the compiler
-                                        says of itself and of this processor
-
-A file appears whole or not at all, so several processes may compile the same; the ones that were
-not used for longest go. Where there is no place for a cache, every process compiles anew.
+$XDG_CACHE_HOME/scmrl/c/KEY.so      KEY: sha256 of the source, the flags, and what the compiler
+                                    says of itself and of this processor (`..cache`)
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import hashlib
 import os
 import shutil
 import subprocess
@@ -22,8 +17,8 @@ from pathlib import Path
 
 from ....system import temporary
 from ....system.children import bound
-from ....system.errors import BackendError, MissingDependency, ScmrlError
-from ....system.storage import whole_file
+from ....system.errors import BackendError, MissingDependency
+from .. import cache
 
 NAMES = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -48,31 +43,17 @@ class Compiler:
 
         Raises `BackendError` where the compiler fails.
         """
-        place = _cache() / f"{self._key(sources, main)}.so"
-        for _ in range(2):  # another process may remove it in between
-            with contextlib.suppress(OSError):
-                library = ctypes.PyDLL(str(place))
-                with contextlib.suppress(OSError):  # a cache that may only be read
-                    os.utime(place)
-                return library
-            try:
-                with whole_file(place) as new:
-                    self._compile(sources, main, new)
-            except BackendError:
-                raise
-            except ScmrlError:  # nowhere to keep it
-                break
-            _forget(place.parent)
-        with temporary.directory("c") as directory:
-            self._compile(sources, main, directory / "model.so")
-            return ctypes.PyDLL(str(directory / "model.so"))
+        place = cache.place("c") / f"{self._key(sources, main)}.so"
+        return cache.opened(
+            place,
+            lambda new: self._compile(sources, main, new),
+            lambda path: ctypes.PyDLL(str(path)),
+            KEPT,
+        )
 
     def _key(self, sources: Mapping[str, str], main: str) -> str:
-        digest = hashlib.sha256()
         said = (main, self.version, *self.flags, self.macros)
-        for text in (*said, *(word for item in sorted(sources.items()) for word in item)):
-            digest.update(f"{len(text)} {text}".encode())
-        return digest.hexdigest()
+        return cache.key((*said, *(word for item in sorted(sources.items()) for word in item)))
 
     def _compile(self, sources: Mapping[str, str], main: str, out: Path) -> None:
         with temporary.directory("c") as directory:
@@ -126,16 +107,3 @@ def _run(path: str, *arguments: str) -> str:
         what = f"the C compiler failed with exit code {done.returncode}"
         raise BackendError(what, where=path, value=why or done.stderr[-200:] or None)
     return done.stdout
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "scmrl" / "c"
-
-
-def _forget(directory: Path) -> None:
-    """Remove what was not used for longest."""
-    with contextlib.suppress(OSError):
-        made = sorted(directory.glob("*.so"), key=lambda path: path.stat().st_mtime)
-        for path in made[:-KEPT]:
-            path.unlink(missing_ok=True)

