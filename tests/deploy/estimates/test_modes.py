@@ -230,3 +230,15 @@ def test_every_report_names_its_mode(scmrl, model):
     assert {e["mode"] for e in json.loads(out)["profiles"].values()} == {"alone"}
     assert "alone, estimate" in scmrl("deploy", model, "--samples", "2")[1]
     assert scmrl("energy", model, "--mode", "pipelined")[0] == 2
+
+
+def test_reports_of_different_modes_are_compared_by_name(scmrl, model, tmp_path):
+    files = {}
+    for mode in ("alone", "streamed"):
+        code, out, _ = scmrl("energy", model, "--mode", mode, "--samples", "2", "--json")
+        files[mode] = tmp_path / f"{mode}.json"
+        files[mode].write_text(out)
+        assert code == 0
+    code, out, _ = scmrl("compare", files["alone"], files["streamed"])
+    assert code == 0 and "alone and streamed: the estimates are of other steps" in out
+    assert "of other steps" not in scmrl("compare", files["alone"], files["alone"])[1]
