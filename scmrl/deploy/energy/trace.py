@@ -209,8 +209,8 @@ class Work:
 
 @dataclass(frozen=True)
 class _Run:
-    """Of every population but the inputs: bool [samples, hardware steps, neurons]; `updates` summed
-    over the steps that were given.
+    """Of every population but the inputs: [samples, hardware steps, neurons], 0 and 1; `updates`
+    summed over the steps that were given.
     """
 
     sent: dict[str, np.ndarray]
@@ -235,9 +235,10 @@ def _run(
     counter = UpdateCounter(replace(graph, synapses=tuple(late)))
     own = [p for p in graph.populations if p.kind != "input"]
     samples, given = next(iter(inputs.values())).shape[:2]
-    sent, active = (
-        {p.name: np.zeros((samples, steps, p.neurons), bool) for p in own} for _ in range(2)
-    )
+    known = fired if steps == given and not any(depth.values()) else {}
+    active = {p.name: np.zeros((samples, steps, p.neurons), bool) for p in own}
+    sent = {name: np.zeros_like(x) for name, x in active.items() if name not in known}
+    sent |= {name: x.reshape(samples, steps, -1) for name, x in known.items()}
     updates = {p.name: Updates() for p in own}
     zeros = {name: np.zeros_like(x[:, 0]) for name, x in inputs.items()}
     for start in range(0, samples, counter.chunk):
@@ -260,7 +261,7 @@ def _run(
                 updates[name] += more if h < given else Updates()
             for p in own:
                 active[p.name][part, h] = counter.active[p.name]
-                if p.fires:
+                if p.fires and p.name not in known:
                     sent[p.name][part, h] = counter.sent(p.name) != 0
     return _Run(sent, active, updates)
 
