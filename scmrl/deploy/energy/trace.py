@@ -48,7 +48,8 @@ class Rows:
 @dataclass(frozen=True)
 class Trace:
     """`rows` of every population of `line`: `span` own steps of each sample, then `depth` steps of
-    the fill and as many of the drain, and one in which nothing happens.
+    the fill and as many of the drain, and one in which nothing happens. Means are over the `chosen`
+    samples.
     """
 
     graph: Graph  # that `line` was made of
@@ -58,6 +59,11 @@ class Trace:
     window: int
     span: int
     rows: dict[str, Rows]
+    chosen: np.ndarray  # numbers of samples
+
+    def of(self, samples: np.ndarray) -> Trace:
+        """The same run, of which some samples are asked for."""
+        return replace(self, chosen=samples)
 
     @property
     def depth(self) -> int:
@@ -96,13 +102,19 @@ class Trace:
 
     def mean_sent(self, name: str, at: np.ndarray) -> np.ndarray:
         """Messages of each neuron in a sample, float [neurons]."""
-        weight = np.bincount(at.ravel(), minlength=self.silent + 1) / self.samples
-        return sum(weight[rows] @ x for rows, x in blocks(self.rows[name].sent))
+        times = np.bincount(at[self.chosen].ravel(), minlength=self.silent + 1)
+        found, start = np.zeros(self.line.graph[name].neurons), 0
+        for part in self.rows[name].sent:
+            used = np.flatnonzero(times[start : start + len(part)])
+            for rows, x in blocks([part[used]]):
+                found += times[start + used[rows]] @ x
+            start += len(part)
+        return found / len(self.chosen)
 
     def mean_active(self, name: str, at: np.ndarray) -> float:
         """Active updates of a population in a sample."""
         each = np.concatenate([np.count_nonzero(x, axis=1) for x in self.rows[name].active])
-        return float(each[at].sum() / self.samples)
+        return float(each[at[self.chosen]].sum() / len(self.chosen))
 
 
 def blocks(parts: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
@@ -140,7 +152,8 @@ class Work:
         else:
             span, rows = window, self._streamed(line, window)
         rows |= {name: Rows(rows[of].sent, rows[of].sent) for name, of in line.relays.items()}
-        return Trace(self.graph, line, self.samples, self.steps, window, span, rows)
+        every = np.arange(self.samples)
+        return Trace(self.graph, line, self.samples, self.steps, window, span, rows, every)
 
     def _windows(self, window: int) -> _Run:
         """The samples from zero state, populations side by side."""

@@ -12,7 +12,7 @@ from test_energy import INPUT, estimated, network, worked
 
 from scmrl.convert.frame.pipeline import at_once, pipeline
 from scmrl.core.graph import OneToOne, Population
-from scmrl.deploy.energy.energy import on_chip
+from scmrl.deploy.energy.energy import estimate, estimates, on_chip
 from scmrl.deploy.energy.latency import FLOOR
 from scmrl.deploy.energy.loads import loads
 from scmrl.deploy.energy.operations import forms
@@ -210,6 +210,26 @@ def test_the_bound_is_one():
             "spike_out": load_.spikes,
         }[long]
         assert e.bound_us_per_step == pytest.approx(1e3 * done.max(0).mean())
+
+
+@pytest.mark.parametrize("mode", ["alone", "streamed"])
+def test_groups_of_samples_have_estimates_of_their_own(mode):
+    """Their mean, weighed by their sizes, is that of all; alone, each is what it is alone."""
+    network, profile = GRAPHS["skips_of_several_depths"]()[0], load("loihi1")
+    inputs = random_inputs(network, 5)
+    work, found = worked(network, inputs), fit(network, profile)
+    groups = [np.array([0, 3]), np.array([1]), np.array([2, 4])]
+    whole, *parts = estimates(work, found, mode, [np.arange(5), *groups])
+    assert whole == estimate(work, found, mode)
+    for name in ("core_dynamic_uj", "latency_us", "interval_us", "messages", "hops"):
+        each = [len(g) * getattr(part, name) for g, part in zip(groups, parts)]
+        assert sum(each) / 5 == pytest.approx(getattr(whole, name)), name
+    assert len({part.core_dynamic_uj for part in parts}) == 3
+    only = {n: x[[0, 3]] for n, x in inputs.items()}
+    if mode == "alone":
+        assert estimate(worked(network, only), found, mode).core_dynamic_uj == pytest.approx(
+            parts[0].core_dynamic_uj
+        )
 
 
 def test_without_depth_both_modes_are_one():

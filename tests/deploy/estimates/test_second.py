@@ -123,7 +123,7 @@ def updates_of_the_sample(self, name, at):
     return ACTIVE(self, name, at[:, : self.steps])
 
 
-def of_the_mean_step(profile, placement, loads, mode, answer, end="value"):
+def of_the_mean_step(profile, placement, loads, *more):
     mean = {
         name: np.repeat(getattr(loads, name).mean(1, keepdims=True), loads.received.shape[1], 1)
         for name in ("received", "active", "spikes", "sent")
@@ -132,7 +132,7 @@ def of_the_mean_step(profile, placement, loads, mode, answer, end="value"):
         f: np.repeat(x.mean(1, keepdims=True), x.shape[1], 1) for f, x in loads.synops.items()
     }
     mixed = dataclasses.replace(loads, synops=synops, **mean)
-    return TIMES(profile, placement, mixed, mode, answer, end)
+    return TIMES(profile, placement, mixed, *more)
 
 
 def one_after_the_other(ns, loads):
@@ -153,7 +153,7 @@ BREAKS = {
     "power over the latency": (
         latency,
         "_sums",
-        lambda step, steps, mode, answer: (step.mean() * answer,) * 2,
+        lambda step, steps, mode, answer, _: (step.mean() * answer,) * 2,
         "streamed",
     ),
     "relays in place of delays": (layout, "delay_steps", lambda _: 0, "alone"),
