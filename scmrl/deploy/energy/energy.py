@@ -33,7 +33,7 @@ from ...system.errors import DataError
 from ..counts.counts import PopulationCount, is_graded
 from ..placement.cores import Placement
 from ..placement.fit import Fit, fit
-from ..placement.layout import window
+from ..placement.layout import Layout, window
 from ..placement.traffic import traffic
 from .latency import Times, times
 from .loads import Loads, loads
@@ -176,12 +176,17 @@ def estimates(
     profile, placement, line = found.profile, found.placement, found.line
     trace = work.trace(line, window(work.steps, profile))
     formats = forms(line.graph, profile, placement)
-    load = placement and loads(trace, placement, mode, formats)
-    return [_estimate(trace.of(samples), found, mode, formats, load) for samples in groups]
+    load, network = placement and loads(trace, placement, mode, formats), found.layout()
+    return [_estimate(trace.of(each), found, network, mode, formats, load) for each in groups]
 
 
 def _estimate(
-    trace: Trace, found: Fit, mode: str, formats: tuple[str, ...], load: Loads | None
+    trace: Trace,
+    found: Fit,
+    network: Layout | None,
+    mode: str,
+    formats: tuple[str, ...],
+    load: Loads | None,
 ) -> EnergyEstimate:
     profile, placement, line = found.profile, found.placement, found.line
     flow = placement and traffic(line.graph, placement, fired(trace, mode))
@@ -195,7 +200,7 @@ def _estimate(
         title=profile.title,
         chip=profile.chip,
         mode=mode,
-        network=found.layout(),
+        network=network,
         steps=trace.steps,
         depth=trace.depth,
         cores=placement and len(placement.cores),
