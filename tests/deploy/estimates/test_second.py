@@ -21,7 +21,7 @@ from scmrl.hw_profiles import profile as profiles
 
 PROFILES = Path(profiles.__file__).parent
 FIGURES = (
-    *("cores", "core_dynamic_uj", "core_static_uj", "host_uj"),
+    *("cores", "core_dynamic_uj", "core_static_uj", "chip_fixed_uj", "host_uj"),
     *("latency_us", "interval_us"),
 )
 SAMPLES = 3
@@ -69,7 +69,7 @@ def printed(folder, chip, mode):
 
 def differing(one, two):
     """Figures that are not printed alike, or not the same to nine digits."""
-    names = [*FIGURES, *(["total_uj"] if two.total_uj is not None else [])]
+    names = [name for name in (*FIGURES, "total_uj") if getattr(two, name) is not None]
     return [
         name
         for name in names
@@ -84,6 +84,7 @@ def differing(one, two):
 def test_the_demos_estimates_are_those_of_a_second_program(bundles, again, name, chip, mode):
     one, two = again(name, chip, mode), printed(bundles[name], chip, mode)
     assert differing(one, two) == [] and two.mode == mode
+    assert all(getattr(two, name) is not None for name in FIGURES if name != "chip_fixed_uj")
     assert two.core_static_uj / two.interval_us == pytest.approx(1e-3 * one["static_mw"])
     assert (two.total_uj is not None) == (chip == "loihi2")  # Loihi 1 takes no graded input
 
