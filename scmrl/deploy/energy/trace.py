@@ -241,11 +241,9 @@ def _run(
     *,
     streams: bool,
 ) -> _Run:
-    """Hardware steps from a chip at rest: a synapse takes `depth` of its target minus that of its
-    source, and its delay; firing populations send `fired` as far as it goes.
-    """
-    late = [replace(s, delay=depth[s.target] - depth[s.source] + s.delay) for s in graph.synapses]
-    counter = UpdateCounter(replace(graph, synapses=tuple(late)))
+    """Hardware steps from a chip at rest; firing populations send `fired` as far as it goes."""
+    hardware, inputs = _in_hardware(graph, depth, window, inputs)
+    counter = UpdateCounter(hardware)
     own = [p for p in graph.populations if p.kind != "input"]
     samples, given = next(iter(inputs.values())).shape[:2]
     known = fired if steps == given and not any(depth.values()) else {}
@@ -277,6 +275,26 @@ def _run(
                 if p.fires and p.name not in known:
                     sent[p.name][part, h] = counter.sent(p.name) != 0
     return _Run(sent, active, updates)
+
+
+def _in_hardware(
+    graph: Graph, depth: dict[str, int], window: int, inputs: Values
+) -> tuple[Graph, Values]:
+    """The graph with the hops of its synapses as their delays: `depth` of the target minus that of
+    the source, and the delay. What would reach its target beyond the window is not sent, so delayed
+    synapses read inputs of their own.
+    """
+    populations, synapses, given = list(graph.populations), [], dict(inputs)
+    for s in graph.synapses:
+        source, hops = s.source, depth[s.target] - depth[s.source] + s.delay
+        if s.delay and source in inputs:
+            source = f"{source}\n{s.delay}"  # which is nobody's name: they are printable
+            if source not in given:
+                populations.append(replace(graph[s.source], name=source))
+                given[source] = inputs[s.source].copy()
+                given[source][:, max(0, window - s.delay) :] = 0
+        synapses.append(replace(s, source=source, delay=hops))
+    return replace(graph, populations=tuple(populations), synapses=tuple(synapses)), given
 
 
 def _own(x: np.ndarray, depth: int, first: int, stop: int) -> np.ndarray:

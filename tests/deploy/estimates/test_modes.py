@@ -39,7 +39,26 @@ def biased(delay=0, steps=3):
     )
 
 
+def late(steps=3):
+    """An input that comes two steps late fires a, which fires itself: what would arrive after the
+    sample never does.
+    """
+    return graph(
+        source(2),
+        Population("a", (2,), vth=1),
+        Population("b", (2,), vth=1),
+        Population("out", (2,), "readout"),
+        OneToOne("x", "a", 4, delay=2),
+        OneToOne("a", "b", 2),
+        OneToOne("a", "a", 1, delay=1),
+        OneToOne("b", "out", 1),
+        steps=steps,
+    )
+
+
 def given(name):
+    if name == "late":
+        return late(), {"x": np.ones((2, 3, 2), int)}
     if name.startswith("biased"):
         network = biased(int(name.partition(" ")[2] or 0))
         return network, random_inputs(network, 4)
@@ -77,7 +96,7 @@ def trace_of(network, inputs):
     return worked(network, inputs).trace(pipeline(network), network.steps)
 
 
-@pytest.mark.parametrize("name", ["biased", "biased 1", *STREAMING, *CARRYING])
+@pytest.mark.parametrize("name", ["biased", "biased 1", "late", *STREAMING, *CARRYING])
 def test_every_hardware_step_of_a_sample_alone_is_lavas(name):
     pytest.importorskip("lava", reason="lava-nc is not installed")
     network, inputs = given(name)
