@@ -9,7 +9,7 @@ there are kept), and its epoch is chosen by a tenth of the training set. Ours ar
 deployed: the frozen, integer model on the simulator. The float ones follow He et al. 2025 (arXiv
 2502.12488). Synaptic operations are non-zero inputs times fan-out; 45 nm is the arithmetic of these
 alone, the yardstick of papers: an accumulation where the input is a spike, a multiplication where
-it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples.
+it is a value. Loihi 2 is the estimate of `scmrl energy` on the held-out samples, each alone.
 """
 
 from __future__ import annotations

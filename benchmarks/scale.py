@@ -127,9 +127,9 @@ def _made_up(graph: Graph) -> tuple[dict[str, np.ndarray], Activity]:
 def measure(name: str, synapses: float) -> dict:
     """Seconds of each stage of one network, and the peak memory of the process."""
     from scmrl.deploy.counts.counts import count
-    from scmrl.deploy.counts.updates import count_updates
-    from scmrl.deploy.energy.energy import estimate
-    from scmrl.deploy.placement.placement import place
+    from scmrl.deploy.energy.energy import on_chip
+    from scmrl.deploy.energy.trace import Work
+    from scmrl.deploy.placement.fit import fit
     from scmrl.deploy.placement.traffic import fired, traffic
     from scmrl.hw_profiles import profile
 
@@ -143,14 +143,16 @@ def measure(name: str, synapses: float) -> dict:
         return out
 
     timed("check", graph.check)
-    placement = timed("place", lambda: place(graph, chip))
+    found = timed("place", lambda: fit(graph, chip))
+    placement, line = found.placement, found.line.graph
     inputs, activity = _made_up(graph)
-    flow = timed("traffic", lambda: traffic(graph, placement, fired(graph, inputs, activity)))
-    updates = timed("updates", lambda: count_updates(graph, inputs, activity))
+    flow = timed("traffic", lambda: traffic(line, placement, fired(graph, inputs, activity)))
+    work = Work(graph, inputs, activity)
+    updates = timed("updates", lambda: work.updates)
     counts = timed("counts", lambda: count(graph, inputs, activity, updates))
     if flow.synops.sum() != sum(c.synops_per_inference for c in counts):
         raise SystemExit(f"{name}: synaptic operations by core and by population differ")
-    report = timed("energy", lambda: estimate(graph, counts, chip, placement, flow))
+    report = timed("energy", lambda: on_chip(work, chip, found=found))
     return {
         "network": name,
         "profile": chip.name,

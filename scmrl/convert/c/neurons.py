@@ -151,6 +151,12 @@ class Neurons:
         return f"model.{letter}_{self.id} + {slot} * {self.count}"
 
 
+def divisor(keep: Parameter) -> int:
+    """What a state is divided by to leave keep / 4096 of it exactly, toward zero; 0: no such."""
+    exact = not isinstance(keep, Table) and keep > 0 and DECAY_ONE % keep == 0
+    return DECAY_ONE // keep if exact else 0
+
+
 def _largest(values: Parameter) -> int:
     """The largest magnitude of a parameter."""
     return int(np.abs(values.values).max()) if isinstance(values, Table) else abs(values)

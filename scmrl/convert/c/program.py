@@ -18,12 +18,18 @@ from .synapses import Map
 from .words import PLACES, Table, identifiers, place, size_of
 
 FILES = ("model.h", "model.c", "weights.h")  # what a graph becomes
-# Channels whose sums are made beside the others, in registers. gcc -O3 unrolls fewer ones before it
-# makes vectors, and 12.2 has made wrong sums of bytes so.
-NEAR_OUTS = range(16, 129)
+# Channels whose sums are made beside the others: as many at a time as registers hold, else all. gcc
+# -O3 unrolls fewer ones before it makes vectors, and 12.2 has made wrong sums of bytes so.
+AT_A_TIME, NEAR_OUTS = (32, 16), range(16, 129)
 SLIDING = ("convolution", "window")  # loops that ask which outputs see an input
 
 Member = tuple[str, str, int]  # type, name, numbers
+
+
+def near(outs: int) -> int:
+    """How many of `outs` channels have their sums made beside the others at a time; 0: none."""
+    fits = (n for n in AT_A_TIME if outs % n == 0)
+    return next(fits, outs if outs in NEAR_OUTS else 0)
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,9 @@ class Program:
     def _uses(self) -> dict[str, Any]:
         """The helpers that the program calls."""
         every = [m for maps in self.maps.values() for m in maps]
-        decays = {(p.number, p.width) for p in self.neurons if p.has_u}
-        decays |= {("int32_t", 32) for p in self.neurons if p.leaks and p.keep_v != DECAY_ONE}
+        leaks = [(p.number, p.width, p.keep_u) for p in self.neurons if p.has_u]
+        leaks += [("int32_t", 32, p.keep_v) for p in self.neurons if p.leaks]
+        decays = {(kind, width) for kind, width, keep in leaks if not neurons.divisor(keep)}
         return {
             "decay": sorted(decays),
             "wrap": sorted({(p.number, p.width) for p in self.neurons if p.wraps}),
@@ -129,7 +136,8 @@ class Program:
         return {
             "version": __version__,
             "steps": self.graph.steps,
-            "near_outs": NEAR_OUTS,
+            "near": near,
+            "divisor": neurons.divisor,
             "event_type": self.event_type,
             "everyone": self.everyone,
             "inputs": self.inputs,

@@ -80,6 +80,7 @@ class ComparisonReport(Report):
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     bundles: tuple[str | None, str | None]  # the hashes of what they speak of, where they say so
+    modes: tuple[str | None, str | None]  # of their estimates, where they have one
 
     @property
     def networks(self) -> str:
@@ -98,6 +99,9 @@ class ComparisonReport(Report):
             ),
             "bundles": self.networks,
         }
+        if len(set(self.modes)) > 1:
+            one, other = (mode or "of no named mode" for mode in self.modes)
+            lines["modes"] = f"{one} and {other}: the estimates are of other steps of a chip"
         for row in [row for row in self.head if row["difference"]][:FIRST]:
             name, one, other, difference, ratio = _cells(row)
             lines[name] = f"{one} -> {other} ({difference}, {ratio})"
@@ -189,7 +193,8 @@ def compare(first: Path, second: Path) -> ComparisonReport:
         sum(not c.difference for c in changes),
         tuple(sorted(a.keys() - b.keys())),
         tuple(sorted(b.keys() - a.keys())),
-        (_bundle(reports[0]), _bundle(reports[1])),
+        (_text(reports[0], "bundle"), _text(reports[1], "bundle")),
+        (_text(reports[0], "mode"), _text(reports[1], "mode")),
     )
 
 
@@ -209,9 +214,9 @@ def _read(path: Path) -> dict[str, Any]:
     return report
 
 
-def _bundle(report: dict[str, Any]) -> str | None:
-    made_from = report.get("bundle")
-    return made_from if isinstance(made_from, str) else None
+def _text(report: dict[str, Any], key: str) -> str | None:
+    value = report.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:

@@ -25,16 +25,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ...core.graph import Graph, Population
 from ...hw_profiles.profile import Profile
 from ...system.errors import DataError
 from ..counts.counts import PopulationCount, is_graded
 from ..placement.cores import Placement
 from ..placement.fit import Fit, fit
-from ..placement.layout import window
+from ..placement.layout import Layout, window
 from ..placement.traffic import traffic
 from .latency import Times, times
-from .loads import loads
+from .loads import Loads, loads
 from .modes import ALONE, STREAMED, require
 from .operations import Operations, fired, forms, operations, priced, total
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
@@ -48,6 +50,7 @@ __all__ = [  # what other rooms use of this one
     "PopulationEnergy",
     "dynamic_uj",
     "estimate",
+    "estimates",
     "on_chip",
     "priced_uj",
     "unplaced_uj",
@@ -160,13 +163,35 @@ def estimate(work: Work, found: Fit, mode: str = ALONE) -> EnergyEstimate:
 
     Raises `UsageError` for an unknown mode, `GraphError` where samples cannot be streamed.
     """
+    return estimates(work, found, mode, [np.arange(work.samples)])[0]
+
+
+def estimates(
+    work: Work, found: Fit, mode: str, groups: Sequence[np.ndarray]
+) -> list[EnergyEstimate]:
+    """`estimate` of each of some groups of samples, given by their numbers; what every core does
+    is counted once. Streamed, a sample keeps its neighbours.
+    """
     require(work.graph, mode)
     profile, placement, line = found.profile, found.placement, found.line
     trace = work.trace(line, window(work.steps, profile))
-    flow = placement and traffic(line.graph, placement, fired(trace, mode))
     formats = forms(line.graph, profile, placement)
+    load, network = placement and loads(trace, placement, mode, formats), found.layout()
+    return [_estimate(trace.of(each), found, network, mode, formats, load) for each in groups]
+
+
+def _estimate(
+    trace: Trace,
+    found: Fit,
+    network: Layout | None,
+    mode: str,
+    formats: tuple[str, ...],
+    load: Loads | None,
+) -> EnergyEstimate:
+    profile, placement, line = found.profile, found.placement, found.line
+    flow = placement and traffic(line.graph, placement, fired(trace, mode))
     done = operations(trace, mode, formats, placement, flow)
-    every, timed = total(done.values()), _timed(profile, placement, trace, mode, formats)
+    every, timed = total(done.values()), _timed(profile, placement, trace, mode, load)
     mean, missing = timed["value"], not_published(profile, every)
     parts = terms(profile, every, placement, timed, whole=found.fits is not False and not missing)
     apart = parts["interval_us"]["value"]
@@ -175,7 +200,7 @@ def estimate(work: Work, found: Fit, mode: str = ALONE) -> EnergyEstimate:
         title=profile.title,
         chip=profile.chip,
         mode=mode,
-        network=found.layout(),
+        network=network,
         steps=trace.steps,
         depth=trace.depth,
         cores=placement and len(placement.cores),
@@ -213,13 +238,13 @@ def _timed(
     placement: Placement | None,
     trace: Trace,
     mode: str,
-    formats: tuple[str, ...],
+    load: Loads | None,
 ) -> dict[str, Times | None]:
     """Times at each end of the ranges of the profile's; None without a placement."""
-    if placement is None:
+    if placement is None or load is None:
         return dict.fromkeys(ENDS)
-    load, answer = loads(trace, placement, mode, formats), trace.steps + trace.depth
-    return {end: times(profile, placement, load, mode, answer, end) for end in ENDS}
+    answer, chosen = trace.steps + trace.depth, trace.chosen
+    return {end: times(profile, placement, load, mode, answer, chosen, end) for end in ENDS}
 
 
 def _population(

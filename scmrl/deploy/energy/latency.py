@@ -67,15 +67,19 @@ def times(
     loads: Loads,
     mode: str,
     answer: int,
+    chosen: np.ndarray,
     end: str = "value",
 ) -> Times:
-    """Of samples whose answer is there `answer` hardware steps after their first."""
+    """Means over the `chosen` samples, whose answer is there `answer` hardware steps after their
+    first.
+    """
     ns = {name: getattr(quantity, end) for name, quantity in profile.time.items()}
     work, floor = _work_us(ns, loads), ns.get("step_floor")
-    busiest = _busiest(placement, loads, work)
+    here = (chosen[:, None] * loads.steps + np.arange(loads.steps)).ravel()  # their steps
+    busiest = _busiest(placement, loads, work, here)
     if work is None:
         known = None if floor is None else np.full(loads.received.shape[1], floor)
-        sums = _sums(known, loads.steps, mode, answer)
+        sums = _sums(known, loads.steps, mode, answer, chosen)
         return Times(floor, None, *sums, None if floor is None else FLOOR, busiest, None)
     core, number = work.max(0), work.argmax(0)
     bounds = {
@@ -87,12 +91,12 @@ def times(
     step = bound if floor is None else np.maximum(bound, floor)
     terms = {FLOOR: np.zeros(len(core)) if floor is None else np.full(len(core), floor), **bounds}
     return Times(
-        float(step.mean()),
-        float(bound.mean()),
-        *_sums(step, loads.steps, mode, answer),
-        _bottleneck(terms, step, number, placement),
+        float(step[here].mean()),
+        float(bound[here].mean()),
+        *_sums(step, loads.steps, mode, answer, chosen),
+        _bottleneck({name: us[here] for name, us in terms.items()}, number[here], placement),
         busiest,
-        work.mean(1),
+        work[:, here].mean(1),
     )
 
 
@@ -118,25 +122,24 @@ def _link_us(ns: dict[str, float], loads: Loads) -> np.ndarray:
 
 
 def _sums(
-    step: np.ndarray | None, steps: int, mode: str, answer: int
+    step: np.ndarray | None, steps: int, mode: str, answer: int, chosen: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Latency and interval: means over the samples of the sums over their steps."""
+    """Latency and interval: means over the chosen samples of the sums over their steps."""
     if step is None:
         return None, None
-    interval = step.reshape(-1, steps).sum(1).mean()
+    interval = float(step.reshape(-1, steps).sum(1)[chosen].mean())
     if mode == ALONE:
-        return float(interval), float(interval)
+        return interval, interval
     rounds, rest = divmod(answer, len(step))
     ahead = np.concatenate([[0.0], np.cumsum(np.concatenate([step, step[:rest]]))])
-    first = np.arange(0, len(step), steps)
-    return float(rounds * step.sum() + (ahead[first + rest] - ahead[first]).mean()), float(interval)
+    first = chosen * steps
+    return float(rounds * step.sum() + (ahead[first + rest] - ahead[first]).mean()), interval
 
 
-def _bottleneck(
-    terms: dict[str, np.ndarray], step: np.ndarray, number: np.ndarray, placement: Placement
-) -> str:
-    """What sets most of the time."""
+def _bottleneck(terms: dict[str, np.ndarray], number: np.ndarray, placement: Placement) -> str:
+    """What sets most of the time; `number`: the core with most to do in each step."""
     names, sets = list(terms), np.argmax(list(terms.values()), axis=0)
+    step = np.maximum.reduce(list(terms.values()))
     name = names[int(np.bincount(sets, step, len(names)).argmax())]
     if name != "core":
         return name
@@ -145,15 +148,17 @@ def _bottleneck(
     return f"core {core.index} ({core.population})"
 
 
-def _busiest(placement: Placement, loads: Loads, work: np.ndarray | None) -> Busiest:
-    synops = np.add.reduce(list(loads.synops.values())).mean(1)
-    i = int(np.argmax(synops if work is None else work.mean(1)))
+def _busiest(
+    placement: Placement, loads: Loads, work: np.ndarray | None, here: np.ndarray
+) -> Busiest:
+    synops = np.add.reduce(list(loads.synops.values()))[:, here].mean(1)
+    i = int(np.argmax(synops if work is None else work[:, here].mean(1)))
     core = placement.cores[i]
     return Busiest(
         i,
         core.population,
         float(synops[i]),
         float(core.neurons),
-        float(loads.received[i].mean()),
-        None if work is None else float(work[i].mean()),
+        float(loads.received[i, here].mean()),
+        None if work is None else float(work[i, here].mean()),
     )

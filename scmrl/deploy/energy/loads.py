@@ -121,7 +121,7 @@ def _arriving(rows: Rows, weights: dict[str, np.ndarray], owner: np.ndarray | No
     columns = [np.ones(len(hears)), *(values[hears] for values in flat.values())]
     columns += [owner[hears] == core for core in senders] if owner is not None else []
     matrix = np.stack(columns, 1).astype(float)
-    sums = np.concatenate([x[:, hears] @ matrix for _, x in blocks(rows.sent)]).T
+    sums = np.concatenate([x @ matrix for _, x in blocks([x[:, hears] for x in rows.sent])]).T
     return _Arriving(sums[0], dict(zip(flat, sums[1:])), senders, sums[1 + len(flat) :])
 
 

@@ -48,7 +48,8 @@ class Rows:
 @dataclass(frozen=True)
 class Trace:
     """`rows` of every population of `line`: `span` own steps of each sample, then `depth` steps of
-    the fill and as many of the drain, and one in which nothing happens.
+    the fill and as many of the drain, and one in which nothing happens. Means are over the `chosen`
+    samples.
     """
 
     graph: Graph  # that `line` was made of
@@ -58,6 +59,11 @@ class Trace:
     window: int
     span: int
     rows: dict[str, Rows]
+    chosen: np.ndarray  # numbers of samples
+
+    def of(self, samples: np.ndarray) -> Trace:
+        """The same run, of which some samples are asked for."""
+        return replace(self, chosen=samples)
 
     @property
     def depth(self) -> int:
@@ -96,13 +102,19 @@ class Trace:
 
     def mean_sent(self, name: str, at: np.ndarray) -> np.ndarray:
         """Messages of each neuron in a sample, float [neurons]."""
-        weight = np.bincount(at.ravel(), minlength=self.silent + 1) / self.samples
-        return sum(weight[rows] @ x for rows, x in blocks(self.rows[name].sent))
+        times = np.bincount(at[self.chosen].ravel(), minlength=self.silent + 1)
+        found, start = np.zeros(self.line.graph[name].neurons), 0
+        for part in self.rows[name].sent:
+            used = np.flatnonzero(times[start : start + len(part)])
+            for rows, x in blocks([part[used]]):
+                found += times[start + used[rows]] @ x
+            start += len(part)
+        return found / len(self.chosen)
 
     def mean_active(self, name: str, at: np.ndarray) -> float:
         """Active updates of a population in a sample."""
         each = np.concatenate([np.count_nonzero(x, axis=1) for x in self.rows[name].active])
-        return float(each[at].sum() / self.samples)
+        return float(each[at[self.chosen]].sum() / len(self.chosen))
 
 
 def blocks(parts: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
@@ -140,7 +152,8 @@ class Work:
         else:
             span, rows = window, self._streamed(line, window)
         rows |= {name: Rows(rows[of].sent, rows[of].sent) for name, of in line.relays.items()}
-        return Trace(self.graph, line, self.samples, self.steps, window, span, rows)
+        every = np.arange(self.samples)
+        return Trace(self.graph, line, self.samples, self.steps, window, span, rows, every)
 
     def _windows(self, window: int) -> _Run:
         """The samples from zero state, populations side by side."""
@@ -209,8 +222,8 @@ class Work:
 
 @dataclass(frozen=True)
 class _Run:
-    """Of every population but the inputs: bool [samples, hardware steps, neurons]; `updates` summed
-    over the steps that were given.
+    """Of every population but the inputs: [samples, hardware steps, neurons], 0 and 1; `updates`
+    summed over the steps that were given.
     """
 
     sent: dict[str, np.ndarray]
@@ -228,16 +241,15 @@ def _run(
     *,
     streams: bool,
 ) -> _Run:
-    """Hardware steps from a chip at rest: a synapse takes `depth` of its target minus that of its
-    source, and its delay; firing populations send `fired` as far as it goes.
-    """
-    late = [replace(s, delay=depth[s.target] - depth[s.source] + s.delay) for s in graph.synapses]
-    counter = UpdateCounter(replace(graph, synapses=tuple(late)))
+    """Hardware steps from a chip at rest; firing populations send `fired` as far as it goes."""
+    hardware, inputs = _in_hardware(graph, depth, window, inputs)
+    counter = UpdateCounter(hardware)
     own = [p for p in graph.populations if p.kind != "input"]
     samples, given = next(iter(inputs.values())).shape[:2]
-    sent, active = (
-        {p.name: np.zeros((samples, steps, p.neurons), bool) for p in own} for _ in range(2)
-    )
+    known = fired if steps == given and not any(depth.values()) else {}
+    active = {p.name: np.zeros((samples, steps, p.neurons), bool) for p in own}
+    sent = {name: np.zeros_like(x) for name, x in active.items() if name not in known}
+    sent |= {name: x.reshape(samples, steps, -1) for name, x in known.items()}
     updates = {p.name: Updates() for p in own}
     zeros = {name: np.zeros_like(x[:, 0]) for name, x in inputs.items()}
     for start in range(0, samples, counter.chunk):
@@ -260,9 +272,29 @@ def _run(
                 updates[name] += more if h < given else Updates()
             for p in own:
                 active[p.name][part, h] = counter.active[p.name]
-                if p.fires:
+                if p.fires and p.name not in known:
                     sent[p.name][part, h] = counter.sent(p.name) != 0
     return _Run(sent, active, updates)
+
+
+def _in_hardware(
+    graph: Graph, depth: dict[str, int], window: int, inputs: Values
+) -> tuple[Graph, Values]:
+    """The graph with the hops of its synapses as their delays: `depth` of the target minus that of
+    the source, and the delay. What would reach its target beyond the window is not sent, so delayed
+    synapses read inputs of their own.
+    """
+    populations, synapses, given = list(graph.populations), [], dict(inputs)
+    for s in graph.synapses:
+        source, hops = s.source, depth[s.target] - depth[s.source] + s.delay
+        if s.delay and source in inputs:
+            source = f"{source}\n{s.delay}"  # which is nobody's name: they are printable
+            if source not in given:
+                populations.append(replace(graph[s.source], name=source))
+                given[source] = inputs[s.source].copy()
+                given[source][:, max(0, window - s.delay) :] = 0
+        synapses.append(replace(s, source=source, delay=hops))
+    return replace(graph, populations=tuple(populations), synapses=tuple(synapses)), given
 
 
 def _own(x: np.ndarray, depth: int, first: int, stop: int) -> np.ndarray:

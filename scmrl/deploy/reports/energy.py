@@ -20,7 +20,7 @@ from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
-from ..energy.modes import ALONE, MODES
+from ..energy.modes import ALONE
 from ..energy.result import EnergyEstimate, PopulationEnergy
 from .estimates import (
     broken_limits,
@@ -181,7 +181,7 @@ class EnergyReport(RunReport):
             "backend": self.ran()["backend"],
             **self._counts(),
             "kind": "counts are exact; energies and times are ESTIMATES from them, not measured",
-            "mode": self._mode(),
+            "mode": mode_words(self.mode, known),
         }
         yield from (_band(band) for band in self.bands)
         if timed := [e for e in known if e.latency_us is not None]:
@@ -228,11 +228,6 @@ class EnergyReport(RunReport):
                 f"reads {figure(self.io.read)} membranes"
             ),
         }
-
-    def _mode(self) -> str:
-        """What is charged, on the first chip that has steps."""
-        charged = [e for e in self.known if e.depth] or self.known
-        return f"{mode_words(charged[0])} ({charged[0].profile})" if charged else MODES[self.mode]
 
     def _layer_table(self, shown: Sequence[EnergyEstimate]) -> Table:
         names = ("spikes_per_inference", "synops_per_inference", "active_per_inference")

@@ -53,12 +53,15 @@ def in_a_line(e: EnergyEstimate) -> str:
     )
 
 
-def mode_words(e: EnergyEstimate) -> str:
-    """What an estimate is of: the mode, and the steps that are charged."""
-    depth = f" + {figure(e.depth)} on the way" * (e.mode == ALONE and e.depth > 0)
-    return f"{e.mode}: {MODES[e.mode]}, {figure(e.barriers)} steps{depth and ' = '}" + (
-        f"{figure(e.steps)}{depth}" if depth else ""
-    )
+def mode_words(mode: str, profiles: Sequence[EnergyEstimate]) -> str:
+    """What a mode is, and the steps that it charges on the first chip that has any."""
+    first = next((e for e in profiles if e.depth), None)
+    if first is None:
+        return f"{mode}: {MODES[mode]}"
+    steps = f"{figure(first.barriers)} hardware steps"
+    if mode == ALONE:
+        steps += f", {figure(first.steps)} and a depth of {figure(first.depth)}"
+    return f"{mode}: {MODES[mode]}, {steps} ({first.profile})"
 
 
 def network_words(network: Layout) -> str:

@@ -516,6 +516,7 @@ def priced(graph, layout, profile, mode, pj, times):
         "cores": cores,
         "core_dynamic_uj": 1e-6 * pj / samples,
         "core_static_uj": 1e-3 * static_mw * interval,
+        "chip_fixed_uj": 1e-3 * power.get("chip_fixed", 0) * chips * interval,
         "host_uj": 1e-3 * power["host"] * chips * interval,
         "latency_us": latency,
         "interval_us": interval,

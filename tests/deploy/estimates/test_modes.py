@@ -12,7 +12,7 @@ from test_energy import INPUT, estimated, network, worked
 
 from scmrl.convert.frame.pipeline import at_once, pipeline
 from scmrl.core.graph import OneToOne, Population
-from scmrl.deploy.energy.energy import on_chip
+from scmrl.deploy.energy.energy import estimate, estimates, on_chip
 from scmrl.deploy.energy.latency import FLOOR
 from scmrl.deploy.energy.loads import loads
 from scmrl.deploy.energy.operations import forms
@@ -33,12 +33,32 @@ def biased(delay=0, steps=3):
         OneToOne("x", "a", 1),
         OneToOne("a", "b", 1),
         OneToOne("b", "out", 1),
-        OneToOne("a", "out", 2, delay=delay),
+        OneToOne("a", "out", 2),
+        OneToOne("b", "a", -1, delay=delay + 1) if delay else OneToOne("a", "out", 1),
+        steps=steps,
+    )
+
+
+def late(steps=3):
+    """An input that comes two steps late fires a, which fires itself: what would arrive after the
+    sample never does.
+    """
+    return graph(
+        source(2),
+        Population("a", (2,), vth=1),
+        Population("b", (2,), vth=1),
+        Population("out", (2,), "readout"),
+        OneToOne("x", "a", 4, delay=2),
+        OneToOne("a", "b", 2),
+        OneToOne("a", "a", 1, delay=1),
+        OneToOne("b", "out", 1),
         steps=steps,
     )
 
 
 def given(name):
+    if name == "late":
+        return late(), {"x": np.ones((2, 3, 2), int)}
     if name.startswith("biased"):
         network = biased(int(name.partition(" ")[2] or 0))
         return network, random_inputs(network, 4)
@@ -76,7 +96,7 @@ def trace_of(network, inputs):
     return worked(network, inputs).trace(pipeline(network), network.steps)
 
 
-@pytest.mark.parametrize("name", ["biased", "biased 1", *STREAMING, *CARRYING])
+@pytest.mark.parametrize("name", ["biased", "biased 1", "late", *STREAMING, *CARRYING])
 def test_every_hardware_step_of_a_sample_alone_is_lavas(name):
     pytest.importorskip("lava", reason="lava-nc is not installed")
     network, inputs = given(name)
@@ -100,18 +120,19 @@ def test_every_hardware_step_of_a_full_pipeline_is_lavas(name):
         assert np.array_equal(rows[full], frames[p.name][full]), p
 
 
+@pytest.mark.parametrize("delay", [0, 1, 4])
 @pytest.mark.parametrize("steps", [3, 5, 8])
-def test_every_hardware_step_in_the_chips_layout_and_window_is_lavas(steps):
+def test_every_hardware_step_in_the_chips_layout_and_window_is_lavas(steps, delay):
     """Loihi 2 clears state at powers of two: what goes on between samples is charged as it is."""
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    network = biased(steps=steps)
+    network = biased(delay, steps)
     inputs = random_inputs(network, 3)
     found = fit(network, load("loihi2"))
     trace = worked(network, inputs).trace(found.line, window(steps, load("loihi2")))
     assert (trace.window, trace.line.relays) == ({3: 4, 5: 8, 8: 8}[steps], {})
-    frames = lava_frames(network, inputs, "chip")
+    frames = {} if delay else lava_frames(network, inputs, "chip")
     full = slice(trace.depth, trace.samples * trace.window)
-    for p in network.of_kind("lif"):
+    for p in () if delay else network.of_kind("lif"):
         rows = sent(trace, p.name, "streamed").reshape(-1, p.neurons)
         assert np.array_equal(rows[full], frames[p.name][full]), p
     alone = lava_frames(network, {n: x[:1] for n, x in inputs.items()}, "chip")
@@ -185,29 +206,46 @@ def test_a_time_is_the_mean_of_sums_of_maxima():
 
 
 def test_the_bound_is_one():
-    """Never more than the time that any part takes on its own; here each in turn is the longest."""
-    base = load("loihi1-sanafe")
-    names = ("synop_dense", "neuron_active", "spike", "axon_out", "spike_out")
-    for long in names:
-        slow = {long: dataclasses.replace(base.time[long], value=1e6, range=None)}
-        free = {
-            name: dataclasses.replace(q, value=0.0, range=None)
+    """A step takes what its longest part takes on its own, never their sum."""
+    base, found = load("loihi1-sanafe"), fit(network(), load("loihi1-sanafe"))
+    trace = worked(network(), INPUT).trace(found.line, 5)
+    formats = forms(found.line.graph, base, found.placement)
+    done = loads(trace, found.placement, "streamed", formats)
+    parts = {
+        ("synop", "synop_dense", "synop_sparse", "synop_conv"): sum(done.synops.values()),
+        ("neuron_active", "spike_out"): done.active + done.spikes,
+        ("spike",): done.received,
+        ("axon_out",): done.sent,
+    }
+    every = [name for names in parts for name in names]
+    for names in [*parts, tuple(every)]:
+        times = {
+            name: dataclasses.replace(q, value=1e6 * (name in names), range=None)
             for name, q in base.time.items()
-            if name != long
         }
-        e = estimated(dataclasses.replace(base, time=free | slow), mode="streamed")
-        found = fit(network(), base)
-        trace = worked(network(), INPUT).trace(found.line, 5)
-        formats = forms(found.line.graph, base, found.placement)
-        load_ = loads(trace, found.placement, "streamed", formats)
-        done = {
-            "synop_dense": load_.synops.get("dense", np.zeros((2, 5))),
-            "neuron_active": load_.active,
-            "spike": load_.received,
-            "axon_out": load_.sent,
-            "spike_out": load_.spikes,
-        }[long]
-        assert e.bound_us_per_step == pytest.approx(1e3 * done.max(0).mean())
+        e = estimated(dataclasses.replace(base, time=times), mode="streamed")
+        longest = parts.get(names) if names in parts else np.maximum.reduce(list(parts.values()))
+        assert e.bound_us_per_step == pytest.approx(1e3 * longest.max(0).mean()), names
+
+
+@pytest.mark.parametrize("mode", ["alone", "streamed"])
+def test_groups_of_samples_have_estimates_of_their_own(mode):
+    """Their mean, weighed by their sizes, is that of all; alone, each is what it is alone."""
+    network, profile = GRAPHS["skips_of_several_depths"]()[0], load("loihi1")
+    inputs = random_inputs(network, 5)
+    work, found = worked(network, inputs), fit(network, profile)
+    groups = [np.array([0, 3]), np.array([1]), np.array([2, 4])]
+    whole, *parts = estimates(work, found, mode, [np.arange(5), *groups])
+    assert whole == estimate(work, found, mode)
+    for name in ("core_dynamic_uj", "latency_us", "interval_us", "messages", "hops"):
+        each = [len(g) * getattr(part, name) for g, part in zip(groups, parts)]
+        assert sum(each) / 5 == pytest.approx(getattr(whole, name)), name
+    assert len({part.core_dynamic_uj for part in parts}) == 3
+    only = {n: x[[0, 3]] for n, x in inputs.items()}
+    if mode == "alone":
+        assert estimate(worked(network, only), found, mode).core_dynamic_uj == pytest.approx(
+            parts[0].core_dynamic_uj
+        )
 
 
 def test_without_depth_both_modes_are_one():
@@ -230,3 +268,16 @@ def test_every_report_names_its_mode(scmrl, model):
     assert {e["mode"] for e in json.loads(out)["profiles"].values()} == {"alone"}
     assert "alone, estimate" in scmrl("deploy", model, "--samples", "2")[1]
     assert scmrl("energy", model, "--mode", "pipelined")[0] == 2
+
+
+def test_reports_of_different_modes_are_compared_by_name(scmrl, model, tmp_path):
+    files = {}
+    for mode in ("alone", "streamed"):
+        code, out, _ = scmrl("energy", model, "--mode", mode, "--samples", "2", "--json")
+        files[mode] = tmp_path / f"{mode}.json"
+        files[mode].write_text(out)
+        assert code == 0
+    code, out, _ = scmrl("compare", files["alone"], files["streamed"])
+    said = " ".join(out.split())
+    assert code == 0 and "alone and streamed: the estimates are of other steps" in said
+    assert "of other steps" not in scmrl("compare", files["alone"], files["alone"])[1]

@@ -21,7 +21,7 @@ from scmrl.hw_profiles import profile as profiles
 
 PROFILES = Path(profiles.__file__).parent
 FIGURES = (
-    *("cores", "core_dynamic_uj", "core_static_uj", "host_uj"),
+    *("cores", "core_dynamic_uj", "core_static_uj", "chip_fixed_uj", "host_uj"),
     *("latency_us", "interval_us"),
 )
 SAMPLES = 3
@@ -69,7 +69,7 @@ def printed(folder, chip, mode):
 
 def differing(one, two):
     """Figures that are not printed alike, or not the same to nine digits."""
-    names = [*FIGURES, *(["total_uj"] if two.total_uj is not None else [])]
+    names = [name for name in (*FIGURES, "total_uj") if getattr(two, name) is not None]
     return [
         name
         for name in names
@@ -84,6 +84,7 @@ def differing(one, two):
 def test_the_demos_estimates_are_those_of_a_second_program(bundles, again, name, chip, mode):
     one, two = again(name, chip, mode), printed(bundles[name], chip, mode)
     assert differing(one, two) == [] and two.mode == mode
+    assert all(getattr(two, name) is not None for name in FIGURES if name != "chip_fixed_uj")
     assert two.core_static_uj / two.interval_us == pytest.approx(1e-3 * one["static_mw"])
     assert (two.total_uj is not None) == (chip == "loihi2")  # Loihi 1 takes no graded input
 
@@ -123,7 +124,7 @@ def updates_of_the_sample(self, name, at):
     return ACTIVE(self, name, at[:, : self.steps])
 
 
-def of_the_mean_step(profile, placement, loads, mode, answer, end="value"):
+def of_the_mean_step(profile, placement, loads, *more):
     mean = {
         name: np.repeat(getattr(loads, name).mean(1, keepdims=True), loads.received.shape[1], 1)
         for name in ("received", "active", "spikes", "sent")
@@ -132,7 +133,7 @@ def of_the_mean_step(profile, placement, loads, mode, answer, end="value"):
         f: np.repeat(x.mean(1, keepdims=True), x.shape[1], 1) for f, x in loads.synops.items()
     }
     mixed = dataclasses.replace(loads, synops=synops, **mean)
-    return TIMES(profile, placement, mixed, mode, answer, end)
+    return TIMES(profile, placement, mixed, *more)
 
 
 def one_after_the_other(ns, loads):
@@ -153,7 +154,7 @@ BREAKS = {
     "power over the latency": (
         latency,
         "_sums",
-        lambda step, steps, mode, answer: (step.mean() * answer,) * 2,
+        lambda step, steps, mode, answer, _: (step.mean() * answer,) * 2,
         "streamed",
     ),
     "relays in place of delays": (layout, "delay_steps", lambda _: 0, "alone"),
