@@ -17,6 +17,7 @@ STATES = {
     "Run": "it collects sites and parts while a module runs",
     "Index": "it is filled, a unit of a download after the other",
     "Shelf": "it collects recordings on their way into a file",
+    "Memory": "it fills with words, a part of a network after the other",
     "Builder": "it collects populations and synapses, a node after the other",
 }
 

@@ -38,6 +38,9 @@ REASONS = {
     "core/graph.py": dict.fromkeys(
         (4095, 4096, 8388607), "what a graph may hold at all, by the arithmetic: its own table"
     ),
+    "convert/verilog/memories.py": dict.fromkeys(
+        (4096, 16384, 131072), "words of memories of a core of our own"
+    ),
     "deploy/counting/stream.py": {4096: "numbers of a tensor that are looked at first"},
     "deploy/robustness/perturbation.py": {127: "a byte of memory, of which bits are flipped"},
     "deploy/validation/lsnn.py": {127: "a threshold of the published network"},

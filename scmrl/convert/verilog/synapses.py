@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.convolution import Convolution
+from ...core.fixed_point import signed
 from ...core.graph import Broadcast, Conv2d, Dense, OneToOne, Pointwise, SumTokens, Synapse, Window
 from ...core.synapse import Shape, seven_bit_parts
 from ...system.errors import GraphError
-from .memories import LARGEST
+from .memories import LARGEST, WEIGHT
 
 Numbers = int | np.ndarray
 Places = np.ndarray  # int64 [positions, 4]: first target, first weight, columns, rows
@@ -71,7 +72,8 @@ def form(synapse: Synapse, source: Shape, target: Shape, engines: int) -> Form:
 
 def parts(found: Form) -> Iterator[tuple[np.ndarray, int]]:
     """Its weights as (int8 [words, P], shift): one, or several where they take more than 8 bits."""
-    if found.weights.min(initial=0) >= -128 and found.weights.max(initial=0) <= 127:
+    lowest, highest = signed(WEIGHT)
+    if found.weights.min(initial=0) >= lowest and found.weights.max(initial=0) <= highest:
         every = [(found.weights, 0)] if found.weights.any() else []
     else:
         every = seven_bit_parts(found.weights)

@@ -21,6 +21,7 @@ from .. import frame
 
 SECONDS = 3600  # of each tool
 SEED = 1  # of the placement
+PARTS = ("luts", "block_rams", "multipliers")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Family:
     place: tuple[str, ...]
     luts: str
     carries: str  # cells that take two LUTs each
+    placed_luts: str  # all LUTs, once they are placed
     block_rams: str
     multipliers: str
 
@@ -43,6 +45,7 @@ FAMILIES = {
         ("nextpnr-ecp5", "--85k", "--package", "CABGA756", "--freq", "100"),
         "LUT4",
         "CCU2C",
+        "TRELLIS_COMB",
         "DP16KD",
         "MULT18X18D",
     )
@@ -50,9 +53,9 @@ FAMILIES = {
 
 
 def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
-    """What the design `files` takes of a member of `FAMILIES`, and the clock that it reaches, None
-    without nextpnr (JSON types). Raises `UsageError` for an unknown family, `MissingDependency`
-    without yosys, `BackendError` where a tool fails or the design does not fit.
+    """What the design `files` takes of a member of `FAMILIES`, what there is, and the clock that is
+    reached, both None without nextpnr (JSON types). Raises `UsageError` for an unknown family,
+    `MissingDependency` without yosys, `BackendError` where a tool fails or the design does not fit.
     """
     if family not in FAMILIES:
         raise UsageError("no such FPGA", where="synth", value=family, fix=nearest(family, FAMILIES))
@@ -77,7 +80,7 @@ def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
             "luts": cells.get(known.luts, 0) + 2 * cells.get(known.carries, 0),
             "block_rams": cells.get(known.block_rams, 0),
             "multipliers": cells.get(known.multipliers, 0),
-            "fmax_mhz": None,
+            **dict.fromkeys((*(f"{part}_there" for part in PARTS), "fmax_mhz")),
         }
         if place is None:
             return found
@@ -85,12 +88,12 @@ def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
         _run([place, *known.place[1:], *report, "--timing-allow-fail", "--quiet"], directory)
         placed = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     clocks = [clock["achieved"] for clock in placed["fmax"].values()]
-    used = {name: use["used"] for name, use in placed["utilization"].items()}
+    taken = zip(PARTS, (known.placed_luts, known.block_rams, known.multipliers))
+    use = {part: placed["utilization"][name] for part, name in taken}
     return found | {
         "tools": f"{found['tools']}, {known.place[0]}",
-        "luts": used["TRELLIS_COMB"],
-        "block_rams": used[known.block_rams],
-        "multipliers": used[known.multipliers],
+        **{part: each["used"] for part, each in use.items()},
+        **{f"{part}_there": each["available"] for part, each in use.items()},
         "fmax_mhz": round(min(clocks), 1),
     }
 

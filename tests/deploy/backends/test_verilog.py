@@ -209,9 +209,12 @@ def test_what_the_core_has_no_room_for_is_refused_by_name():
     with pytest.raises(GraphError, match="x->y: no room .* weights .*1,048,576 .*got 1,100,000"):
         Program(wide, 1)
     assert Program(wide, 2).memories["weights"].words == 550_000
-    tall = graph(source(1), Population("y", (LARGEST["sums"] + 1,), vth=3, bias_mant=7))
+    long = Population("y", (2, LARGEST["sums"] // 2 + 1), vth=3, bias_mant=7)
+    many = Population("y", (1 << 14,), vth=3, bias_mant=7)
     with pytest.raises(GraphError, match="y: no room in the core's memory of sums"):
-        Program(tall, 1)
+        Program(graph(source(1), long), 1)
+    with pytest.raises(GraphError, match="y: more groups .*limit 16383, got 16384"):
+        Program(graph(source(1), many), 1)
 
 
 # ---- the export ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ....convert.verilog.neurons import Neurons
 from ....convert.verilog.program import Program
 from ....core.activity import Activity, check_inputs
 from ....core.bundle import load, locate
+from ....core.fixed_point import STATE_LIMIT
 from ....core.graph import Graph
 from ....system import temporary
 from ....system.errors import BackendError
@@ -149,7 +150,8 @@ def _sent(program: Program, directory: Path, values: dict[str, np.ndarray]) -> N
         word = position[own].astype(np.int64) * p.groups + (channel[own] >> bits)
         engine = channel[own] & ((1 << bits) - 1)
         flat = values[p.name].reshape(-1, p.words, p.engines)
-        signed = ((value[own].astype(np.int64) ^ (1 << 23)) & 0xFFFFFF) - (1 << 23)
+        signed = value[own].astype(np.int64)
+        signed[signed >= STATE_LIMIT] -= 2 * STATE_LIMIT
         flat[section[own] // count, word, engine] = signed
 
 
