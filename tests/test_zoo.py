@@ -137,7 +137,9 @@ def test_it_runs_on_samples_of_the_user(scmrl, bundle, name, tmp_path):
 
 def test_scmrl_zoo_lists_them_and_shows_the_card_of_one(scmrl):
     code, out, hints = scmrl("zoo")
-    assert code == 0 and all(f"zoo:{name}" in out for name in NAMES) and "next: scmrl deploy" in hints
+    assert (
+        code == 0 and all(f"zoo:{name}" in out for name in NAMES) and "next: scmrl deploy" in hints
+    )
     table = json.loads(scmrl("zoo", "--json")[1])
     assert table["command"] == "zoo" and tuple(table["models"]) == NAMES
     for asked in ("where", "zoo:where"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..report.report import Block, Report, columns
 from ..report.text import figure, percent, span, whole
@@ -59,7 +60,7 @@ class Card:
     scmrl: str  # the version that measured
 
     @classmethod
-    def of(cls, table: dict) -> Card:
+    def of(cls, table: dict[str, Any]) -> Card:
         """The card of a JSON object."""
         ranges = {key: tuple(table[key]) for key in ("energy_uj_range", "latency_ms_range")}
         sources = tuple(Source(**source) for source in table["sources"])
@@ -73,6 +74,10 @@ class Card:
     def energy(self) -> str:
         return f"{figure(self.energy_uj)} uJ ({span(self.energy_uj_range)})"
 
+    @property
+    def time(self) -> str:
+        return f"{figure(self.latency_ms)} ms ({span(self.latency_ms_range)})"
+
 
 @dataclass(frozen=True)
 class ZooReport(Report):
@@ -82,7 +87,7 @@ class ZooReport(Report):
     models: tuple[Card, ...]
     bytes: int  # that they take in the package
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         cards = {c.name: asdict(c) | {"accuracy": c.accuracy} for c in self.models}
         return self.begun() | {"count": len(cards), "bytes": self.bytes, "models": cards}
 
@@ -104,7 +109,7 @@ class ZooReport(Report):
                 f"{percent(card.accuracy)}, {card.test_correct} of the {card.test_samples} samples"
                 " of the test part"
             ),
-            card.profile: f"estimate {card.energy}, {figure(card.latency_ms)} ms, {card.cores} cores",
+            card.profile: f"{card.cores} cores; estimate {card.energy}, {card.time}",
             "Lava": (
                 f"{card.lava_mismatches} mismatching values in {card.measured_on} held-out samples"
             ),
@@ -144,7 +149,7 @@ class ZooReport(Report):
                 f"ESTIMATE for {card.profile}, of {card.measured_on} held-out samples:"
                 f" {card.energy}, of it core dynamic {figure(card.core_dynamic_uj)} uJ"
             ),
-            "latency": f"{figure(card.latency_ms)} ms ({span(card.latency_ms_range)}), estimate",
+            "latency": f"{card.time}, estimate",
             "ran on Lava": f"{card.lava}, {card.measured_on} held-out samples",
             "its samples": f"{card.samples}: {card.samples_are}",
             "bundle": card.bundle[:12],
