@@ -109,7 +109,8 @@ def with_own(bundle: Bundle) -> tuple[Bundle, str]:
 def with_embedded(bundle: Bundle) -> tuple[Bundle, str]:
     """The bundle with samples of digits-av as it would meet them, and which they are."""
     training, steps = bundle.training, bundle.graph.steps
-    pairs, said = load_pairs(EMBEDDED, split="test"), f"of {EMBEDDED}, through its front-end"
+    pairs = load_pairs(EMBEDDED, split="test")
+    said = f"of {EMBEDDED} (scans of scikit-learn, CC BY 4.0; voices of eSpeak NG), encoded by it"
     if training["dataset"] == EVENTS:
         pairs = replace(
             pairs, image=None, cochlea_steps=steps, recorded={"visual": filmed(pairs, steps)}
@@ -155,9 +156,10 @@ def measured(
     (lava,) = (match for match in ran.backends if match.backend == LAVA)
     training, task = bundle.training, bundle.training["task"]
     noisy = ", in noise" if training["hard"] else ""
+    eventful = ", in events and spike trains" if training["dataset"] == EVENTS else ""
     return Card(
         name=name,
-        does=DOES[task] + noisy,
+        does=DOES[task] + noisy + eventful,
         dataset=tested.selection.removesuffix(", test split"),
         command=command(training),
         seed=training["train"]["seed"],
