@@ -10,6 +10,7 @@ Loihi.
     energy, place         on a chip: what an inference costs, which cores it takes
     count                 operations and energy of any torch spiking network
     profiles, data        the chips (names, load) and the datasets (load)
+    zoo                   the models that travel with scmrl (names, card): "zoo:NAME" is a model
 
     bundle = scmrl.load("runs/a")
     report = scmrl.deploy(bundle, backend="lava", samples=8)
@@ -28,6 +29,7 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all of 
 if TYPE_CHECKING:
     from . import data as data
     from .convert.nir.importer import import_nir as import_nir
+    from .core import zoo as zoo
     from .core.bundle import load as load
     from .deploy.counting.job import count as count
     from .deploy.evaluation import evaluate as evaluate
@@ -61,6 +63,7 @@ _NAMES = {
     "count": "scmrl.deploy.counting.job:count",
     "profiles": "scmrl.hw_profiles.profile",
     "data": "scmrl.data",
+    "zoo": "scmrl.core.zoo",
     "Network": "scmrl.network.network:Network",
     "nodes": "scmrl.network.nodes",
     "DataSpec": "scmrl.network.spec:DataSpec",

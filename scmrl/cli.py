@@ -38,6 +38,7 @@ COMMANDS = {  # in the order of the work
     "robustness": "scmrl.commands.evaluate:robustness",
     "compare": "scmrl.commands.inspection:compare",
     "profiles": "scmrl.commands.inspection:profiles",
+    "zoo": "scmrl.commands.inspection:zoo",
     "data": "scmrl.cli:data",
     "doctor": "scmrl.commands.inspection:doctor",
     "demo": "scmrl.commands.demo:demo",

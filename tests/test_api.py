@@ -33,7 +33,7 @@ FUNCTIONS = (
     "place",
     "count",
 )
-MODULES = ("profiles", "data", "nodes")
+MODULES = ("profiles", "data", "zoo", "nodes")
 CLASSES = ("Network", "DataSpec", "ScmrlError")
 HEAVY = {"numpy", "torch", "click", "rich", "lava", "matplotlib", "numba", "scipy", "librosa"}
 TIMES = ("seconds", "startup_s")

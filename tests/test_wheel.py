@@ -108,3 +108,9 @@ def test_its_data_set_is_in_it(installed, tmp_path):
     pytest.importorskip("soundfile")
     pytest.importorskip("sklearn")
     assert run(installed, "data", "check", "digits-av", "--json", cwd=tmp_path)
+
+
+def test_its_zoo_is_in_it(installed, tmp_path):
+    report = json.loads(run(installed, "energy", "zoo:where", "--json", cwd=tmp_path))
+    assert report["model"] == "zoo:where" and report["profiles"]["loihi2"]["fits"]
+    assert len(json.loads(run(installed, "zoo", "--json", cwd=tmp_path))["models"]) == 5

@@ -1,4 +1,4 @@
-"""`scmrl compare`, `profiles`, `data` and `doctor`: a look at what is there."""
+"""`scmrl compare`, `profiles`, `zoo`, `data` and `doctor`: a look at what is there."""
 
 from __future__ import annotations
 
@@ -68,6 +68,19 @@ def profiles(name: str | None, template: Path | None, json_: bool) -> None:
 
     shown = [profile.load(n) for n in ([name] if name is not None else profile.names())]
     render(ProfilesReport(tuple(shown)), json_)
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def zoo(name: str | None, json_: bool) -> None:
+    """List the small models that travel with scmrl, or show the card of one: data, accuracy,
+    energy, licences. `zoo:NAME` is a MODEL of every command.
+    """
+    from ..core.zoo import report
+
+    shown = report(name)
+    render(shown, json_, f"scmrl deploy zoo:{shown.models[0].name} --backend lava-inprocess")
 
 
 @click.command("check")

@@ -31,6 +31,7 @@ from ..system.errors import BundleError, DataError, quoted
 from ..system.reading import read_arrays, read_json, sha256
 from ..system.storage import clear, put_arrays, put_json, whole_directory
 from ..system.targets import real
+from . import zoo
 from .activity import Activity, check_inputs, check_labels
 from .graph import Graph
 from .graph_tables import FORMAT, from_tables, to_tables
@@ -176,9 +177,11 @@ class Bundle:
 
 
 def locate(path: str | Path) -> Path:
-    """The bundle of a run directory, an export, or the bundle itself. Raises `BundleError` with
-    what was looked for.
+    """The bundle of a run directory, an export, `zoo:NAME`, or the bundle itself. Raises
+    `BundleError` with what was looked for.
     """
+    if (kept := zoo.place(path)) is not None:
+        return kept
     path = Path(path)
     for place in (path, path / "bundle"):  # what a killed write put aside comes back
         clear(real(place).parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.bundle import locate
 from ..system.errors import DataError, ScmrlError, quoted
 from ..system.reading import read_toml
 from .references import portable
@@ -15,7 +16,7 @@ def data_dir_of(model: str | Path, dataset: str | None, trained_on: object) -> s
     """
     if dataset is not None and dataset != trained_on:
         return None
-    for place in (Path(model), Path(model).absolute().parent):
+    for place in _around(model):
         found = _read(place / "config.toml").get("data_dir")
         if isinstance(found, str) and found:
             if not Path(found).is_dir():
@@ -32,11 +33,17 @@ def dataset_of(model: str | Path, trained_on: str) -> str | None:
     """The file or folder of that name that a run, its bundle or an export in it was trained on;
     None where none says it, or a function made the data: code is run where its user names it.
     """
-    for place in (Path(model), Path(model).absolute().parent):
+    for place in _around(model):
         found = _read(place / "config.toml").get("dataset")
         if isinstance(found, str) and portable(found) == trained_on and Path(found).exists():
             return found
     return None
+
+
+def _around(model: str | Path) -> tuple[Path, Path]:
+    """Where the settings of a run lie: beside its bundle's files, or above its bundle or export."""
+    directory = locate(model)
+    return directory, directory.absolute().parent
 
 
 def _read(path: Path) -> dict:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..convert import TARGETS, exporter
+from ..core import zoo
 from ..core.activity import predictions
 from ..core.bundle import Bundle, locate
 from ..core.comparison import compare
@@ -98,12 +99,11 @@ def places(model: Model, target: str | Sequence[str], out: str | Path | None) ->
     names = list(TARGETS) if "all" in named else named
     for name in names:
         exporter(name)
-    if isinstance(model, Bundle):
-        if out is None:
-            raise UsageError("a bundle in memory has no place of its own", fix="give out")
-        folder = Path(out)
-    else:
-        folder = Path(model if out is None else out)
+    held = "a bundle in memory" if isinstance(model, Bundle) else "a model of the zoo"
+    if out is None and (isinstance(model, Bundle) or zoo.place(model)):
+        fix = "say where to write: --out DIR, or out"
+        raise UsageError(f"{held} has no place of its own", fix=fix)
+    folder = Path(str(model) if out is None else out)
     there = {
         name: folder if out is not None and len(names) == 1 else folder / name for name in names
     }

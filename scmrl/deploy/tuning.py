@@ -111,7 +111,9 @@ def _started(
     if model is None or dataset is None:
         what, fix = "a model and data are needed", "give a bundle and --dataset, or --resume"
         raise UsageError(what, fix=fix)
-    if out.resolve() in (Path(model).resolve(), *Path(model).resolve().parents):
+    from_nir = _is_nir(model)
+    there = (Path(model) if from_nir else locate(model)).resolve()
+    if out.resolve() in (there, *there.parents):
         fix = "give another --out"
         raise UsageError("the run would replace the model that it starts from", where=out, fix=fix)
     said = {"dataset": str(dataset), "tune.start": str(model), "tune.distil": distil}
@@ -119,7 +121,7 @@ def _started(
     if not chosen.own_data:
         fix = "give an npz, a folder or FILE.py:NAME"
         raise UsageError("tuning takes data of your own", where=chosen.dataset, fix=fix)
-    start = _imported(Path(model), chosen, *reading) if _is_nir(model) else _start(Path(model))
+    start = _imported(Path(model), chosen, *reading) if from_nir else _start(Path(model))
     return replace(chosen, profile=start.bundle.profile), _checked(start, chosen)
 
 

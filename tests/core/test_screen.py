@@ -18,6 +18,7 @@ from test_validation import RUN as LSNN
 import scmrl
 from scmrl.convert.netx.report import LayerRow, NetxReport
 from scmrl.convert.nir.importer.report import ImportReport, PopulationChange
+from scmrl.core import zoo
 from scmrl.core.report.compare import compare
 from scmrl.core.report.report import HEADLINE, Report, table
 from scmrl.core.samples import GIVEN, TRUE, Origin
@@ -293,6 +294,8 @@ EXAMPLES = {
     "compare": lambda model, tmp_path, _: compared(tmp_path),
     "sweep": lambda *_: swept(),
     "robustness": lambda *_: robust(),
+    "zoo": lambda *_: zoo.report(),
+    "zoo, one": lambda *_: zoo.report("nmnist-fsdd"),
     "data check": lambda *_: checked(),
     "data prepare": lambda *_: prepared(),
     "config": lambda *_: ConfigReport.of_defaults(),
