@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...core.fixed_point import DECAY_ONE
 from ...core.graph import Graph
 from ...system.dependencies import require
 from ...system.errors import GraphError
