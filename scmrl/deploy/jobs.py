@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..convert.frame.pipeline import Pipeline
 from ..core.activity import Activity
 from ..core.bundle import Bundle
 from ..core.comparison import compare
@@ -33,11 +34,12 @@ from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, GraphError, MissingDependency, UsageError
 from . import running
 from .backends.backend import Progress
-from .counts.counts import PopulationCount, count
-from .counts.updates import count_updates
-from .energy import energy as energy_model
+from .counts.counts import count
+from .counts.sampling import groups, part_of
+from .energy import run as run_model
 from .energy.relays import fired_by_relays
 from .placement import traffic as traffic_model
+from .placement.cores import Placement
 from .placement.fit import capacity, fit
 from .placement.placement import require_cores
 from .registry import backend_class
@@ -97,7 +99,8 @@ def deploy(
         comparison = compare(
             bundle.graph, running.run(model, bundle.graph, "reference", chosen.inputs), activity
         )
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips)
+    counted = run_model.counted(bundle.graph, chosen.inputs, activity)
+    counts, estimates = counted.whole.counts, run_model.estimates(bundle.graph, counted, chips)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = deploy_report(
         bundle.graph,
@@ -112,6 +115,7 @@ def deploy(
         exact=backend_class(backend).exact,
         energy=estimates,
         measured=activity.measured,
+        over_samples=counted.over_samples,
     )
     return _paged(report, bundle, page, chosen, activity)
 
@@ -141,23 +145,6 @@ def _paged(
             )
         html.save(page, report, drawn, provenance(bundle, selection))
     return report
-
-
-def _estimates(
-    graph: Graph,
-    inputs: dict[str, np.ndarray],
-    activity: Activity,
-    chips: Sequence[profiles.Profile],
-    progress: Progress | None = None,
-) -> tuple[list[PopulationCount], list[energy_model.EnergyEstimate]]:
-    """Counts of a run, and what they cost on each chip."""
-    counts = count(graph, inputs, activity, count_updates(graph, inputs, activity))
-    fired, estimates = traffic_model.fired(graph, inputs, activity), []
-    for chip in chips:
-        estimates.append(energy_model.on_chip(graph, counts, fired, chip))
-        if progress:
-            progress(len(estimates), len(chips))
-    return counts, estimates
 
 
 def _draw(
@@ -268,7 +255,9 @@ def energy(
         )
     chosen = choose(bundle, samples, inputs, labels)
     activity = running.run(model, bundle.graph, "simulator", chosen.inputs)
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, progress)
+    counted = run_model.counted(bundle.graph, chosen.inputs, activity)
+    counts = counted.whole.counts
+    estimates = run_model.estimates(bundle.graph, counted, priced, progress)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
@@ -280,6 +269,7 @@ def energy(
         model=name,
         selection=chosen.selection,
         origin=chosen.origin,
+        over_samples=counted.over_samples,
     )
     return _paged(report, bundle, page, chosen, activity)
 
@@ -337,8 +327,12 @@ def place(
     chosen = choose(bundle, samples, inputs)
     activity = running.run(model, graph, "simulator", chosen.inputs)
     line = found.line
-    fired = fired_by_relays(line, traffic_model.fired(graph, chosen.inputs, activity))
-    naive = (placed, traffic_model.traffic(line.graph, placed, fired))
+    drawn = groups(len(next(iter(chosen.inputs.values()))))
+    naive = (placed, _traffic(graph, line, placed, chosen.inputs, activity))
+    parts = [
+        (len(part), _traffic(graph, line, placed, *part_of(chosen.inputs, activity, part)))
+        for part in drawn
+    ]
     better = None
     if optimised:
         placed = traffic_model.improve(*naive)
@@ -354,6 +348,7 @@ def place(
         found,
         naive=naive,
         optimised=better,
+        parts=parts,
         samples=chosen.selection,
         origin=chosen.origin,
         model=name,
@@ -362,3 +357,15 @@ def place(
     )
     maps = [core_map(line.graph, *best)] if best[0].mesh else []
     return _paged(report, bundle, page, chosen, activity, maps)
+
+
+def _traffic(
+    graph: Graph,
+    line: Pipeline,
+    placed: Placement,
+    inputs: dict[str, np.ndarray],
+    activity: Activity,
+) -> traffic_model.Traffic:
+    """The traffic of a run on a placement of what the chip runs of the graph."""
+    fired = fired_by_relays(line, traffic_model.fired(graph, inputs, activity))
+    return traffic_model.traffic(line.graph, placed, fired)

@@ -17,8 +17,7 @@ from scmrl.core.report.report import Report
 from scmrl.core.report.text import figure, percent
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
-from scmrl.deploy.energy.energy import on_chip
-from scmrl.deploy.placement.traffic import fired
+from scmrl.deploy.energy.run import counted, estimates
 from scmrl.deploy.reports.deploy import deploy_report, verify_report
 from scmrl.deploy.reports.energy import energy_report
 from scmrl.deploy.reports.figures import run_picture
@@ -45,13 +44,11 @@ GRAPH = Graph(
 ).check()
 INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
 RUN = reference.run(GRAPH, INPUTS)
-COUNTS = count(GRAPH, INPUTS, RUN, count_updates(GRAPH, INPUTS, RUN))
+COUNTED = counted(GRAPH, INPUTS, RUN)
+COUNTS, ERRORS = COUNTED.whole.counts, COUNTED.over_samples
 LABELS = np.array([0, 1, 2, 0, 1])
-ENERGY = [
-    on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name))
-    for name in ("loihi1", "loihi2", "generic-45nm")
-]
-CHIPS = [on_chip(GRAPH, COUNTS, fired(GRAPH, INPUTS, RUN), load(name)) for name in names()]
+ENERGY = estimates(GRAPH, COUNTED, [*map(load, ("loihi1", "loihi2", "generic-45nm"))])
+CHIPS = estimates(GRAPH, COUNTED, [*map(load, names())])
 WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
 
 
@@ -92,12 +89,14 @@ def verified(flips=()):
 
 
 REPORTS = {
-    "deploy": lambda: deployed(energy=ENERGY),
+    "deploy": lambda: deployed(energy=ENERGY, over_samples=ERRORS),
     "deploy with mismatches": lambda: deployed(flips=(3, 40, 41)),
     "deploy, not compared": lambda: deploy_report(GRAPH, LABELS, RUN, COUNTS, **WHAT),
     "verify": verified,
     "verify with mismatches": lambda: verified(flips=(7,)),
-    "energy": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT),
+    "energy": lambda: energy_report(
+        GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT, over_samples=ERRORS
+    ),
     "energy on every chip": lambda: energy_report(
         GRAPH, LABELS, INPUTS, RUN, COUNTS, CHIPS, **WHAT
     ),

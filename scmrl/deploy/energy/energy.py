@@ -41,7 +41,7 @@ from .latency import Step, step
 from .operations import Operations, operations, priced, total
 from .relays import fired_by_relays, with_relays
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
-from .terms import ENDS, POWERS, coefficient_range, known, not_published, span, summed, terms
+from .terms import ENDS, POWERS, apart, coefficient_range, known, not_published, span, summed, terms
 
 __all__ = [  # what other rooms use of this one
     "KIND_WORDS",
@@ -113,11 +113,12 @@ def on_chip(
     counts: Sequence[PopulationCount],
     fired: Mapping[str, np.ndarray],
     profile: Profile,
+    found: Fit | None = None,
 ) -> EnergyEstimate:
     """`estimate` of what the chip runs of a network, placed on it, where the chip can hold it;
-    `fired` as for `traffic`.
+    `fired` as for `traffic`, `found` what `fit` says of the two, where that is known.
     """
-    found = fit(graph, profile)
+    found = found or fit(graph, profile)
     line, placement = found.line, found.placement
     flow = placement and traffic(line.graph, placement, fired_by_relays(line, fired))
     every = with_relays(line, counts)
@@ -150,7 +151,8 @@ def estimate(
     us, whole = {end: t and t.us for end, t in timed.items()}, fit.fits is not False and not missing
     taken = (steps + depth, steps if fit.line.streams else steps + depth)
     found = terms(profile, every, placement, us, taken, whole=whole)
-    alone, apart = (found[name]["value"] for name in ("latency_us", "interval_us"))
+    alone, after = (found[name]["value"] for name in ("latency_us", "interval_us"))
+    constants, model = apart(profile, every, found)
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
@@ -174,14 +176,17 @@ def estimate(
         bottleneck=mean and mean.bottleneck,
         **{name: part["value"] for name, part in found.items()},
         known=known(profile, every),
-        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * apart)) if alone and apart else None,
+        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * after)) if alone and after else None,
         kinds=priced(profile, every),
         ranges={name: span(part) for name, part in found.items()},
         coefficient_range=coefficient_range(profile, every),
+        constants=constants,
+        model=model,
         not_published=missing,
         basis=_basis(profile),
         assumptions=_assumptions(graph, profile, placement),
         coefficients=profile.quantities(),
+        over_samples={},
         populations=tuple(
             _population(c, done[c.name], profile, placement, traffic, mean) for c in counts
         ),

@@ -6,12 +6,23 @@ from dataclasses import asdict, dataclass
 
 from ...hw_profiles.limits import Violation
 from ...hw_profiles.profile import Quantities
+from ..counts.sampling import OverSamples
 from ..placement.layout import Layout
 from .latency import Busiest
 
 US_TO_MS = 1e-3
 WHOLE = "core dynamic"
 KIND_WORDS = {"synapses": "synops", "updates": "updates", "messages": "messages", "hops": "hops"}
+SAMPLED = (  # of an estimate: what has a standard error over the samples
+    "core_dynamic_uj",
+    "core_static_uj",
+    "chip_fixed_uj",
+    "host_uj",
+    "total_uj",
+    "latency_us",
+    "messages",
+    "hops",
+)
 Range = tuple[float, float] | None
 
 
@@ -77,11 +88,14 @@ class EnergyEstimate:
     kinds: dict[str, float] | None  # the parts of the core dynamic energy, by `operations.KINDS`
     ranges: dict[str, Range]  # of the energies and times
     coefficient_range: Range  # of the core dynamic energy by its coefficients' ranges alone
+    constants: dict[str, Range]  # of `terms.APART`: by the ranges of the profile's numbers alone
+    model: dict[str, Range]  # by the errors of estimates against measurements alone
     not_published: tuple[str, ...]
     basis: str
     assumptions: tuple[str, ...]
     coefficients: Quantities  # by 'section.name'
     populations: tuple[PopulationEnergy, ...]
+    over_samples: dict[str, OverSamples]  # of `SAMPLED`, {} for one sample
 
     @property
     def latency_ms(self) -> float | None:

@@ -16,6 +16,7 @@ from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
 NJ_TO_UJ = 1e-3  # mW times us is nJ
 ENDS = ("low", "value", "high")  # of a quantity's range
 POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
+APART = ("core_dynamic_uj", *POWERS, "total_uj", "latency_us", "interval_us")
 Ends = dict[str, float | None]  # by `ENDS`
 
 
@@ -77,6 +78,33 @@ def _dynamic(profile: Profile, done: Operations) -> Ends:
 def _together(energies: dict[str, Ends], end: str) -> float:
     each = (part["value"] if part[end] is None else part[end] for part in energies.values())
     return sum(uj for uj in each if uj is not None)
+
+
+def apart(
+    profile: Profile, done: Operations, found: dict[str, Ends]
+) -> tuple[dict[str, Range], dict[str, Range]]:
+    """Ranges of `terms` by what makes them: the constants of the profile, each somewhere in its own
+    range, and the model, whose estimates were held against measurements. Neither holds the other.
+    """
+    low, high = coefficient_range(profile, done) or (None, None)
+    dynamic = found["core_dynamic_uj"]
+    fixed = {name: _fixed(part) for name, part in found.items()}
+    constants = found | {"core_dynamic_uj": dynamic | {"low": low, "high": high}}
+    model = fixed | ({"core_dynamic_uj": dynamic} if profile.error else {})
+    if found["total_uj"]["value"] is not None:
+        for parts in (constants, model):
+            energies = {name: parts[name] for name in ("core_dynamic_uj", *POWERS)}
+            parts["total_uj"] = {end: _together(energies, end) for end in ENDS}
+    return _spans(constants), _spans(model)
+
+
+def _spans(parts: dict[str, Ends]) -> dict[str, Range]:
+    return {name: span(parts[name]) for name in APART}
+
+
+def _fixed(part: Ends) -> Ends:
+    """A term at its value."""
+    return dict.fromkeys(ENDS, part["value"])
 
 
 def coefficient_range(profile: Profile, done: Operations) -> Range:

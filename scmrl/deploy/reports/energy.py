@@ -6,7 +6,7 @@ Every number on the screen is in the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +19,24 @@ from ...core.samples import Origin
 from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
+from ..counts.sampling import OverSamples
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
 from ..energy.result import EnergyEstimate, PopulationEnergy
 from .estimates import (
+    THREE,
     broken_limits,
     by_profile,
     caveats,
     coefficients,
+    count_errors,
     energy_table,
     estimate_figures,
     fits_cell,
     in_a_line,
     network_words,
     ranked,
+    uncertainty_table,
+    with_error,
 )
 from .run import RunReport, population_rows, run_fields
 
@@ -163,6 +168,9 @@ class EnergyReport(RunReport):
         few = len(known) <= DETAILED
         if known:
             yield energy_table(known) if few else _chip_table(known)
+            yield uncertainty_table(known if few else detailed)
+            yield THREE
+            yield count_errors(self.over_samples)
         based = {e.profile: [e.basis] for e in (known if few else detailed)}
         notes = {
             e.profile: "; ".join(
@@ -198,6 +206,7 @@ class EnergyReport(RunReport):
     def appendix(self) -> Iterator[Block]:
         if len(self.known) > DETAILED:
             yield energy_table(self.known)
+            yield uncertainty_table(self.known)
         yield broken_limits(self.known)
         yield from coefficients(self.known)
 
@@ -261,6 +270,7 @@ def energy_report(
     model: str,
     selection: str,
     origin: Origin = Origin(),
+    over_samples: Mapping[str, OverSamples] | None = None,
 ) -> EnergyReport:
     """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
     rows = population_rows(counts, None, activity.overflow)
@@ -276,6 +286,7 @@ def energy_report(
         bands=tuple(_bands(energy)),
         dense_equivalent=dense_equivalent(graph, counts),
         neurobench=neurobench(graph, inputs, activity, counts),
+        over_samples=dict(over_samples or {}),
     )
 
 
@@ -299,12 +310,12 @@ def _chip_table(energy: Sequence[EnergyEstimate]) -> Table:
         {
             "profile": lambda e: e.profile,
             "fits": fits_cell,
-            "total\nuJ/inf": lambda e: figure(e.total_uj),
+            "total\nuJ/inf": lambda e: with_error(e, "total_uj"),
             "latency\nms": lambda e: figure(e.latency_ms),
             "part of it, uJ/inf": lambda e: (
                 "not published"
                 if e.core_dynamic_uj is None
-                else f"{figure(e.core_dynamic_uj)} {e.part}"
+                else f"{with_error(e, 'core_dynamic_uj')} {e.part}"
             ),
         },
         words=("profile", "fits", "part of it, uJ/inf"),

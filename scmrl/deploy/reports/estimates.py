@@ -11,6 +11,7 @@ from typing import Any
 from ...core.report import drawing
 from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
+from ..counts.sampling import OverSamples, plus_minus
 from ..energy.result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from ..energy.terms import POWERS
 from ..placement.layout import Layout
@@ -23,6 +24,11 @@ PARTS = {
     "total_uj": "total",
 }
 FITS = {True: 0, None: 1, False: 2}  # the order of the answers
+THREE = (
+    "what is not known, in three parts that are never added up: ± is the standard error over the"
+    " samples; constants are the profile's numbers, each within its range; the model's are the"
+    " errors of estimates against measurements"
+)
 LARGEST = 30  # populations in a drawing
 ROW, LINE, WIDTH = 0.36, 0.16, 9.0  # inches: a chip, a line of its caveats, the drawing
 CHARACTERS = 112  # of a line of caveats
@@ -43,12 +49,18 @@ def in_a_line(e: EnergyEstimate) -> str:
     fits = "no limits" if e.fits is None else f"fits{cores}"
     if e.total_uj is None:
         known = e.core_dynamic_uj is not None
-        part = f"estimate {figure(e.core_dynamic_uj)} uJ {e.part}" if known else "no energy"
+        part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
         return f"{fits}; {part}, no total"
     return (
-        f"{fits}; estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
+        f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
     )
+
+
+def with_error(e: EnergyEstimate, name: str) -> str:
+    """A number and its standard error over the samples, where that is known."""
+    error = e.over_samples.get(name)
+    return figure(getattr(e, name)) + (f" {plus_minus(error)}" if error else "")
 
 
 def network_words(network: Layout) -> str:
@@ -115,7 +127,57 @@ def energy_table(profiles: Sequence[EnergyEstimate]) -> Table:
 
 def _with_range(e: EnergyEstimate, name: str) -> str:
     apart = name == "core_dynamic_uj" and e.known and e.part.endswith("only")
-    return f"{figure(getattr(e, name))}\n{span(e.ranges[name])}" + (f"\n{e.part}" if apart else "")
+    value, error = getattr(e, name), e.over_samples.get(name)
+    lines = [figure(value), span(e.ranges[name]), *([plus_minus(error)] if error else [])]
+    return "\n".join([*lines, e.part] if apart else lines)
+
+
+UNCERTAIN = {
+    "core_dynamic_uj": "dynamic uJ",
+    "total_uj": "total uJ",
+    "latency_us": "latency us",
+}
+
+
+def uncertainty_table(profiles: Sequence[EnergyEstimate]) -> Table:
+    """The three parts of what is not known of an estimate, apart."""
+    rows = [(e, name) for e in profiles for name in UNCERTAIN if getattr(e, name) is not None]
+    cells = {
+        "profile": lambda row: row[0].profile,
+        "of": lambda row: UNCERTAIN[row[1]],
+        "estimate, over\nthe samples": lambda row: (
+            f"{figure(getattr(*row))}\n{plus_minus(row[0].over_samples.get(row[1]))}"
+        ),
+        "samples\nfor 1 %": lambda row: _needed(row[0].over_samples.get(row[1])),
+        "by its\nconstants": lambda row: span(row[0].constants[row[1]]),
+        "by the\nmodel": lambda row: span(row[0].model[row[1]]),
+    }
+    return columns(rows, cells, words=("profile", "of"))
+
+
+def _needed(of: OverSamples | None) -> str:
+    return figure(None if of is None else of.needed)
+
+
+COUNTED = {
+    "spikes_per_inference": "spikes",
+    "synops_per_inference": "synops",
+    "active_per_inference": "active updates",
+}
+
+
+def count_errors(found: Mapping[str, OverSamples]) -> Table:
+    """Standard errors of the totals of the counts."""
+    return columns(
+        [(word, found[name]) for name, word in COUNTED.items() if name in found],
+        {
+            "counted, of an inference": lambda row: row[0],
+            "over samples": lambda row: plus_minus(row[1]),
+            "samples": lambda row: figure(row[1].samples),
+            "for 1 %": lambda row: figure(row[1].needed),
+        },
+        words=("counted, of an inference",),
+    )
 
 
 def caveats(e: EnergyEstimate) -> list[str]:

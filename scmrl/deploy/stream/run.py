@@ -22,6 +22,7 @@ from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
 from ..counts.counts import count
+from ..counts.sampling import Moments, OverSamples, plus_minus
 from ..reports.run import provenance
 from .feed import Asked, Feed, open_feed
 from .stream import Meter, Stream, Tally, Values
@@ -31,7 +32,8 @@ BACKENDS = ("simulator", "lava-inprocess", "lava")
 PROFILES = ("loihi1", "loihi2")
 ENERGY = (
     "core dynamic energy: estimate, counted operations times coefficients of `scmrl profiles NAME`,"
-    " without the way of messages over a chip"
+    " without the way of messages over a chip; ± is the standard error over the windows, which"
+    " are taken as independent of each other"
 )
 
 
@@ -96,6 +98,8 @@ class StreamReport(Report):
     spikes: int
     synops: int
     core_dynamic_uj: dict[str, float]
+    window_uj: dict[str, float]  # mean of the whole windows
+    over_windows: dict[str, OverSamples]  # its standard error, if there are several
     energy_kind: str = "estimate"
     compared_with: str | None
     mismatches: int | None
@@ -129,7 +133,12 @@ class StreamReport(Report):
         synops = f"{figure(self.synops)} synaptic operations"
         lines["operations"] = f"{figure(self.spikes)} spikes, {synops}"
         energy = [f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()]
-        return lines | {"energy": f"{', '.join(energy)} (estimate)"}
+        lines["energy"] = f"{', '.join(energy)} (estimate)"
+        each = [
+            f"{figure(uj)} uJ on {chip}, {plus_minus(self.over_windows.get(chip))}"
+            for chip, uj in self.window_uj.items()
+        ]
+        return lines | ({"a window": "; ".join(each)} if each else {})
 
     def details(self) -> Iterator[Block]:
         yield ENERGY
@@ -226,6 +235,12 @@ def stream(
         spikes=run.total.spikes,
         synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj,
+        window_uj={chip: of.mean for chip, of in run.windows.items()},
+        over_windows={
+            chip: error
+            for chip, of in run.windows.items()
+            if (error := of.over_samples) is not None
+        },
         compared_with=twin.backend if twin else None,
         mismatches=run.mismatches,
         seconds=seconds,
@@ -288,6 +303,7 @@ class Run:
         self.mismatches: int | None = None if twin is None else 0
         self.last: list[tuple[Values, Values]] = []
         self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
+        self.windows: dict[str, Moments] = {}  # core dynamic uJ of a window, by chip
         self._given: deque[Values] = deque()
 
     def moments(self, engine: Engine) -> Generator[Moment, None, None]:
@@ -305,6 +321,10 @@ class Run:
             if moment.ends:
                 self.last, window = window, []
                 self.decisions.append(Decision.of(moment))
+                self.windows = {
+                    chip: self.windows.get(chip, Moments()) + uj
+                    for chip, uj in moment.core_dynamic_uj.items()
+                }
             yield moment
 
     def _remembered(self) -> Iterator[Values]:
