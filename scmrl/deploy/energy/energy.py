@@ -142,8 +142,7 @@ def estimate(
     """
     if not counts:
         raise DataError("there are no counts to estimate energy from")
-    unplaced = None if placement else NOT_PLACED
-    fit = fit or judged(at_once(graph), profile, placement, unplaced=unplaced)
+    fit = fit or judged(at_once(graph), profile, placement, unplaced=_why_not(placement))
     done = operations(graph, counts, profile, placement, traffic)
     steps, depth, every = counts[0].steps, fit.line.latency, total(done.values())
     timed = _timed(profile, placement, traffic, done, counts)
@@ -151,8 +150,8 @@ def estimate(
     us, whole = {end: t and t.us for end, t in timed.items()}, fit.fits is not False and not missing
     taken = (steps + depth, steps if fit.line.streams else steps + depth)
     found = terms(profile, every, placement, us, taken, whole=whole)
+    ranges = apart(profile, every, found)
     alone, after = (found[name]["value"] for name in ("latency_us", "interval_us"))
-    constants, model = apart(profile, every, found)
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
@@ -180,8 +179,8 @@ def estimate(
         kinds=priced(profile, every),
         ranges={name: span(part) for name, part in found.items()},
         coefficient_range=coefficient_range(profile, every),
-        constants=constants,
-        model=model,
+        constants=ranges["constants"],
+        model=ranges["model"],
         not_published=missing,
         basis=_basis(profile),
         assumptions=_assumptions(graph, profile, placement),
@@ -191,6 +190,10 @@ def estimate(
             _population(c, done[c.name], profile, placement, traffic, mean) for c in counts
         ),
     )
+
+
+def _why_not(placement: Placement | None) -> str | None:
+    return None if placement else NOT_PLACED
 
 
 def _timed(

@@ -82,9 +82,10 @@ def _together(energies: dict[str, Ends], end: str) -> float:
 
 def apart(
     profile: Profile, done: Operations, found: dict[str, Ends]
-) -> tuple[dict[str, Range], dict[str, Range]]:
-    """Ranges of `terms` by what makes them: the constants of the profile, each somewhere in its own
-    range, and the model, whose estimates were held against measurements. Neither holds the other.
+) -> dict[str, dict[str, Range]]:
+    """Ranges of `terms` by what makes them: the `constants` of the profile, each somewhere in its
+    own range, and the `model`, whose estimates were held against measurements. Neither holds the
+    other.
     """
     low, high = coefficient_range(profile, done) or (None, None)
     dynamic = found["core_dynamic_uj"]
@@ -95,11 +96,10 @@ def apart(
         for parts in (constants, model):
             energies = {name: parts[name] for name in ("core_dynamic_uj", *POWERS)}
             parts["total_uj"] = {end: _together(energies, end) for end in ENDS}
-    return _spans(constants), _spans(model)
-
-
-def _spans(parts: dict[str, Ends]) -> dict[str, Range]:
-    return {name: span(parts[name]) for name in APART}
+    return {
+        "constants": {name: span(constants[name]) for name in APART},
+        "model": {name: span(model[name]) for name in APART},
+    }
 
 
 def _fixed(part: Ends) -> Ends:

@@ -27,16 +27,15 @@ from .estimates import (
     broken_limits,
     by_profile,
     caveats,
+    chip_table,
     coefficients,
     count_errors,
     energy_table,
     estimate_figures,
-    fits_cell,
     in_a_line,
     network_words,
     ranked,
     uncertainty_table,
-    with_error,
 )
 from .run import RunReport, population_rows, run_fields
 
@@ -167,7 +166,7 @@ class EnergyReport(RunReport):
         known, detailed = self.known, self.detailed
         few = len(known) <= DETAILED
         if known:
-            yield energy_table(known) if few else _chip_table(known)
+            yield energy_table(known) if few else chip_table(known)
             yield uncertainty_table(known if few else detailed)
             yield THREE
             yield count_errors(self.over_samples)
@@ -301,25 +300,6 @@ def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
         }
         if len(sets) > 1:
             yield Band(chip, tuple(sets), min(sets.values()), max(sets.values()))
-
-
-def _chip_table(energy: Sequence[EnergyEstimate]) -> Table:
-    """Chips with a total first; where there is none, the part that is known by its name."""
-    return columns(
-        energy,
-        {
-            "profile": lambda e: e.profile,
-            "fits": fits_cell,
-            "total\nuJ/inf": lambda e: with_error(e, "total_uj"),
-            "latency\nms": lambda e: figure(e.latency_ms),
-            "part of it, uJ/inf": lambda e: (
-                "not published"
-                if e.core_dynamic_uj is None
-                else f"{with_error(e, 'core_dynamic_uj')} {e.part}"
-            ),
-        },
-        words=("profile", "fits", "part of it, uJ/inf"),
-    )
 
 
 def _time_table(energy: Sequence[EnergyEstimate]) -> Table:

@@ -125,6 +125,25 @@ def energy_table(profiles: Sequence[EnergyEstimate]) -> Table:
     )
 
 
+def chip_table(energy: Sequence[EnergyEstimate]) -> Table:
+    """Chips with a total first; where there is none, the part that is known by its name."""
+    return columns(
+        energy,
+        {
+            "profile": lambda e: e.profile,
+            "fits": fits_cell,
+            "total\nuJ/inf": lambda e: with_error(e, "total_uj"),
+            "latency\nms": lambda e: figure(e.latency_ms),
+            "part of it, uJ/inf": lambda e: (
+                "not published"
+                if e.core_dynamic_uj is None
+                else f"{with_error(e, 'core_dynamic_uj')} {e.part}"
+            ),
+        },
+        words=("profile", "fits", "part of it, uJ/inf"),
+    )
+
+
 def _with_range(e: EnergyEstimate, name: str) -> str:
     apart = name == "core_dynamic_uj" and e.known and e.part.endswith("only")
     value, error = getattr(e, name), e.over_samples.get(name)

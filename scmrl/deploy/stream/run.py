@@ -236,11 +236,7 @@ def stream(
         synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj,
         window_uj={chip: of.mean for chip, of in run.windows.items()},
-        over_windows={
-            chip: error
-            for chip, of in run.windows.items()
-            if (error := of.over_samples) is not None
-        },
+        over_windows=run.over_windows,
         compared_with=twin.backend if twin else None,
         mismatches=run.mismatches,
         seconds=seconds,
@@ -305,6 +301,12 @@ class Run:
         self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
         self.windows: dict[str, Moments] = {}  # core dynamic uJ of a window, by chip
         self._given: deque[Values] = deque()
+
+    @property
+    def over_windows(self) -> dict[str, OverSamples]:
+        """Standard errors of the windows' energies; {} for fewer than two windows."""
+        errors = {chip: of.over_samples for chip, of in self.windows.items()}
+        return {chip: error for chip, error in errors.items() if error is not None}
 
     def moments(self, engine: Engine) -> Generator[Moment, None, None]:
         """A moment for every step that the engine has finished."""
