@@ -258,6 +258,9 @@ def energy(
     counted = run_model.counted(bundle.graph, chosen.inputs, activity)
     counts = counted.whole.counts
     estimates = run_model.estimates(bundle.graph, counted, priced, progress)
+    zeros = {input_: np.zeros_like(x[:1]) for input_, x in chosen.inputs.items()}
+    still = running.run(model, bundle.graph, "simulator", zeros)
+    idle = run_model.counted(bundle.graph, zeros, still)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
@@ -270,6 +273,7 @@ def energy(
         selection=chosen.selection,
         origin=chosen.origin,
         over_samples=counted.over_samples,
+        idle=run_model.estimates(bundle.graph, idle, priced),
     )
     return _paged(report, bundle, page, chosen, activity)
 

@@ -41,7 +41,19 @@ from .latency import Step, step
 from .operations import Operations, operations, priced, total
 from .relays import fired_by_relays, with_relays
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
-from .terms import ENDS, POWERS, apart, coefficient_range, known, not_published, span, summed, terms
+from .terms import (
+    ENDS,
+    POWERS,
+    apart,
+    coefficient_range,
+    host_bound,
+    known,
+    not_published,
+    span,
+    summed,
+    terms,
+    timed_range,
+)
 
 __all__ = [  # what other rooms use of this one
     "KIND_WORDS",
@@ -185,11 +197,25 @@ def estimate(
         basis=_basis(profile),
         assumptions=_assumptions(graph, profile, placement),
         coefficients=profile.quantities(),
+        total_timed_uj=timed_range(profile, found["total_uj"]["value"]),
+        host_bound=host_bound(profile, found, steps + depth, alone),
+        board_static_uj=_of_the_board(profile, placement, found["core_static_uj"]["value"]),
         over_samples={},
         populations=tuple(
             _population(c, done[c.name], profile, placement, traffic, mean) for c in counts
         ),
     )
+
+
+def _of_the_board(
+    profile: Profile, placement: Placement | None, static: float | None
+) -> float | None:
+    """Static energy of the smallest system that has the cores, all its chips on."""
+    if placement is None or placement.system is None or static is None:
+        return None
+    if "core_static" in profile.power:
+        return None  # of the used cores: nobody has measured the others
+    return static * profile.systems[placement.system]["chips"].value / placement.chips
 
 
 def _why_not(placement: Placement | None) -> str | None:
@@ -251,9 +277,18 @@ def _assumptions(graph: Graph, profile: Profile, placement: Placement | None) ->
 def _basis(profile: Profile) -> str:
     if not profile.error:
         return profile.basis
-    low, high = (profile.error[f"core_dynamic_{end}"] for end in ("low", "high"))
+    words = {
+        "core_dynamic": "Core dynamic estimates read",
+        "total": "Totals read",
+        "total_timed": "With the time of a step known they read",
+    }
+    return " ".join([profile.basis, *(_evidence(profile, *item) for item in words.items())]).strip()
+
+
+def _evidence(profile: Profile, name: str, words: str) -> str:
+    """How far estimates of a kind were off, and of what; nothing where that is not known."""
+    if f"{name}_low" not in profile.error:
+        return ""
+    low, high = (profile.error[f"{name}_{end}"] for end in ("low", "high"))
     evidence = low.source if low.source == high.source else f"{low.source}; {high.source}"
-    return (
-        f"{profile.basis} Core dynamic estimates read {100 * low.value:+g}..{100 * high.value:+g} %"
-        f" of measurements ({evidence})."
-    )
+    return f"{words} {100 * low.value:+g}..{100 * high.value:+g} % of measurements ({evidence})."

@@ -5,7 +5,8 @@
 
 Spikes, synaptic operations and updates are exact counts of a run (`counts`), messages and hops
 exact counts on a placement (`traffic`). Without a placement a spike is one message, and formats are
-unknown.
+unknown. Where a format stores zero weights, a message walks them too: that is charged, and is no
+synaptic operation of the counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..placement.cores import Placement
 from ..placement.traffic import PopulationTraffic, Traffic
 
 PJ_TO_UJ = 1e-6
+WALKED = ("dense", "conv")  # formats that store zeros, so that every message meets them
 KINDS = ("synapses", "updates", "messages", "hops")
 
 
@@ -73,7 +75,9 @@ def operations(
     found = {}
     for count in counts:
         synops: dict[str, float] = {}
-        for synapse, n in zip(graph.incoming(count.name), count.synops_by_synapse):
+        arrived = (count.synops_by_synapse, count.walked_by_synapse)
+        for synapse, done, walked in zip(graph.incoming(count.name), *arrived, strict=True):
+            n = walked if forms.get(synapse.name) in WALKED else done
             synops[form(synapse)] = synops.get(form(synapse), 0.0) + n
         found[count.name] = Operations(
             synops, *_updates(count), *_sent(count, sent.get(count.name), placement)

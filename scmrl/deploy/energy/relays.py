@@ -45,4 +45,5 @@ def _relay(name: str, of: PopulationCount) -> PopulationCount:
         active_per_inference=spikes,
         receiving_per_inference=spikes,
         changed_per_inference=0.0,
+        walked_by_synapse=(spikes,),
     )

@@ -46,6 +46,18 @@ class PopulationEnergy:
 
 
 @dataclass(frozen=True)
+class HostBound:
+    """A step that the host sets, by moving spikes in it, and what an inference then takes, alone;
+    no part of any range.
+    """
+
+    us_per_step: float
+    latency_us: float
+    total_uj: float | None
+    source: str
+
+
+@dataclass(frozen=True)
 class EnergyEstimate:
     """Per inference: energies in uJ, times in us, their ranges (low, high), and what they rest on.
 
@@ -95,6 +107,9 @@ class EnergyEstimate:
     assumptions: tuple[str, ...]
     coefficients: Quantities  # by 'section.name'
     populations: tuple[PopulationEnergy, ...]
+    total_timed_uj: Range  # of the total, where the time of a step is known
+    host_bound: HostBound | None
+    board_static_uj: float | None  # static energy of all chips of `system`, used or not
     over_samples: dict[str, OverSamples]  # of `SAMPLED`, {} for one sample
 
     @property

@@ -3,7 +3,8 @@
 core dynamic   where the profile has evidence: value / (1 + error) of published cases,
                else the ranges of its coefficients
 power terms    power (mW) * number of cores or chips * latency (us)
-total          all energies that are known; none where one is not, or the chip does not fit
+total          all energies that are known; none where one is not, or the chip does not fit;
+               its range as that of core dynamic, where the profile has such errors of totals
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from ...hw_profiles.profile import Profile
 from ..placement.cores import Placement
 from .operations import Operations, priced, unpriced
-from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
+from .result import KIND_WORDS, US_TO_MS, WHOLE, HostBound, Range
 
 NJ_TO_UJ = 1e-3  # mW times us is nJ
 ENDS = ("low", "value", "high")  # of a quantity's range
@@ -37,7 +38,8 @@ def terms(
     )
     energies = {"core_dynamic_uj": _dynamic(profile, done)}
     energies |= _of_power(profile, placement, latency)
-    total = {end: _together(energies, end) if whole else None for end in ENDS}
+    total: Ends = {end: _together(energies, end) if whole else None for end in ENDS}
+    total |= _against(profile, "total", total["value"])
     delay = {
         end: None
         if (uj := total[end]) is None or (us := latency[end]) is None
@@ -64,15 +66,43 @@ def _of_power(profile: Profile, placement: Placement | None, latency: Ends) -> d
 
 
 def _dynamic(profile: Profile, done: Operations) -> Ends:
-    value, error = summed(priced(profile, done)), profile.error
-    if value is None or not error:
-        low, high = coefficient_range(profile, done) or (None, None)
-        return {"low": low, "value": value, "high": high}
-    return {
-        "low": value / (1 + error["core_dynamic_high"].value),
-        "value": value,
-        "high": value / (1 + error["core_dynamic_low"].value),
-    }
+    value = summed(priced(profile, done))
+    low, high = coefficient_range(profile, done) or (None, None)
+    return {"low": low, "value": value, "high": high} | _against(profile, "core_dynamic", value)
+
+
+def _against(profile: Profile, name: str, value: float | None) -> dict[str, float]:
+    """The ends that errors of estimates against measurements give a value; none where the profile
+    has no such errors.
+    """
+    if value is None or f"{name}_low" not in profile.error:
+        return {}
+    low, high = (profile.error[f"{name}_{end}"].value for end in ("high", "low"))
+    return {"low": value / (1 + low), "high": value / (1 + high)}
+
+
+def timed_range(profile: Profile, total: float | None) -> Range:
+    """The range of a total where the time of a step is known; None where nobody knows its error."""
+    ends = _against(profile, "total_timed", total)
+    return (ends["low"], ends["high"]) if ends else None
+
+
+def host_bound(
+    profile: Profile, found: dict[str, Ends], barriers: int, latency: float | None
+) -> HostBound | None:
+    """The case in which the host moves spikes at every step: all powers over its steps. None where
+    no such step was measured.
+    """
+    if "host_step" not in profile.time or not latency:
+        return None
+    step = profile.time["host_step"].value
+    energies = {name: found[name]["value"] or 0.0 for name in ("core_dynamic_uj", *POWERS)}
+    power = sum(energies[name] for name in POWERS)
+    known = found["total_uj"]["value"] is not None
+    total = energies["core_dynamic_uj"] + power * barriers * step / latency
+    return HostBound(
+        step, barriers * step, total if known else None, profile.time["host_step"].source
+    )
 
 
 def _together(energies: dict[str, Ends], end: str) -> float:
@@ -92,10 +122,12 @@ def apart(
     fixed = {name: _fixed(part) for name, part in found.items()}
     constants = found | {"core_dynamic_uj": dynamic | {"low": low, "high": high}}
     model = fixed | ({"core_dynamic_uj": dynamic} if profile.error else {})
-    if found["total_uj"]["value"] is not None:
+    total = found["total_uj"]["value"]
+    if total is not None:
         for parts in (constants, model):
             energies = {name: parts[name] for name in ("core_dynamic_uj", *POWERS)}
             parts["total_uj"] = {end: _together(energies, end) for end in ENDS}
+        model["total_uj"] |= _against(profile, "total", total)
     return {
         "constants": {name: span(constants[name]) for name in APART},
         "model": {name: span(model[name]) for name in APART},

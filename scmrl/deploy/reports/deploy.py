@@ -29,6 +29,7 @@ from .estimates import (
     energy_table,
     estimate_figures,
     in_a_line,
+    stated_cases,
     uncertainty_table,
 )
 from .run import (
@@ -107,6 +108,7 @@ class DeployReport(RunReport):
             yield energy_table(self.profiles)
             yield uncertainty_table(self.profiles)
             yield THREE
+            yield stated_cases(self.profiles)
             yield count_errors(self.over_samples)
             yield from (f"{e.profile}: {e.basis}" for e in self.profiles)
 

@@ -7,7 +7,7 @@ Every number on the screen is in the JSON.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from .estimates import (
     in_a_line,
     network_words,
     ranked,
+    stated_cases,
     uncertainty_table,
 )
 from .run import RunReport, population_rows, run_fields
@@ -78,6 +79,7 @@ class EnergyReport(RunReport):
     bands: tuple[Band, ...]
     dense_equivalent: DenseEquivalent
     neurobench: NeuroBench
+    idle: dict[str, float | None] = field(default_factory=dict)  # core dynamic uJ of zeros alone
 
     def to_json(self) -> dict:
         rows = by_profile(self.profiles)
@@ -170,6 +172,7 @@ class EnergyReport(RunReport):
             yield uncertainty_table(known if few else detailed)
             yield THREE
             yield count_errors(self.over_samples)
+        yield stated_cases(known if few else detailed) | self._idle()
         based = {e.profile: [e.basis] for e in (known if few else detailed)}
         notes = {
             e.profile: "; ".join(
@@ -198,6 +201,16 @@ class EnergyReport(RunReport):
         yield {"NeuroBench": _neurobench(self.neurobench)}
         for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
             yield f"assumed: {text}"
+
+    def _idle(self) -> dict[str, str]:
+        """What an input of zeros alone costs, where that is no small part."""
+        each = [(e, self.idle.get(e.profile)) for e in self.detailed]
+        return {
+            f"{e.profile}, idle": f"an input of zeros alone: {figure(uj)} uJ core dynamic,"
+            f" {percent(_share(uj, e.core_dynamic_uj))} of this one"
+            for e, uj in each
+            if uj is not None
+        }
 
     def figures(self) -> Iterator[Figure]:
         yield from estimate_figures(self.known)
@@ -270,8 +283,11 @@ def energy_report(
     selection: str,
     origin: Origin = Origin(),
     over_samples: Mapping[str, OverSamples] | None = None,
+    idle: Sequence[EnergyEstimate] = (),
 ) -> EnergyReport:
-    """Report of `energy`, the estimates of one run on `inputs` for several profiles."""
+    """Report of `energy`, the estimates of one run on `inputs` for several profiles; `idle`: those
+    of an input of zeros alone.
+    """
     rows = population_rows(counts, None, activity.overflow)
     run = run_fields(graph, labels, activity, rows, model=model, selection=selection, origin=origin)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
@@ -286,6 +302,7 @@ def energy_report(
         dense_equivalent=dense_equivalent(graph, counts),
         neurobench=neurobench(graph, inputs, activity, counts),
         over_samples=dict(over_samples or {}),
+        idle={e.profile: e.core_dynamic_uj for e in idle},
     )
 
 

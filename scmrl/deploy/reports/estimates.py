@@ -51,8 +51,9 @@ def in_a_line(e: EnergyEstimate) -> str:
         known = e.core_dynamic_uj is not None
         part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
         return f"{fits}; {part}, no total"
+    timed = f"; {span(e.total_timed_uj)} if its time holds" if e.total_timed_uj else ""
     return (
-        f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}), "
+        f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}{timed}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
     )
 
@@ -61,6 +62,25 @@ def with_error(e: EnergyEstimate, name: str) -> str:
     """A number and its standard error over the samples, where that is known."""
     error = e.over_samples.get(name)
     return figure(getattr(e, name)) + (f" {plus_minus(error)}" if error else "")
+
+
+def stated_cases(profiles: Sequence[EnergyEstimate]) -> dict[str, str]:
+    """What is no part of an estimate and may be met: a host that sets the step, a whole board."""
+    found = {}
+    for e in profiles:
+        if e.host_bound:
+            of = e.host_bound
+            found[f"{e.profile}, host"] = (
+                f"where the host moves spikes at every step: {figure(of.latency_us)} us and"
+                f" {figure(of.total_uj)} uJ an inference, at {figure(of.us_per_step)} us a step"
+                f" ({of.source})"
+            )
+        if e.board_static_uj is not None:
+            found[f"{e.profile}, board"] = (
+                f"static energy of all chips of {e.system}: {figure(e.board_static_uj)} uJ, of the"
+                f" {figure(e.chips)} used: {figure(e.core_static_uj)} uJ, whatever of them is used"
+            )
+    return found
 
 
 def network_words(network: Layout) -> str:
