@@ -188,9 +188,9 @@ def totals(outcomes: Sequence[Outcome]) -> Totals:
         within, timed = (low <= ratio <= high for low, high in ranges)
         found[o.prediction.network].append((within, timed))
     shares = [[sum(column) / len(rows) for column in zip(*rows)] for rows in found.values()]
-    blind, timed = (sum(column) / len(shares) for column in zip(*shares)) if shares else (0, 0)
+    means = [sum(column) / len(shares) for column in zip(*shares)] or [0.0, 0.0]
     chips = tuple(dict.fromkeys(o.prediction.chip for o in energies))
-    return Totals(each, *ranges, expected(each), len(found), chips, blind, timed)
+    return Totals(each, *ranges, expected(each), len(found), chips, *means)
 
 
 def range_of(found: Sequence[LeftOutTotal], *, timed: bool = False) -> Ends:
