@@ -44,15 +44,14 @@ from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from .terms import (
     ENDS,
     POWERS,
+    Ends,
     apart,
     coefficient_range,
-    host_bound,
     known,
     not_published,
     span,
     summed,
     terms,
-    timed_range,
 )
 
 __all__ = [  # what other rooms use of this one
@@ -163,7 +162,6 @@ def estimate(
     taken = (steps + depth, steps if fit.line.streams else steps + depth)
     found = terms(profile, every, placement, us, taken, whole=whole)
     ranges = apart(profile, every, found)
-    alone, after = (found[name]["value"] for name in ("latency_us", "interval_us"))
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
@@ -187,7 +185,7 @@ def estimate(
         bottleneck=mean and mean.bottleneck,
         **{name: part["value"] for name, part in found.items()},
         known=known(profile, every),
-        samples_per_s=(1 / (US_TO_S * alone), 1 / (US_TO_S * after)) if alone and after else None,
+        samples_per_s=_rates(found),
         kinds=priced(profile, every),
         ranges={name: span(part) for name, part in found.items()},
         coefficient_range=coefficient_range(profile, every),
@@ -197,14 +195,18 @@ def estimate(
         basis=_basis(profile),
         assumptions=_assumptions(graph, profile, placement),
         coefficients=profile.quantities(),
-        total_timed_uj=timed_range(profile, found["total_uj"]["value"]),
-        host_bound=host_bound(profile, found, steps + depth, alone),
         board_static_uj=_of_the_board(profile, placement, found["core_static_uj"]["value"]),
         over_samples={},
         populations=tuple(
             _population(c, done[c.name], profile, placement, traffic, mean) for c in counts
         ),
     )
+
+
+def _rates(found: Mapping[str, Ends]) -> tuple[float, float] | None:
+    """Samples a second: one at a time; one after the other in the pipeline."""
+    alone, after = (found[name]["value"] for name in ("latency_us", "interval_us"))
+    return (1 / (US_TO_S * alone), 1 / (US_TO_S * after)) if alone and after else None
 
 
 def _of_the_board(

@@ -107,8 +107,6 @@ class EnergyEstimate:
     assumptions: tuple[str, ...]
     coefficients: Quantities  # by 'section.name'
     populations: tuple[PopulationEnergy, ...]
-    total_timed_uj: Range  # of the total, where the time of a step is known
-    host_bound: HostBound | None
     board_static_uj: float | None  # static energy of all chips of `system`, used or not
     over_samples: dict[str, OverSamples]  # of `SAMPLED`, {} for one sample
 
@@ -120,6 +118,29 @@ class EnergyEstimate:
     def latency_ms_range(self) -> Range:
         ends = self.ranges["latency_us"]
         return ends and (US_TO_MS * ends[0], US_TO_MS * ends[1])
+
+    @property
+    def total_timed_uj(self) -> Range:
+        """Range of the total where the time of a step is known; None where its error is not."""
+        ends = [self.coefficients.get(f"error.total_timed_{end}") for end in ("high", "low")]
+        low, high = (None if q is None else 1 + q.value for q in ends)
+        if self.total_uj is None or low is None or high is None:
+            return None
+        return self.total_uj / low, self.total_uj / high
+
+    @property
+    def host_bound(self) -> HostBound | None:
+        """The case in which the host moves spikes at every step: all powers over its steps. None
+        where no such step was measured.
+        """
+        step = self.coefficients.get("time.host_step")
+        if step is None or not self.latency_us:
+            return None
+        us, total = self.barriers * step.value, None
+        if self.total_uj is not None and self.core_dynamic_uj is not None:
+            power = (self.total_uj - self.core_dynamic_uj) / self.latency_us
+            total = self.core_dynamic_uj + power * us
+        return HostBound(step.value, us, total, step.source)
 
     @property
     def part(self) -> str:
@@ -157,4 +178,6 @@ class EnergyEstimate:
             "latency_ms_range": self.latency_ms_range,
             "where": self.where(),
             "part": self.part,
+            "total_timed_uj": self.total_timed_uj,
+            "host_bound": self.host_bound and asdict(self.host_bound),
         }

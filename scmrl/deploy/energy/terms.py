@@ -12,7 +12,7 @@ from __future__ import annotations
 from ...hw_profiles.profile import Profile
 from ..placement.cores import Placement
 from .operations import Operations, priced, unpriced
-from .result import KIND_WORDS, US_TO_MS, WHOLE, HostBound, Range
+from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
 
 NJ_TO_UJ = 1e-3  # mW times us is nJ
 ENDS = ("low", "value", "high")  # of a quantity's range
@@ -79,30 +79,6 @@ def _against(profile: Profile, name: str, value: float | None) -> dict[str, floa
         return {}
     low, high = (profile.error[f"{name}_{end}"].value for end in ("high", "low"))
     return {"low": value / (1 + low), "high": value / (1 + high)}
-
-
-def timed_range(profile: Profile, total: float | None) -> Range:
-    """The range of a total where the time of a step is known; None where nobody knows its error."""
-    ends = _against(profile, "total_timed", total)
-    return (ends["low"], ends["high"]) if ends else None
-
-
-def host_bound(
-    profile: Profile, found: dict[str, Ends], barriers: int, latency: float | None
-) -> HostBound | None:
-    """The case in which the host moves spikes at every step: all powers over its steps. None where
-    no such step was measured.
-    """
-    if "host_step" not in profile.time or not latency:
-        return None
-    step = profile.time["host_step"].value
-    energies = {name: found[name]["value"] or 0.0 for name in ("core_dynamic_uj", *POWERS)}
-    power = sum(energies[name] for name in POWERS)
-    known = found["total_uj"]["value"] is not None
-    total = energies["core_dynamic_uj"] + power * barriers * step / latency
-    return HostBound(
-        step, barriers * step, total if known else None, profile.time["host_step"].source
-    )
 
 
 def _together(energies: dict[str, Ends], end: str) -> float:

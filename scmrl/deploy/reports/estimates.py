@@ -51,9 +51,8 @@ def in_a_line(e: EnergyEstimate) -> str:
         known = e.core_dynamic_uj is not None
         part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
         return f"{fits}; {part}, no total"
-    timed = f"; {span(e.total_timed_uj)} if its time holds" if e.total_timed_uj else ""
     return (
-        f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}{timed}), "
+        f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
     )
 
@@ -65,9 +64,16 @@ def with_error(e: EnergyEstimate, name: str) -> str:
 
 
 def stated_cases(profiles: Sequence[EnergyEstimate]) -> dict[str, str]:
-    """What is no part of an estimate and may be met: a host that sets the step, a whole board."""
+    """What is no part of an estimate and may be met: a step whose time is known, one that the host
+    sets, a whole board.
+    """
     found = {}
     for e in profiles:
+        if e.total_timed_uj:
+            found[f"{e.profile}, timed"] = (
+                f"where the time of a step is known to be this, its total is"
+                f" {span(e.total_timed_uj)} uJ"
+            )
         if e.host_bound:
             of = e.host_bound
             found[f"{e.profile}, host"] = (
