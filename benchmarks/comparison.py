@@ -122,6 +122,8 @@ def measured(run: Path, data_dir: str | None) -> dict[str, float]:
             "accuracy": report.accuracy,
             "spikes_per_inference": report.totals.spikes_per_inference,
             "loihi2_uj": chip.total_uj,
+            "loihi2_low": chip.ranges["total_uj"] and chip.ranges["total_uj"][0],
+            "loihi2_high": chip.ranges["total_uj"] and chip.ranges["total_uj"][1],
             "cores": chip.cores,
         }
     nj = spikes * yardstick["synop"].value * 1e-3 + values * yardstick["synop_graded"].value * 1e-3
@@ -136,7 +138,8 @@ def rows(runs: dict[str, list[Path]], data_dir: str | None) -> Iterator[list[str
             values = [f[key] for f in figures if f.get(key) is not None]
             return float(np.mean(values)) if values else None
 
-        rate, chip, cores = mean("samples_per_s"), mean("loihi2_uj"), mean("cores")
+        rate, cores = mean("samples_per_s"), mean("cores")
+        chip, low, high = (mean(f"loihi2_{end}") for end in ("uj", "low", "high"))
         yield [
             name,
             *(f"{100 * f['accuracy']:.2f}" for f in figures),
@@ -146,7 +149,7 @@ def rows(runs: dict[str, list[Path]], data_dir: str | None) -> Iterator[list[str
             f"{mean('spikes_per_inference'):,.0f}",
             f"{mean('synops') / 1e6:.3f} M",
             f"{mean('nj'):,.0f}",
-            "-" if chip is None else f"{chip:,.0f} ({cores:.0f})",
+            "-" if chip is None else f"{chip:,.0f}, {low:,.0f} .. {high:,.0f} ({cores:.0f})",
             "-" if rate is None else f"{rate:,.0f}",
         ]
 
@@ -179,7 +182,7 @@ def main() -> None:
             "spikes",
             "synops",
             "nJ at 45 nm",
-            "uJ on Loihi 2 (cores)",
+            "uJ on Loihi 2, range (cores)",
             "samples/s in training",
         ]
         section = [

@@ -33,12 +33,14 @@ from ..hw_profiles import profile as profiles
 from ..system.errors import BackendError, GraphError, MissingDependency, UsageError
 from . import running
 from .backends.backend import Progress
-from .counts.counts import PopulationCount, count
-from .energy import energy as energy_model
+from .counts.counts import count
+from .counts.sampling import groups
+from .energy import run as run_model
 from .energy.modes import ALONE, require
 from .energy.operations import fired
-from .energy.trace import Work
+from .energy.trace import Trace, Work
 from .placement import traffic as traffic_model
+from .placement.cores import Placement
 from .placement.fit import capacity, fit
 from .placement.layout import window
 from .placement.placement import require_cores
@@ -100,7 +102,8 @@ def deploy(
             bundle.graph, running.run(model, bundle.graph, "reference", chosen.inputs), activity
         )
     mode = activity.measured.mode if activity.measured else ALONE  # beside a measurement, its own
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, chips, mode)
+    counted = run_model.counted(bundle.graph, chosen.inputs, activity)
+    counts, estimates = counted.counts, run_model.estimates(counted, chips, mode)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = deploy_report(
         bundle.graph,
@@ -115,6 +118,7 @@ def deploy(
         exact=backend_class(backend).exact,
         energy=estimates,
         measured=activity.measured,
+        over_samples=counted.over_samples,
     )
     return _paged(report, bundle, page, chosen, activity)
 
@@ -144,24 +148,6 @@ def _paged(
             )
         html.save(page, report, drawn, provenance(bundle, selection))
     return report
-
-
-def _estimates(
-    graph: Graph,
-    inputs: dict[str, np.ndarray],
-    activity: Activity,
-    chips: Sequence[profiles.Profile],
-    mode: str,
-    progress: Progress | None = None,
-) -> tuple[list[PopulationCount], list[energy_model.EnergyEstimate]]:
-    """Counts of a run, and what it costs on each chip in a mode."""
-    work, estimates = Work(graph, inputs, activity), []
-    counts = count(graph, inputs, activity, work.updates)
-    for chip in chips:
-        estimates.append(energy_model.on_chip(work, chip, mode))
-        if progress:
-            progress(len(estimates), len(chips))
-    return counts, estimates
 
 
 def _draw(
@@ -275,7 +261,11 @@ def energy(
         )
     chosen = choose(bundle, samples, inputs, labels)
     activity = running.run(model, bundle.graph, "simulator", chosen.inputs)
-    counts, estimates = _estimates(bundle.graph, chosen.inputs, activity, priced, mode, progress)
+    counted = run_model.counted(bundle.graph, chosen.inputs, activity)
+    counts, estimates = counted.counts, run_model.estimates(counted, priced, mode, progress)
+    zeros = {input_: np.zeros_like(x[:1]) for input_, x in chosen.inputs.items()}
+    still = running.run(model, bundle.graph, "simulator", zeros)
+    idle = run_model.counted(bundle.graph, zeros, still)
     _draw(bundle.graph, chosen, activity, counts, estimates, picture)
     report = energy_report(
         bundle.graph,
@@ -288,6 +278,8 @@ def energy(
         selection=chosen.selection,
         mode=mode,
         origin=chosen.origin,
+        over_samples=counted.over_samples,
+        idle=run_model.estimates(idle, priced, mode),
     )
     return _paged(report, bundle, page, chosen, activity)
 
@@ -348,11 +340,10 @@ def place(
         )
     chosen = choose(bundle, samples, inputs)
     activity = running.run(model, graph, "simulator", chosen.inputs)
-    line = found.line
-    trace = Work(graph, chosen.inputs, activity).trace(
-        line, window(next(iter(chosen.inputs.values())).shape[1], profile)
-    )
-    naive = (placed, traffic_model.traffic(line.graph, placed, fired(trace, mode)))
+    run = Work(graph, chosen.inputs, activity)
+    trace = run.trace(found.line, window(run.steps, profile))
+    naive = (placed, _traffic(trace, placed, mode))
+    parts = [(len(part), _traffic(trace.of(part), placed, mode)) for part in groups(run.samples)]
     better = None
     if optimised:
         placed = traffic_model.improve(*naive)
@@ -368,6 +359,7 @@ def place(
         found,
         naive=naive,
         optimised=better,
+        parts=parts,
         samples=chosen.selection,
         origin=chosen.origin,
         mode=mode,
@@ -378,3 +370,8 @@ def place(
     )
     maps = [core_map(trace.hardware_steps(mode), *best)] if best[0].mesh else []
     return _paged(report, bundle, page, chosen, activity, maps)
+
+
+def _traffic(trace: Trace, placed: Placement, mode: str) -> traffic_model.Traffic:
+    """The traffic of a run on a placement of what the chip runs of the graph."""
+    return traffic_model.traffic(trace.line.graph, placed, fired(trace, mode))

@@ -96,18 +96,26 @@ ENERGY = _entries(
     "dram: a 64-bit access to DRAM",
 )
 TIME = _entries("ns", *OPERATIONS, "barrier: all cores agree that a step is over")
-TIME |= _entries("us", "step_floor: least time of a step that was seen")
+TIME |= _entries(
+    "us",
+    "step_floor: least time of a step that was seen",
+    "host_step: a step in which the host moves spikes, a case of its own",
+)
 POWER = _entries(
     "mW",
     "core_static: a core that is used",
     "chip_static: a chip, where no core's is known",
-    "chip_fixed: always on, where energies are marginal",
+    "chip_fixed: a chip that runs, whatever it does, where energies are marginal",
     "host: the host's share of a chip",
 )
 ERROR = _entries(
     "1",
     "core_dynamic_low: lowest estimate over measurement, minus one",
     "core_dynamic_high: highest estimate over measurement, minus one",
+    "total_low: the same of the total energy, each source left out in turn",
+    "total_high: its highest",
+    "total_timed_low: the same where the time of a step is known",
+    "total_timed_high: its highest",
 )
 INTEGERS = (
     _limits("bits", "weight_bits", "decay_bits", "threshold_bits", "input_bits", high=64)
@@ -171,7 +179,9 @@ NAMED = {  # sections of tables with names of their own
     | _entries("%", "accuracy: on its test set"),
 }
 REQUIRED = {"systems": ("chips",), "cases": ()}  # in each of their tables
-TOGETHER = {"error": tuple(SECTIONS["error"])}  # given both or not at all
+TOGETHER = {  # of a section: given both or not at all
+    "error": [(f"{name}_low", f"{name}_high") for name in ("core_dynamic", "total", "total_timed")]
+}
 TEXTS = {
     "title": "one line, for tables",
     "chip": "its name",

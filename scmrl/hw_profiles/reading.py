@@ -57,13 +57,14 @@ def read(path: Path) -> tuple[dict, dict[str, str]]:
     """
     faults = Faults()
     sections, texts = _resolve(path, (), faults)
-    for section, keys in TOGETHER.items():
-        if sections[section] and set(sections[section]) != set(keys):
+    for section, keys in ((name, pair) for name, pairs in TOGETHER.items() for pair in pairs):
+        given = [key for key in keys if key in sections[section]]
+        if given and len(given) < len(keys):
             faults.add(
                 "these quantities belong together",
                 where=f"{path.name}: {section}",
                 limit=", ".join(keys),
-                value=", ".join(sections[section]),
+                value=", ".join(given),
             )
     for where, entry, quantity in _entries(sections):
         with faults:

@@ -83,7 +83,7 @@ class SweepReport(Report):
     def details(self) -> Iterator[Block]:
         yield {"sweep": self.out}
         keys = sorted({key for trial in self.trials for key in trial.parameters})
-        energy = {"core dynamic\nuJ/inf": lambda t: figure(t.energy_uj)} if self.chip else {}
+        energy = {"core dynamic\nuJ/inf": _energy} if self.chip else {}
         yield columns(
             self.trials[:SHOWN],
             {
@@ -104,6 +104,12 @@ class SweepReport(Report):
             yield f"trial {trial.number} failed: {trial.why}"
         for picture in self.pictures:
             yield f"picture: {picture}"
+
+
+def _energy(trial: Trial) -> str:
+    """Energy and, below it, its standard error over the samples."""
+    error = trial.energy_error_uj
+    return figure(trial.energy_uj) + ("" if error is None else f"\n± {figure(error)}")
 
 
 def _setting(key: str, trial: Trial) -> str:

@@ -159,12 +159,14 @@ class Run:
             raise ScmrlError(what, where=self.directory, fix=fix)
         report = jobs.energy(self.directory, [chip] if chip else [])
         energy = report.profiles[0].core_dynamic_uj if chip else None
+        error = report.profiles[0].over_samples.get("core_dynamic_uj") if chip else None
         if chip and energy is None:
             what = "the chip's profile gives no core energy of this network"
             raise ScmrlError(what, where=self.directory, value=chip)
         return {
             "validation_accuracy": bundle.metrics["validation_accuracy"],
             "energy_uj": energy,
+            "energy_error_uj": error and error.error,
             "synops_per_inference": report.totals.synops_per_inference,
             "seconds": bundle.metrics["train_seconds"],
         }

@@ -12,7 +12,13 @@ from ..system.storage import whole_file
 from .sampling import Past, Settings
 
 LONGEST = 300  # characters of a reason
-FIGURES = ("validation_accuracy", "energy_uj", "synops_per_inference", "seconds")
+FIGURES = (
+    "validation_accuracy",
+    "energy_uj",
+    "energy_error_uj",
+    "synops_per_inference",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Trial:
     pareto: bool
     why: str
     retries: int = 0
+    energy_error_uj: float | None = None  # standard error over the samples
 
 
 def pareto(records: Sequence[Record], directions: Sequence[str]) -> set[int]:
@@ -91,6 +98,7 @@ def table(records: Sequence[Record], directions: Sequence[str]) -> list[Trial]:
             r.number in front,
             r.text("why")[:LONGEST],
             r.count("retries"),
+            r.figure("energy_error_uj"),
         )
         for r in records
     ]

@@ -17,10 +17,10 @@ from scmrl.core.report.report import Report
 from scmrl.core.report.text import figure, percent
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
-from scmrl.deploy.energy.energy import on_chip
-from scmrl.deploy.energy.trace import Work
+from scmrl.deploy.energy.run import counted, estimates
 from scmrl.deploy.reports.deploy import deploy_report, verify_report
 from scmrl.deploy.reports.energy import energy_report
+from scmrl.deploy.reports.estimates import with_error
 from scmrl.deploy.reports.figures import run_picture
 from scmrl.deploy.reports.profiles import DoctorReport, ProfilesReport
 from scmrl.hw_profiles.profile import load, names
@@ -45,11 +45,11 @@ GRAPH = Graph(
 ).check()
 INPUTS = {"in": RNG.integers(0, 16, (5, 7, 3, 2))}
 RUN = reference.run(GRAPH, INPUTS)
-COUNTS = count(GRAPH, INPUTS, RUN, count_updates(GRAPH, INPUTS, RUN))
+COUNTED = counted(GRAPH, INPUTS, RUN)
+COUNTS, ERRORS = COUNTED.counts, COUNTED.over_samples
 LABELS = np.array([0, 1, 2, 0, 1])
-WORK = Work(GRAPH, INPUTS, RUN)
-ENERGY = [on_chip(WORK, load(name)) for name in ("loihi1", "loihi2", "generic-45nm")]
-CHIPS = [on_chip(WORK, load(name)) for name in names()]
+ENERGY = estimates(COUNTED, [*map(load, ("loihi1", "loihi2", "generic-45nm"))])
+CHIPS = estimates(COUNTED, [*map(load, names())])
 WHAT = {"model": "runs/demo", "selection": "held-out 0..4"}
 
 
@@ -90,12 +90,14 @@ def verified(flips=()):
 
 
 REPORTS = {
-    "deploy": lambda: deployed(energy=ENERGY),
+    "deploy": lambda: deployed(energy=ENERGY, over_samples=ERRORS),
     "deploy with mismatches": lambda: deployed(flips=(3, 40, 41)),
     "deploy, not compared": lambda: deploy_report(GRAPH, LABELS, RUN, COUNTS, **WHAT),
     "verify": verified,
     "verify with mismatches": lambda: verified(flips=(7,)),
-    "energy": lambda: energy_report(GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT),
+    "energy": lambda: energy_report(
+        GRAPH, LABELS, INPUTS, RUN, COUNTS, ENERGY, **WHAT, over_samples=ERRORS
+    ),
     "energy on every chip": lambda: energy_report(
         GRAPH, LABELS, INPUTS, RUN, COUNTS, CHIPS, **WHAT
     ),
@@ -355,7 +357,7 @@ def test_chips_without_a_total_stand_apart_from_those_with_one():
         assert fits.startswith({True: "yes", False: "no: ", None: "-"}[e.fits])
         assert all(rule in fits for rule in e.broken)
         if e.core_dynamic_uj is not None:
-            assert part == f"{figure(e.core_dynamic_uj)} {e.part}"
+            assert part == f"{with_error(e, 'core_dynamic_uj')} {e.part}"
         if e.fits is False or e.not_published:
             assert total == "-"
     assert rows["truenorth"][4].endswith("synops only") and rows["akida1"][4] == "not published"
@@ -394,7 +396,7 @@ def test_energy_answers_on_ten_lines_of_80_columns(name, monkeypatch):
     whole = next((e for e in report.profiles if e.total_uj is not None), None)
     if whole is not None:
         assert (
-            f"estimate {figure(whole.total_uj)} uJ" in words
+            f"estimate {with_error(whole, 'total_uj')} uJ" in words
             and f"{figure(whole.latency_ms)} ms" in words
         )
         assert f"fits, {whole.cores} cores" in words
@@ -414,7 +416,8 @@ def test_where_the_energy_goes_adds_up():
         shares = e.where()
         assert not shares or sum(shares.values()) == pytest.approx(1)
         if e.total_uj:
-            assert shares["host"] == pytest.approx(e.host_uj / e.total_uj)
+            assert shares["static"] == pytest.approx(e.core_static_uj / e.total_uj)
+            assert ("host" in shares) == bool(e.host_uj)  # 0 where it is inside the fixed power
 
 
 def test_doctor_prints_the_command_for_what_is_missing():

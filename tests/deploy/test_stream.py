@@ -223,6 +223,10 @@ def test_decisions_are_those_of_the_batch(scmrl, model, small_bundle, arrays, ba
     assert summary["synops"] == sum(m["synops"] for m in ends)
     total = sum(m["core_dynamic_uj"]["loihi1"] for m in ends)
     assert summary["core_dynamic_uj"]["loihi1"] == pytest.approx(total)
+    windows = [m["core_dynamic_uj"]["loihi1"] for m in ends]
+    assert summary["window_uj"]["loihi1"] == pytest.approx(np.mean(windows))
+    error = np.std(windows, ddof=1) / np.sqrt(6)
+    assert summary["over_windows"]["loihi1"]["error"] == pytest.approx(error) and error > 0
 
 
 def test_carried_state_is_one_long_sample(scmrl, model, small_bundle, arrays):

@@ -133,7 +133,16 @@ def test_loihi2_energies_are_those_of_loihi1_and_marked_assumed():
     assert two.pop("synop_all_in").kind == "derived"
     assert {k: q.value for k, q in one.items()} == {k: q.value for k, q in two.items()}
     assert all(q.kind == "assumed" and "Loihi 1" in q.source for q in two.values())
-    assert "Estimate on Loihi 1 coefficients" in load("loihi2").basis
+    assert "its operations have Loihi 1" in load("loihi2").basis
+
+
+def test_loihi2_is_founded_on_what_was_measured_on_loihi2():
+    """No power and no floor of a step is that of Loihi 1, and each says of what it was measured."""
+    two = load("loihi2")
+    founded = two.power | {name: two.time[name] for name in ("step_floor", "host_step")}
+    assert "core_static" not in founded  # static power does not grow with the cores
+    assert all("measured" in q.source and "Loihi 1" not in q.source for q in founded.values())
+    assert (two.time["step_floor"].value, two.power["chip_fixed"].value) == (1.164, 29.4)
 
 
 def test_a_base_gives_what_is_not_given():

@@ -70,6 +70,6 @@ def test_killed_and_stopped_sweep_ends_as_an_uninterrupted_one(sweep, tmp_path):
     assert [t["retries"] for t in sorted(resumed["trials"], key=lambda t: t["number"])] == [1, 2]
     lines = (out / "trials.csv").read_text().splitlines()
     assert len(lines) == 3 and lines[0].startswith(
-        "number,state,model.alpha,train.lr,validation_accuracy,energy_uj"
+        "number,state,model.alpha,train.lr,validation_accuracy,energy_uj,energy_error_uj"
     )
     assert (out / "pareto.svg").stat().st_size > 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # What a stream carries, see `stream`.
 SILENT, SPIKES, INTEGERS, VALUES = KINDS = ("silent", "spikes", "integers", "values")
@@ -79,3 +79,22 @@ class Found:
     layers: tuple[Layer, ...]
     neurons: tuple[Neurons, ...]
     not_counted: tuple[NotCounted, ...]
+
+
+def as_in(whole: Found, part: Found) -> Found:
+    """What was seen of some samples, each layer with the kind of operation that it has over all of
+    them: a layer that met only zeros adds nothing, and is no other layer for it.
+    """
+    kinds = {layer.name: _operation(layer) for layer in whole.layers}
+    return replace(part, layers=tuple(_as(layer, kinds.get(layer.name)) for layer in part.layers))
+
+
+def _operation(layer: Layer) -> str | None:
+    return next((kind for kind in ("acs", "macs", "gates") if getattr(layer, kind)), None)
+
+
+def _as(layer: Layer, kind: str | None) -> Layer:
+    own = _operation(layer)
+    if own is None or kind is None or own == kind:
+        return layer
+    return replace(layer, **{own: 0.0, kind: getattr(layer, own)})

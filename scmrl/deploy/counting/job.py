@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,8 @@ def count(
 ) -> CountReport:
     """Operations and energy per sample of a torch spiking network of any library: a module, or
     "FILE.py:NAME" of one or of a function that makes it. It runs once on `inputs` as it stands, in
-    evaluation mode, without gradients; a state that it keeps is yours to reset.
+    evaluation mode, without gradients; a state that it keeps is yours to reset. Copies of it run on
+    groups of the samples, for the standard errors.
 
     `inputs`: an array, {argument: array}, or an npz file of x or of arguments by name, with the
     samples along `batch_axis` (0; 1 for [T, N, ...]). Floats and integers become the module's
@@ -53,16 +56,22 @@ def count(
     >>> report.samples, report.totals.acs >= 12
     (2, True)
     """
+    from .sampled import copied, sampled
+
     torch = dependencies.require("torch", "counting the operations of torch networks")
     priced = [profiles.load(chip) for chip in _chip_names(chips)]
     net, name, code = _module(torch, module)
     arguments = _arguments(torch, net, inputs)
     samples = _samples(arguments, batch_axis)
-    found = _watched(net, code, arguments, samples)
+    fresh = copied(net, samples)
+    found = _watched(code, net, arguments, samples)
     if not found.neurons and not found.not_counted:
         what = "no layer of it gives spikes: nothing compares with a threshold"
         raise UsageError(what, where=name, fix="scmrl counts networks that pass spikes along")
     report = _report(net, name, found, priced, samples, batch_axis, arguments)
+    watched = partial(_watched, code)
+    errors = sampled(fresh, watched, arguments, batch_axis, found, priced, report.papers)
+    report = replace(report, over_samples=errors)
     if page is not None:
         from ...core.report import html
 
@@ -153,8 +162,8 @@ def _samples(arguments: Mapping[str, torch.Tensor], axis: int) -> int:
 
 
 def _watched(
-    net: torch.nn.Module,
     code: Callable[..., Any],
+    net: torch.nn.Module,
     arguments: Mapping[str, torch.Tensor],
     samples: int,
 ) -> Found:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...core.report.markup import MARKUPS
 from ...core.report.report import Block, Report, Table, columns
-from ...core.report.text import figure, first, percent, shape, span, whole
+from ...core.report.text import UNKNOWN, figure, first, percent, shape, span, whole
 from ...hw_profiles.profile import Profile
+from ..counts.sampling import OverSamples, plus_minus
 from .found import ADD, BINARY, INTEGERS, PRODUCT, VALUES, Found, Layer, Neurons, NotCounted
 from .pricing import Price, uj
 
+TOTALLED = {  # of the totals, what has a standard error, and its word
+    "energy_uj": "uJ at 45 nm",
+    "acs": "AC",
+    "macs": "MAC",
+    "gates": "gates",
+    "spikes": "spikes",
+}
 PAPERS = "generic-45nm"  # the profile with the papers' constants
 
 
@@ -78,6 +86,17 @@ def _by_rate(papers: Profile, layer: Layer) -> float:
 
 
 @dataclass(frozen=True)
+class SampledCount:
+    """Standard errors over the samples: of the totals by `TOTALLED`, of the energy of the
+    operations by profile. Both are empty where `unknown` says why.
+    """
+
+    totals: dict[str, OverSamples] = field(default_factory=dict)
+    prices: dict[str, OverSamples] = field(default_factory=dict)
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
 class CountReport(Report):
     """Counts per sample of a run on `samples` samples, priced. `energy_uj` and its like are at
     45 nm.
@@ -94,6 +113,7 @@ class CountReport(Report):
     not_counted: tuple[NotCounted, ...]
     prices: dict[str, Price]
     papers: Profile
+    over_samples: SampledCount = field(default_factory=SampledCount)
 
     def to_json(self) -> dict:
         """As said in `Report`; `layers` with the energy of each at 45 nm."""
@@ -126,7 +146,8 @@ class CountReport(Report):
             of = f"{len(silent)} of {len(self.populations)}"
             lines["WARNING"] = f"{of} populations of neurons never fire"
         lines["energy"] = (
-            f"{'at least ' if lost else ''}{figure(t.energy_uj)} uJ a sample at 45 nm:"
+            f"{'at least ' if lost else ''}{figure(t.energy_uj)}{self._error()} uJ a sample at"
+            " 45 nm:"
             f" {whole(t.acs)} AC, {whole(t.macs)} MAC"
         )
         if t.energy_uj:
@@ -142,6 +163,27 @@ class CountReport(Report):
                 f" {figure(t.streams_uj)} uJ"
             )
         return lines | {"chips": self._chips(), "run": f"{self.samples:,} samples of {self.model}"}
+
+    def _error(self) -> str:
+        """The standard error of the energy, after it."""
+        error = self.over_samples.totals.get("energy_uj")
+        return f" {plus_minus(error)}" if error else ""
+
+    def _errors(self) -> Iterator[Block]:
+        """The standard errors of the totals, or why there are none."""
+        found = self.over_samples
+        if found.unknown:
+            yield f"standard error over the samples: not known, {found.unknown}"
+        yield columns(
+            [(word, found.totals[name]) for name, word in TOTALLED.items() if name in found.totals],
+            {
+                "of a sample": lambda row: row[0],
+                "standard error": lambda row: plus_minus(row[1]),
+                "of samples": lambda row: figure(row[1].samples),
+                "for 1 %": lambda row: figure(row[1].needed),
+            },
+            words=("of a sample",),
+        )
 
     @property
     def silent(self) -> list[str]:
@@ -178,6 +220,7 @@ class CountReport(Report):
 
     def details(self) -> Iterator[Block]:
         yield self.by_layer()
+        yield from self._errors()
         folded = len(self.counted) - len(self.calculating)
         if folded:
             yield f"{folded} batch norms fold into the weights before them: no operations"
@@ -242,6 +285,7 @@ class CountReport(Report):
             {
                 "profile": lambda item: item[0],
                 "operations, uJ": lambda item: figure(item[1].operations_uj),
+                "over samples": lambda item: _plus(self.over_samples.prices.get(item[0])),
                 "integers as spikes": lambda item: figure(item[1].as_spikes_uj),
                 "neuron updates, uJ": lambda item: _ends(item[1].updates_uj),
             },
@@ -282,6 +326,10 @@ class CountReport(Report):
             },
             words=("layer", "is", "shape", "reads"),
         )
+
+
+def _plus(of: OverSamples | None) -> str:
+    return plus_minus(of) if of else UNKNOWN
 
 
 def _ends(ends: tuple[float, float] | None) -> str:

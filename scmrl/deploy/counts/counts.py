@@ -4,6 +4,7 @@ only.
     synops[synapse] = sum over source neurons j and steps t < T - delay of
                       (message of j at t) * fan_out_j                  fan_out_j: non-zero weights
                           leaving j
+    walked[synapse] = the same where a zero weight of a source that has others counts as well
     dense[synapse]  = all weights, zeros too, * (T - delay)            what a network without spikes
                     would do
 
@@ -34,8 +35,8 @@ class PopulationCount:
     `rate` is spikes per neuron and step. Synaptic operations are those that arrive here: of each
     incoming synapse in the graph's order, their sum, and the part of it that carries graded values
     (multiplications). An input sends messages (its `spikes_per_inference`) and updates no neurons;
-    a readout updates and never fires. The last three, of `Updates`, are None where the neurons'
-    state was not followed.
+    a readout updates and never fires. What comes of `Updates` is None where the neurons' state was
+    not followed.
     """
 
     name: str
@@ -71,15 +72,29 @@ def count(
     inputs = check_inputs(graph, inputs)
     samples, steps = next(iter(inputs.values())).shape[:2]
     sent = {p.name: _messages(p, inputs, activity, (samples, steps)) for p in graph.populations}
-    synops = {
-        s.name: int(sent[s.source][: max(0, steps - s.delay)].sum(0) @ graph.fan_out(s))
-        for s in graph.synapses
-    }
+    heard = {s.name: sent[s.source][: max(0, steps - s.delay)].sum(0) for s in graph.synapses}
+    synops = {s.name: int(heard[s.name] @ graph.fan_out(s)) for s in graph.synapses}
     run, updates = (samples, steps), updates or {}
     return [
         _population_count(graph, p, int(sent[p.name].sum()), synops, run, updates.get(p.name))
         for p in graph.populations
     ]
+
+
+def with_zeros(synapse: Synapse) -> Synapse:
+    """The synapse with ones for all the weights that a source's stored list has, zeros among them:
+    a chip that stores lists dense, or kernels, walks them all. A source without any weight has no
+    list.
+    """
+    return synapse.mapped(_listed)
+
+
+def _listed(weight: np.ndarray) -> np.ndarray:
+    """Weights are [to, from, ...], or have no such axes."""
+    some = weight != 0
+    if weight.ndim > 1:
+        some = some.any(axis=(0, *range(2, weight.ndim)), keepdims=True)
+    return np.broadcast_to(some, weight.shape).astype(np.int8)
 
 
 def connections(graph: Graph, synapse: Synapse) -> int:

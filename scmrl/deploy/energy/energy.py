@@ -40,7 +40,17 @@ from .loads import Loads, loads
 from .modes import ALONE, STREAMED, require
 from .operations import Operations, fired, forms, operations, priced, total
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
-from .terms import ENDS, POWERS, coefficient_range, known, not_published, span, summed, terms
+from .terms import (
+    ENDS,
+    POWERS,
+    apart,
+    coefficient_range,
+    known,
+    not_published,
+    span,
+    summed,
+    terms,
+)
 from .trace import Trace, Work
 
 __all__ = [  # what other rooms use of this one
@@ -194,7 +204,7 @@ def _estimate(
     every, timed = total(done.values()), _timed(profile, placement, trace, mode, load)
     mean, missing = timed["value"], not_published(profile, every)
     parts = terms(profile, every, placement, timed, whole=found.fits is not False and not missing)
-    apart = parts["interval_us"]["value"]
+    ranges, interval = apart(profile, every, parts), parts["interval_us"]["value"]
     return EnergyEstimate(
         profile=profile.name,
         title=profile.title,
@@ -219,18 +229,33 @@ def _estimate(
         bottleneck=mean and mean.bottleneck,
         **{name: part["value"] for name, part in parts.items()},
         known=known(profile, every),
-        samples_per_s=1 / (US_TO_S * apart) if apart else None,
+        samples_per_s=1 / (US_TO_S * interval) if interval else None,
         kinds=priced(profile, every),
         ranges={name: span(part) for name, part in parts.items()},
         coefficient_range=coefficient_range(profile, every),
+        constants=ranges["constants"],
+        model=ranges["model"],
         not_published=missing,
         basis=_basis(profile),
         assumptions=_assumptions(line.graph, profile, placement, mode),
         coefficients=profile.quantities(),
+        board_static_uj=_of_the_board(profile, placement, parts["core_static_uj"]["value"]),
+        over_samples={},
         populations=tuple(
             _population(p, done[p.name], found, mean) for p in line.graph.populations
         ),
     )
+
+
+def _of_the_board(
+    profile: Profile, placement: Placement | None, static: float | None
+) -> float | None:
+    """Static energy of the smallest system that has the cores, all its chips on."""
+    if placement is None or placement.system is None or static is None:
+        return None
+    if "core_static" in profile.power:
+        return None  # of the used cores: nobody has measured the others
+    return static * profile.systems[placement.system]["chips"].value / placement.chips
 
 
 def _timed(
@@ -282,9 +307,18 @@ def _assumptions(
 def _basis(profile: Profile) -> str:
     if not profile.error:
         return profile.basis
-    low, high = (profile.error[f"core_dynamic_{end}"] for end in ("low", "high"))
+    words = {
+        "core_dynamic": "Core dynamic estimates read",
+        "total": "Totals read",
+        "total_timed": "With the time of a step known they read",
+    }
+    return " ".join([profile.basis, *(_evidence(profile, *item) for item in words.items())]).strip()
+
+
+def _evidence(profile: Profile, name: str, words: str) -> str:
+    """How far estimates of a kind were off, and of what; nothing where that is not known."""
+    if f"{name}_low" not in profile.error:
+        return ""
+    low, high = (profile.error[f"{name}_{end}"] for end in ("low", "high"))
     evidence = low.source if low.source == high.source else f"{low.source}; {high.source}"
-    return (
-        f"{profile.basis} Core dynamic estimates read {100 * low.value:+g}..{100 * high.value:+g} %"
-        f" of measurements ({evidence})."
-    )
+    return f"{words} {100 * low.value:+g}..{100 * high.value:+g} % of measurements ({evidence})."

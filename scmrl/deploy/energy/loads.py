@@ -1,6 +1,7 @@
 """What every core does in every hardware step of a sample, counted on a trace.
 
-    synops     sum over sources j of (message of j in the step) * (weights of j on the core)
+    synops     sum over sources j of (message of j in the step) * (weights of j on the core), with
+               the zeros that their format stores
     received   messages in the step that the core listens to, each once
     active     its own neurons' active updates; all others are inactive
     spikes     of its own neurons
@@ -21,6 +22,7 @@ import numpy as np
 from ...core.graph import Graph, slices
 from ..placement.axons import owners
 from ..placement.cores import Core, Placement
+from .operations import arrivals
 from .trace import Rows, Trace, blocks
 
 Source = tuple[str, int, int | None]  # as of `Trace.carries`
@@ -66,7 +68,7 @@ def loads(trace: Trace, placement: Placement, mode: str, forms: Sequence[str]) -
             own = _flat_box(graph, piece.population, piece.box)
             active[core.index] += _summed(rows.active, own)[at]
             spikes[core.index] += _summed(rows.sent, own)[at]
-        for (name, late, last), weights in _heard(graph, core, heard, forms).items():
+        for (name, late, last), weights in _heard(graph, placement, core, heard, forms).items():
             at = trace.at(mode, late, last).ravel()
             of = owner[name].ravel() if name in owner else None
             found = _arriving(trace.rows[name], weights, of)
@@ -100,15 +102,15 @@ def _incoming(trace: Trace) -> dict[str, list[tuple[int, Source]]]:
 
 
 def _heard(
-    graph: Graph, core: Core, heard: dict, forms: Sequence[str]
+    graph: Graph, placement: Placement, core: Core, heard: dict, forms: Sequence[str]
 ) -> dict[Source, dict[str, np.ndarray]]:
     """Weights of each source neuron on a core, by form, for every source that it hears."""
     found: dict[Source, dict[str, np.ndarray]] = {}
     for piece in core.pieces:
         for i, source in heard.get(piece.population, ()):
-            synapse, shape = graph.synapses[i], graph[source[0]].shape
-            region, counts = synapse.arrivals(shape, graph[piece.population].shape, piece.box)
-            weights = found.setdefault(source, {}).setdefault(forms[i], np.zeros(shape))
+            shapes = graph[source[0]].shape, graph[piece.population].shape
+            region, counts = arrivals(graph.synapses[i], placement.formats[i], shapes, piece.box)
+            weights = found.setdefault(source, {}).setdefault(forms[i], np.zeros(shapes[0]))
             weights[slices(region)] += counts
     return found
 

@@ -5,7 +5,8 @@
 
 Spikes, synaptic operations and updates are exact counts of the hardware steps of a mode (`trace`),
 messages and hops exact counts on a placement (`traffic`). Without a placement a spike is one
-message, and formats are unknown.
+message, and formats are unknown. Where a format stores zero weights, a message walks them too: that
+is charged, and is no synaptic operation of the counts.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ...core.graph import Graph, Population
+from ...core.graph import Graph, Population, Synapse, slices
+from ...core.synapse import Box, Shape
 from ...hw_profiles.profile import Profile
-from ..counts.counts import is_graded
+from ..counts.counts import is_graded, with_zeros
 from ..placement.cores import Placement
 from ..placement.traffic import PopulationTraffic, Traffic
 from .trace import Trace
 
 PJ_TO_UJ = 1e-6
+WALKED = ("dense", "conv")  # formats that store zeros, so that every message meets them
 KINDS = ("synapses", "updates", "messages", "hops")
 
 
@@ -75,7 +78,7 @@ def operations(
     """
     graph = trace.line.graph
     sent = {} if traffic is None else {p.name: p for p in traffic.populations}
-    arriving = _arriving(trace, mode, formats)
+    arriving = _arriving(trace, mode, formats, placement)
     return {
         p.name: Operations(
             arriving.get(p.name, {}),
@@ -98,7 +101,36 @@ def fired(trace: Trace, mode: str) -> dict[str, np.ndarray]:
     }
 
 
-def _arriving(trace: Trace, mode: str, formats: Sequence[str]) -> dict[str, dict[str, float]]:
+def arrivals(
+    synapse: Synapse, form: str, shapes: tuple[Shape, Shape], box: Box
+) -> tuple[Box, np.ndarray]:
+    """`Synapse.arrivals` in a box of the target, as a message meets them that is stored in `form`:
+    with the zeros of its list, where it has one.
+    """
+    region, counts = synapse.arrivals(*shapes, box)
+    if form in WALKED:
+        counts = np.where(counts > 0, with_zeros(synapse).arrivals(*shapes, box)[1], 0)
+    return region, counts
+
+
+def _met(graph: Graph, i: int, placement: Placement | None) -> np.ndarray:
+    """What a message of each source neuron meets through synapse `i`, on all cores together."""
+    synapse = graph.synapses[i]
+    if placement is None or placement.formats[i] not in WALKED:
+        return graph.fan_out(synapse)
+    shapes = graph[synapse.source].shape, graph[synapse.target].shape
+    found = np.zeros(shapes[0])
+    for core in placement.of(synapse.target):
+        for piece in core.pieces:
+            if piece.population == synapse.target:
+                region, counts = arrivals(synapse, placement.formats[i], shapes, piece.box)
+                found[slices(region)] += counts
+    return found.ravel()
+
+
+def _arriving(
+    trace: Trace, mode: str, formats: Sequence[str], placement: Placement | None
+) -> dict[str, dict[str, float]]:
     """Synaptic operations by target and format."""
     graph = trace.line.graph
     found: dict[str, dict[str, float]] = {}
@@ -108,7 +140,7 @@ def _arriving(trace: Trace, mode: str, formats: Sequence[str]) -> dict[str, dict
         if source not in known:
             known[source] = trace.mean_sent(source[0], trace.at(mode, *source[1:]))
         synops = found.setdefault(synapse.target, {})
-        n = float(known[source] @ graph.fan_out(synapse))
+        n = float(known[source] @ _met(graph, i, placement))
         synops[formats[i]] = synops.get(formats[i], 0.0) + n
     return found
 

@@ -6,12 +6,23 @@ from dataclasses import asdict, dataclass
 
 from ...hw_profiles.limits import Violation
 from ...hw_profiles.profile import Quantities
+from ..counts.sampling import OverSamples
 from ..placement.layout import Layout
 from .latency import Busiest
 
 US_TO_MS = 1e-3
 WHOLE = "core dynamic"
 KIND_WORDS = {"synapses": "synops", "updates": "updates", "messages": "messages", "hops": "hops"}
+SAMPLED = (  # of an estimate: what has a standard error over the samples
+    "core_dynamic_uj",
+    "core_static_uj",
+    "chip_fixed_uj",
+    "host_uj",
+    "total_uj",
+    "latency_us",
+    "messages",
+    "hops",
+)
 Range = tuple[float, float] | None
 
 
@@ -32,6 +43,18 @@ class PopulationEnergy:
     kinds: dict[str, float] | None  # the parts of it, by `operations.KINDS`
     cores: int | None
     work_us_per_step: float | None
+
+
+@dataclass(frozen=True)
+class HostBound:
+    """A step that the host sets, by moving spikes in it, and what an inference then takes, alone;
+    no part of any range.
+    """
+
+    us_per_step: float
+    latency_us: float
+    total_uj: float | None
+    source: str
 
 
 @dataclass(frozen=True)
@@ -79,11 +102,15 @@ class EnergyEstimate:
     kinds: dict[str, float] | None  # the parts of the core dynamic energy, by `operations.KINDS`
     ranges: dict[str, Range]  # of the energies and times
     coefficient_range: Range  # of the core dynamic energy by its coefficients' ranges alone
+    constants: dict[str, Range]  # of `terms.APART`: by the ranges of the profile's numbers alone
+    model: dict[str, Range]  # by the errors of estimates against measurements alone
     not_published: tuple[str, ...]
     basis: str
     assumptions: tuple[str, ...]
     coefficients: Quantities  # by 'section.name'
     populations: tuple[PopulationEnergy, ...]
+    board_static_uj: float | None  # static energy of all chips of `system`, used or not
+    over_samples: dict[str, OverSamples]  # of `SAMPLED`, {} for one sample
 
     @property
     def latency_ms(self) -> float | None:
@@ -93,6 +120,29 @@ class EnergyEstimate:
     def latency_ms_range(self) -> Range:
         ends = self.ranges["latency_us"]
         return ends and (US_TO_MS * ends[0], US_TO_MS * ends[1])
+
+    @property
+    def total_timed_uj(self) -> Range:
+        """Range of the total where the time of a step is known; None where its error is not."""
+        ends = [self.coefficients.get(f"error.total_timed_{end}") for end in ("high", "low")]
+        low, high = (None if q is None else 1 + q.value for q in ends)
+        if self.total_uj is None or low is None or high is None:
+            return None
+        return self.total_uj / low, self.total_uj / high
+
+    @property
+    def host_bound(self) -> HostBound | None:
+        """The case in which the host moves spikes at every step: all powers over its steps. None
+        where no such step was measured.
+        """
+        step = self.coefficients.get("time.host_step")
+        if step is None or not self.latency_us:
+            return None
+        us, total = self.barriers * step.value, None
+        if self.total_uj is not None and self.core_dynamic_uj is not None:
+            power = (self.total_uj - self.core_dynamic_uj) / self.latency_us
+            total = self.core_dynamic_uj + power * us
+        return HostBound(step.value, us, total, step.source)
 
     @property
     def part(self) -> str:
@@ -130,4 +180,6 @@ class EnergyEstimate:
             "latency_ms_range": self.latency_ms_range,
             "where": self.where(),
             "part": self.part,
+            "total_timed_uj": self.total_timed_uj,
+            "host_bound": self.host_bound and asdict(self.host_bound),
         }

@@ -3,7 +3,8 @@
 core dynamic   where the profile has evidence: value / (1 + error) of published cases,
                else the ranges of its coefficients
 power terms    power (mW) * number of cores or chips * interval of the mode (us)
-total          all energies that are known; none where one is not, or the chip does not fit
+total          all energies that are known; none where one is not, or the chip does not fit;
+               its range as that of core dynamic, where the profile has such errors of totals
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .result import KIND_WORDS, US_TO_MS, WHOLE, Range
 NJ_TO_UJ = 1e-3  # mW times us is nJ
 ENDS = ("low", "value", "high")  # of a quantity's range
 POWERS = ("core_static_uj", "chip_fixed_uj", "host_uj")
+APART = ("core_dynamic_uj", *POWERS, "total_uj", "latency_us", "interval_us")
 Ends = dict[str, float | None]  # by `ENDS`
 
 
@@ -37,7 +39,8 @@ def terms(
     interval = {end: t and t.interval_us for end, t in times.items()}
     energies = {"core_dynamic_uj": _dynamic(profile, done)}
     energies |= _of_power(profile, placement, interval)
-    total = {end: _together(energies, end) if whole else None for end in ENDS}
+    total: Ends = {end: _together(energies, end) if whole else None for end in ENDS}
+    total |= _against(profile, "total", total["value"])
     delay = {
         end: None
         if (uj := total[end]) is None or (us := latency[end]) is None
@@ -64,20 +67,53 @@ def _of_power(profile: Profile, placement: Placement | None, us: Ends) -> dict[s
 
 
 def _dynamic(profile: Profile, done: Operations) -> Ends:
-    value, error = summed(priced(profile, done)), profile.error
-    if value is None or not error:
-        low, high = coefficient_range(profile, done) or (None, None)
-        return {"low": low, "value": value, "high": high}
-    return {
-        "low": value / (1 + error["core_dynamic_high"].value),
-        "value": value,
-        "high": value / (1 + error["core_dynamic_low"].value),
-    }
+    value = summed(priced(profile, done))
+    low, high = coefficient_range(profile, done) or (None, None)
+    return {"low": low, "value": value, "high": high} | _against(profile, "core_dynamic", value)
+
+
+def _against(profile: Profile, name: str, value: float | None) -> dict[str, float]:
+    """The ends that errors of estimates against measurements give a value; none where the profile
+    has no such errors.
+    """
+    if value is None or f"{name}_low" not in profile.error:
+        return {}
+    low, high = (profile.error[f"{name}_{end}"].value for end in ("high", "low"))
+    return {"low": value / (1 + low), "high": value / (1 + high)}
 
 
 def _together(energies: dict[str, Ends], end: str) -> float:
     each = (part["value"] if part[end] is None else part[end] for part in energies.values())
     return sum(uj for uj in each if uj is not None)
+
+
+def apart(
+    profile: Profile, done: Operations, found: dict[str, Ends]
+) -> dict[str, dict[str, Range]]:
+    """Ranges of `terms` by what makes them: the `constants` of the profile, each somewhere in its
+    own range, and the `model`, whose estimates were held against measurements. Neither holds the
+    other.
+    """
+    low, high = coefficient_range(profile, done) or (None, None)
+    dynamic = found["core_dynamic_uj"]
+    fixed = {name: _fixed(part) for name, part in found.items()}
+    constants = found | {"core_dynamic_uj": dynamic | {"low": low, "high": high}}
+    model = fixed | ({"core_dynamic_uj": dynamic} if profile.error else {})
+    total = found["total_uj"]["value"]
+    if total is not None:
+        for parts in (constants, model):
+            energies = {name: parts[name] for name in ("core_dynamic_uj", *POWERS)}
+            parts["total_uj"] = {end: _together(energies, end) for end in ENDS}
+        model["total_uj"] |= _against(profile, "total", total)
+    return {
+        "constants": {name: span(constants[name]) for name in APART},
+        "model": {name: span(model[name]) for name in APART},
+    }
+
+
+def _fixed(part: Ends) -> Ends:
+    """A term at its value."""
+    return dict.fromkeys(ENDS, part["value"])
 
 
 def coefficient_range(profile: Profile, done: Operations) -> Range:

@@ -145,6 +145,11 @@ class Work:
         """Of the samples' own steps, summed."""
         return self._windows(self.steps).updates
 
+    @property
+    def active(self) -> dict[str, np.ndarray]:
+        """Active updates of the samples' own steps by population, int [samples]."""
+        return {n: np.count_nonzero(x, (1, 2)) for n, x in self._windows(self.steps).active.items()}
+
     def trace(self, line: Pipeline, window: int) -> Trace:
         """The run as `line` runs on a chip that clears state every `window` steps."""
         if line.latency and not line.streams:

@@ -4,7 +4,7 @@ reference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,14 +18,19 @@ from ...core.report.text import figure, first, percent, shape, share
 from ...core.samples import Origin
 from ...system.errors import ScmrlError
 from ..counts.counts import PopulationCount
+from ..counts.sampling import OverSamples
 from ..energy.energy import EnergyEstimate
 from .estimates import (
+    THREE,
     broken_limits,
     by_profile,
     coefficients,
+    count_errors,
     energy_table,
     estimate_figures,
     in_a_line,
+    stated_cases,
+    uncertainty_table,
 )
 from .run import (
     PopulationRow,
@@ -101,6 +106,10 @@ class DeployReport(RunReport):
             yield self.measured.facts()
         if self.profiles:
             yield energy_table(self.profiles)
+            yield uncertainty_table(self.profiles)
+            yield THREE
+            yield stated_cases(self.profiles)
+            yield count_errors(self.over_samples)
             yield from (f"{e.profile}: {e.basis}" for e in self.profiles)
 
     def figures(self) -> Iterator[Figure]:
@@ -230,6 +239,7 @@ def deploy_report(
     exact: bool = True,
     energy: Sequence[EnergyEstimate] = (),
     measured: Measurement | None = None,
+    over_samples: Mapping[str, OverSamples] | None = None,
 ) -> DeployReport:
     """Report of `activity` on samples with `labels` [S] (None: unknown).
 
@@ -262,6 +272,7 @@ def deploy_report(
         notes=activity.notes,
         profiles=tuple(energy),
         measured=measured,
+        over_samples=dict(over_samples or {}),
     )
 
 

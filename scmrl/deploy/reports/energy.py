@@ -6,8 +6,8 @@ Every number on the screen is in the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,21 +19,26 @@ from ...core.samples import Origin
 from ...hw_profiles.limits import refusal
 from ..counts.counts import PopulationCount
 from ..counts.neurobench import NeuroBench, neurobench
+from ..counts.sampling import OverSamples
 from ..energy.dense_equivalent import DenseEquivalent, dense_equivalent
 from ..energy.modes import ALONE
 from ..energy.result import EnergyEstimate, PopulationEnergy
 from .estimates import (
+    THREE,
     broken_limits,
     by_profile,
     caveats,
+    chip_table,
     coefficients,
+    count_errors,
     energy_table,
     estimate_figures,
-    fits_cell,
     in_a_line,
     mode_words,
     network_words,
     ranked,
+    stated_cases,
+    uncertainty_table,
 )
 from .run import RunReport, population_rows, run_fields
 
@@ -77,6 +82,7 @@ class EnergyReport(RunReport):
     bands: tuple[Band, ...]
     dense_equivalent: DenseEquivalent
     neurobench: NeuroBench
+    idle: dict[str, float | None] = field(default_factory=dict)  # core dynamic uJ of zeros alone
 
     def to_json(self) -> dict:
         rows = by_profile(self.profiles)
@@ -165,7 +171,11 @@ class EnergyReport(RunReport):
         known, detailed = self.known, self.detailed
         few = len(known) <= DETAILED
         if known:
-            yield energy_table(known) if few else _chip_table(known)
+            yield energy_table(known) if few else chip_table(known)
+            yield uncertainty_table(known if few else detailed)
+            yield THREE
+            yield count_errors(self.over_samples)
+        yield stated_cases(known if few else detailed) | self._idle()
         based = {e.profile: [e.basis] for e in (known if few else detailed)}
         notes = {
             e.profile: "; ".join(
@@ -196,12 +206,23 @@ class EnergyReport(RunReport):
         for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
             yield f"assumed: {text}"
 
+    def _idle(self) -> dict[str, str]:
+        """What an input of zeros alone costs, where that is no small part."""
+        each = [(e, self.idle.get(e.profile)) for e in self.detailed]
+        return {
+            f"{e.profile}, idle": f"an input of zeros alone: {figure(uj)} uJ core dynamic,"
+            f" {percent(_share(uj, e.core_dynamic_uj))} of this one"
+            for e, uj in each
+            if uj is not None
+        }
+
     def figures(self) -> Iterator[Figure]:
         yield from estimate_figures(self.known)
 
     def appendix(self) -> Iterator[Block]:
         if len(self.known) > DETAILED:
             yield energy_table(self.known)
+            yield uncertainty_table(self.known)
         yield broken_limits(self.known)
         yield from coefficients(self.known)
 
@@ -266,8 +287,12 @@ def energy_report(
     selection: str,
     origin: Origin = Origin(),
     mode: str = ALONE,
+    over_samples: Mapping[str, OverSamples] | None = None,
+    idle: Sequence[EnergyEstimate] = (),
 ) -> EnergyReport:
-    """Report of `energy`, the estimates of one run on `inputs` in one mode for several profiles."""
+    """Report of `energy`, the estimates of one run on `inputs` in one mode for several profiles;
+    `idle`: those of an input of zeros alone.
+    """
     rows = population_rows(counts, None, activity.overflow)
     run = run_fields(graph, labels, activity, rows, model=model, selection=selection, origin=origin)
     injected = sum(c.spikes_per_inference for c in counts if c.kind == "input")
@@ -282,6 +307,8 @@ def energy_report(
         bands=tuple(_bands(energy)),
         dense_equivalent=dense_equivalent(graph, counts),
         neurobench=neurobench(graph, inputs, activity, counts),
+        over_samples=dict(over_samples or {}),
+        idle={e.profile: e.core_dynamic_uj for e in idle},
     )
 
 
@@ -296,25 +323,6 @@ def _bands(energy: Sequence[EnergyEstimate]) -> Iterator[Band]:
         }
         if len(sets) > 1:
             yield Band(chip, tuple(sets), min(sets.values()), max(sets.values()))
-
-
-def _chip_table(energy: Sequence[EnergyEstimate]) -> Table:
-    """Chips with a total first; where there is none, the part that is known by its name."""
-    return columns(
-        energy,
-        {
-            "profile": lambda e: e.profile,
-            "fits": fits_cell,
-            "total\nuJ/inf": lambda e: figure(e.total_uj),
-            "latency\nms": lambda e: figure(e.latency_ms),
-            "part of it, uJ/inf": lambda e: (
-                "not published"
-                if e.core_dynamic_uj is None
-                else f"{figure(e.core_dynamic_uj)} {e.part}"
-            ),
-        },
-        words=("profile", "fits", "part of it, uJ/inf"),
-    )
 
 
 def _time_table(energy: Sequence[EnergyEstimate]) -> Table:

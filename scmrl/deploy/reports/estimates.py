@@ -11,6 +11,7 @@ from typing import Any
 from ...core.report import drawing
 from ...core.report.report import Figure, Table, columns, table
 from ...core.report.text import figure, span, value
+from ..counts.sampling import OverSamples, plus_minus
 from ..energy.modes import ALONE, MODES
 from ..energy.result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from ..energy.terms import POWERS
@@ -24,6 +25,11 @@ PARTS = {
     "total_uj": "total",
 }
 FITS = {True: 0, None: 1, False: 2}  # the order of the answers
+THREE = (
+    "what is not known, in three parts that are never added up: ± is the standard error over the"
+    " samples; constants are the profile's numbers, each within its range; the model's are the"
+    " errors of estimates against measurements"
+)
 LARGEST = 30  # populations in a drawing
 ROW, LINE, WIDTH = 0.36, 0.16, 9.0  # inches: a chip, a line of its caveats, the drawing
 CHARACTERS = 112  # of a line of caveats
@@ -44,11 +50,12 @@ def in_a_line(e: EnergyEstimate) -> str:
     fits = "no limits" if e.fits is None else f"fits{cores}"
     if e.total_uj is None:
         known = e.core_dynamic_uj is not None
-        part = f"estimate {figure(e.core_dynamic_uj)} uJ {e.part}" if known else "no energy"
+        part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
         mode = f"{e.mode}, " if e.network else ""  # arithmetic alone is the same in both
         return f"{fits}; {mode}{part}, no total"
     return (
-        f"{fits}; {e.mode}, estimate {figure(e.total_uj)} uJ ({span(e.ranges['total_uj'])}), "
+        f"{fits}; {e.mode}, estimate {with_error(e, 'total_uj')} uJ"
+        f" ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
     )
 
@@ -62,6 +69,38 @@ def mode_words(mode: str, profiles: Sequence[EnergyEstimate]) -> str:
     if mode == ALONE:
         steps += f", {figure(first.steps)} and a depth of {figure(first.depth)}"
     return f"{mode}: {MODES[mode]}, {steps} ({first.profile})"
+
+
+def with_error(e: EnergyEstimate, name: str) -> str:
+    """A number and its standard error over the samples, where that is known."""
+    error = e.over_samples.get(name)
+    return figure(getattr(e, name)) + (f" {plus_minus(error)}" if error else "")
+
+
+def stated_cases(profiles: Sequence[EnergyEstimate]) -> dict[str, str]:
+    """What is no part of an estimate and may be met: a step whose time is known, one that the host
+    sets, a whole board.
+    """
+    found = {}
+    for e in profiles:
+        if e.total_timed_uj:
+            found[f"{e.profile}, timed"] = (
+                f"where the time of a step is known to be this, its total is"
+                f" {span(e.total_timed_uj)} uJ"
+            )
+        if e.host_bound:
+            of = e.host_bound
+            found[f"{e.profile}, host"] = (
+                f"where the host moves spikes at every step: {figure(of.latency_us)} us and"
+                f" {figure(of.total_uj)} uJ an inference, at {figure(of.us_per_step)} us a step"
+                f" ({of.source})"
+            )
+        if e.board_static_uj is not None:
+            found[f"{e.profile}, board"] = (
+                f"static energy of all chips of {e.system}: {figure(e.board_static_uj)} uJ, of the"
+                f" {figure(e.chips)} used: {figure(e.core_static_uj)} uJ, whatever of them is used"
+            )
+    return found
 
 
 def network_words(network: Layout) -> str:
@@ -133,9 +172,78 @@ def _caption(profiles: Sequence[EnergyEstimate]) -> str:
     return f"{MODES[profiles[0].mode]} (estimate)" if profiles else ""
 
 
+def chip_table(energy: Sequence[EnergyEstimate]) -> Table:
+    """Chips with a total first; where there is none, the part that is known by its name."""
+    return columns(
+        energy,
+        {
+            "profile": lambda e: e.profile,
+            "fits": fits_cell,
+            "total\nuJ/inf": lambda e: with_error(e, "total_uj"),
+            "latency\nms": lambda e: figure(e.latency_ms),
+            "part of it, uJ/inf": lambda e: (
+                "not published"
+                if e.core_dynamic_uj is None
+                else f"{with_error(e, 'core_dynamic_uj')} {e.part}"
+            ),
+        },
+        words=("profile", "fits", "part of it, uJ/inf"),
+    )
+
+
 def _with_range(e: EnergyEstimate, name: str) -> str:
     apart = name == "core_dynamic_uj" and e.known and e.part.endswith("only")
-    return f"{figure(getattr(e, name))}\n{span(e.ranges[name])}" + (f"\n{e.part}" if apart else "")
+    value, error = getattr(e, name), e.over_samples.get(name)
+    lines = [figure(value), span(e.ranges[name]), *([plus_minus(error)] if error else [])]
+    return "\n".join([*lines, e.part] if apart else lines)
+
+
+UNCERTAIN = {
+    "core_dynamic_uj": "dynamic uJ",
+    "total_uj": "total uJ",
+    "latency_us": "latency us",
+}
+
+
+def uncertainty_table(profiles: Sequence[EnergyEstimate]) -> Table:
+    """The three parts of what is not known of an estimate, apart."""
+    rows = [(e, name) for e in profiles for name in UNCERTAIN if getattr(e, name) is not None]
+    cells = {
+        "profile": lambda row: row[0].profile,
+        "of": lambda row: UNCERTAIN[row[1]],
+        "estimate, over\nthe samples": lambda row: (
+            f"{figure(getattr(*row))}\n{plus_minus(row[0].over_samples.get(row[1]))}"
+        ),
+        "samples\nfor 1 %": lambda row: _needed(row[0].over_samples.get(row[1])),
+        "by its\nconstants": lambda row: span(row[0].constants[row[1]]),
+        "by the\nmodel": lambda row: span(row[0].model[row[1]]),
+    }
+    return columns(rows, cells, words=("profile", "of"))
+
+
+def _needed(of: OverSamples | None) -> str:
+    return figure(None if of is None else of.needed)
+
+
+COUNTED = {
+    "spikes_per_inference": "spikes",
+    "synops_per_inference": "synops",
+    "active_per_inference": "active updates",
+}
+
+
+def count_errors(found: Mapping[str, OverSamples]) -> Table:
+    """Standard errors of the totals of the counts."""
+    return columns(
+        [(word, found[name]) for name, word in COUNTED.items() if name in found],
+        {
+            "counted, of an inference": lambda row: row[0],
+            "over samples": lambda row: plus_minus(row[1]),
+            "samples": lambda row: figure(row[1].samples),
+            "for 1 %": lambda row: figure(row[1].needed),
+        },
+        words=("counted, of an inference",),
+    )
 
 
 def caveats(e: EnergyEstimate) -> list[str]:

@@ -7,12 +7,13 @@ Every number on the screen is in the JSON, there with each core as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...core.report.report import Block, Report, Table, columns, dead_warning, table
 from ...core.report.text import figure, percent, source, whole
 from ...core.samples import Origin
 from ...hw_profiles.limits import OF_ALL_CHIPS, Violation, sentence
+from ..counts.sampling import OverSamples, plus_minus
 from ..energy.modes import MODES
 from ..placement.layout import Layout
 from ..placement.placement import SHARES, WORDS, Misfit
@@ -54,6 +55,7 @@ class TrafficTotals:
     cost: float | None  # hops weighted by the profile's energies, pJ, or 1 each
     chip_crossings: float | None
     busiest_link: float | None
+    over_samples: dict[str, OverSamples] = field(default_factory=dict)  # of the others, if several
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,9 @@ class PlacementReport(Report):
             )
         if self.naive is not None:
             best = self.optimised or self.naive
-            facts["traffic"] = f"{whole(best.messages)} messages, " + (
+            error = best.over_samples.get("messages")
+            messages = f"{whole(best.messages)}{f' {plus_minus(error)}' if error else ''} messages"
+            facts["traffic"] = f"{messages}, " + (
                 "no mesh is known"
                 if best.hops_ew is None
                 else (
@@ -269,7 +273,7 @@ class PlacementReport(Report):
             [
                 (
                     name,
-                    *(whole(getattr(traffic, key)) for key in heads),
+                    *(_with_error(traffic, key) for key in heads),
                     percent(self.gain) if name == "optimised" else "",
                 )
                 for name, traffic in orders.items()
@@ -304,6 +308,12 @@ class PlacementReport(Report):
             words=("populations", "bound by"),
             caption="The cores",
         )
+
+
+def _with_error(of: TrafficTotals, name: str) -> str:
+    """A mean and, below it, its standard error over the samples."""
+    error = of.over_samples.get(name)
+    return whole(getattr(of, name)) + (f"\n{plus_minus(error)}" if error else "")
 
 
 def _tenth(share: float | None) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...core.graph import Graph, Population
 from ...core.samples import Origin
 from ...hw_profiles import profile as profiles
+from ..counts.sampling import of_each
 from ..energy.modes import ALONE
 from ..placement.fit import Fit, capacity, fit, judged
 from ..placement.placement import SHARES, Core, Placement, pack, placeable
-from ..placement.traffic import PopulationTraffic, Traffic, cost
+from ..placement.traffic import PopulationTraffic, Traffic, cost, rerouted
 from .placement import Alternative, PlacementReport, PlacementRow, TrafficTotals
 
+SENT = ("messages", "hops_ew", "hops_ns", "cost", "chip_crossings", "busiest_link")
 ASSUMPTIONS = {
     "loihi1": (
         "synapses in NxTF's entry formats, shared convolution kernels once a core without border"
@@ -39,6 +42,7 @@ def placement_report(
     model: str,
     naive: tuple[Placement, Traffic] | None = None,
     optimised: tuple[Placement, Traffic] | None = None,
+    parts: Sequence[tuple[int, Traffic]] = (),
     samples: str | None = None,
     origin: Origin | None = None,
     mode: str = ALONE,
@@ -47,7 +51,8 @@ def placement_report(
     inputs: bool = False,
 ) -> PlacementReport:
     """Report of what `fit` found, with the traffic of its placement if there is any: that of a
-    sample in a `mode`, which takes so many hardware `steps` (default: the graph's).
+    sample in a `mode`, which takes so many hardware `steps` (default: the graph's). `parts`: the
+    traffic of groups of the samples in the naive order, each with its number of samples.
     """
     shown, placement, profile = optimised or naive, found.placement, found.profile
     cores = shown[0].cores if shown else placement.cores if placement else ()
@@ -79,8 +84,8 @@ def placement_report(
         selection=samples,
         origin=origin,
         mode=mode,
-        naive=None if naive is None else _totals(*naive),
-        optimised=None if optimised is None else _totals(*optimised),
+        naive=None if naive is None else _totals(*naive, parts),
+        optimised=None if optimised is None else _totals(*optimised, parts),
         violations=found.violations,
         misfits=found.misfits,
         alternatives=() if found.fits else alternatives(graph, found, packed=packed, inputs=inputs),
@@ -172,7 +177,16 @@ def _utilisation(cores: Sequence[Core]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _totals(placement: Placement, traffic: Traffic) -> TrafficTotals:
+def _totals(
+    placement: Placement, traffic: Traffic, parts: Sequence[tuple[int, Traffic]]
+) -> TrafficTotals:
+    sums = [_sums(placement, rerouted(placement, part)) for _, part in parts]
+    tables = [{name: getattr(each, name) for name in SENT} for each in sums]
+    found = of_each(tables, [samples for samples, _ in parts])
+    return replace(_sums(placement, traffic), over_samples=found)
+
+
+def _sums(placement: Placement, traffic: Traffic) -> TrafficTotals:
     return TrafficTotals(
         traffic.messages,
         traffic.hops_ew,

@@ -8,7 +8,7 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ...core.report.report import Block, Report, Table, dead_warning, table
 from ...core.report.text import figure, made_of, percent, shape, source
 from ...core.samples import NETWORK, UNKNOWN, Origin
 from ..counts.counts import PopulationCount
+from ..counts.sampling import OverSamples
 
 SUMMED = (  # of the populations, in the totals
     "neurons",
@@ -85,6 +86,7 @@ class RunReport(Report):
     populations: tuple[PopulationRow, ...]
     totals: Totals
     bundle: str = ""  # the hash of what ran
+    over_samples: dict[str, OverSamples] = field(default_factory=dict)  # of totals, if counted
 
     @property
     def source(self) -> str:

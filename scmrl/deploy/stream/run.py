@@ -22,6 +22,7 @@ from ...core.report.text import figure
 from ...hw_profiles import profile as profiles
 from ...system.errors import DataError, UsageError, nearest
 from ..counts.counts import count
+from ..counts.sampling import Moments, OverSamples, plus_minus
 from ..energy.modes import STREAMED
 from ..reports.run import provenance
 from .feed import Asked, Feed, open_feed
@@ -32,7 +33,8 @@ BACKENDS = ("simulator", "lava-inprocess", "lava")
 PROFILES = ("loihi1", "loihi2")
 ENERGY = (
     "core dynamic energy: estimate, streamed: counted operations of the steps times coefficients of"
-    " `scmrl profiles NAME`, without the way of messages over a chip"
+    " `scmrl profiles NAME`, without the way of messages over a chip; ± is the standard error over"
+    " the windows, which are taken as independent of each other"
 )
 
 
@@ -97,6 +99,8 @@ class StreamReport(Report):
     spikes: int
     synops: int
     core_dynamic_uj: dict[str, float]
+    window_uj: dict[str, float]  # mean of the whole windows
+    over_windows: dict[str, OverSamples]  # its standard error, if there are several
     energy_kind: str = "estimate"
     mode: str = STREAMED  # of the energy: each step as it is, back to back
     compared_with: str | None
@@ -131,7 +135,12 @@ class StreamReport(Report):
         synops = f"{figure(self.synops)} synaptic operations"
         lines["operations"] = f"{figure(self.spikes)} spikes, {synops}"
         energy = [f"{figure(uj)} uJ on {chip}" for chip, uj in self.core_dynamic_uj.items()]
-        return lines | {"energy": f"{', '.join(energy)} (estimate, {self.mode})"}
+        lines["energy"] = f"{', '.join(energy)} (estimate, {self.mode})"
+        each = [
+            f"{figure(uj)} uJ on {chip}, {plus_minus(self.over_windows.get(chip))}"
+            for chip, uj in self.window_uj.items()
+        ]
+        return lines | ({"a window": "; ".join(each)} if each else {})
 
     def details(self) -> Iterator[Block]:
         yield ENERGY
@@ -228,6 +237,8 @@ def stream(
         spikes=run.total.spikes,
         synops=run.total.synops,
         core_dynamic_uj=run.total.core_dynamic_uj,
+        window_uj={chip: of.mean for chip, of in run.windows.items()},
+        over_windows=run.over_windows,
         compared_with=twin.backend if twin else None,
         mismatches=run.mismatches,
         seconds=seconds,
@@ -290,7 +301,14 @@ class Run:
         self.mismatches: int | None = None if twin is None else 0
         self.last: list[tuple[Values, Values]] = []
         self.decisions: deque[Decision] = deque(maxlen=DECISIONS)
+        self.windows: dict[str, Moments] = {}  # core dynamic uJ of a window, by chip
         self._given: deque[Values] = deque()
+
+    @property
+    def over_windows(self) -> dict[str, OverSamples]:
+        """Standard errors of the windows' energies; {} for fewer than two windows."""
+        errors = {chip: of.over_samples for chip, of in self.windows.items()}
+        return {chip: error for chip, error in errors.items() if error is not None}
 
     def moments(self, engine: Engine) -> Generator[Moment, None, None]:
         """A moment for every step that the engine has finished."""
@@ -307,6 +325,10 @@ class Run:
             if moment.ends:
                 self.last, window = window, []
                 self.decisions.append(Decision.of(moment))
+                self.windows = {
+                    chip: self.windows.get(chip, Moments()) + uj
+                    for chip, uj in moment.core_dynamic_uj.items()
+                }
             yield moment
 
     def _remembered(self) -> Iterator[Values]:

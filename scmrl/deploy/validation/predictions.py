@@ -9,8 +9,8 @@ the commit that adds a measurement is later than the one that adds its predictio
     core dynamic   operations * energies, at both ends of the counts, in the range that scmrl prints
     step           max(bound of the busiest core, floor of a step), over the floor's range
     latency        (T + depth) * step
-    static         power of a used core * cores; where the profile has it also power of a chip
-    total          core dynamic + (static + host) * latency
+    static         power of a used core * cores, of a chip where the profile has none of a core
+    total          core dynamic + (static + host + fixed) * latency
 
 `estimated` makes the same of a row with the estimator of today: once a measurement is known that is
 a recomputation, no longer a prediction.
@@ -166,14 +166,10 @@ def estimated(row: Prediction, coefficients: Profile | None = None) -> dict[str,
     low, value, high = (US_TO_MS * (row.steps + row.depth) * us for us in step)
     latency = low, value, high
     cores = (row.cores[0], sum(row.cores) / 2, row.cores[1])
-    host, chip, core = (
-        _power(profile, name, n)
-        for name, n in (
-            ("host", (row.chips,) * 3),
-            ("chip_static", (row.chips,) * 3),
-            ("core_static", cores),
-        )
-    )
+    chips = (row.chips,) * 3
+    host = _added(_power(profile, "host", chips), _power(profile, "chip_fixed", chips))
+    chip, core = _power(profile, "chip_static", chips), _power(profile, "core_static", cores)
+    core = core if "core_static" in profile.power else chip
     found |= {STEP: step, LATENCY: latency, HOST: host, STATIC: core, CHIP: chip}
     power = energy[0] / latency[2], energy[1] / latency[1], energy[2] / latency[0]
     found[CORE_POWER] = power

@@ -5,11 +5,12 @@ shares.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from ...core.report.report import Block, Report, table
 from ...core.report.text import figure
 from .cases import CORE, DAVIES, KINDS, LOIHI_2, Case
+from .left_out import Totals, width
 from .lsnn import Run
 from .predictions import Outcome, Prediction
 from .scores import AS_PREDICTED, BLIND, ENERGY, TIME, TODAY, Score
@@ -93,6 +94,7 @@ class ValidationReport(Report):
     predictions: tuple[Prediction, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     scores: tuple[Score, ...] = ()
+    totals: Totals = field(kw_only=True)
 
     def tested(self, kind: str | None = None, *, default: bool = True) -> list[Case]:
         """Cases that are evidence, of one kind, with the default coefficients or the alternative
@@ -154,6 +156,13 @@ class ValidationReport(Report):
                 f"{inside} of {len(self.left_out)} core dynamic measurements lie in "
                 "the range that the others alone would give"
             )
+        of = self.totals
+        lines["totals on Loihi 2"] = (
+            f"range {figure(of.range[0])}..{figure(of.range[1])} of an estimate, from"
+            f" {len(of.each)} sources left out in turn: {figure(width(of.range))} times as high as"
+            f" low, {figure(width(of.timed))} where the time of a step is known; it holds"
+            f" {100 * of.blind:.0f} % of the {of.networks} blind networks ({', '.join(of.chips)})"
+        )
         free = [t for t in self.step_times if not t.fitted]
         holding = sum(t.holds for t in self.step_times)
         lines["time of a step"] = (

@@ -83,10 +83,16 @@ def _step(
     extra_ns: float = 0.0,
     profile: str = DAVIES,
     fitted: bool = False,
+    host: bool = False,
 ) -> StepTime:
-    """The step of a core with that many synaptic operations and its share of the neurons."""
+    """The step of a core with that many synaptic operations and its share of the neurons; `host`:
+    it moves spikes in it.
+    """
     time = coefficients(profile).time
     work_ns = synops * time["synop"].low + neurons / cores * time["neuron_inactive"].low + extra_ns
-    bound, floor = NS_TO_US * (time["barrier"].low + work_ns), time["step_floor"]
+    bound, floor = (
+        NS_TO_US * (time["barrier"].low + work_ns),
+        time["host_step" if host else "step_floor"],
+    )
     ends = (max(bound, floor.low), max(bound, floor.high))
     return StepTime(name, profile, work, bound, measured_us, ends, fitted, source)

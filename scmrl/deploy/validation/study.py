@@ -12,6 +12,7 @@ from ..backends.backend import Progress
 from ..placement.placement import place
 from . import cases, lsnn, predictions
 from .core_counts import networks
+from .left_out import totals
 from .report import CoreCount, LeftOut, ValidationReport
 from .scores import scores
 from .step_time import step_times
@@ -45,6 +46,7 @@ def recomputed(run: lsnn.Run | None) -> ValidationReport:
         predictions=predictions.predictions(),
         outcomes=found,
         scores=scores(run, found),
+        totals=totals(found),
     )
 
 

@@ -399,3 +399,55 @@ def test_prices_are_counts_times_the_profiles_numbers():
     assert low == pytest.approx(5e-6 * loihi["neuron_inactive"].value) and low < high
     none = report.prices["generic-22nm"]
     assert none.operations_uj is None and "multiplication" in none.not_published[0]
+
+
+# ---- standard errors -----------------------------------------------------------------------------
+
+
+def test_the_error_of_a_count_is_that_of_its_samples_counted_one_by_one():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(6, 8), Threshold(), nn.Linear(8, 3)), torch.randn(9, 6)
+    found = api.count(net, x).over_samples
+    alone = [api.count(net, x[[i]]).totals for i in range(9)]
+    for name in ("energy_uj", "acs", "spikes"):
+        values = np.array([getattr(each, name) for each in alone])
+        assert found.totals[name].error == pytest.approx(values.std(ddof=1) / 3), name
+    assert found.prices["generic-45nm"].error == pytest.approx(found.totals["energy_uj"].error)
+    assert not found.unknown and api.count(net, x[:1]).over_samples.unknown.startswith("one sample")
+
+
+def test_what_a_module_keeps_from_a_first_run_stays_out_of_the_errors():
+    """The groups run on copies from before: neither they nor the module see each other's state."""
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fire, self.past = Threshold(), 0.0
+
+        def forward(self, x):
+            self.past = self.past + float(x.abs().sum())
+            return self.fire(x * (1 if self.past < 1e6 else 0))
+
+    net = nn.Sequential(Keeps(), nn.Linear(6, 3))
+    x = torch.randn(4, 6)
+    report = api.count(net, x)
+    assert net[0].past == pytest.approx(float(x.abs().sum()))  # the module itself ran once
+    assert report.over_samples.totals["spikes"].groups == 4
+
+
+def test_a_module_that_cannot_be_copied_or_cut_says_so():
+    class Held(nn.Module):
+        def __init__(self, held=None):
+            super().__init__()
+            self.fire, self.held = Threshold(), held
+
+        def forward(self, x):
+            assert len(x) == 4, "four samples or none"
+            return self.fire(x)
+
+    x = torch.randn(4, 6)
+    whole = api.count(nn.Sequential(Held(iter([1])), nn.Linear(6, 3)), x)
+    assert whole.totals.spikes > 0 and not whole.over_samples.totals
+    assert "fewer samples" in whole.over_samples.unknown
+    stuck = api.count(nn.Sequential(Held(i for i in ()), nn.Linear(6, 3)), x)
+    assert "cannot be copied" in stuck.over_samples.unknown

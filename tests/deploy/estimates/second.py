@@ -64,6 +64,7 @@ class Graph:
             source, target = (self.populations[s[end]]["shape"] for end in ("source", "target"))
             s["matrix"] = matrix(s, source, target).astype(float)
             s["reaches"] = s["matrix"] != 0
+            s["walks"] = matrix(s | {"weight": listed(s["weight"])}, source, target) != 0
         self.inputs = {n[2:]: x.astype(float) for n, x in samples.items() if n[:2] == "x/"}
         self.samples = len(samples["y"])
         self.trained = {n[2:]: x for n, x in samples.items() if n[:2] == "s/"}
@@ -79,6 +80,14 @@ class Graph:
 
     def into(self, name):
         return [s for s in self.synapses if s["target"] == name]
+
+
+def listed(weight):
+    """Ones for the weights of a source's list that is stored with its zeros."""
+    some = np.asarray(weight) != 0
+    if some.ndim > 1:
+        some = some.any(axis=(0, *range(2, some.ndim)), keepdims=True)
+    return np.broadcast_to(some, np.shape(weight)).astype(np.int64)
 
 
 def matrix(s, source, target):
@@ -429,7 +438,10 @@ def sums(graph, layout, step):
         for i, s in enumerate(graph.synapses):
             if s["target"] == name:
                 x = injected[i] if i in injected else fired[s["source"]]
-                at["synops"][layout.forms[i]][c] += (s["reaches"][here].sum(0) * x).sum()
+                met = s["reaches"][here].sum(0)
+                if layout.formats[i] in ("dense", "conv"):
+                    met = np.where(met > 0, s["walks"][here].sum(0), 0)
+                at["synops"][layout.forms[i]][c] += (met * x).sum()
                 if i in injected:
                     waiting[s["source"]] = s["reaches"][here].any(0) & x
         at["in"][c] += sum(x.sum() for x in waiting.values())

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scmrl.core import reference
+from scmrl.core.bundle import Bundle
 from scmrl.core.graph import Conv2d, Dense, Graph, OneToOne, Population
+from scmrl.deploy import jobs
 from scmrl.deploy.counts.counts import count
 from scmrl.deploy.counts.updates import count_updates
 from scmrl.deploy.energy.dense_equivalent import dense_equivalent
@@ -489,3 +491,103 @@ def test_network_without_spikes_by_hand():
         rows["cpu-i7"].dense_uj == pytest.approx(1e-6 * 48 * 8600)
         and rows["cpu-i7"].spiking_uj is None
     )
+
+
+# ---- what a chip walks, and cases that are stated apart ------------------------------------------
+
+
+def pruned(zeros):
+    """Three inputs to four neurons to two: of the first weights that many are zero."""
+    weight = np.ones(12, int)
+    weight[:zeros] = 0
+    graph = network()
+    return Graph(
+        graph.populations,
+        (Dense("in", "hidden", weight.reshape(4, 3)), graph.synapses[1]),
+        graph.steps,
+    )
+
+
+def test_zeros_of_a_dense_list_are_walked_and_charged():
+    """Two messages at three steps, of which the lists hold four synapses each, zeros or not."""
+    e = estimated("loihi2", pruned(4))
+    arriving = next(layer for layer in e.populations if layer.name == "hidden")
+    assert arriving.synops == 3 * 2 * 4 - (2 * 2 + 3 * 1 + 1 * 1)  # counted: without the zeros
+    assert arriving.kinds["synapses"] == pytest.approx(1e-6 * 24 * 23.6)  # charged: with them
+
+
+def test_a_source_without_any_weight_has_no_list_to_walk():
+    weight = np.ones((4, 3), int)
+    weight[:, 1] = 0  # the second input, which sends at all three steps
+    graph = dataclasses.replace(
+        network(), synapses=(Dense("in", "hidden", weight), network().synapses[1])
+    )
+    e = estimated("loihi2", graph)
+    arriving = next(layer for layer in e.populations if layer.name == "hidden")
+    assert arriving.kinds["synapses"] == pytest.approx(1e-6 * (2 + 1) * 4 * 23.6)
+
+
+def test_sparse_lists_walk_no_zeros():
+    """A convolution on its way to Loihi 2 is stored connection by connection."""
+    kernel = np.ones((2, 1, 3, 3), int)
+    kernel[:, :, 0] = 0
+    graph = Graph(
+        (Population("in", (1, 6, 6), "input"), Population("a", (2, 4, 4), memoryless=True)),
+        (Conv2d("in", "a", kernel),),
+        2,
+    )
+    inputs = {"in": np.ones((1, 2, 1, 6, 6), int)}
+    shared, expanded = (
+        estimated(name, graph, inputs).populations[1] for name in ("loihi1", "loihi2")
+    )
+    assert expanded.kinds["synapses"] == pytest.approx(1e-6 * 2 * 32 * 6 * 23.6)
+    assert shared.kinds["synapses"] == pytest.approx(1e-6 * 2 * 32 * 9 * 23.6)
+    assert shared.synops == expanded.synops == 2 * 32 * 6
+
+
+def test_loihi2_by_hand():
+    """Static and fixed power of the chip, whatever its cores; the floor of a free step."""
+    e = estimated("loihi2")
+    ms = 1e-3 * 1.164 * 7
+    assert e.latency_us == pytest.approx(1.164 * 7) and e.bottleneck == "floor of a step"
+    assert e.core_static_uj == pytest.approx(241 * ms)
+    assert e.chip_fixed_uj == pytest.approx(29.4 * ms) and e.host_uj == 0
+    assert e.total_uj == pytest.approx(e.core_dynamic_uj + (241 + 29.4) * ms)
+    assert e.ranges["total_uj"] == pytest.approx((e.total_uj / 4.33, e.total_uj / 0.124))
+    assert e.total_timed_uj == pytest.approx((e.total_uj / 1.214, e.total_uj / 0.232))
+    assert e.model["total_uj"] == e.ranges["total_uj"] != e.constants["total_uj"]
+
+
+def test_a_host_that_sets_the_step_is_a_case_apart():
+    e = estimated("loihi2")
+    assert e.host_bound.us_per_step == 59_300 and e.host_bound.latency_us == 7 * 59_300
+    power = 1e-3 * (241 + 29.4) * 7 * 59_300
+    assert e.host_bound.total_uj == pytest.approx(e.core_dynamic_uj + power)
+    assert e.host_bound.latency_us > e.ranges["latency_us"][1]  # no part of the range
+    assert estimated("loihi1").host_bound is None
+
+
+def test_static_energy_of_a_board_is_that_of_all_its_chips():
+    one = estimated("loihi2")
+    assert (one.system, one.board_static_uj) == ("Oheo Gulch", one.core_static_uj)
+    tight = dataclasses.replace(
+        load("loihi2"),
+        limits=load("loihi2").limits | {"cores": Quantity(1, "cores", "test", "assumed")},
+    )
+    two = estimated(tight)
+    assert (two.chips, two.system) == (2, "Kapoho Point")
+    assert two.core_static_uj == pytest.approx(2 * one.core_static_uj)
+    assert two.board_static_uj == pytest.approx(8 * one.core_static_uj)
+
+
+def test_an_input_of_zeros_has_its_price():
+    biased = dataclasses.replace(network().populations[1], bias_mant=1)
+    graph = dataclasses.replace(
+        network(), populations=(network().populations[0], biased, network().populations[2])
+    )
+    bundle = Bundle(graph, INPUT, np.zeros(1, np.int64), reference.run(graph, INPUT))
+    report = jobs.energy(bundle, ["loihi2"])
+    zeros = {"in": np.zeros_like(INPUT["in"])}
+    alone = estimated("loihi2", graph, zeros).core_dynamic_uj
+    assert report.idle == {"loihi2": pytest.approx(alone)} and alone > 5 * 4 * 81e-6
+    assert report.to_json()["idle"]["loihi2"] == pytest.approx(alone)

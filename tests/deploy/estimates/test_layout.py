@@ -13,6 +13,7 @@ from scmrl.deploy.backends.loihi.lowering import lower
 from scmrl.deploy.placement.fit import fit
 from scmrl.deploy.reports.estimates import network_words
 from scmrl.hw_profiles.profile import load
+from scmrl.hw_profiles.reading import locate
 from scmrl.system.errors import GraphError, UsageError
 
 LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
@@ -130,18 +131,21 @@ def test_bits_of_a_delay_take_memory():
     assert core.synapse_words == a_to_c + core.neurons  # and a word for each neuron of b
 
 
-def test_a_chip_without_delays_pays_for_relays():
-    graph = skipping(neurons=100)
+def test_a_chip_without_delays_pays_for_relays(tmp_path):
+    graph, stated = skipping(neurons=100), locate("truenorth").read_text()
+    silent = tmp_path / "silent.toml"
+    silent.write_text("".join(x for x in stated.splitlines(True) if "delay_steps" not in x))
     inputs = {"in": np.ones((2, 4, 100), np.uint8)}
-    rows = jobs.energy(bundle(graph, inputs), ["truenorth", "loihi2"]).to_json()["profiles"]
-    for chip, relays in (("truenorth", 100), ("loihi2", 0)):
+    chips = [str(silent), "truenorth", "loihi2"]
+    rows = jobs.energy(bundle(graph, inputs), chips).to_json()["profiles"]
+    for chip, relays in (("silent", 100), ("truenorth", 0), ("loihi2", 0)):
         said = rows[chip]["network"]
         assert (said["neurons"], said["relays"]) == (300 + relays, relays)
         assert sum(layer["updates"] for layer in rows[chip]["layers"]) == 7 * said["neurons"]
-    (relay,) = (layer for layer in rows["truenorth"]["layers"] if "@" in layer["name"])
-    (a,) = (layer for layer in rows["truenorth"]["layers"] if layer["name"] == "a")
+    (relay,) = (layer for layer in rows["silent"]["layers"] if "@" in layer["name"])
+    (a,) = (layer for layer in rows["silent"]["layers"] if layer["name"] == "a")
     assert relay["spikes"] == relay["synops"] == relay["active"] == a["spikes"] == 400
-    shown = jobs.energy(bundle(graph, inputs), ["truenorth"])
+    shown = jobs.energy(bundle(graph, inputs), [str(silent)])
     assert "no delay of its synapses is known, so relays wait" in network_words(
         shown.profiles[0].network
     )
