@@ -153,8 +153,9 @@ class Neurons:
 
 def divisor(keep: Parameter) -> int:
     """What a state is divided by to leave keep / 4096 of it exactly, toward zero; 0: no such."""
-    exact = not isinstance(keep, Table) and keep > 0 and DECAY_ONE % keep == 0
-    return DECAY_ONE // keep if exact else 0
+    if isinstance(keep, Table) or keep <= 0 or DECAY_ONE % keep:
+        return 0
+    return DECAY_ONE // keep
 
 
 def _largest(values: Parameter) -> int:
