@@ -85,6 +85,17 @@ def synapses_per_chip(graph: Graph, limit: int) -> Offences:
         yield "all synapses", synapses
 
 
+def memory_per_chip(graph: Graph, limit: int) -> Offences:
+    """The weights of one chip fit its memory: those that are not zero, shared ones once, as wide as
+    the widest of their synapse.
+
+    Remedy: use fewer channels, or narrower weights.
+    """
+    bits = sum(int(np.count_nonzero(s.weight)) * _width(s) for s in graph.synapses)
+    if bits > limit:
+        yield "all weights", bits
+
+
 def fan_out(graph: Graph, limit: int) -> Offences:
     """A neuron that fires reaches at most this many others.
 
@@ -212,6 +223,7 @@ RULES: dict[str, Callable[..., Offences]] = {
         readouts,
         neurons_per_chip,
         synapses_per_chip,
+        memory_per_chip,
         fan_out,
         axons_in_per_core,
         axons_out_per_core,
@@ -223,6 +235,7 @@ RULES: dict[str, Callable[..., Offences]] = {
 OF_ALL_CHIPS = (
     "neurons_per_chip",
     "synapses_per_chip",
+    "memory_per_chip",
 )  # several chips together hold as many times more
 
 

@@ -569,6 +569,13 @@ CASES = {
         "257",
     ),
     "synapses_per_chip": (ODIN, chain(256, 256), chain(256, 256, 1), "all synapses", "65792"),
+    "memory_per_chip": (
+        ("memory_per_chip", 16),
+        network(weight=127),
+        network(weight=128),
+        "all weights",
+        "18",
+    ),
     "fan_out": (XYLO, chain(4, 2, 64), chain(4, 2, 65), "p1", "65"),
     "axons_in_per_core": (LOIHI1, network(sources=4096), network(sources=4097), "hidden", "4097"),
     "axons_out_per_core": (("axons_out_per_core", 3), fan(3), fan(4), "hidden", "4"),
