@@ -79,21 +79,21 @@ def test_only_embedded_data_travel_with_it(card, bundle):
 
 def test_samples_make_it_fire_as_recordings_do(card, bundle):
     """Within a factor of two of the spikes of the real test part: what runs at once is no toy."""
-    report = api.deploy(bundle, samples=8, compared=False)
+    report = api.deploy(bundle, samples=4, compared=False)
     assert 0.5 < report.totals.spikes_per_inference / card.spikes_per_inference < 2
     assert not report.dead
 
 
 def test_it_is_exact_on_lava(name, bundle):
     pytest.importorskip("lava")
-    report = api.verify(f"zoo:{name}", ["simulator", "lava-inprocess"], samples=2)
+    report = api.verify(f"zoo:{name}", ["simulator", "lava-inprocess"], samples=1)
     assert report.bit_exact and [match.mismatches for match in report.backends] == [0] * (
         2 + (bundle.trained is not None)
     )
 
 
 def test_energy_lies_in_the_range_of_the_card(name, card):
-    report = api.energy(f"zoo:{name}", [card.profile], samples=4)
+    report = api.energy(f"zoo:{name}", [card.profile], samples=2)
     low, high = card.energy_uj_range
     assert report.model == f"zoo:{name}" and report.profiles[0].fits
     assert low < report.profiles[0].total_uj < high
