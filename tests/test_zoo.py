@@ -1,5 +1,6 @@
 """The zoo: every model is what its card says, runs everywhere at once, and holds no recordings."""
 
+import dataclasses
 import json
 import os
 import re
@@ -111,6 +112,20 @@ def test_the_figures_are_those_of_the_test_part(name, card, bundle):
     assert (report.correct, report.samples) == (card.test_correct, card.test_samples)
     assert report.totals.spikes_per_inference == pytest.approx(card.spikes_per_inference, rel=1e-12)
     assert report.totals.synops_per_inference == pytest.approx(card.synops_per_inference, rel=1e-12)
+
+
+def test_a_model_of_data_without_a_known_licence_is_not_taken(small_bundle, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import zoo as maker
+
+    foreign = dataclasses.replace(small_bundle, training={"dataset": "my recordings"})
+    foreign.save(tmp_path / "run")
+    with pytest.raises(UsageError, match="data of unknown licence.*my recordings"):
+        maker.main(str(tmp_path / "run"), "mine")
+    with pytest.raises(UsageError, match="small letters"):
+        maker.main(str(tmp_path / "run"), "../mine")
+    assert zoo.names() == NAMES
 
 
 # The names.
