@@ -145,6 +145,7 @@ def commands() -> None:
 
     \b
     scmrl demo                                the whole way on embedded data, in minutes
+    scmrl zoo                                 models that are there: scmrl deploy zoo:where
     scmrl train --dataset digits-av --out runs/a
     scmrl evaluate runs/a                     the whole test set, on the simulator
     scmrl export runs/a --target lava         a directory that a host without torch can run

@@ -14,6 +14,7 @@ Refused where a figure is not what training reported, or Lava differs in any bit
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -34,7 +35,7 @@ from scmrl.data.features.values import in_steps
 from scmrl.deploy.evaluation import evaluate
 from scmrl.deploy.jobs import energy, verify
 from scmrl.deploy.reports.evaluate import EvaluateReport
-from scmrl.system.errors import MismatchError, UsageError, quoted
+from scmrl.system.errors import MismatchError, ScmrlError, UsageError, quoted
 from scmrl.system.storage import put_json, whole_directory
 from scmrl.train import config
 
@@ -70,6 +71,8 @@ CONTRAST, BORDER = 0.15, 2  # of white that makes an event; pixels around an ima
 
 
 def main(run: str, name: str) -> None:
+    if not re.fullmatch("[a-z0-9-]+", name):
+        raise UsageError("small letters, digits and dashes are a name", where=name)
     bundle = load(run)
     dataset = bundle.training.get("dataset")
     if dataset not in SOURCES:
@@ -206,4 +209,9 @@ def flat(table: dict, section: str = "") -> Iterator[tuple[str, object]]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except ScmrlError as error:
+        sys.exit(f"error: {error}")

@@ -1,5 +1,6 @@
 """The zoo: every model is what its card says, runs everywhere at once, and holds no recordings."""
 
+import dataclasses
 import json
 import os
 import re
@@ -79,21 +80,21 @@ def test_only_embedded_data_travel_with_it(card, bundle):
 
 def test_samples_make_it_fire_as_recordings_do(card, bundle):
     """Within a factor of two of the spikes of the real test part: what runs at once is no toy."""
-    report = api.deploy(bundle, samples=8, compared=False)
+    report = api.deploy(bundle, samples=4, compared=False)
     assert 0.5 < report.totals.spikes_per_inference / card.spikes_per_inference < 2
     assert not report.dead
 
 
 def test_it_is_exact_on_lava(name, bundle):
     pytest.importorskip("lava")
-    report = api.verify(f"zoo:{name}", ["simulator", "lava-inprocess"], samples=2)
+    report = api.verify(f"zoo:{name}", ["simulator", "lava-inprocess"], samples=1)
     assert report.bit_exact and [match.mismatches for match in report.backends] == [0] * (
         2 + (bundle.trained is not None)
     )
 
 
 def test_energy_lies_in_the_range_of_the_card(name, card):
-    report = api.energy(f"zoo:{name}", [card.profile], samples=4)
+    report = api.energy(f"zoo:{name}", [card.profile], samples=2)
     low, high = card.energy_uj_range
     assert report.model == f"zoo:{name}" and report.profiles[0].fits
     assert low < report.profiles[0].total_uj < high
@@ -111,6 +112,20 @@ def test_the_figures_are_those_of_the_test_part(name, card, bundle):
     assert (report.correct, report.samples) == (card.test_correct, card.test_samples)
     assert report.totals.spikes_per_inference == pytest.approx(card.spikes_per_inference, rel=1e-12)
     assert report.totals.synops_per_inference == pytest.approx(card.synops_per_inference, rel=1e-12)
+
+
+def test_a_model_of_data_without_a_known_licence_is_not_taken(small_bundle, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import zoo as maker
+
+    foreign = dataclasses.replace(small_bundle, training={"dataset": "my recordings"})
+    foreign.save(tmp_path / "run")
+    with pytest.raises(UsageError, match="data of unknown licence.*my recordings"):
+        maker.main(str(tmp_path / "run"), "mine")
+    with pytest.raises(UsageError, match="small letters"):
+        maker.main(str(tmp_path / "run"), "../mine")
+    assert zoo.names() == NAMES
 
 
 # The names.

@@ -216,7 +216,7 @@ MISTAKEN = {  # what people give for a model, by its ending: what it is, what to
 def _no_model(path: Path) -> BundleError:
     """What lies at `path` instead of a model, and the command to use."""
     if not path.exists():
-        fix = "give a run directory, an export or a bundle"
+        fix = "give a run directory, an export, a bundle or zoo:NAME (`scmrl zoo`)"
         return BundleError("no such file or directory", where=path, fix=fix)
     if path.is_file():
         what, fix = MISTAKEN.get(
@@ -298,8 +298,8 @@ def _stale_report(path: Path, now: str | None) -> bool:
 
 
 def load(path: str | Path) -> Bundle:
-    """Read and verify the bundle of a run, an export, or its own directory: schema, hashes, graph,
-    samples. Raises `BundleError` or `GraphError`.
+    """Read and verify the bundle of a run, an export, `zoo:NAME` or its own directory: schema,
+    hashes, graph, samples. Raises `BundleError` or `GraphError`.
 
     >>> bundle = scmrl.load("runs/a")
     >>> bundle.samples == len(bundle.labels)

@@ -5,14 +5,14 @@
     energy    on chips: energy and time of one inference, estimated from exact counts
     place     on the cores of a chip: does it fit, and what travels between them?
 
-A `Model` is a bundle, or the directory of a run, an export or a bundle. It runs on the first
-`samples` of those that it holds, or of `inputs` (integers [S, T, *shape] by input, or values where
-the model has a scale for them, or an npz file of such arrays, with classes [S] as `y`). `progress`
-is called with (done, in all); `picture` and `page` are files to write. None needs torch, prints, or
-ends the process. Raises, of `scmrl.system.errors`, BundleError for a model that is missing or
-damaged, UsageError for a name or number that is none, DataError for samples that do not fit,
-MissingDependency, GraphError where a target cannot hold the network, BackendError where it fails or
-is past `deadline_s` seconds.
+A `Model` is a bundle, `zoo:NAME`, or the directory of a run, an export or a bundle. It runs on the
+first `samples` of those that it holds, or of `inputs` (integers [S, T, *shape] by input, or values
+where the model has a scale for them, or an npz file of such arrays, with classes [S] as `y`).
+`progress` is called with (done, in all); `picture` and `page` are files to write. None needs torch,
+prints, or ends the process. Raises, of `scmrl.system.errors`, BundleError for a model that is
+missing or damaged, UsageError for a name or number that is none, DataError for samples that do not
+fit, MissingDependency, GraphError where a target cannot hold the network, BackendError where it
+fails or is past `deadline_s` seconds.
 """
 
 from __future__ import annotations

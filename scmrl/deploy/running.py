@@ -14,6 +14,7 @@ from ..core.bundle import Bundle, load
 from ..core.graph import Graph
 from ..system.errors import UsageError, nearest
 from .backends.backend import Backend, Progress
+from .backends.simulator.simulator import Simulator, is_little
 from .registry import backend_class, open_backend
 
 Model = Bundle | str | Path
@@ -51,6 +52,8 @@ def run(
         from .backends.loihi.loihi import Loihi
 
         opened = Loihi(graph, deadline_s=deadline_s, board=_board(board))
+    elif backend == "simulator" and is_little(graph, inputs):
+        opened = Simulator(graph, deadline_s=deadline_s, compiled=False)
     else:
         place = None if isinstance(model, Bundle) else Path(model)
         opened = open_backend(backend, graph, deadline_s=deadline_s, model=place)

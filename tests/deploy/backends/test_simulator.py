@@ -253,3 +253,22 @@ print(open_backend("simulator", network).run(inputs).backend)
 """)
         == "simulator"
     )
+
+
+def test_little_work_is_done_before_numba_would_be_loaded():
+    """A few samples of a small model, as most commands run them; many samples are no little work,
+    nor are many steps one by one."""
+    assert (
+        printed_by("""
+import sys, numpy as np, scmrl
+from scmrl.deploy import running
+from scmrl.deploy.backends.simulator.simulator import is_little
+bundle = scmrl.load("zoo:demo")
+ran = running.run(bundle, bundle.graph, "simulator", bundle.inputs)
+many = {name: np.repeat(x, 100, 0) for name, x in bundle.inputs.items()}
+long = {name: np.repeat(x, 100, 1) for name, x in bundle.inputs.items()}
+print("numpy" in ran.version, "numba" in sys.modules)
+print(is_little(bundle.graph, many), is_little(bundle.graph, long))
+""")
+        == "True False\nFalse False"
+    )

@@ -24,6 +24,8 @@ from ....system.errors import GraphError, MissingDependency, UsageError
 from ..backend import Backend, Deadline, Progress
 
 SCRATCH_BYTES = 16 << 20  # of one chunk, about what stays in a cache
+# Work that numpy has done before numba is loaded (a second): weights met, and layers advanced.
+FEW_PRODUCTS, FEW_ADVANCES = 1e9, 4000
 
 
 class Simulator(Backend):
@@ -159,6 +161,15 @@ def _order_of_all(graph: Graph) -> tuple[Population, ...] | None:
         return graph.order(delayed=True)
     except GraphError:
         return None
+
+
+def is_little(graph: Graph, inputs: dict[str, np.ndarray]) -> bool:
+    """Whether to run samples [S, T, ...] takes less time without the compiled kernels than it takes
+    to load them.
+    """
+    samples, steps = next(iter(inputs.values())).shape[:2]
+    met = sum(s.count(graph[s.source].shape, graph[s.target].shape) for s in graph.synapses)
+    return met * samples * steps < FEW_PRODUCTS and len(graph.populations) * steps < FEW_ADVANCES
 
 
 def layer_module(compiled: bool | None) -> tuple[ModuleType, str]:
