@@ -107,10 +107,13 @@ def test_energy_of_every_chip(scmrl, model):
         found
     ), err
     assert "cpu-measured" not in found and found["speck"]["core_dynamic_uj"] is None
-    assert (
-        found["loihi2"]["cores"] > 0
-        and found["loihi2"]["samples_per_s"][1] >= found["loihi2"]["samples_per_s"][0]
+    alone = found["loihi2"]
+    assert alone["cores"] > 0 and alone["mode"] == "alone"
+    code, out, err = scmrl(
+        "energy", model, "--profile", "loihi2", "--mode", "streamed", "--samples", 2, "--json"
     )
+    streamed = json.loads(out)["profiles"]["loihi2"]
+    assert code == 0 and streamed["samples_per_s"] >= alone["samples_per_s"], err
 
 
 def test_any_data_can_be_run(scmrl, model, small_bundle, tmp_path):

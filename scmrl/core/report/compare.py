@@ -80,7 +80,7 @@ class ComparisonReport(Report):
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     bundles: tuple[str | None, str | None]  # the hashes of what they speak of, where they say so
-    modes: tuple[str | None, str | None]  # of their estimates, where they have one
+    modes: tuple[str | None, str | None] = (None, None)  # of their estimates, if any
 
     @property
     def networks(self) -> str:
