@@ -50,7 +50,7 @@ def in_a_line(e: EnergyEstimate) -> str:
     if e.total_uj is None:
         known = e.core_dynamic_uj is not None
         part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
-        return f"{fits}; {part}, no total"
+        return f"{fits}; {part}" + ("" if e.part.endswith("only") else ", no total")
     return (
         f"{fits}; estimate {with_error(e, 'total_uj')} uJ ({span(e.ranges['total_uj'])}), "
         f"{figure(e.latency_ms)} ms ({span(e.latency_ms_range)})"
