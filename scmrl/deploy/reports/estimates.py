@@ -52,7 +52,7 @@ def in_a_line(e: EnergyEstimate) -> str:
         known = e.core_dynamic_uj is not None
         part = f"estimate {with_error(e, 'core_dynamic_uj')} uJ {e.part}" if known else "no energy"
         mode = f"{e.mode}, " if e.network else ""  # arithmetic alone is the same in both
-        return f"{fits}; {mode}{part}, no total"
+        return f"{fits}; {mode}{part}" + ("" if e.part.endswith("only") else ", no total")
     return (
         f"{fits}; {e.mode}, estimate {with_error(e, 'total_uj')} uJ"
         f" ({span(e.ranges['total_uj'])}), "
