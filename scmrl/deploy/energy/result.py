@@ -47,12 +47,12 @@ class PopulationEnergy:
 
 @dataclass(frozen=True)
 class HostBound:
-    """A step that the host sets, by moving spikes in it, and what an inference then takes, alone;
+    """A step that the host sets, by moving spikes in it, and what the steps of a sample then take;
     no part of any range.
     """
 
     us_per_step: float
-    latency_us: float
+    interval_us: float
     total_uj: float | None
     source: str
 
@@ -136,11 +136,11 @@ class EnergyEstimate:
         where no such step was measured.
         """
         step = self.coefficients.get("time.host_step")
-        if step is None or not self.latency_us:
+        if step is None or not self.interval_us:
             return None
         us, total = self.barriers * step.value, None
         if self.total_uj is not None and self.core_dynamic_uj is not None:
-            power = (self.total_uj - self.core_dynamic_uj) / self.latency_us
+            power = (self.total_uj - self.core_dynamic_uj) / self.interval_us
             total = self.core_dynamic_uj + power * us
         return HostBound(step.value, us, total, step.source)
 

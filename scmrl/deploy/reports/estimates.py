@@ -91,7 +91,7 @@ def stated_cases(profiles: Sequence[EnergyEstimate]) -> dict[str, str]:
         if e.host_bound:
             of = e.host_bound
             found[f"{e.profile}, host"] = (
-                f"where the host moves spikes at every step: {figure(of.latency_us)} us and"
+                f"where the host moves spikes at every step: {figure(of.interval_us)} us and"
                 f" {figure(of.total_uj)} uJ an inference, at {figure(of.us_per_step)} us a step"
                 f" ({of.source})"
             )

@@ -560,11 +560,15 @@ def test_loihi2_by_hand():
 
 def test_a_host_that_sets_the_step_is_a_case_apart():
     e = estimated("loihi2")
-    assert e.host_bound.us_per_step == 59_300 and e.host_bound.latency_us == 7 * 59_300
+    assert e.host_bound.us_per_step == 59_300 and e.host_bound.interval_us == 7 * 59_300
     power = 1e-3 * (241 + 29.4) * 7 * 59_300
     assert e.host_bound.total_uj == pytest.approx(e.core_dynamic_uj + power)
-    assert e.host_bound.latency_us > e.ranges["latency_us"][1]  # no part of the range
+    assert e.host_bound.interval_us > e.ranges["latency_us"][1]  # no part of the range
     assert estimated("loihi1").host_bound is None
+    streamed = estimated("loihi2", mode="streamed")  # a window of 8 steps, though 5 are given
+    assert streamed.host_bound.interval_us == 8 * 59_300 and streamed.latency_us < 12
+    power = 1e-3 * (241 + 29.4) * 8 * 59_300
+    assert streamed.host_bound.total_uj == pytest.approx(streamed.core_dynamic_uj + power)
 
 
 def test_static_energy_of_a_board_is_that_of_all_its_chips():
