@@ -104,7 +104,7 @@ class ZooReport(Report):
         return {
             "model": f"zoo:{card.name}",
             "does": card.does,
-            "learnt from": card.dataset,
+            "learnt from": f"{card.dataset}, seed {card.seed}",
             "accuracy": (
                 f"{percent(card.accuracy)}, {card.test_correct} of the {card.test_samples} samples"
                 " of the test part"
@@ -138,7 +138,6 @@ class ZooReport(Report):
     def _card(self, card: Card) -> Iterator[Block]:
         yield {
             "trained by": card.command,
-            "seed": str(card.seed),
             "parameters": figure(card.parameters),
             "neurons": f"{figure(card.neurons)}, {card.steps} steps",
             "an inference": (
