@@ -216,7 +216,9 @@ def test_numbers_on_the_page_are_the_reports(page_of):
     for name, estimate in (r.get("profiles") or {}).items():
         if estimate["core_dynamic_uj"] is not None:
             ends = " .. ".join(map(written, estimate["ranges"]["core_dynamic_uj"]))
-            assert f"{written(estimate['core_dynamic_uj'])}\n{ends}" in chips[name]
+            error = estimate["over_samples"]["core_dynamic_uj"]["error"]
+            cell = f"{written(estimate['core_dynamic_uj'])}\n{ends}\n± {written(error)}"
+            assert cell in chips[name]
         sources = {quantity["source"] for quantity in estimate["coefficients"].values()}
         assert sources <= {cell for t in page.tables for row in t for cell in row}
     if "map" in r:

@@ -282,7 +282,7 @@ def _population(
     return PopulationEnergy(
         p.name,
         done.fired,
-        sum(done.synops.values()),
+        done.counted,
         done.active + done.inactive,
         done.active,
         done.messages,

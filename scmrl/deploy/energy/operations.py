@@ -32,7 +32,7 @@ KINDS = ("synapses", "updates", "messages", "hops")
 @dataclass(frozen=True)
 class Operations:
     """Means per inference. `synops` by storage format: dense, sparse, conv, graded
-    (multiplications), "".
+    (multiplications), ""; with the zeros that a format stores, without them they are `counted`.
     """
 
     synops: Mapping[str, float]
@@ -43,6 +43,7 @@ class Operations:
     hops_ew: float = 0.0
     hops_ns: float = 0.0
     fired: float = 0.0  # messages of a population, of an input too, whoever pays for them
+    counted: float = 0.0  # synaptic operations
 
     def __add__(self, other: Operations) -> Operations:
         synops = {
@@ -78,12 +79,13 @@ def operations(
     """
     graph = trace.line.graph
     sent = {} if traffic is None else {p.name: p for p in traffic.populations}
-    arriving = _arriving(trace, mode, formats, placement)
+    arriving, counted = _arriving(trace, mode, formats, placement)
     return {
         p.name: Operations(
             arriving.get(p.name, {}),
             *_updates(trace, mode, p),
             *_sent(trace, mode, p, sent.get(p.name), placement),
+            counted.get(p.name, 0.0),
         )
         for p in graph.populations
     }
@@ -130,10 +132,11 @@ def _met(graph: Graph, i: int, placement: Placement | None) -> np.ndarray:
 
 def _arriving(
     trace: Trace, mode: str, formats: Sequence[str], placement: Placement | None
-) -> dict[str, dict[str, float]]:
-    """Synaptic operations by target and format."""
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Synaptic operations by target and format, and by target without the zeros."""
     graph = trace.line.graph
     found: dict[str, dict[str, float]] = {}
+    counted: dict[str, float] = {}
     known: dict[tuple, np.ndarray] = {}
     for i, synapse in enumerate(graph.synapses):
         source = trace.carries(i)
@@ -142,7 +145,9 @@ def _arriving(
         synops = found.setdefault(synapse.target, {})
         n = float(known[source] @ _met(graph, i, placement))
         synops[formats[i]] = synops.get(formats[i], 0.0) + n
-    return found
+        real = float(known[source] @ graph.fan_out(synapse))
+        counted[synapse.target] = counted.get(synapse.target, 0.0) + real
+    return found, counted
 
 
 def total(each: Iterable[Operations]) -> Operations:

@@ -211,7 +211,7 @@ class EnergyReport(RunReport):
         each = [(e, self.idle.get(e.profile)) for e in self.detailed]
         return {
             f"{e.profile}, idle": f"an input of zeros alone: {figure(uj)} uJ core dynamic,"
-            f" {percent(_share(uj, e.core_dynamic_uj))} of this one"
+            f" of {figure(e.core_dynamic_uj)} of this one"
             for e, uj in each
             if uj is not None
         }
