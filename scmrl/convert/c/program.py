@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...core.graph import Graph
-from ...system.dependencies import require
 from ...system.errors import GraphError
+from ..frame.templates import rendered
 from . import neurons, synapses
 from .neurons import Neurons
 from .synapses import Map
@@ -156,17 +156,4 @@ class Program:
         """The files of those names, each from its template, which sees `more` besides. Raises
         `MissingDependency` without Jinja2.
         """
-        words = self._words | more
-        return {name: _templates().get_template(f"{name}.j2").render(words) for name in names}
-
-
-@cache
-def _templates() -> Any:
-    jinja2 = require("jinja2", "exports as C")
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        return rendered(Path(__file__).parent, "exports as C", self._words | more, names)

@@ -10,7 +10,7 @@ next      the end of the step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import numpy as np
 from ... import __version__
 from ...core.fixed_point import STATE_BITS
 from ...core.graph import Graph, Synapse
-from ...system.dependencies import require
 from ...system.errors import GraphError, UsageError
 from ..c.words import said
+from ..frame.templates import rendered
 from . import neurons, synapses
 from .memories import (
     CURRENT,
@@ -343,16 +343,4 @@ def render(words: dict[str, Any], *names: str) -> dict[str, str]:
     `MissingDependency` without Jinja2.
     """
     told = words | {"version": __version__}
-    return {name: _templates().get_template(f"{name}.j2").render(told) for name in names}
-
-
-@cache
-def _templates() -> Any:
-    jinja2 = require("jinja2", "exports as Verilog")
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return rendered(Path(__file__).parent, "exports as Verilog", told, names)

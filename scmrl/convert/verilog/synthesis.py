@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ...system import temporary
-from ...system.children import bound
-from ...system.errors import BackendError, MissingDependency, UsageError, nearest
+from ...system.errors import MissingDependency, UsageError, nearest
+from ...system.tools import said
 from .. import frame
 
 SECONDS = 3600  # of each tool
@@ -72,11 +70,11 @@ def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
             f"read_verilog -defer core.v model.v; {known.synthesise} -top scmrl_model"
             " -json model.json; tee -q -o cells.txt stat"
         )
-        _run([yosys, "-q", "-p", script], directory)
+        said([yosys, "-q", "-p", script], SECONDS, directory=directory)
         cells = _cells((directory / "cells.txt").read_text(encoding="utf-8"))
         found: frame.Facts = {
             "synthesised_for": known.device,
-            "tools": _run([yosys, "-V"], directory).split(" (")[0],
+            "tools": said([yosys, "-V"], SECONDS).split(" (")[0],
             "luts": cells.get(known.luts, 0) + 2 * cells.get(known.carries, 0),
             "block_rams": cells.get(known.block_rams, 0),
             "multipliers": cells.get(known.multipliers, 0),
@@ -85,7 +83,11 @@ def synthesise(files: Mapping[str, str], family: str) -> frame.Facts:
         if place is None:
             return found
         report = ("--json", "model.json", "--report", "report.json", "--seed", str(SEED))
-        _run([place, *known.place[1:], *report, "--timing-allow-fail", "--quiet"], directory)
+        said(
+            [place, *known.place[1:], *report, "--timing-allow-fail", "--quiet"],
+            SECONDS,
+            directory=directory,
+        )
         placed = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     clocks = [clock["achieved"] for clock in placed["fmax"].values()]
     taken = zip(PARTS, (known.placed_luts, known.block_rams, known.multipliers))
@@ -106,26 +108,3 @@ def _cells(text: str) -> dict[str, int]:
     """Cells of the whole design, by kind, of what yosys's `stat` says."""
     last = text.rpartition("design hierarchy")[2]
     return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)\s*$", last, re.M)}
-
-
-def _run(command: list[str], where: Path) -> str:
-    """What a tool says. Raises `BackendError` where it fails."""
-    name = Path(command[0]).name
-    try:
-        done = subprocess.run(
-            bound(command),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            stdin=subprocess.DEVNULL,
-            cwd=where,
-        )
-    except subprocess.TimeoutExpired:
-        raise BackendError(f"{name} does not come to an end", limit=f"{SECONDS} s") from None
-    if done.returncode:
-        lines = (done.stderr + done.stdout).splitlines()
-        why = next((line for line in lines if "ERROR" in line), "")
-        what = f"{name} failed with exit code {done.returncode}"
-        raise BackendError(what, value=why or done.stderr[-200:] or None)
-    return done.stdout

@@ -312,13 +312,13 @@ def test_a_verilator_that_fails_is_one_line(monkeypatch, tmp_path):
 def test_a_core_is_compiled_once(monkeypatch):
     network, inputs = GRAPHS["attention"]()
     simulated(network)
-    real = verilator.run
+    real = verilator.said
 
-    def run(command, *rest):
+    def said(command, *rest):
         assert "--build" not in command, "compiled again"
         return real(command, *rest)
 
-    monkeypatch.setattr(verilator, "run", run)
+    monkeypatch.setattr(verilator, "said", said)
     other, given = GRAPHS["conv_grouped"]()
     assert_equals_the_reference(simulated(network), inputs)
     assert_equals_the_reference(simulated(other), given)

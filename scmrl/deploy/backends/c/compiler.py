@@ -10,14 +10,13 @@ import ctypes
 import functools
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ....system import temporary
-from ....system.children import bound
 from ....system.errors import BackendError, MissingDependency
+from ....system.tools import said
 from .. import cache
 
 NAMES = ("cc", "gcc", "clang")
@@ -90,20 +89,4 @@ def _examined(path: str, level: str) -> Compiler:
 
 
 def _run(path: str, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            bound([path, *arguments]),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        what = "the C compiler does not come to an end"
-        raise BackendError(what, where=path, limit=f"{SECONDS} s") from None
-    if done.returncode:
-        why = next((line for line in done.stderr.splitlines() if "error" in line), "")
-        what = f"the C compiler failed with exit code {done.returncode}"
-        raise BackendError(what, where=path, value=why or done.stderr[-200:] or None)
-    return done.stdout
+    return said([path, *arguments], SECONDS, name="the C compiler", where=path)

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 import shutil
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ....convert.verilog.memories import LARGEST, WIDEST
 from ....convert.verilog.program import render
 from ....system import temporary
-from ....system.children import bound
-from ....system.errors import BackendError, MissingDependency
+from ....system.errors import MissingDependency
+from ....system.tools import said
 from .. import cache
 
 TOP = "scmrl_core"
@@ -46,17 +44,17 @@ class Verilator:
         driver = Path(__file__).with_name("driver.cpp").read_text(encoding="utf-8")
         parameters = [f"-G{name.upper()}={n}" for name, n in (LARGEST | WIDEST).items()]
         flags = (*FLAGS, f"-GP={engines}", *parameters)
-        said = (self.version, self.compiler, source, driver, *flags)
+        made_of = (self.version, self.compiler, source, driver, *flags)
 
         def make(new: Path) -> None:
             with temporary.directory("verilog") as directory:
                 (directory / "core.v").write_text(source, encoding="utf-8")
                 (directory / "driver.cpp").write_text(driver, encoding="utf-8")
                 files = (str(directory / name) for name in ("core.v", "driver.cpp"))
-                run([self.path, *flags, "-Mdir", str(directory / "made"), *files])
+                said([self.path, *flags, "-Mdir", str(directory / "made"), *files], SECONDS)
                 new.write_bytes((directory / "made" / "Vcore").read_bytes())
 
-        place = cache.place("verilog") / f"{cache.key(said)}.core"
+        place = cache.place("verilog") / f"{cache.key(made_of)}.core"
         return cache.opened(place, make, Path.read_bytes, KEPT)
 
 
@@ -76,30 +74,5 @@ def find() -> Verilator:
 
 @functools.cache
 def _examined(path: str, compiler: str) -> Verilator:
-    said = (run([program, "--version"]).splitlines() for program in (path, compiler))
-    return Verilator(path, *((lines or [""])[0] for lines in said))
-
-
-def run(command: Sequence[str], seconds: float | None = SECONDS, where: Path | None = None) -> str:
-    """What a program says, in the directory `where`. Raises `BackendError` where it fails or takes
-    longer (None: as long as it takes).
-    """
-    name = Path(command[0]).name
-    try:
-        done = subprocess.run(
-            bound(command),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            stdin=subprocess.DEVNULL,
-            cwd=where,
-        )
-    except subprocess.TimeoutExpired:
-        raise BackendError(f"{name} does not come to an end", limit=f"{seconds:g} s") from None
-    if done.returncode:
-        lines = (done.stderr + done.stdout).splitlines()
-        why = next((line for line in lines if "rror" in line), "")
-        what = f"{name} failed with exit code {done.returncode}"
-        raise BackendError(what, value=why or done.stderr[-200:] or None)
-    return done.stdout
+    lines = (said([program, "--version"], SECONDS).splitlines() for program in (path, compiler))
+    return Verilator(path, *((each or [""])[0] for each in lines))

@@ -19,6 +19,7 @@ from ....core.graph import Graph
 from ....system import temporary
 from ....system.errors import BackendError
 from ....system.reading import read_bytes
+from ....system.tools import said
 from ..backend import Backend, Deadline, Progress, require_same
 from . import verilator
 
@@ -117,7 +118,7 @@ class Simulated(Backend):
         left = None if deadline.seconds is None else deadline.seconds - spent
         command = [str(directory / "core"), "events", "out", str(self._seed)]
         try:
-            verilator.run(command, left, directory)
+            said(command, left, directory=directory)
         except BackendError:
             deadline.check()
             raise
