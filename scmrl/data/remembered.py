@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.bundle import locate
+from ..core import zoo
 from ..system.errors import DataError, ScmrlError, quoted
 from ..system.reading import read_toml
 from .references import portable
@@ -40,10 +40,13 @@ def dataset_of(model: str | Path, trained_on: str) -> str | None:
     return None
 
 
-def _around(model: str | Path) -> tuple[Path, Path]:
-    """Where the settings of a run lie: beside its bundle's files, or above its bundle or export."""
-    directory = locate(model)
-    return directory, directory.absolute().parent
+def _around(model: str | Path) -> tuple[Path, ...]:
+    """Where the settings of a run lie: in it, or above its bundle or export. A model of the zoo has
+    none.
+    """
+    if zoo.place(model) is not None:
+        return ()
+    return Path(model), Path(model).absolute().parent
 
 
 def _read(path: Path) -> dict:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from ...system import temporary
 from ...system.errors import MissingDependency, UsageError, nearest
-from ...system.tools import said
 from .. import frame
+from ..frame.tools import said
 
 SECONDS = 3600  # of each tool
 SEED = 1  # of the placement

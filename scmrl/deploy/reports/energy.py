@@ -33,6 +33,7 @@ from .estimates import (
     count_errors,
     energy_table,
     estimate_figures,
+    idle_cases,
     in_a_line,
     mode_words,
     network_words,
@@ -175,7 +176,7 @@ class EnergyReport(RunReport):
             yield uncertainty_table(known if few else detailed)
             yield THREE
             yield count_errors(self.over_samples)
-        yield stated_cases(known if few else detailed) | self._idle()
+        yield stated_cases(known if few else detailed) | idle_cases(detailed, self.idle)
         based = {e.profile: [e.basis] for e in (known if few else detailed)}
         notes = {
             e.profile: "; ".join(
@@ -205,16 +206,6 @@ class EnergyReport(RunReport):
         yield {"NeuroBench": _neurobench(self.neurobench)}
         for text in dict.fromkeys(text for e in detailed for text in e.assumptions):
             yield f"assumed: {text}"
-
-    def _idle(self) -> dict[str, str]:
-        """What an input of zeros alone costs, where that is no small part."""
-        each = [(e, self.idle.get(e.profile)) for e in self.detailed]
-        return {
-            f"{e.profile}, idle": f"an input of zeros alone: {figure(uj)} uJ core dynamic,"
-            f" of {figure(e.core_dynamic_uj)} of this one"
-            for e, uj in each
-            if uj is not None
-        }
 
     def figures(self) -> Iterator[Figure]:
         yield from estimate_figures(self.known)

@@ -103,6 +103,18 @@ def stated_cases(profiles: Sequence[EnergyEstimate]) -> dict[str, str]:
     return found
 
 
+def idle_cases(
+    profiles: Sequence[EnergyEstimate], idle: Mapping[str, float | None]
+) -> dict[str, str]:
+    """What an input of zeros alone costs, by profile."""
+    return {
+        f"{e.profile}, idle": f"an input of zeros alone: {figure(uj)} uJ core dynamic,"
+        f" of {figure(e.core_dynamic_uj)} of this one"
+        for e in profiles
+        if (uj := idle.get(e.profile)) is not None
+    }
+
+
 def network_words(network: Layout) -> str:
     """What is placed and priced: its neurons, processes and cores, how skips wait, how convolutions
     are stored, whether samples follow each other.

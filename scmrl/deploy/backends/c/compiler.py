@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....convert.frame.tools import said
 from ....system import temporary
 from ....system.errors import BackendError, MissingDependency
-from ....system.tools import said
 from .. import cache
 
 NAMES = ("cc", "gcc", "clang")

@@ -12,11 +12,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....convert.frame.tools import said
 from ....convert.verilog.memories import LARGEST, WIDEST
 from ....convert.verilog.program import render
 from ....system import temporary
 from ....system.errors import MissingDependency
-from ....system.tools import said
 from .. import cache
 
 TOP = "scmrl_core"

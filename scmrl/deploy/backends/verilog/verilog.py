@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ....convert.frame.tools import said
 from ....convert.verilog.bench import END, items
 from ....convert.verilog.memories import LARGEST, WIDEST
 from ....convert.verilog.neurons import Neurons
@@ -19,7 +20,6 @@ from ....core.graph import Graph
 from ....system import temporary
 from ....system.errors import BackendError
 from ....system.reading import read_bytes
-from ....system.tools import said
 from ..backend import Backend, Deadline, Progress, require_same
 from . import verilator
 

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .children import bound
-from .errors import BackendError
+from ...system.children import bound
+from ...system.errors import BackendError
 
 
 def said(
