@@ -38,17 +38,20 @@ def counted(graph: Graph, inputs: dict[str, np.ndarray], activity: Activity) -> 
     """
     work = Work(graph, inputs, activity)
     counts, drawn = count(graph, inputs, activity, work.updates), groups(work.samples)
-    sums = [_sums(work, activity, part) for part in drawn]
+    active = np.sum(list(work.active.values()), axis=0)
+    sums = [_sums(work, activity, active, part) for part in drawn]
     return CountedRun(work, counts, drawn, of_each(sums, [len(part) for part in drawn]))
 
 
-def _sums(work: Work, activity: Activity, samples: np.ndarray) -> dict[str, float | None]:
-    """Of some samples: means of what all populations did together."""
+def _sums(
+    work: Work, activity: Activity, active: np.ndarray, samples: np.ndarray
+) -> dict[str, float | None]:
+    """Of some samples: means of what all populations did together; `active` updates [S]."""
     counts = count(work.graph, *part_of(work.inputs, activity, samples))
     return {
         "spikes_per_inference": sum(c.spikes_per_inference for c in counts),
         "synops_per_inference": sum(c.synops_per_inference for c in counts),
-        "active_per_inference": float(sum(x[samples].mean() for x in work.active.values())),
+        "active_per_inference": float(active[samples].mean()),
     }
 
 
