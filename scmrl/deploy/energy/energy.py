@@ -38,7 +38,7 @@ from ..placement.traffic import traffic
 from .latency import Times, times
 from .loads import Loads, loads
 from .modes import ALONE, STREAMED, require
-from .operations import Operations, fired, forms, operations, priced, total
+from .operations import Fans, Operations, fan_outs, fired, forms, operations, priced, total
 from .result import KIND_WORDS, EnergyEstimate, PopulationEnergy
 from .terms import (
     ENDS,
@@ -187,7 +187,8 @@ def estimates(
     trace = work.trace(line, window(work.steps, profile))
     formats = forms(line.graph, profile, placement)
     load, network = placement and loads(trace, placement, mode, formats), found.layout()
-    return [_estimate(trace.of(each), found, network, mode, formats, load) for each in groups]
+    fans = fan_outs(line.graph, placement)
+    return [_estimate(trace.of(each), found, network, mode, formats, fans, load) for each in groups]
 
 
 def _estimate(
@@ -196,11 +197,12 @@ def _estimate(
     network: Layout | None,
     mode: str,
     formats: tuple[str, ...],
+    fans: Sequence[Fans],
     load: Loads | None,
 ) -> EnergyEstimate:
     profile, placement, line = found.profile, found.placement, found.line
     flow = placement and traffic(line.graph, placement, fired(trace, mode))
-    done = operations(trace, mode, formats, placement, flow)
+    done = operations(trace, mode, formats, fans, placement, flow)
     every, timed = total(done.values()), _timed(profile, placement, trace, mode, load)
     mean, missing = timed["value"], not_published(profile, every)
     parts = terms(profile, every, placement, timed, whole=found.fits is not False and not missing)

@@ -26,6 +26,7 @@ from .trace import Trace
 
 PJ_TO_UJ = 1e-6
 WALKED = ("dense", "conv")  # formats that store zeros, so that every message meets them
+Fans = tuple[np.ndarray, np.ndarray]  # as of `fan_outs`
 KINDS = ("synapses", "updates", "messages", "hops")
 
 
@@ -71,15 +72,16 @@ def operations(
     trace: Trace,
     mode: str,
     formats: Sequence[str],
+    fans: Sequence[Fans],
     placement: Placement | None,
     traffic: Traffic | None,
 ) -> dict[str, Operations]:
     """Operations of every population in a sample, synaptic ones where they arrive; `formats` of
-    `forms`. Messages that the host injects are none of the chip's.
+    `forms`, `fans` of `fan_outs`. Messages that the host injects are none of the chip's.
     """
     graph = trace.line.graph
     sent = {} if traffic is None else {p.name: p for p in traffic.populations}
-    arriving, counted = _arriving(trace, mode, formats, placement)
+    arriving, counted = _arriving(trace, mode, formats, fans)
     return {
         p.name: Operations(
             arriving.get(p.name, {}),
@@ -115,6 +117,11 @@ def arrivals(
     return region, counts
 
 
+def fan_outs(graph: Graph, placement: Placement | None) -> list[Fans]:
+    """Of every synapse what a message of each source neuron meets, and its weights alone."""
+    return [(_met(graph, i, placement), graph.fan_out(s)) for i, s in enumerate(graph.synapses)]
+
+
 def _met(graph: Graph, i: int, placement: Placement | None) -> np.ndarray:
     """What a message of each source neuron meets through synapse `i`, on all cores together."""
     synapse = graph.synapses[i]
@@ -131,7 +138,7 @@ def _met(graph: Graph, i: int, placement: Placement | None) -> np.ndarray:
 
 
 def _arriving(
-    trace: Trace, mode: str, formats: Sequence[str], placement: Placement | None
+    trace: Trace, mode: str, formats: Sequence[str], fans: Sequence[Fans]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """Synaptic operations by target and format, and by target without the zeros."""
     graph = trace.line.graph
@@ -143,9 +150,8 @@ def _arriving(
         if source not in known:
             known[source] = trace.mean_sent(source[0], trace.at(mode, *source[1:]))
         synops = found.setdefault(synapse.target, {})
-        n = float(known[source] @ _met(graph, i, placement))
+        n, real = (float(known[source] @ fan) for fan in fans[i])
         synops[formats[i]] = synops.get(formats[i], 0.0) + n
-        real = float(known[source] @ graph.fan_out(synapse))
         counted[synapse.target] = counted.get(synapse.target, 0.0) + real
     return found, counted
 
